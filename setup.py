@@ -1,0 +1,35 @@
+"""The package: pinned ranges here, exact versions in requirements.lock."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="cxr-trainer",
+    version="0.1.0",
+    description="Trains and judges classifiers of chest radiographs (research use only)",
+    python_requires=">=3.10",
+    packages=find_packages(include=["cxr_tfds*", "trainer*", "launch*"]),
+    package_data={"cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"]},
+    install_requires=[
+        "absl-py>=2.1,<3",
+        "keras>=3.15,<3.16",
+        "matplotlib>=3.9,<4",
+        "numpy>=2.0,<3",
+        "openpyxl>=3.1,<4",
+        "pillow>=11,<13",
+        "psutil>=6,<8",
+        "scikit-learn>=1.6,<2",
+        "scipy>=1.13,<2",
+        "tensorboard>=2.20,<2.22",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-datasets>=4.9.10,<4.10",
+        # Imported by the `tfds` command of 4.9.10, which does not declare them.
+        "apache-beam>=2.70,<3",
+        "importlib_resources>=6,<8",
+        "mlcroissant>=1.0,<2",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        # dill is imported by tfds.testing, which does not declare it.
+        "dev": ["dill>=0.3.8,<1", "pytest>=8,<10", "ruff>=0.12,<1"],
+    },
+)

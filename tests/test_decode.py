@@ -1,0 +1,77 @@
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from cxr_tfds.covid19_radiography import decode
+
+
+def smooth(height, width, channels=1, seed=0):
+    """Draws `[height, width, channels]` uint8 blobs, as smooth as radiographs are."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (9, 9, channels), np.uint8)
+    planes = [Image.fromarray(coarse[..., c]) for c in range(channels)]
+    return np.stack([np.array(p.resize((width, height), Image.BICUBIC)) for p in planes], axis=-1)
+
+
+def png(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image.squeeze()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_gray_files_decode_to_their_samples():
+    image = smooth(299, 299)
+    np.testing.assert_array_equal(decode.decode_gray(png(image)), image)
+
+
+def test_rgb_files_decode_to_luma():
+    image = smooth(299, 280, channels=3)
+    luma = np.round(image @ np.array([0.299, 0.587, 0.114]))
+    gray = decode.decode_gray(png(image)).numpy()[..., 0]
+    assert gray.shape == (299, 280)
+    assert np.abs(gray - luma).max() <= 1
+
+
+def test_transparency_is_dropped():
+    image = smooth(60, 60, channels=4)
+    image[..., :3] = image[..., :1]
+    np.testing.assert_array_equal(decode.decode_gray(png(image)), image[..., :1])
+
+
+def test_sixteen_bits_become_the_upper_eight():
+    image = np.random.default_rng(0).integers(0, 1 << 16, (50, 40), np.uint16)
+    np.testing.assert_array_equal(decode.decode_gray(png(image))[..., 0], image >> 8)
+
+
+@pytest.mark.parametrize("shape", [(299, 299), (1024, 700), (100, 224), (224, 224)])
+def test_resize_agrees_with_pillow(shape):
+    image = smooth(*shape)
+    expected = np.array(Image.fromarray(image[..., 0]).resize((224, 224), Image.BILINEAR), int)
+    resized = decode.resize(image)
+    assert resized.shape == (224, 224, 1)
+    assert resized.dtype == tf.uint8
+    assert np.abs(resized.numpy()[..., 0] - expected).max() <= 1
+
+
+def test_a_resized_mask_is_lung_where_half_of_it_is_lung():
+    mask = np.zeros((448, 448, 1), np.uint8)
+    mask[100:300, 50:200] = mask[100:300, 250:400] = 255
+    np.testing.assert_array_equal(decode.resize_mask(mask), mask[::2, ::2] // 255)
+
+
+def test_read_resized_keeps_the_order_and_pairs_masks(tmp_path):
+    images = [smooth(224, 224, seed=n) for n in range(40)]
+    mask = smooth(224, 224, seed=99) // 128 * 255
+    (tmp_path / "mask.png").write_bytes(png(mask))
+    for n, image in enumerate(images):
+        (tmp_path / f"{n}.png").write_bytes(png(image))
+    paths = [str(tmp_path / f"{n}.png") for n in range(40)]
+    masks = [str(tmp_path / "mask.png") if n % 2 else "" for n in range(40)]
+
+    pairs = list(decode.read_resized(paths, masks))
+
+    np.testing.assert_array_equal([image for image, _ in pairs], images)
+    for n, (_, found) in enumerate(pairs):
+        np.testing.assert_array_equal(found, mask // 255 if n % 2 else np.zeros_like(mask))

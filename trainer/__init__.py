@@ -1,0 +1,1 @@
+"""Trains, judges and explains classifiers of chest radiographs (research use only)."""

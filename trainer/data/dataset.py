@@ -1,0 +1,110 @@
+"""A dataset that `tfds build` made: where it lies, its classes, its sizes."""
+
+import dataclasses
+import pathlib
+
+import tensorflow_datasets as tfds
+
+from trainer.errors import UserError
+
+DEFAULT_DATASET = "covid19_radiography/224x224"
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltDataset:
+    """A dataset on disk.
+
+    Attributes:
+        name: TFDS name, `name/config:version`.
+        data_dir: the directory given to `tfds build --data_dir`.
+        class_names: names of the classes in the order of their labels.
+        image_shape: `[height, width, channels]` of every stored uint8 image.
+        builder: the read-only TFDS builder of the files on disk.
+    """
+
+    name: str
+    data_dir: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    builder: tfds.core.DatasetBuilder
+
+    def num_examples(self, split: str) -> int:
+        """Number of examples in a split.
+
+        Raises:
+            UserError: the dataset has no such split, or the split is empty.
+        """
+        splits = self.builder.info.splits
+        if split not in splits:
+            raise UserError(
+                f"{self.name} has no split {split!r}; it has {', '.join(sorted(splits))}"
+            )
+        if splits[split].num_examples == 0:
+            raise UserError(
+                f"split {split!r} of {self.name} in {self.data_dir} is empty: "
+                "build the dataset from more images"
+            )
+        return splits[split].num_examples
+
+    def files(self, split: str) -> list[str]:
+        """Paths of a split's TFRecord shards, in order."""
+        return [str(path) for path in self.builder.info.splits[split].filepaths]
+
+
+def default_data_dir() -> str:
+    """Where `tfds build` puts datasets by default: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    return str(pathlib.Path(tfds.core.constants.DATA_DIR).expanduser())
+
+
+def open_dataset(name: str, data_dir: str) -> BuiltDataset:
+    """Opens a dataset that `tfds build` has made.
+
+    Args:
+        name: TFDS name, `name[/config][:version]`.
+        data_dir: the directory given to `tfds build --data_dir`.
+
+    Returns:
+        The dataset, with its full name including the version.
+
+    Raises:
+        UserError: there is no such directory, no such dataset in it, or its images are not stored
+            as raw uint8 of one size.
+    """
+    how_to_build = (
+        f"tfds build cxr_tfds/covid19_radiography --manual_dir=KAGGLE_FOLDER --data_dir={data_dir}"
+    )
+    if not pathlib.Path(data_dir).is_dir():
+        raise UserError(
+            f"the data directory {data_dir} does not exist; give --data_dir=DIR, "
+            f"the directory of a built dataset, or build one with: {how_to_build}"
+        )
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, FileNotFoundError, ValueError):
+        builder = None
+    if builder is None or not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
+        raise UserError(f"{data_dir} holds no built dataset {name}; build it with: {how_to_build}")
+    return BuiltDataset(
+        name=f"{builder.info.full_name}".replace(f"/{builder.version}", f":{builder.version}"),
+        data_dir=data_dir,
+        class_names=tuple(_label_feature(name, builder).names),
+        image_shape=_image_shape(name, builder),
+        builder=builder,
+    )
+
+
+def _label_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.features.ClassLabel:
+    label = dict(builder.info.features).get("label")
+    if not isinstance(label, tfds.features.ClassLabel):
+        raise UserError(f"{name} has no feature `label` with class names; it cannot be trained on")
+    return label
+
+
+def _image_shape(name: str, builder: tfds.core.DatasetBuilder) -> tuple[int, int, int]:
+    image = dict(builder.info.features).get("image")
+    if not isinstance(image, tfds.features.Tensor) or isinstance(image, tfds.features.Image):
+        raise UserError(
+            f"{name} does not store its images as raw uint8 of one size; "
+            f"use --dataset={DEFAULT_DATASET}"
+        )
+    return tuple(image.shape)

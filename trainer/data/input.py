@@ -1,0 +1,195 @@
+"""The input pipeline: shards of a built dataset to uint8 batches, one for each replica and step.
+
+Light tokens (positions in memory, or serialized records) are shuffled one by one; the heavy work
+on pixels is done a batch at a time. An epoch is `steps_per_epoch` global batches; where the last
+one is not full it is filled with examples from the epoch's beginning that weigh nothing, so shapes
+are static, as XLA wants them, and every example counts exactly once.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import psutil
+import tensorflow as tf
+from absl import logging
+
+from trainer.data import augment
+from trainer.data.dataset import BuiltDataset
+
+CACHES = ("auto", "memory", "off")
+# Share of the free memory that `--cache=auto` lets one split's decoded images take.
+AUTO_CACHE_SHARE = 0.4
+# Records kept in the shuffle buffer when a split is streamed from disk: 400 MB of 224x224 images.
+_SHUFFLE_BUFFER = 8192
+_READ_BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """The examples of one split, as tokens to order and a function that loads a batch of them.
+
+    Attributes:
+        size: number of examples.
+        cache: where their decoded images are held, `memory` or `off`.
+        tokens: `tokens(epoch)`: a dataset of one scalar token per example, in the epoch's order.
+        load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64` and
+            `id` `[batch] string`.
+    """
+
+    size: int
+    cache: str
+    tokens: Callable[[tf.Tensor], tf.data.Dataset]
+    load: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+    def steps_per_epoch(self, global_batch_size: int) -> int:
+        """Number of global batches that hold every example once."""
+        return -(-self.size // global_batch_size)
+
+
+def read_examples(
+    dataset: BuiltDataset, split: str, *, cache: str, shuffle_seed: int | None
+) -> Examples:
+    """Opens a split for reading.
+
+    Args:
+        dataset: a built dataset.
+        split: its split.
+        cache: `memory` holds the split's decoded images in memory, `off` reads the shards anew in
+            every epoch, `auto` takes memory if less than `AUTO_CACHE_SHARE` of what is free does.
+        shuffle_seed: seed of the order, another in each epoch; None keeps the order of the files.
+
+    Returns:
+        The examples.
+    """
+    size = dataset.num_examples(split)
+    if _resolve_cache(dataset, split, size, cache) == "memory":
+        return _examples_in_memory(dataset, split, size, shuffle_seed)
+    return _examples_on_disk(dataset, split, size, shuffle_seed)
+
+
+def distribute_batches(
+    examples: Examples,
+    strategy: tf.distribute.Strategy,
+    global_batch_size: int,
+    *,
+    augment_seed: int | None = None,
+    first_epoch: int = 0,
+) -> tf.distribute.DistributedDataset:
+    """Endless epochs of batches, each replica's prefetched to its device.
+
+    The replicas' batches are consecutive slices of the global batch, so the global batch is the
+    same whatever the number of replicas.
+
+    Args:
+        examples: what `read_examples` returned.
+        strategy: the strategy that will consume the batches.
+        global_batch_size: a multiple of the number of replicas.
+        augment_seed: seed of the draws for augmentation; None makes none.
+        first_epoch: the epoch to start with.
+
+    Returns:
+        A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`,
+        `weight` `[b] float32` (0 for filling rows) and, with a seed, `draws` `[b, NUM_DRAWS]
+        float32`; b is the batch of one replica.
+    """
+
+    def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        batch_size = context.get_per_replica_batch_size(global_batch_size)
+        return _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch)
+
+    return strategy.distribute_datasets_from_function(replica_batches)
+
+
+def _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch) -> tf.data.Dataset:
+    padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        # `repeat` brings the epoch's first examples again for the rows that fill the last batch.
+        tokens = examples.tokens(epoch).repeat().take(padded)
+        weights = tf.data.Dataset.range(padded).map(
+            lambda row: tf.cast(row < examples.size, tf.float32)
+        )
+        epochs = tf.data.Dataset.from_tensors(epoch).repeat()
+        return tf.data.Dataset.zip(tokens, weights, epochs).batch(batch_size, drop_remainder=True)
+
+    def load(tokens, weights, epochs) -> dict:
+        batch = examples.load(tokens) | {"weight": weights}
+        # Strings cannot enter a compiled function; an id is only needed for the draws.
+        ids = batch.pop("id")
+        if augment_seed is not None:
+            batch["draws"] = augment.uniform_draws(ids, augment_seed, epochs)
+        return batch
+
+    dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(one_epoch)
+    # An endless dataset spares tf.distribute its handling of partial batches, which would put a
+    # conditional and dynamic shapes in front of every step.
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _resolve_cache(dataset: BuiltDataset, split: str, size: int, cache: str) -> str:
+    if cache != "auto":
+        return cache
+    needed = size * tf.TensorShape(dataset.image_shape).num_elements()
+    free = psutil.virtual_memory().available
+    resolved = "memory" if needed <= AUTO_CACHE_SHARE * free else "off"
+    logging.info(
+        "cache of %s: %s (%.0f MB of images, %.0f MB of memory free)",
+        split, resolved, needed / 1e6, free / 1e6,
+    )  # fmt: skip
+    return resolved
+
+
+def _examples_in_memory(dataset, split, size, shuffle_seed) -> Examples:
+    stored = list(
+        _records(dataset.files(split))
+        .batch(_READ_BATCH)
+        .map(_parser(dataset), num_parallel_calls=os.cpu_count())
+    )
+    columns = {key: tf.concat([part[key] for part in stored], axis=0) for key in stored[0]}
+
+    def positions(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.range(size, dtype=tf.int64)
+        if shuffle_seed is not None:
+            order = tf.random.experimental.stateless_shuffle(order, seed=[shuffle_seed, epoch])
+        return tf.data.Dataset.from_tensor_slices(order)
+
+    def load(batch: tf.Tensor) -> dict:
+        return {key: tf.gather(column, batch) for key, column in columns.items()}
+
+    return Examples(size, "memory", positions, load)
+
+
+def _examples_on_disk(dataset, split, size, shuffle_seed) -> Examples:
+    def serialized(epoch: tf.Tensor) -> tf.data.Dataset:
+        files = tf.constant(dataset.files(split))
+        if shuffle_seed is None:
+            return _records(files)
+        files = tf.random.experimental.stateless_shuffle(files, seed=[shuffle_seed, epoch])
+        seed = tf.cast(shuffle_seed, tf.int64) + (epoch << 32)
+        return _records(files).shuffle(min(size, _SHUFFLE_BUFFER), seed=seed)
+
+    return Examples(size, "off", serialized, _parser(dataset))
+
+
+def _records(files) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices(files).interleave(
+        tf.data.TFRecordDataset, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def _parser(dataset: BuiltDataset) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    features = {
+        "image": tf.io.FixedLenFeature((), tf.string),
+        "label": tf.io.FixedLenFeature((), tf.int64),
+        "id": tf.io.FixedLenFeature((), tf.string),
+    }
+
+    def parse(serialized: tf.Tensor) -> dict:
+        batch = tf.io.parse_example(serialized, features)
+        pixels = tf.io.decode_raw(batch["image"], tf.uint8)
+        return batch | {"image": tf.reshape(pixels, [-1, *dataset.image_shape])}
+
+    return parse

@@ -1,0 +1,122 @@
+"""Resolves devices, strategy, precision and XLA, in one place, before anything else is built."""
+
+import dataclasses
+
+import tensorflow as tf
+from absl import logging
+
+from trainer.errors import UserError
+
+STRATEGIES = ("one_device", "mirrored")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+XLA_MODES = ("auto", "on", "off")
+
+# Tensor cores multiply bfloat16 from compute capability 8.0 on, float16 from 7.0 on.
+_BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """What a run computes on.
+
+    Attributes:
+        strategy: the tf.distribute strategy.
+        devices: names of the devices, one for each replica.
+        precision: Keras dtype policy in effect.
+        xla: whether XLA compiles the forward and backward pass.
+    """
+
+    strategy: tf.distribute.Strategy
+    devices: tuple[str, ...]
+    precision: str
+    xla: bool
+
+    @property
+    def num_replicas(self) -> int:
+        """Number of replicas that share the global batch."""
+        return self.strategy.num_replicas_in_sync
+
+    def summary(self) -> dict:
+        """What was resolved, as plain values for config.json."""
+        return {
+            "devices": list(self.devices),
+            "replicas": self.num_replicas,
+            "precision": self.precision,
+            "xla": self.xla,
+        }
+
+
+def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Hardware:
+    """Finds the devices and decides what `auto` means on them.
+
+    Args:
+        strategy: one of `STRATEGIES`.
+        precision: one of `PRECISIONS`; `auto` is bfloat16 or float16 where the GPU multiplies it
+            fast, float32 elsewhere.
+        xla: one of `XLA_MODES`; `auto` is on for GPUs and off for CPUs, where XLA would lose the
+            oneDNN kernels.
+        virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
+
+    Returns:
+        The resolved hardware; it has been logged.
+
+    Raises:
+        UserError: virtual devices were asked for after TensorFlow had started.
+    """
+    devices, gpu = _find_devices(virtual_devices)
+    if strategy == "one_device":
+        devices = devices[:1]
+        tf_strategy = tf.distribute.OneDeviceStrategy(devices[0])
+    else:
+        tf_strategy = tf.distribute.MirroredStrategy(devices)
+    hardware = Hardware(
+        strategy=tf_strategy,
+        devices=tuple(devices),
+        precision=_auto_precision(gpu) if precision == "auto" else precision,
+        xla=gpu is not None if xla == "auto" else xla == "on",
+    )
+    logging.info(
+        "devices: %s; %d replica(s); precision %s; XLA %s",
+        ", ".join(devices), hardware.num_replicas, hardware.precision,
+        "on" if hardware.xla else "off",
+    )  # fmt: skip
+    return hardware
+
+
+def _find_devices(virtual_devices: int) -> tuple[list[str], tf.config.PhysicalDevice | None]:
+    """Names of the devices to use, and the first GPU if they are GPUs."""
+    if virtual_devices:
+        return _split_cpu(virtual_devices), None
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        # Otherwise TensorFlow takes all the memory of every GPU of the node.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        return [f"/gpu:{index}" for index in range(len(gpus))], gpus[0]
+    logging.warning("no GPU was found: training runs on one CPU device")
+    return ["/cpu:0"], None
+
+
+def _split_cpu(count: int) -> list[str]:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    configured = tf.config.get_logical_device_configuration(cpu) or []
+    if len(configured) < count:
+        try:
+            tf.config.set_logical_device_configuration(
+                cpu, [tf.config.LogicalDeviceConfiguration()] * count
+            )
+        except RuntimeError as error:
+            raise UserError(
+                f"--virtual_devices={count}: the CPU is already split into {len(configured) or 1}; "
+                "start a new process"
+            ) from error
+    return [f"/cpu:{index}" for index in range(count)]
+
+
+def _auto_precision(gpu: tf.config.PhysicalDevice | None) -> str:
+    if gpu is None:
+        return "float32"
+    capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))
+    if capability >= _BFLOAT16_CAPABILITY:
+        return "mixed_bfloat16"
+    return "mixed_float16" if capability >= _FLOAT16_CAPABILITY else "float32"

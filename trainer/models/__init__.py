@@ -1,0 +1,5 @@
+"""The four networks: `build(name)` returns a Keras model of built-in layers only."""
+
+from trainer.models.networks import NAMES, build
+
+__all__ = ["NAMES", "build"]

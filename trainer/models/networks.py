@@ -1,0 +1,60 @@
+"""Builds a network by its name: preprocessing, body, logits and probabilities in one flat model."""
+
+import keras
+
+from trainer.errors import UserError
+from trainer.models.backbones import BACKBONES, add_backbone
+from trainer.models.lenet import lenet
+from trainer.models.preprocess import to_network_input
+
+NAMES = ("lenet", *BACKBONES)
+
+
+def build(
+    name: str,
+    weights: str = "none",
+    *,
+    num_classes: int = 4,
+    image_shape: tuple[int, int, int] = (224, 224, 1),
+    scaling: str = "raw",
+    train_backbone: bool | None = None,
+    precision: str = "float32",
+) -> keras.Model:
+    """Builds the Keras model of a name, of built-in layers only.
+
+    Args:
+        name: one of `NAMES`.
+        weights: `none`, `imagenet` or the path of a weights file, for the backbones.
+        num_classes: number of classes.
+        image_shape: `[height, width, channels]` of the uint8 radiographs, 1 or 3 channels.
+        scaling: how gray values are scaled, a key of `preprocess.SCALINGS`.
+        train_backbone: whether the backbone's weights are trained; None does as the original did:
+            DenseNet-169's are, those of ResNet-101 and VGG-19 are not.
+        precision: Keras dtype policy; logits and probabilities are float32 under all of them.
+
+    Returns:
+        A model from `[batch, *image_shape] uint8` to `[batch, num_classes] float32` probabilities,
+        whose layer `logits` gives what goes into the softmax.
+
+    Raises:
+        UserError: there is no network of that name, or its weights cannot be had.
+    """
+    if name not in NAMES:
+        raise UserError(f"there is no model {name!r}; the models are {', '.join(NAMES)}")
+    if name == "lenet" and weights != "none":
+        raise UserError(f"--weights={weights}: LeNet has no such weights; use --weights=none")
+    previous_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        inputs = keras.Input(image_shape, dtype="uint8", name="radiograph")
+        x = to_network_input(inputs, scaling)
+        if name == "lenet":
+            x = lenet(x)
+        else:
+            trainable = name == "densenet169" if train_backbone is None else train_backbone
+            x = add_backbone(name, x, weights, trainable)
+        x = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+        probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+        return keras.Model(inputs, probabilities, name=name)
+    finally:
+        keras.config.set_dtype_policy(previous_policy)

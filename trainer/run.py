@@ -1,0 +1,115 @@
+"""A run's directory: what lies in it, written so that nothing half-written is ever seen."""
+
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import keras
+
+from trainer.errors import UserError
+
+RUNS_DIR = "runs"
+
+
+class Run:
+    """The directory of one training run.
+
+    It holds `config.json`, `metrics.jsonl` (one row an epoch), `status.json`, `model.keras` (the
+    best epoch, float32), `checkpoints/` and `tensorboard/`.
+    """
+
+    def __init__(self, workdir: str | os.PathLike) -> None:
+        """Names the directory; creates nothing."""
+        self.path = pathlib.Path(workdir)
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+        self.model_file = self.path / "model.keras"
+        self._config_file = self.path / "config.json"
+        self._metrics_file = self.path / "metrics.jsonl"
+        self._status_file = self.path / "status.json"
+
+    def create(self) -> None:
+        """Makes the directory and proves that it can be written to.
+
+        Raises:
+            UserError: it cannot.
+        """
+        probe = self.path / ".writable"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"the run directory {self.path} cannot be written to ({error.strerror}); "
+                "give another --workdir"
+            ) from error
+
+    def read_config(self) -> dict[str, Any] | None:
+        """The content of config.json; None if the run has not been configured yet."""
+        return _read_json(self._config_file)
+
+    def write_config(self, content: dict[str, Any]) -> None:
+        """Writes config.json."""
+        _write_text(self._config_file, json.dumps(content, indent=2) + "\n")
+
+    def read_status(self) -> dict[str, Any]:
+        """The content of status.json; empty if the run has not started."""
+        return _read_json(self._status_file) or {}
+
+    def write_status(self, state: str, best_epoch: int | None, best_loss: float | None) -> None:
+        """Writes status.json.
+
+        Args:
+            state: `running`, `done`, `diverged` or `preempted`.
+            best_epoch: the epoch of the lowest validation loss, counted from 1.
+            best_loss: that loss.
+        """
+        status = {"status": state, "best_epoch": best_epoch, "best_validation_loss": best_loss}
+        _write_text(self._status_file, json.dumps(status, indent=2) + "\n")
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, one for each finished epoch."""
+        if not self._metrics_file.exists():
+            return []
+        return [json.loads(line) for line in self._metrics_file.read_text().splitlines()]
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Writes metrics.jsonl."""
+        _write_text(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def save_model(self, model: keras.Model) -> None:
+        """Writes model.keras."""
+        partial = self.path / "partial.keras"
+        model.save(partial)
+        os.replace(partial, self.model_file)
+
+    def load_model(self) -> keras.Model:
+        """Loads the best epoch's model, in safe mode.
+
+        Raises:
+            UserError: the run has no model yet.
+        """
+        if not self.model_file.exists():
+            raise UserError(
+                f"{self.path} holds no model.keras: expected the directory of a run of "
+                "trainer.main that has finished at least one epoch"
+            )
+        return keras.models.load_model(self.model_file)
+
+
+def new_workdir(model: str) -> pathlib.Path:
+    """A new run's directory under `runs/`, named after the model and the time of day."""
+    return pathlib.Path(RUNS_DIR) / f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _write_text(path: pathlib.Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
