@@ -11,6 +11,7 @@ setup(
     package_data={"cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"]},
     install_requires=[
         "absl-py>=2.1,<3",
+        "etils>=1.9,<2",
         "keras>=3.15,<3.16",
         "matplotlib>=3.9,<4",
         "numpy>=2.0,<3",

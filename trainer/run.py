@@ -51,6 +51,20 @@ class Run:
         """The content of config.json; None if the run has not been configured yet."""
         return _read_json(self._config_file)
 
+    def finished_config(self) -> dict[str, Any]:
+        """The settings of a run that has a model to judge.
+
+        Raises:
+            UserError: this is no directory of a run, or the run has not finished an epoch.
+        """
+        content = self.read_config()
+        if content is None or not self.model_file.exists():
+            raise UserError(
+                f"{self.path} holds no {'config.json' if content is None else 'model.keras'}: "
+                "expected the directory of a run of trainer.main that has finished an epoch"
+            )
+        return content["config"]
+
     def write_config(self, content: dict[str, Any]) -> None:
         """Writes config.json."""
         _write_text(self._config_file, json.dumps(content, indent=2) + "\n")
@@ -87,22 +101,28 @@ class Run:
         os.replace(partial, self.model_file)
 
     def load_model(self) -> keras.Model:
-        """Loads the best epoch's model, in safe mode.
-
-        Raises:
-            UserError: the run has no model yet.
-        """
-        if not self.model_file.exists():
-            raise UserError(
-                f"{self.path} holds no model.keras: expected the directory of a run of "
-                "trainer.main that has finished at least one epoch"
-            )
+        """Loads the best epoch's model, in safe mode."""
         return keras.models.load_model(self.model_file)
 
 
 def new_workdir(model: str) -> pathlib.Path:
     """A new run's directory under `runs/`, named after the model and the time of day."""
     return pathlib.Path(RUNS_DIR) / f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def best_run(runs_dir: str | os.PathLike) -> Run:
+    """The run with the lowest validation loss.
+
+    Args:
+        runs_dir: a directory whose subdirectories are runs.
+
+    Raises:
+        UserError: none of them has a model.
+    """
+    runs = [Run(path.parent) for path in sorted(pathlib.Path(runs_dir).glob("*/model.keras"))]
+    if not runs:
+        raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
+    return min(runs, key=lambda run: run.read_status().get("best_validation_loss", float("inf")))
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any] | None:

@@ -46,6 +46,11 @@ class Examples:
         """Number of global batches that hold every example once."""
         return -(-self.size // global_batch_size)
 
+    def one_pass(self, batch_size: int) -> tf.data.Dataset:
+        """Batches of what `load` gives, every example once; the last batch may be smaller."""
+        tokens = self.tokens(tf.constant(0, tf.int64)).batch(batch_size)
+        return tokens.map(self.load).prefetch(tf.data.AUTOTUNE)
+
 
 def read_examples(
     dataset: BuiltDataset, split: str, *, cache: str, shuffle_seed: int | None

@@ -1,0 +1,59 @@
+# Needs Python 3.11 (with venv) and make, nothing else. `make demo` shows everything once;
+# `make test` runs the tests. See README.md.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := demo
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test drills lint install lock clean
+
+install: $(INSTALLED)
+
+# Exact versions first; then the project itself, whose ranges they satisfy.
+$(INSTALLED): requirements.lock setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Draws phantom radiographs, builds them as a dataset, trains, evaluates, explains.
+demo: $(INSTALLED)
+	rm -rf $(DEMO)
+	$(BIN)/python -m cxr_tfds.phantom --output_dir=$(DEMO)/kaggle --images_per_class=100 --seed=0
+	$(BIN)/tfds build cxr_tfds/covid19_radiography --manual_dir=$(DEMO)/kaggle \
+		--data_dir=$(DEMO)/data --config=224x224
+	$(BIN)/python -m trainer.main --model=lenet --recipe=seed --strategy=mirrored \
+		--virtual_devices=2 --epochs=10 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
+	$(BIN)/python -m trainer.evaluate --workdir=$(DEMO)/run --split=test \
+		--output_dir=$(DEMO)/report
+	$(BIN)/python -m trainer.export_gradcam --workdir=$(DEMO)/run --split=test \
+		--output_dir=$(DEMO)/gradcam
+	@echo
+	@echo "Trained on synthetic phantom radiographs; research use only."
+	@echo "The report:    $(DEMO)/report/report.json, $(DEMO)/report/confusion_matrix.png"
+	@echo "The heatmaps:  $(DEMO)/gradcam/index.html"
+	@echo "The training:  $(BIN)/tensorboard --logdir=$(DEMO)/run/tensorboard"
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest
+
+# The longer tests.
+drills: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Writes requirements.lock anew from the ranges in setup.py.
+lock:
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --upgrade pip
+	build/lock/bin/python -m pip install --quiet setuptools wheel '.[dev]'
+	build/lock/bin/python -m pip freeze --all --exclude pip --exclude cxr-trainer > requirements.lock
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info

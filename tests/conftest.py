@@ -1,0 +1,85 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Two logical CPU devices serve as replicas in all tests of this process.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture(scope="session")
+def phantom_database(tmp_path_factory) -> pathlib.Path:
+    """A manual directory with 12 phantom radiographs of each class."""
+    from cxr_tfds import phantom
+
+    directory = tmp_path_factory.mktemp("kaggle")
+    phantom.write_database(directory, images_per_class=12, seed=0)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def data_dir(phantom_database, tmp_path_factory) -> pathlib.Path:
+    """A data directory with the phantoms built as covid19_radiography/224x224."""
+    import tensorflow_datasets as tfds
+
+    import cxr_tfds  # noqa: F401 - registers the builder
+
+    directory = tmp_path_factory.mktemp("data")
+    builder = tfds.builder("covid19_radiography/224x224", data_dir=directory)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=str(phantom_database))
+    )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def dataset(data_dir):
+    """The built phantoms, opened."""
+    from trainer.data.dataset import DEFAULT_DATASET, open_dataset
+
+    return open_dataset(DEFAULT_DATASET, str(data_dir))
+
+
+@pytest.fixture(scope="session")
+def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
+    """The directory of a LeNet trained for two epochs under two virtual replicas."""
+    workdir = tmp_path_factory.mktemp("runs") / "lenet"
+    run_command(
+        "trainer.main", "--model=lenet", "--strategy=mirrored", "--virtual_devices=2",
+        "--epochs=2", f"--data_dir={data_dir}", f"--workdir={workdir}",
+    )  # fmt: skip
+    return workdir
+
+
+def run_command(module: str, *flags: str, code: int = 0) -> str:
+    """Runs a command in a process of its own; returns what it said on stderr."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", module, *flags], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}"
+    return done.stderr
+
+
+def two_replicas() -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+
+
+def one_device() -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def relative_difference(ours, theirs) -> float:
+    """Norm of the difference of two lists of arrays, relative to the norm of the second."""
+    ours, theirs = (np.concatenate([np.ravel(a) for a in arrays]) for arrays in (ours, theirs))
+    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))

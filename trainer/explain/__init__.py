@@ -1,0 +1,1 @@
+"""Shows what a finished run's model looks at."""
