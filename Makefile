@@ -53,7 +53,9 @@ lock:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade pip
 	build/lock/bin/python -m pip install --quiet setuptools wheel '.[dev]'
-	build/lock/bin/python -m pip freeze --all --exclude pip --exclude cxr-trainer > requirements.lock
+	build/lock/bin/python -m pip freeze --all --exclude pip --exclude cxr-trainer > build/requirements.txt
+	echo "# Exact versions of everything that the commands install; made by \`make lock\`." > requirements.lock
+	cat build/requirements.txt >> requirements.lock
 
 clean:
 	rm -rf $(VENV) $(DEMO) build *.egg-info

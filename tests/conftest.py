@@ -2,6 +2,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import functools
 import pathlib
 import subprocess
 import sys
@@ -65,12 +66,18 @@ def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
 def run_command(module: str, *flags: str, code: int = 0) -> str:
     """Runs a command in a process of its own; returns what it said on stderr."""
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", module, *flags], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", module, *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}"
     return done.stderr
 
 
+# One strategy for the whole process: the collectives of a second one would take the same keys.
+@functools.cache
 def two_replicas() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
 

@@ -10,8 +10,9 @@ from absl import flags, logging
 from trainer import command
 from trainer.data.dataset import open_dataset
 from trainer.data.input import read_examples
+from trainer.directory import make_writable
 from trainer.evaluation.predictions import predict
-from trainer.evaluation.report import make_directory, write_report
+from trainer.evaluation.report import write_report
 from trainer.evaluation.statistics import classification_statistics
 from trainer.run import Run
 
@@ -26,10 +27,12 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Evaluates."""
     run = Run(FLAGS.workdir)
-    config = run.finished_config()
+    content = run.finished_config()
+    config = content["config"]
     dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
+    dataset.require_classes(content["dataset"]["class_names"])
     examples = read_examples(dataset, FLAGS.split, cache="off", shuffle_seed=None)
-    directory = make_directory(FLAGS.output_dir)
+    directory = make_writable(FLAGS.output_dir, "output_dir")
     model = run.load_model()
 
     predictions = predict(model, examples)

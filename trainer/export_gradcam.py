@@ -19,8 +19,8 @@ from trainer import command
 from trainer.data.dataset import open_dataset
 from trainer.data.input import read_examples
 from trainer.data.radiographs import read_radiograph
+from trainer.directory import make_writable
 from trainer.errors import UserError
-from trainer.evaluation.report import make_directory
 from trainer.explain.gallery import Explanation, Gallery
 from trainer.explain.methods import GradCAM
 from trainer.run import Run, best_run
@@ -45,11 +45,11 @@ def main() -> None:
     if (FLAGS.split is None) == (FLAGS.images is None):
         raise UserError("give either --split=SPLIT or --images=GLOB")
     run = Run(FLAGS.workdir) if FLAGS.workdir else best_run(FLAGS.runs_dir)
-    content = run.read_config()
-    config = run.finished_config()
+    content = run.finished_config()
+    config = content["config"]
     class_names = tuple(content["dataset"]["class_names"])
-    images = _own_images(content["dataset"]["image_shape"]) if FLAGS.images else _split(config)
-    directory = make_directory(FLAGS.output_dir)
+    images = _own_images(content["dataset"]["image_shape"]) if FLAGS.images else _split(content)
+    directory = make_writable(FLAGS.output_dir, "output_dir")
     gradcam = GradCAM(run.load_model())
     logging.info("explaining %s at layer %s", run.path, gradcam.layer_name)
 
@@ -68,13 +68,17 @@ def main() -> None:
         ):
             name = None if label is None else class_names[label]
             gallery.add(Explanation(image_id, name, image, heatmap, shares, int(shares.argmax())))
+    if gallery.is_empty:
+        raise UserError(f"--images={FLAGS.images}: none of the files is a readable image")
     gallery.close()
     logging.info("gallery: %s", directory / "index.html")
 
 
-def _split(config: dict) -> Iterator[tuple[str, int, np.ndarray]]:
+def _split(content: dict) -> Iterator[tuple[str, int, np.ndarray]]:
     """Id, label and image of each example of the split."""
+    config = content["config"]
     dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
+    dataset.require_classes(content["dataset"]["class_names"])
     examples = read_examples(dataset, FLAGS.split, cache="off", shuffle_seed=None)
     return (
         (example_id.decode(), int(label), image)

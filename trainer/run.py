@@ -4,10 +4,12 @@ import json
 import os
 import pathlib
 import time
+import zipfile
 from typing import Any
 
 import keras
 
+from trainer.directory import make_writable
 from trainer.errors import UserError
 
 RUNS_DIR = "runs"
@@ -31,28 +33,15 @@ class Run:
         self._status_file = self.path / "status.json"
 
     def create(self) -> None:
-        """Makes the directory and proves that it can be written to.
-
-        Raises:
-            UserError: it cannot.
-        """
-        probe = self.path / ".writable"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UserError(
-                f"the run directory {self.path} cannot be written to ({error.strerror}); "
-                "give another --workdir"
-            ) from error
+        """Makes the directory; raises `UserError` if it cannot be written to."""
+        make_writable(self.path, "workdir")
 
     def read_config(self) -> dict[str, Any] | None:
         """The content of config.json; None if the run has not been configured yet."""
         return _read_json(self._config_file)
 
     def finished_config(self) -> dict[str, Any]:
-        """The settings of a run that has a model to judge.
+        """The content of config.json of a run that has a model to judge.
 
         Raises:
             UserError: this is no directory of a run, or the run has not finished an epoch.
@@ -63,7 +52,7 @@ class Run:
                 f"{self.path} holds no {'config.json' if content is None else 'model.keras'}: "
                 "expected the directory of a run of trainer.main that has finished an epoch"
             )
-        return content["config"]
+        return content
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Writes config.json."""
@@ -101,8 +90,17 @@ class Run:
         os.replace(partial, self.model_file)
 
     def load_model(self) -> keras.Model:
-        """Loads the best epoch's model, in safe mode."""
-        return keras.models.load_model(self.model_file)
+        """Loads the best epoch's model, in safe mode.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        try:
+            return keras.models.load_model(self.model_file)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{self.model_file} cannot be loaded ({_first_line(error)}); train the run again"
+            ) from error
 
 
 def new_workdir(model: str) -> pathlib.Path:
@@ -122,7 +120,13 @@ def best_run(runs_dir: str | os.PathLike) -> Run:
     runs = [Run(path.parent) for path in sorted(pathlib.Path(runs_dir).glob("*/model.keras"))]
     if not runs:
         raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
-    return min(runs, key=lambda run: run.read_status().get("best_validation_loss", float("inf")))
+
+    def validation_loss(run: Run) -> float:
+        # A run that was killed while it wrote its first epoch has a model but no loss yet.
+        loss = run.read_status().get("best_validation_loss")
+        return float("inf") if loss is None else loss
+
+    return min(runs, key=validation_loss)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
@@ -133,3 +137,7 @@ def _write_text(path: pathlib.Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     os.replace(partial, path)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

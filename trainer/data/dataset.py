@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import tensorflow_datasets as tfds
 
@@ -27,6 +28,18 @@ class BuiltDataset:
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     builder: tfds.core.DatasetBuilder
+
+    def require_classes(self, class_names: Sequence[str]) -> None:
+        """Checks that the dataset has a run's classes.
+
+        Raises:
+            UserError: it has others, or in another order.
+        """
+        if list(self.class_names) != list(class_names):
+            raise UserError(
+                f"{self.name} in {self.data_dir} has the classes {', '.join(self.class_names)}; "
+                f"the run was trained on {', '.join(class_names)}: give its --data_dir"
+            )
 
     def num_examples(self, split: str) -> int:
         """Number of examples in a split.
@@ -80,7 +93,7 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         )
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, FileNotFoundError, ValueError):
+    except (tfds.core.DatasetNotFoundError, FileNotFoundError, ValueError, AssertionError):
         builder = None
     if builder is None or not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
         raise UserError(f"{data_dir} holds no built dataset {name}; build it with: {how_to_build}")
@@ -102,9 +115,10 @@ def _label_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.feature
 
 def _image_shape(name: str, builder: tfds.core.DatasetBuilder) -> tuple[int, int, int]:
     image = dict(builder.info.features).get("image")
-    if not isinstance(image, tfds.features.Tensor) or isinstance(image, tfds.features.Image):
+    encoded = isinstance(image, tfds.features.Image) or not isinstance(image, tfds.features.Tensor)
+    if encoded or len(image.shape) != 3 or image.shape[2] != 1:
         raise UserError(
-            f"{name} does not store its images as raw uint8 of one size; "
+            f"{name} does not store its images as raw gray uint8 of one size; "
             f"use --dataset={DEFAULT_DATASET}"
         )
     return tuple(image.shape)

@@ -2,8 +2,8 @@
 
 Light tokens (positions in memory, or serialized records) are shuffled one by one; the heavy work
 on pixels is done a batch at a time. An epoch is `steps_per_epoch` global batches; where the last
-one is not full it is filled with examples from the epoch's beginning that weigh nothing, so shapes
-are static, as XLA wants them, and every example counts exactly once.
+one is not full it is filled with examples that weigh nothing, so shapes are static, as XLA wants
+them, and every example counts exactly once.
 """
 
 import dataclasses
@@ -23,6 +23,8 @@ AUTO_CACHE_SHARE = 0.4
 # Records kept in the shuffle buffer when a split is streamed from disk: 400 MB of 224x224 images.
 _SHUFFLE_BUFFER = 8192
 _READ_BATCH = 256
+# A fixed number, because the default depends on the cores and the order of the records on it.
+_FILES_AT_ONCE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Examples:
     Attributes:
         size: number of examples.
         cache: where their decoded images are held, `memory` or `off`.
+        filling: a dataset of tokens for the rows that fill an epoch's last batch.
         tokens: `tokens(epoch)`: a dataset of one scalar token per example, in the epoch's order.
         load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64` and
             `id` `[batch] string`.
@@ -39,6 +42,7 @@ class Examples:
 
     size: int
     cache: str
+    filling: tf.data.Dataset
     tokens: Callable[[tf.Tensor], tf.data.Dataset]
     load: Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
@@ -110,8 +114,8 @@ def _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch)
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        # `repeat` brings the epoch's first examples again for the rows that fill the last batch.
-        tokens = examples.tokens(epoch).repeat().take(padded)
+        filling = examples.filling.repeat().take(padded - examples.size)
+        tokens = examples.tokens(epoch).concatenate(filling)
         weights = tf.data.Dataset.range(padded).map(
             lambda row: tf.cast(row < examples.size, tf.float32)
         )
@@ -149,40 +153,45 @@ def _resolve_cache(dataset: BuiltDataset, split: str, size: int, cache: str) -> 
 
 def _examples_in_memory(dataset, split, size, shuffle_seed) -> Examples:
     stored = list(
-        _records(dataset.files(split))
+        tf.data.TFRecordDataset(dataset.files(split))
         .batch(_READ_BATCH)
         .map(_parser(dataset), num_parallel_calls=os.cpu_count())
     )
     columns = {key: tf.concat([part[key] for part in stored], axis=0) for key in stored[0]}
 
+    rows = tf.data.Dataset.range(size)
+
     def positions(epoch: tf.Tensor) -> tf.data.Dataset:
+        if shuffle_seed is None:
+            return rows
         order = tf.range(size, dtype=tf.int64)
-        if shuffle_seed is not None:
-            order = tf.random.experimental.stateless_shuffle(order, seed=[shuffle_seed, epoch])
+        order = tf.random.experimental.stateless_shuffle(order, seed=[shuffle_seed, epoch])
         return tf.data.Dataset.from_tensor_slices(order)
 
     def load(batch: tf.Tensor) -> dict:
         return {key: tf.gather(column, batch) for key, column in columns.items()}
 
-    return Examples(size, "memory", positions, load)
+    return Examples(size, "memory", rows, positions, load)
 
 
 def _examples_on_disk(dataset, split, size, shuffle_seed) -> Examples:
+    in_file_order = tf.data.TFRecordDataset(dataset.files(split))
+
     def serialized(epoch: tf.Tensor) -> tf.data.Dataset:
-        files = tf.constant(dataset.files(split))
         if shuffle_seed is None:
-            return _records(files)
-        files = tf.random.experimental.stateless_shuffle(files, seed=[shuffle_seed, epoch])
-        seed = tf.cast(shuffle_seed, tf.int64) + (epoch << 32)
-        return _records(files).shuffle(min(size, _SHUFFLE_BUFFER), seed=seed)
+            return in_file_order
+        files = tf.random.experimental.stateless_shuffle(
+            tf.constant(dataset.files(split)), seed=[shuffle_seed, epoch]
+        )
+        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=_FILES_AT_ONCE,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return records.shuffle(min(size, _SHUFFLE_BUFFER), seed=shuffle_seed + epoch * 2**32)
 
-    return Examples(size, "off", serialized, _parser(dataset))
-
-
-def _records(files) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(files).interleave(
-        tf.data.TFRecordDataset, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
+    return Examples(size, "off", in_file_order, serialized, _parser(dataset))
 
 
 def _parser(dataset: BuiltDataset) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:

@@ -2,34 +2,13 @@
 
 import csv
 import json
-import os
 import pathlib
 from typing import Any
 
-from trainer.errors import UserError
 from trainer.evaluation import plots
 from trainer.evaluation.predictions import Predictions
 
 RESEARCH_USE = "A research tool, not a medical device: not for diagnosis or any clinical decision."
-
-
-def make_directory(path: str | os.PathLike) -> pathlib.Path:
-    """Makes a directory for results.
-
-    Raises:
-        UserError: it cannot be made or written to.
-    """
-    directory = pathlib.Path(path)
-    probe = directory / ".writable"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UserError(
-            f"the directory {directory} cannot be written to ({error.strerror}); give another"
-        ) from error
-    return directory
 
 
 def write_report(

@@ -42,7 +42,7 @@ class Gallery:
     def __init__(
         self, directory: pathlib.Path, class_names: tuple[str, ...], about: dict[str, Any]
     ) -> None:
-        """Opens a gallery.
+        """Opens a gallery; one that was written there before is removed.
 
         Args:
             directory: an existing directory.
@@ -51,6 +51,12 @@ class Gallery:
         """
         self._directory, self._class_names, self._about = directory, class_names, about
         self._rows: list[dict[str, Any]] = []
+        self._remove_previous()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been added."""
+        return not self._rows
 
     def add(self, explanation: Explanation) -> None:
         """Writes an image's panel and raw heatmap."""
@@ -82,6 +88,16 @@ class Gallery:
             json.dumps({"research_use": RESEARCH_USE, **summary}, indent=2) + "\n"
         )
         (self._directory / "index.html").write_text(_page(self._rows))
+
+    def _remove_previous(self) -> None:
+        index = self._directory / "index.csv"
+        if not index.exists():
+            return
+        with index.open(newline="") as file:
+            for row in csv.DictReader(file):
+                for name in (row["panel"], row["heatmap"]):
+                    (self._directory / pathlib.Path(name).name).unlink(missing_ok=True)
+        index.unlink()
 
 
 def resize_heatmap(heatmap: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import zipfile
 from collections.abc import Callable
 
 import keras
@@ -93,7 +94,7 @@ def _load_weights(network: keras.Model, backbone: Backbone, weights: str) -> Non
         raise UserError(f"--weights={weights}: there is no such file (expected a Keras .h5 file)")
     try:
         network.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"the weights in {path} do not fit {network.name}: {reason}") from error
     logging.info("loaded weights from %s", path)
@@ -106,8 +107,8 @@ def _imagenet_file(backbone: Backbone) -> pathlib.Path:
     except Exception as error:
         where = _keras_home() / "models" / backbone.weights_file
         raise UserError(
-            f"the ImageNet weights are not on this machine and could not be downloaded; fetch "
-            f"{url} on a machine with network and put it at {where}, or give --weights=none"
+            f"the ImageNet weights are not on this machine and could not be downloaded "
+            f"({str(error).splitlines()[0]}); fetch {url} on a machine with network and put it at {where}, or give --weights=none"
         ) from error
 
 

@@ -26,11 +26,11 @@ def build(
         name: one of `NAMES`.
         weights: `none`, `imagenet` or the path of a weights file, for the backbones.
         num_classes: number of classes.
-        image_shape: `[height, width, channels]` of the uint8 radiographs, 1 or 3 channels.
+        image_shape: `[height, width, 1]` of the gray uint8 radiographs.
         scaling: how gray values are scaled, a key of `preprocess.SCALINGS`.
         train_backbone: whether the backbone's weights are trained; None does as the original did:
             DenseNet-169's are, those of ResNet-101 and VGG-19 are not.
-        precision: Keras dtype policy; logits and probabilities are float32 under all of them.
+        precision: Keras dtype policy; under the mixed ones logits and probabilities are float32.
 
     Returns:
         A model from `[batch, *image_shape] uint8` to `[batch, num_classes] float32` probabilities,
@@ -53,8 +53,10 @@ def build(
         else:
             trainable = name == "densenet169" if train_backbone is None else train_backbone
             x = add_backbone(name, x, weights, trainable)
-        x = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
-        probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+        # The loss needs full precision, whatever the layers before it compute in.
+        full = keras.config.dtype_policy().variable_dtype
+        x = keras.layers.Dense(num_classes, dtype=full, name="logits")(x)
+        probabilities = keras.layers.Softmax(dtype=full, name="probabilities")(x)
         return keras.Model(inputs, probabilities, name=name)
     finally:
         keras.config.set_dtype_policy(previous_policy)

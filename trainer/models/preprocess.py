@@ -23,12 +23,12 @@ def to_network_input(images: keras.KerasTensor, scaling: str) -> keras.KerasTens
     """Tiles gray radiographs to three channels and scales them.
 
     Args:
-        images: `[batch, height, width, 1 or 3] uint8`.
+        images: `[batch, height, width, 1] uint8`.
         scaling: a key of `SCALINGS`.
 
     Returns:
-        `[batch, height, width, 3]` in the compute dtype.
+        `[batch, height, width, 3] float32`.
     """
-    if images.shape[-1] == 1:
-        images = keras.layers.Concatenate(name="gray_to_rgb")([images] * 3)
-    return keras.layers.Rescaling(**SCALINGS[scaling], name="scaling")(images)
+    images = keras.layers.Concatenate(name="gray_to_rgb")([images] * 3)
+    # In float32 always: bfloat16 would round the offsets, and the saved model is float32.
+    return keras.layers.Rescaling(**SCALINGS[scaling], dtype="float32", name="scaling")(images)

@@ -42,7 +42,9 @@ class Engine:
         self._optimizer = optimizer
         self._loss_scale = loss_scale
         self._flip = flip
-        self._loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
+        self._loss = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction=None, dtype=self._network.output.dtype
+        )
         self._weights = [variable.value for variable in model.trainable_variables]
         self._moving_statistics = _moving_statistics(model)
         with strategy.scope():
@@ -109,11 +111,11 @@ class Engine:
         gradients, losses, logits = self._forward_backward(batch, scale)
         self._train_totals.add(losses=losses, logits=logits, batch=batch)
         self._train_totals.add_waited(waited)
+        weight = tf.cast(tf.reduce_mean(batch["weight"]) * scale, gradients[0].dtype)
         *gradients, weight = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.SUM, [*gradients, tf.reduce_sum(batch["weight"])]
+            tf.distribute.ReduceOp.SUM, [*gradients, weight]
         )
-        divisor = scale * weight / batch["weight"].shape[0]
-        gradients = [gradient / divisor for gradient in gradients]
+        gradients = [gradient / weight for gradient in gradients]
         return gradients, _all_finite(gradients)
 
     def _forward_backward(self, batch: dict, scale: tf.Tensor) -> tuple[list, tf.Tensor, tf.Tensor]:
@@ -123,9 +125,10 @@ class Engine:
         with tf.GradientTape() as tape:
             logits = self._network(images, training=True)
             losses = self._loss(batch["label"], logits)
-            # The mean over this replica's rows keeps float16's range; `_reduced_gradients` turns
-            # the sum of such means into the mean over the examples of the global batch.
-            scaled_loss = tf.reduce_mean(losses * batch["weight"]) * scale
+            # The mean over this replica's rows keeps float16's range; `_reduced_gradients` divides
+            # the sum of such means by the sum of the mean weights: the mean over all examples.
+            weights = tf.cast(batch["weight"], losses.dtype)
+            scaled_loss = tf.reduce_mean(losses * weights) * tf.cast(scale, losses.dtype)
         return tape.gradient(scaled_loss, self._weights), losses, logits
 
     def _update(self, gradients: list, finite: tf.distribute.DistributedValues) -> None:

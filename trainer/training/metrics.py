@@ -27,7 +27,7 @@ class Totals:
         """
         predicted = tf.argmax(logits, axis=1, output_type=batch["label"].dtype)
         hits = tf.cast(predicted == batch["label"], tf.float32)
-        self._add("loss", tf.reduce_sum(losses * batch["weight"]))
+        self._add("loss", tf.reduce_sum(losses * tf.cast(batch["weight"], losses.dtype)))
         self._add("correct", tf.reduce_sum(hits * batch["weight"]))
         self._add("examples", tf.reduce_sum(batch["weight"]))
 

@@ -1,0 +1,175 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import one_device, two_replicas
+from trainer.data import augment
+from trainer.data.dataset import BuiltDataset
+from trainer.data.input import distribute_batches, read_examples
+
+BATCH = 16
+
+
+def records(dataset, split):
+    """A split's examples in the order of its files, read with no part of the trainer."""
+    for record in tf.data.TFRecordDataset(dataset.files(split)).as_numpy_iterator():
+        feature = tf.train.Example.FromString(record).features.feature
+        pixels = np.frombuffer(feature["image"].bytes_list.value[0], np.uint8)
+        yield (
+            feature["id"].bytes_list.value[0],
+            feature["label"].int64_list.value[0],
+            pixels.reshape(dataset.image_shape),
+        )
+
+
+def names(dataset, split):
+    """Pixels to id: the batches on the devices have no ids."""
+    found = {pixels.tobytes(): example_id for example_id, _, pixels in records(dataset, split)}
+    assert len(found) == dataset.num_examples(split), "two examples have the same pixels"
+    return found
+
+
+def epochs(dataset, strategy, count, *, split="train", cache="memory", seed=0, **kwargs):
+    """The rows of `count` epochs, each a list of global batches."""
+    examples = read_examples(dataset, split, cache=cache, shuffle_seed=seed)
+    batches = iter(distribute_batches(examples, strategy, BATCH, **kwargs))
+    steps = examples.steps_per_epoch(BATCH)
+    return [[global_batch(strategy, next(batches)) for _ in range(steps)] for _ in range(count)]
+
+
+def global_batch(strategy, batch):
+    return {
+        key: np.concatenate([np.asarray(v) for v in strategy.experimental_local_results(value)])
+        for key, value in batch.items()
+    }
+
+
+def order(dataset, epoch, split="train"):
+    """Ids of an epoch's examples, without the rows that fill the last batch."""
+    of_pixels = names(dataset, split)
+    return [
+        of_pixels[image.tobytes()]
+        for batch in epoch
+        for image, weight in zip(batch["image"], batch["weight"], strict=True)
+        if weight
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharded(BuiltDataset):
+    """A dataset whose training split lies in several files."""
+
+    paths: tuple[str, ...]
+
+    def files(self, split):
+        assert split == "train"
+        return list(self.paths)
+
+
+@pytest.fixture
+def sharded(dataset, tmp_path):
+    content = list(tf.data.TFRecordDataset(dataset.files("train")).as_numpy_iterator())
+    paths = []
+    for shard, part in enumerate(np.array_split(np.array(content, object), 3)):
+        paths.append(str(tmp_path / f"shard-{shard}"))
+        with tf.io.TFRecordWriter(paths[-1]) as writer:
+            for record in part:
+                writer.write(record)
+    fields = {f.name: getattr(dataset, f.name) for f in dataclasses.fields(BuiltDataset)}
+    return Sharded(**fields, paths=tuple(paths))
+
+
+@pytest.mark.parametrize("cache", ["auto", "memory", "off"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_one_pass_gives_each_example_once_as_the_records_hold_it(dataset, split, cache):
+    examples = read_examples(dataset, split, cache=cache, shuffle_seed=None)
+    batches = list(examples.one_pass(4).as_numpy_iterator())
+    expected = list(records(dataset, split))
+    assert examples.size == len(expected) == dataset.num_examples(split)
+    for key, column in zip(("id", "label", "image"), zip(*expected, strict=True), strict=True):
+        found = np.concatenate([batch[key] for batch in batches])
+        np.testing.assert_array_equal(found, np.array(column), err_msg=key)
+    assert batches[0]["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_one_pass_keeps_the_order_of_several_files(sharded, cache):
+    examples = read_examples(sharded, "train", cache=cache, shuffle_seed=None)
+    found = [name for batch in examples.one_pass(5).as_numpy_iterator() for name in batch["id"]]
+    assert found == [example_id for example_id, _, _ in records(sharded, "train")]
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_an_epoch_of_several_files_gives_each_example_once(sharded, cache):
+    (epoch,) = epochs(sharded, one_device(), 1, cache=cache)
+    assert sorted(order(sharded, epoch)) == sorted(id_ for id_, _, _ in records(sharded, "train"))
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_epoch_weighs_each_example_once_and_filling_rows_not_at_all(dataset, split, cache):
+    size = dataset.num_examples(split)
+    assert size % BATCH, "no batch has to be filled"
+    label_of = {example_id: label for example_id, label, _ in records(dataset, split)}
+    of_pixels = names(dataset, split)
+    for epoch in epochs(dataset, two_replicas(), 2, split=split, cache=cache):
+        assert sorted(order(dataset, epoch, split)) == sorted(label_of)
+        weights = np.concatenate([batch["weight"] for batch in epoch])
+        assert set(weights) == {0.0, 1.0}
+        assert weights.sum() == size
+        for batch in epoch:
+            assert batch["image"].shape == (BATCH, 224, 224, 1)
+            found = [label_of[of_pixels[image.tobytes()]] for image in batch["image"]]
+            np.testing.assert_array_equal(batch["label"], found)
+
+
+def test_batches_have_a_static_shape(dataset):
+    examples = read_examples(dataset, "train", cache="memory", shuffle_seed=0)
+    spec = distribute_batches(examples, one_device(), BATCH, augment_seed=0).element_spec
+    assert {key: (tuple(value.shape), value.dtype) for key, value in spec.items()} == {
+        "image": ((BATCH, 224, 224, 1), tf.uint8),
+        "label": ((BATCH,), tf.int64),
+        "weight": ((BATCH,), tf.float32),
+        "draws": ((BATCH, augment.NUM_DRAWS), tf.float32),
+    }
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_the_order_is_another_in_each_epoch_and_for_each_seed_but_repeatable(dataset, cache):
+    first, second = (order(dataset, e) for e in epochs(dataset, one_device(), 2, cache=cache))
+    assert first != second
+    again = epochs(dataset, one_device(), 2, cache=cache)
+    assert [order(dataset, epoch) for epoch in again] == [first, second]
+    (other,) = epochs(dataset, one_device(), 1, cache=cache, seed=1)
+    assert order(dataset, other) != first
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_the_global_batch_is_the_same_on_one_device_and_on_two_replicas(dataset, cache):
+    one, two = (
+        epochs(dataset, strategy, 2, cache=cache, augment_seed=5)
+        for strategy in (one_device(), two_replicas())
+    )
+    for batch, other in zip(sum(one, []), sum(two, []), strict=True):
+        for key in ("image", "label", "weight", "draws"):
+            np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_a_run_that_goes_on_sees_the_epochs_that_it_would_have_seen(dataset, cache):
+    *_, third, fourth = epochs(dataset, one_device(), 4, cache=cache, augment_seed=5)
+    resumed = epochs(dataset, one_device(), 2, cache=cache, augment_seed=5, first_epoch=2)
+    for batch, other in zip(third + fourth, sum(resumed, []), strict=True):
+        for key in ("image", "weight", "draws"):
+            np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
+
+
+def test_the_draws_are_those_of_the_examples_in_the_epoch(dataset):
+    of_pixels = names(dataset, "train")
+    for number, epoch in enumerate(epochs(dataset, two_replicas(), 2, augment_seed=5)):
+        for batch in epoch:
+            ids = [of_pixels[image.tobytes()] for image in batch["image"]]
+            expected = augment.uniform_draws(tf.constant(ids), 5, tf.constant(number))
+            np.testing.assert_array_equal(batch["draws"], expected)

@@ -1,0 +1,263 @@
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import scipy.special
+from keras.src.legacy.saving import legacy_h5_format
+
+from tests.conftest import ROOT
+from trainer import models
+from trainer.errors import UserError
+
+SMALL = (64, 64, 1)
+VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+def radiographs(count=3, shape=SMALL):
+    return np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def parameters(weights):
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
+def run_python(program, *arguments, **kwargs):
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, **kwargs,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def write_legacy_weights(network, path):
+    """Writes weights in the format of the published `*_notop.h5` files."""
+    with h5py.File(path, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, network)
+
+
+def network_without_top(application):
+    """A network whose weights, BatchNormalization's too, are not those that a build gives."""
+    network = application(include_top=False, weights=None, input_shape=(32, 32, 3))
+    generator = np.random.default_rng(0)
+    for weight in network.weights:
+        if len(weight.shape) == 1:
+            weight.assign_add(0.1 * generator.random(weight.shape, np.float32))
+    return network
+
+
+def weights_by_layer(network):
+    return {
+        f"{layer.name}/{index}": weight
+        for layer in network.layers
+        for index, weight in enumerate(layer.get_weights())
+    }
+
+
+def assert_holds(found, expected):
+    assert expected
+    for name, weight in expected.items():
+        np.testing.assert_array_equal(found[name], weight, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def vgg19(tmp_path_factory):
+    """Weights of a VGG-19 by layer, and the file that holds them."""
+    network = network_without_top(keras.applications.VGG19)
+    path = tmp_path_factory.mktemp("weights") / "vgg19.h5"
+    write_legacy_weights(network, path)
+    return weights_by_layer(network), path
+
+
+@pytest.fixture(scope="module")
+def densenet169(tmp_path_factory):
+    """A frozen DenseNet-169 that has read a weights file, and the backbone's weights by layer."""
+    network = network_without_top(keras.applications.DenseNet169)
+    path = tmp_path_factory.mktemp("weights") / "densenet169.h5"
+    write_legacy_weights(network, path)
+    model = models.build("densenet169", str(path), image_shape=(32, 32, 1), train_backbone=False)
+    return model, weights_by_layer(network)
+
+
+@pytest.mark.parametrize(
+    ("name", "total", "trainable"),
+    [
+        ("lenet", 23_907_908, 23_907_908),
+        ("resnet101", 68_349_572, 25_691_396),
+        ("vgg19", None, 25_695_236),
+        ("densenet169", 12_649_540, 12_491_140),
+    ],
+)
+def test_the_networks_have_as_many_parameters_as_the_originals(name, total, trainable):
+    model = models.build(name)
+    assert model.input.shape == (None, 224, 224, 1)
+    assert parameters(model.trainable_weights) == trainable
+    if total is not None:
+        assert parameters(model.weights) == total
+
+
+def test_probabilities_are_the_softmax_of_the_logits():
+    model = models.build("lenet", image_shape=SMALL, num_classes=5)
+    logits = keras.Model(model.input, model.get_layer("logits").output)(radiographs())
+    probabilities = model(radiographs()).numpy()
+    assert probabilities.shape == (3, 5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(probabilities, scipy.special.softmax(logits, axis=1), atol=1e-6)
+
+
+def test_a_saved_model_needs_keras_alone_and_takes_uint8(tmp_path):
+    model = models.build("lenet", image_shape=SMALL, scaling="torch")
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", radiographs())
+    run_python(
+        """if True:
+        import sys
+        sys.modules["trainer"] = None  # Importing it fails, even where it is installed.
+        import keras, numpy
+        model = keras.models.load_model("model.keras", safe_mode=True)
+        numpy.save("probabilities.npy", model(numpy.load("images.npy")))
+        """,
+        cwd=tmp_path,
+    )
+    probabilities = np.load(tmp_path / "probabilities.npy")
+    np.testing.assert_allclose(probabilities, model(radiographs()), atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["caffe", "torch"])
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_scaling_is_that_of_keras_applications(mode, precision):
+    model = models.build("lenet", image_shape=SMALL, scaling=mode, precision=precision)
+    scaled = keras.Model(model.input, model.get_layer("scaling").output)(radiographs())
+    rgb = np.tile(radiographs().astype(np.float32), 3)
+    expected = keras.applications.imagenet_utils.preprocess_input(rgb, mode=mode)
+    tolerance = 1e-4 if precision == "float32" else 0.1  # float16 rounds 100 to 1/16.
+    np.testing.assert_allclose(np.array(scaled, np.float32), expected, atol=tolerance)
+
+
+def test_the_original_scaling_gives_the_gray_values_themselves():
+    model = models.build("lenet", image_shape=SMALL, scaling="raw")
+    scaled = keras.Model(model.input, model.get_layer("scaling").output)(radiographs())
+    np.testing.assert_array_equal(scaled, np.tile(radiographs(), 3))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_computes_in_half_and_answers_in_float32(precision):
+    model = models.build("lenet", image_shape=SMALL, precision=precision)
+    assert model.get_layer("conv2").output.dtype == precision.removeprefix("mixed_")
+    assert all(weight.dtype == "float32" for weight in model.weights)
+    logits = keras.Model(model.input, model.get_layer("logits").output)(radiographs())
+    assert logits.dtype == "float32"
+    assert model(radiographs()).dtype == "float32"
+
+
+def test_building_leaves_the_global_precision_as_it_was():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        models.build("lenet", image_shape=SMALL, precision="float32")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        with pytest.raises(UserError):
+            models.build("vgg19", "missing.h5", image_shape=SMALL, precision="mixed_float16")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_a_frozen_backbone_leaves_only_the_head_to_train(densenet169):
+    frozen, _ = densenet169
+    assert {layer.name for layer in frozen.layers if layer.trainable_weights} == {"logits"}
+    frozen = models.build("vgg19", image_shape=SMALL, train_backbone=False)
+    head = {layer.name for layer in frozen.layers if layer.trainable_weights}
+    assert head == {"dense", "logits"}
+
+
+def test_a_backbone_that_is_not_frozen_is_trained_whole():
+    model = models.build("vgg19", image_shape=SMALL, train_backbone=True)
+    assert len(model.trainable_weights) == len(model.weights) == 2 * (16 + 2)
+
+
+def test_a_frozen_backbone_does_not_look_at_the_statistics_of_the_batch(densenet169):
+    frozen, _ = densenet169
+    network = keras.Model(frozen.input, frozen.get_layer("logits").output)
+    images = radiographs(shape=(32, 32, 1))
+    np.testing.assert_allclose(network(images, training=True), network(images), rtol=1e-4)
+
+
+def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones():
+    with pytest.raises(UserError, match="'resnet50'.*lenet, resnet101, vgg19, densenet169"):
+        models.build("resnet50")
+
+
+def test_lenet_takes_no_weights():
+    with pytest.raises(UserError, match="--weights=imagenet.*LeNet"):
+        models.build("lenet", "imagenet")
+
+
+def test_every_weight_of_the_backbone_is_read_from_a_file(vgg19):
+    expected, path = vgg19
+    model = models.build("vgg19", str(path), image_shape=SMALL)
+    assert_holds(weights_by_layer(model), expected)
+
+
+def test_every_weight_of_batch_normalization_is_read_from_a_file(densenet169):
+    model, expected = densenet169
+    assert_holds(weights_by_layer(model), expected)
+
+
+def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
+    expected, path = vgg19
+    (tmp_path / "models").mkdir()
+    shutil.copy(path, tmp_path / "models" / VGG19_FILE)
+    run_python(
+        """if True:
+        import sys, numpy
+        from trainer import models
+        model = models.build("vgg19", "imagenet", image_shape=(64, 64, 1))
+        numpy.savez(sys.argv[1], **{
+            f"{layer.name}/{index}": weight
+            for layer in model.layers for index, weight in enumerate(layer.get_weights())
+        })
+        """,
+        tmp_path / "found.npz",
+        env={"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )  # fmt: skip
+    with np.load(tmp_path / "found.npz") as found:
+        assert_holds(found, expected)
+
+
+def test_the_weights_of_another_network_are_refused(tmp_path):
+    network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    path = tmp_path / "vgg16.h5"
+    write_legacy_weights(network, path)
+    with pytest.raises(UserError, match=rf"{path} do not fit.*16 layers, found 13"):
+        models.build("vgg19", str(path), image_shape=SMALL)
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path):
+    for name in ("garbage.h5", "garbage.keras", "garbage.txt"):
+        path = tmp_path / name
+        path.write_bytes(b"no weights")
+        with pytest.raises(UserError, match=str(path)):
+            models.build("vgg19", str(path), image_shape=SMALL)
+
+
+def test_a_missing_weights_file_is_named():
+    with pytest.raises(UserError, match="--weights=missing.h5"):
+        models.build("vgg19", "missing.h5", image_shape=SMALL)
+
+
+def test_without_network_the_user_is_told_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
+    def no_network(name, origin, **kwargs):
+        raise Exception(f"URL fetch failure on {origin}: None -- [Errno -2] Name not known")
+
+    monkeypatch.setattr(keras.utils, "get_file", no_network)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(UserError) as refused:
+        models.build("vgg19", "imagenet", image_shape=SMALL)
+    published = keras.src.applications.vgg19.WEIGHTS_PATH_NO_TOP
+    assert published in str(refused.value)
+    assert str(pathlib.Path(tmp_path, "models", VGG19_FILE)) in str(refused.value)
