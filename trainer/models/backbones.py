@@ -108,7 +108,8 @@ def _imagenet_file(backbone: Backbone) -> pathlib.Path:
         where = _keras_home() / "models" / backbone.weights_file
         raise UserError(
             f"the ImageNet weights are not on this machine and could not be downloaded "
-            f"({str(error).splitlines()[0]}); fetch {url} on a machine with network and put it at {where}, or give --weights=none"
+            f"({str(error).splitlines()[0]}); fetch {url} on a machine with network and "
+            f"put it at {where}, or give --weights=none"
         ) from error
 
 

@@ -24,6 +24,7 @@ class Engine:
         *,
         xla: bool,
         flip: bool = False,
+        time_input: bool = True,
         loss_scale: DynamicLossScale | None = None,
     ) -> None:
         """Prepares the step; nothing is traced before the first call.
@@ -35,6 +36,8 @@ class Engine:
             optimizer: a Keras optimizer, not yet built or built on the model's trainable weights.
             xla: whether XLA compiles the forward and backward pass.
             flip: whether training images are flipped by their draws.
+            time_input: whether the wait for each batch is timed; a deterministic TensorFlow
+                refuses to read the clock in a graph.
             loss_scale: the loss scale for float16; None scales nothing.
         """
         self._strategy = strategy
@@ -42,6 +45,7 @@ class Engine:
         self._optimizer = optimizer
         self._loss_scale = loss_scale
         self._flip = flip
+        self._time_input = time_input
         self._loss = keras.losses.SparseCategoricalCrossentropy(
             from_logits=True, reduction=None, dtype=self._network.output.dtype
         )
@@ -78,13 +82,13 @@ class Engine:
 
     def _train(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> None:
         for _ in tf.range(steps):
-            batch, waited = _next_batch(iterator)
+            batch, waited = self._next_batch(iterator)
             gradients, finite = self._strategy.run(self._reduced_gradients, args=(batch, waited))
             self._update(gradients, finite)
 
     def _evaluate(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> None:
         for _ in tf.range(steps):
-            batch, waited = _next_batch(iterator)
+            batch, waited = self._next_batch(iterator)
             self._strategy.run(self._evaluate_batch, args=(batch, waited))
 
     def train_metrics(self) -> dict[str, float]:
@@ -104,6 +108,16 @@ class Engine:
     def eval_metrics(self) -> dict[str, float]:
         """Ends an evaluation; returns what `Totals.read_and_reset` returns."""
         return self._eval_totals.read_and_reset()
+
+    def _next_batch(self, iterator) -> tuple[dict, tf.Tensor]:
+        """The next batch and the seconds that the loop stood waiting for it."""
+        if not self._time_input:
+            return next(iterator), tf.constant(0.0, tf.float64)
+        asked = tf.timestamp()
+        with tf.control_dependencies([asked]):
+            batch = next(iterator)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            return batch, tf.timestamp() - asked
 
     def _reduced_gradients(self, batch: dict, waited: tf.Tensor) -> tuple[list, tf.Tensor]:
         """One replica's part of the step; its results are the same on every replica."""
@@ -169,15 +183,6 @@ class Engine:
                 statistic.assign(mean)
 
         self._strategy.run(average)
-
-
-def _next_batch(iterator: tf.distribute.DistributedIterator) -> tuple[dict, tf.Tensor]:
-    """The next batch and the seconds that the loop stood waiting for it."""
-    asked = tf.timestamp()
-    with tf.control_dependencies([asked]):
-        batch = next(iterator)
-    with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-        return batch, tf.timestamp() - asked
 
 
 def _all_finite(gradients: list) -> tf.Tensor:

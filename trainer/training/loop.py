@@ -99,7 +99,7 @@ class Loop:
             "validation_accuracy": validation["accuracy"],
             "learning_rate": self.config.learning_rate,
             "images_per_second": rate,
-            "input_wait": train["waited"] / self.strategy.num_replicas_in_sync / seconds,
+            "input_wait": self._share_waited(train["waited"], seconds),
             "seconds": time.monotonic() - started,
         }
 
@@ -124,6 +124,12 @@ class Loop:
         now = time.monotonic()
         return (steps - timed_from) * batch_size / (now - clock), now - started
 
+    def _share_waited(self, waited: float, seconds: float) -> float | None:
+        """Share of an epoch's time in which a replica waited for input; None if it was not timed."""
+        if self.config.deterministic:
+            return None
+        return waited / self.strategy.num_replicas_in_sync / seconds
+
     def _finish_epoch(self, rows: list, row: dict, tensorboard: TensorBoard) -> None:
         improved = self.progress.finish_epoch(row["validation_loss"])
         if improved:
@@ -136,8 +142,9 @@ class Loop:
         self.run.write_status("running", self.progress.best_epoch, self.progress.best_loss)
         logging.info(
             "epoch %d/%d  loss %.4f  accuracy %.4f  validation loss %.4f  accuracy %.4f  "
-            "%.0f images/s  input wait %.1f %%  %.0f s%s",
+            "%.0f images/s  input wait %s  %.0f s%s",
             row["epoch"], self.config.epochs, row["loss"], row["accuracy"], row["validation_loss"],
-            row["validation_accuracy"], row["images_per_second"], 100 * row["input_wait"],
+            row["validation_accuracy"], row["images_per_second"],
+            "not timed" if row["input_wait"] is None else f"{row['input_wait']:.1%}",
             row["seconds"], "  (best so far)" if improved else "",
         )  # fmt: skip

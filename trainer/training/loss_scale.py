@@ -25,9 +25,9 @@ class DynamicLossScale(tf.Module):
 
     def after_finite_step(self) -> None:
         """Counts a finite step, and doubles the scale at the end of each interval."""
-        grown = self.finite_steps + 1 >= self._growth_interval
-        self.value.assign(tf.where(grown, self.value * 2.0, self.value))
-        self.finite_steps.assign(tf.where(grown, 0, self.finite_steps + 1))
+        not_grown = self.finite_steps + 1 < self._growth_interval
+        self.value.assign(tf.where(not_grown, self.value, self.value * 2.0))
+        self.finite_steps.assign((self.finite_steps + 1) * tf.cast(not_grown, tf.int64))
 
     def after_overflow(self) -> None:
         """Halves the scale, but never below 1."""

@@ -55,7 +55,8 @@ class TensorBoard:
         """Writes one row of metrics.jsonl; the step of the charts is the epoch."""
         with self._train.as_default(step=row["epoch"]):
             for name in ("loss", "accuracy", "learning_rate", "images_per_second", "input_wait"):
-                tf.summary.scalar(name, row[name])
+                if row[name] is not None:
+                    tf.summary.scalar(name, row[name])
         with self._validation.as_default(step=row["epoch"]):
             for name in ("loss", "accuracy"):
                 tf.summary.scalar(name, row[f"validation_{name}"])

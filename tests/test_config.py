@@ -1,0 +1,51 @@
+import dataclasses
+
+import pytest
+
+from trainer import config
+from trainer.errors import UserError
+
+SETTINGS = {
+    "dataset": "d/c:1.0.0", "data_dir": "data", "strategy": "mirrored", "precision": "auto",
+    "xla": "auto", "virtual_devices": 0, "cache": "auto", "seed": 0, "deterministic": False,
+}  # fmt: skip
+
+
+def test_seed_recipe_is_the_originals():
+    for model, weights, train_backbone in [
+        ("lenet", "none", False), ("resnet101", "imagenet", False),
+        ("vgg19", "imagenet", False), ("densenet169", "imagenet", True),
+    ]:  # fmt: skip
+        made = config.make("seed", model, SETTINGS)
+        assert (made.weights, made.train_backbone) == (weights, train_backbone)
+        assert (made.global_batch_size, made.epochs, made.patience) == (16, 20, 5)
+        assert (made.learning_rate, made.scaling, made.flip) == (1e-3, "raw", True)
+
+
+def test_a_flag_overrides_the_recipe():
+    made = config.make("seed", "lenet", SETTINGS | {"epochs": 3, "flip": False, "weights": None})
+    assert (made.epochs, made.flip, made.weights) == (3, False, "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("global_batch_size", -1), ("patience", 0), ("learning_rate", 0.0)],
+)
+def test_values_out_of_range_are_named(name, value):
+    with pytest.raises(UserError, match=f"--{name}={value}"):
+        config.make("seed", "lenet", SETTINGS | {name: value})
+
+
+def test_differences_name_what_differs_and_nothing_else():
+    one = config.make("seed", "lenet", SETTINGS)
+    other = dataclasses.asdict(config.make("seed", "lenet", SETTINGS | {"seed": 7}))
+    assert one.differences(dataclasses.asdict(one)) == []
+    (difference,) = one.differences(other)
+    assert "--seed" in difference and "7" in difference
+
+
+def test_a_batch_that_replicas_cannot_share_is_refused():
+    made = config.make("seed", "lenet", SETTINGS | {"global_batch_size": 10})
+    config.check_batch(made, 2)
+    with pytest.raises(UserError, match=r"10 does not divide by the 4"):
+        config.check_batch(made, 4)
