@@ -5,9 +5,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from trainer.errors import UserError
 from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.report import make_directory, write_report
+from trainer.evaluation.report import write_report
 from trainer.evaluation.statistics import classification_statistics
 
 CLASSES = ("COVID", "Normal")
@@ -61,17 +60,3 @@ def test_the_confusion_matrix_is_drawn_of_classes_without_examples_too(written):
     with PIL.Image.open(written[0] / "confusion_matrix.png") as picture:
         picture.load()
         assert picture.format == "PNG"
-
-
-def test_a_directory_for_results_is_made_with_its_parents_and_left_empty(tmp_path):
-    directory = make_directory(tmp_path / "a" / "b")
-    assert directory.is_dir()
-    assert list(directory.iterdir()) == []
-    assert make_directory(directory) == directory
-
-
-def test_a_place_that_cannot_be_a_directory_is_named(tmp_path):
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(UserError, match=f"{file / 'report'} cannot be written to"):
-        make_directory(file / "report")

@@ -125,7 +125,7 @@ def _keep_freed_memory() -> None:
     """Makes glibc keep freed memory instead of handing it back to the system after every operation.
 
     Feature maps of a CPU step are blocks of 10 to 100 MB, which glibc maps and unmaps one by one:
-    the page faults took 40 % of the time of a LeNet step. Other C libraries have no `mallopt`.
+    the page faults took much of a LeNet step. Other C libraries have no `mallopt`.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)

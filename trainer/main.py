@@ -99,8 +99,8 @@ def main() -> None:
         optimizer = keras.optimizers.Adam(config.learning_rate)
         loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
     engine = Engine(
-        devices.strategy, model, optimizer, xla=devices.xla, flip=config.flip, loss_scale=loss_scale,
-        time_input=not config.deterministic,
+        devices.strategy, model, optimizer, xla=devices.xla, flip=config.flip,
+        loss_scale=loss_scale, time_input=not config.deterministic,
     )  # fmt: skip
 
     progress = Progress()

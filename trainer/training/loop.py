@@ -125,7 +125,7 @@ class Loop:
         return (steps - timed_from) * batch_size / (now - clock), now - started
 
     def _share_waited(self, waited: float, seconds: float) -> float | None:
-        """Share of an epoch's time in which a replica waited for input; None if it was not timed."""
+        """Share of the time in which a replica waited for input; None if it was not timed."""
         if self.config.deterministic:
             return None
         return waited / self.strategy.num_replicas_in_sync / seconds
