@@ -66,11 +66,20 @@ def read_resized(
       mask is all zero where there is none.
     """
     paths = tf.data.Dataset.from_tensor_slices((images, masks))
-    pixels = paths.map(_read_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    pixels = paths.map(read_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     yield from pixels.prefetch(16).as_numpy_iterator()
 
 
-def _read_pair(image: "tf.Tensor", mask: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+def read_pair(image: "tf.Tensor", mask: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+    """Reads, decodes and resizes one radiograph.
+
+    Args:
+      image: Path of the PNG file.
+      mask: Path of the PNG file of its lung mask, "" if there is none.
+
+    Returns:
+      The image and the mask, both `[224, 224, 1] uint8`; the mask is all zero if there is none.
+    """
     return resize(decode_gray(tf.io.read_file(image))), tf.cond(
         tf.equal(mask, ""),
         lambda: tf.zeros((SIZE, SIZE, 1), tf.uint8),

@@ -1,0 +1,68 @@
+"""The table of which radiograph is in which split, `splits.csv`, kept beside a built dataset."""
+
+import csv
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from etils import epath
+
+NAME = "splits.csv"
+
+
+class Row(NamedTuple):
+    """One radiograph of the table.
+
+    Attributes:
+      id: Its id, such as "COVID-137".
+      label: Its class.
+      source: The collection it was taken from.
+      split: "train", "validation" or "test".
+      group: The id that names its group of duplicates, its own if it has none.
+      sha256: The SHA-256 of its image file, hexadecimal.
+    """
+
+    id: str
+    label: str
+    source: str
+    split: str
+    group: str
+    sha256: str
+
+
+def write(folder: epath.Path, rows: Iterable[Row]) -> None:
+    """Writes the table.
+
+    Args:
+      folder: The folder of a built dataset.
+      rows: The radiographs.
+    """
+    with (folder / NAME).open("w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Row._fields)
+        table.writerows(rows)
+
+
+def read(folder: epath.PathLike) -> list[Row]:
+    """Reads the table.
+
+    Args:
+      folder: The folder of a built dataset, such as DATA/covid19_radiography/224x224/1.0.0.
+
+    Returns:
+      The radiographs.
+
+    Raises:
+      FileNotFoundError: There is no table in the folder.
+      ValueError: The table has other columns, or no rows.
+    """
+    path = epath.Path(folder) / NAME
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
+    with path.open("r") as file:
+        header, *rows = csv.reader(file) or [[]]
+    if header != list(Row._fields) or not rows:
+        raise ValueError(
+            f"{path} has {len(rows)} rows and the columns {header}; expected rows with the columns "
+            f"{list(Row._fields)}. Build the dataset again."
+        )
+    return [Row(*row) for row in rows]
