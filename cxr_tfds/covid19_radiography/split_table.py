@@ -42,6 +42,30 @@ def write(folder: epath.Path, rows: Iterable[Row]) -> None:
         table.writerows(rows)
 
 
+def find(data_dir: epath.PathLike, config: str) -> epath.Path:
+    """Finds the folder of the newest version of a built dataset that has a table.
+
+    Args:
+      data_dir: Where `tfds build` put datasets.
+      config: The configuration, such as "224x224".
+
+    Returns:
+      The folder.
+
+    Raises:
+      FileNotFoundError: There is none.
+    """
+    built = epath.Path(data_dir) / "covid19_radiography" / config
+    folders = [path.parent for path in built.glob(f"[0-9]*.[0-9]*.[0-9]*/{NAME}")]
+    folders = [folder for folder in folders if "incomplete" not in folder.name]
+    if not folders:
+        raise FileNotFoundError(
+            f"There is no {built}/VERSION/{NAME}: name the directory and the configuration that "
+            "`tfds build cxr_tfds/covid19_radiography` was given."
+        )
+    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))
+
+
 def read(folder: epath.PathLike) -> list[Row]:
     """Reads the table.
 
