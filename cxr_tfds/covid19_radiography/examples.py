@@ -43,8 +43,9 @@ def read_one(entry: survey.Entry, full: bool) -> tuple[str, dict[str, Any]]:
     Returns:
       Its id and its features.
     """
-    image, mask = _read_files(entry) if full else decode.read_pair(*_paths(entry))
-    return _example(entry, image, mask)
+    if full:
+        return _example(entry, *_read_files(entry))
+    return _example(entry, *(pixels.numpy() for pixels in decode.read_pair(*_paths(entry))))
 
 
 def expected_bytes(entries: Collection[survey.Entry], full: bool) -> int:
