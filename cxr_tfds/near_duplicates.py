@@ -2,7 +2,7 @@
 
 Usage:
 
-    python -m cxr_tfds.near_duplicates --manual_dir=DIR [--most_bits=60]
+    python -m cxr_tfds.near_duplicates --manual_dir=DIR [--most_bits=320]
 
 Look at the pairs on both sides of a gap: below it they should show one chest, above it two.
 """
@@ -18,7 +18,7 @@ from cxr_tfds.covid19_radiography import duplicates, faults, source, survey
 
 def _define_flags() -> None:
     flags.DEFINE_string("manual_dir", None, "The folder that holds the database.", required=True)
-    flags.DEFINE_integer("most_bits", 60, "Up to which distance to print, of 256 bits.")
+    flags.DEFINE_integer("most_bits", 320, "Up to which distance to print, of 1,024 bits.")
 
 
 def _main() -> None:
