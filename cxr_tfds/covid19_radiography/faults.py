@@ -78,20 +78,21 @@ def describe(faults: Iterable[Fault]) -> str:
     return "\n".join(lines)
 
 
-def stop_if_any(faults: Iterable[Fault], database: object) -> None:
+def stop_if_any(found: Iterable[Fault], database: object) -> None:
     """Refuses a copy of the database that has a fault which stops a build.
 
     Args:
-      faults: All faults that were found.
+      found: All faults that were found.
       database: The copy's folder, for the message.
 
     Raises:
       DatabaseError: There is such a fault. The message lists all of them.
     """
-    stopping = [fault for fault in faults if fault.kind.stops]
+    stopping = [fault for fault in found if fault.kind.stops]
     if stopping:
+        faults = "1 fault" if len(stopping) == 1 else f"{len(stopping)} faults"
         raise DatabaseError(
-            f"Found {len(stopping)} faults in {database}, and built nothing. Replace these files "
+            f"Found {faults} in {database}, and built nothing. Replace these files "
             "by those of the Kaggle download, or take them away, and build again:\n"
             + describe(stopping)
         )

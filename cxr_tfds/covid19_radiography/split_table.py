@@ -83,10 +83,11 @@ def read(folder: epath.PathLike) -> list[Row]:
     if not path.exists():
         raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
     with path.open("r") as file:
-        header, *rows = csv.reader(file) or [[]]
-    if header != list(Row._fields) or not rows:
+        header, *rows = list(csv.reader(file)) or [[]]
+    whole = bool(rows) and all(len(row) == len(header) for row in rows)
+    if header != list(Row._fields) or not whole:
         raise ValueError(
-            f"{path} has {len(rows)} rows and the columns {header}; expected rows with the columns "
-            f"{list(Row._fields)}. Build the dataset again."
+            f"{path} has {len(rows)} rows and the columns {header}; expected whole rows with "
+            f"the columns {list(Row._fields)}. Build the dataset again."
         )
     return [Row(*row) for row in rows]
