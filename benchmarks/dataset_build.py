@@ -45,8 +45,10 @@ def build_once(way: str, manual_dir: str, data_dir: str) -> dict[str, float]:
     """
     if way == "one_core":  # Before TensorFlow is imported and makes threads.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    tf.zeros(())  # Starts TensorFlow, which takes longer than a small build.
     tfds.disable_progress_bar()
     if way == "plain":
         from benchmarks.plain_radiographs import PlainRadiographs as Builder
