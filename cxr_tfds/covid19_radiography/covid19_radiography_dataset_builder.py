@@ -1,6 +1,8 @@
 """The COVID-19 Radiography Database."""
 
+import contextlib
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,19 @@ import tensorflow_datasets.public_api as tfds
 from etils import epath
 
 # Relative, because `tfds build` imports this folder as a top-level package.
-from . import archive, decode, disk, examples, on_beam, shards, source, split_table, survey
+from . import (
+    archive,
+    decode,
+    disk,
+    examples,
+    inspection,
+    on_beam,
+    shards,
+    source,
+    split_table,
+    spool,
+    survey,
+)
 
 _LICENSE = (
     "The radiographs come from several collections, each with its own terms (see the description). "
@@ -65,10 +79,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if download_config.max_examples_per_split == 0:
             return
         self._config = download_config
-        self._entries = self._survey(dl_manager)
-        sizes = [len(entries) for entries in self._entries.values()]
-        num_shards = shards.number(sizes, download_config.num_shards)
-        super()._download_and_prepare(dl_manager, download_config.replace(num_shards=num_shards))
+        keeps_pixels = not (self._is_full or self._is_on_beam)
+        with spool.Spool(self.data_path) if keeps_pixels else contextlib.nullcontext() as pixels:
+            self._pixels = pixels
+            self._entries = self._survey(dl_manager)
+            sizes = [len(entries) for entries in self._entries.values()]
+            num_shards = shards.number(sizes, download_config.num_shards)
+            download_config = download_config.replace(num_shards=num_shards)
+            super()._download_and_prepare(dl_manager, download_config)
         rows = [entry.row() for entries in self._entries.values() for entry in entries]
         split_table.write(self.data_path, sorted(rows, key=lambda row: source.number_of(row.id)))
 
@@ -76,10 +94,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """Finds the radiographs of each split, in the order in which they are stored."""
         extract_dir = self._config.extract_dir or dl_manager.download_dir / "extracted"
         database = archive.open_database(dl_manager.manual_dir, epath.Path(extract_dir))
-        inspect_all = self._inspect_on_beam if self._is_on_beam else survey.inspect_here
-        entries = {entry.radiograph.id: entry for entry in survey.take(database, inspect_all)}
-        expected = examples.expected_bytes(entries.values(), self._is_full)
-        disk.check(self.data_path, expected, f"building {self.info.full_name}")
+        entries = {entry.radiograph.id: entry for entry in survey.take(database, self._inspect)}
         ids = {
             split: shards.shuffled([i for i in entries if entries[i].split == split], split)
             for split in ("train", "validation", "test")
@@ -91,7 +106,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _is_on_beam(self) -> bool:
         return bool(self._config.beam_options or self._config.beam_runner)
 
-    def _inspect_on_beam(self, radiographs: list[source.Radiograph]):
+    def _inspect(self, radiographs: list[source.Radiograph]) -> Iterable[inspection.Inspection]:
+        expected = examples.expected_bytes(radiographs, self._is_full)
+        disk.check(self.data_path, expected, f"building {self.info.full_name}")
+        if not self._is_on_beam:
+            return survey.inspect_here(radiographs, self._pixels)
         config, folder = self._config, self.data_path / "inspected"
         return on_beam.inspect_all(radiographs, folder, config.beam_runner, config.beam_options)
 
@@ -120,7 +139,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             return on_beam.examples(
                 entries, functools.partial(examples.read_one, full=self._is_full)
             )
-        return examples.read(entries, self._is_full)
+        return examples.read(entries, self._pixels)
 
 
 def _original_pixels() -> dict[str, tfds.features.FeatureConnector]:

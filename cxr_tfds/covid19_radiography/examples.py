@@ -1,36 +1,33 @@
 """The examples of both configurations, read from the files of the database."""
 
 import io
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from tensorflow_datasets.core import utils
 
-from . import decode, survey
+from . import decode, source, spool, survey
 
 # A record's labels and texts, and the compressed mask of the resized configuration, take less.
 _BYTES_BESIDE_PIXELS = 6_000
 
 
-def read(entries: list[survey.Entry], full: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Reads examples in order, on all cores, showing how far it is.
+def read(
+    entries: list[survey.Entry], pixels: spool.Spool | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Reads examples in order, showing how far it is.
 
     Args:
       entries: Which radiographs.
-      full: Whether to give the files as they are, and not the resized pixels.
+      pixels: Where their resized pixels are kept, or None to give the files as they are.
 
     Yields:
       The id and the features of each.
     """
-    pixels = map(_read_files, entries) if full else _read_resized(entries)
-    for entry, (image, mask) in utils.tqdm(
-        zip(entries, pixels, strict=True),
-        desc=f"Writing {entries[0].split} examples...",
-        total=len(entries),
-        unit=" examples",
-        leave=False,
+    for entry in utils.tqdm(
+        entries, desc=f"Writing {entries[0].split}...", unit=" examples", leave=False
     ):
-        yield _example(entry, image, mask)
+        yield _example(entry, *(pixels.read(entry.radiograph.id) if pixels else _read_files(entry)))
 
 
 def read_one(entry: survey.Entry, full: bool) -> tuple[str, dict[str, Any]]:
@@ -45,21 +42,26 @@ def read_one(entry: survey.Entry, full: bool) -> tuple[str, dict[str, Any]]:
     """
     if full:
         return _example(entry, *_read_files(entry))
-    return _example(entry, *(pixels.numpy() for pixels in decode.read_pair(*_paths(entry))))
+    mask = str(entry.radiograph.mask or "")
+    pair = decode.read_pair(str(entry.radiograph.image), mask)
+    return _example(entry, *(pixels.numpy() for pixels in pair))
 
 
-def expected_bytes(entries: Collection[survey.Entry], full: bool) -> int:
-    """Estimates, from above, what the examples will take on disk.
+def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> int:
+    """Estimates, from above, what building will take on disk.
 
     Args:
-      entries: The radiographs.
+      radiographs: What will be built.
       full: Whether the files are stored as they are, and not the resized pixels.
 
     Returns:
       A number of bytes.
     """
-    pixels = sum(entry.size for entry in entries) if full else len(entries) * decode.SIZE**2
-    return pixels + len(entries) * _BYTES_BESIDE_PIXELS
+    beside = len(radiographs) * _BYTES_BESIDE_PIXELS
+    if not full:
+        return beside + len(radiographs) * (decode.SIZE**2 + spool.RECORD_BYTES)
+    files = (path for radiograph in radiographs for path in (radiograph.image, radiograph.mask))
+    return beside + sum(path.stat().length for path in files if path and path.exists())
 
 
 def _example(entry: survey.Entry, image: Any, mask: Any) -> tuple[str, dict[str, Any]]:
@@ -80,12 +82,3 @@ def _example(entry: survey.Entry, image: Any, mask: Any) -> tuple[str, dict[str,
 def _read_files(entry: survey.Entry) -> tuple[io.BytesIO, bytes]:
     mask = entry.radiograph.mask
     return io.BytesIO(entry.radiograph.image.read_bytes()), mask.read_bytes() if mask else b""
-
-
-def _read_resized(entries: Iterable[survey.Entry]) -> Iterator[tuple[Any, Any]]:
-    images, masks = zip(*map(_paths, entries), strict=True)
-    return decode.read_resized(list(images), list(masks))
-
-
-def _paths(entry: survey.Entry) -> tuple[str, str]:
-    return str(entry.radiograph.image), str(entry.radiograph.mask or "")

@@ -36,7 +36,6 @@ class Inspection:
       fingerprint: What `duplicates.fingerprint` says of its pixels, hexadecimal.
       height: Of the image, in pixels.
       width: Of the image, in pixels.
-      size: The bytes of the image file and of its mask's file.
     """
 
     id: str
@@ -46,7 +45,6 @@ class Inspection:
     fingerprint: str = ""
     height: int = 0
     width: int = 0
-    size: int = 0
 
     def to_json(self) -> str:
         """Writes it in one line, as Beam workers hand it on."""
@@ -76,30 +74,47 @@ def inspect(radiograph: source.Radiograph) -> Inspection:
     Returns:
       What was found.
     """
-    image = _look(radiograph.image)
-    mask = _look(radiograph.mask) if radiograph.mask else None
+    return look(radiograph)[0]
+
+
+def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndarray | None]:
+    """Inspects a radiograph, and gives its pixels too.
+
+    Args:
+      radiograph: Which one.
+
+    Returns:
+      What was found, and, unless that stops the build, the gray image and the mask or None, both
+      `[height, width] uint8`.
+    """
+    image = _read(radiograph.image)
+    mask = _read(radiograph.mask) if radiograph.mask else None
     faults = [*image.faults]
     if _is_constant(image):
         faults.append(_fault(radiograph.image, Kind.ONE_VALUE, f"{image.gray.flat[0]}"))
     if mask:
         faults += [fault for fault in mask.faults if fault.kind != Kind.SIXTEEN_BITS]
         faults += _faults_of_mask(radiograph.mask, mask, image)
+    gray_mask = mask.gray if mask else None
     if any(fault.kind.stops for fault in faults):
-        return Inspection(radiograph.id, tuple(faults))
+        return Inspection(radiograph.id, tuple(faults)), image.gray, gray_mask
+    return _describe(radiograph.id, faults, image), image.gray, gray_mask
+
+
+def _describe(radiograph_id: str, faults: list[Fault], image: _Picture) -> Inspection:
     height, width = image.gray.shape
     return Inspection(
-        id=radiograph.id,
+        id=radiograph_id,
         faults=tuple(faults),
         sha256=hashlib.sha256(image.encoded).hexdigest(),
         pixels=hashlib.sha256(struct.pack(">II", height, width) + image.gray.tobytes()).hexdigest(),
         fingerprint=duplicates.fingerprint(image.gray).hex(),
         height=height,
         width=width,
-        size=len(image.encoded) + (len(mask.encoded) if mask else 0),
     )
 
 
-def _look(path: epath.Path) -> _Picture:
+def _read(path: epath.Path) -> _Picture:
     """Reads a file and decodes it to gray `[height, width] uint8`, empty if it cannot be."""
     encoded, gray = b"", np.zeros((0, 0), np.uint8)
     # The folders above were checked when they were listed.

@@ -10,6 +10,8 @@ from tensorflow_datasets.core import hashing
 from tensorflow_datasets.core.utils import shard_utils
 from tensorflow_datasets.proto import tf_example_pb2
 
+from . import parallel
+
 # Workers read whole shards, and a shard should be worth opening.
 _FEWEST_EXAMPLES = 64
 
@@ -76,7 +78,7 @@ def write(
     num_shards: int,
     builder: tfds.core.GeneratorBasedBuilder,
 ) -> tfds.core.SplitInfo:
-    """Writes a split from examples that come in their final order, holding one of them at a time.
+    """Writes a split from examples that come in their final order, holding a few of them at a time.
 
     TFDS's own writer holds up to a gigabyte of examples to put them into order.
 
@@ -92,10 +94,11 @@ def write(
     """
     features = builder.info.features
     serializer = tfds.core.ExampleSerializer(features.get_serialized_info())
-    records = (
-        (key, serializer.serialize_example(features.encode_example(example)))
-        for key, example in examples
-    )
+
+    def serialize(example: tuple[str, dict[str, Any]]) -> tuple[str, bytes]:
+        return example[0], serializer.serialize_example(features.encode_example(example[1]))
+
+    records = parallel.bounded_map(serialize, examples)
     template = builder._get_filename_template(split)
     ends = shard_utils.get_shard_boundaries(size, num_shards)
     lengths = [end - start for start, end in itertools.pairwise([0, *ends])]

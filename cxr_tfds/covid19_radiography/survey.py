@@ -1,17 +1,18 @@
 """Surveys a copy of the database before it is built: what is sound, what is equal, which split.
 
-Splits cannot be dealt before every picture was seen, so a build decodes each picture twice: once
-here, where only its hashes are kept, and once when it is written.
+Splits cannot be dealt before every picture was seen, so a build goes through the pictures twice.
+Memory holds their hashes alone in between; pixels that will be needed again wait on disk.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 from absl import logging
 from etils import epath
 from tensorflow_datasets.core import utils
 
-from . import duplicates, faults, inspection, parallel, source, split_table, splits
+from . import decode, duplicates, faults, inspection, parallel, source, split_table, splits, spool
 
 Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
 
@@ -27,7 +28,6 @@ class Entry:
       sha256: The SHA-256 of the image file, hexadecimal.
       height: Of the image, in pixels.
       width: Of the image, in pixels.
-      size: The bytes of its files.
     """
 
     radiograph: source.Radiograph
@@ -36,7 +36,6 @@ class Entry:
     sha256: str
     height: int
     width: int
-    size: int
 
     def row(self) -> split_table.Row:
         """Its row of the table of splits."""
@@ -74,22 +73,41 @@ def take(database: epath.Path, inspect_all: Inspector) -> list[Entry]:
     return _enter(radiographs, inspections)
 
 
-def inspect_here(radiographs: list[source.Radiograph]) -> Iterable[inspection.Inspection]:
+def inspect_here(
+    radiographs: list[source.Radiograph], keep: spool.Spool | None = None
+) -> Iterator[inspection.Inspection]:
     """Inspects radiographs on all cores of this machine, showing how far it is.
 
     Args:
       radiographs: Which ones.
+      keep: Where to keep their resized pixels, if they will be needed.
 
-    Returns:
-      What was found, one by one.
+    Yields:
+      What was found, in order.
     """
-    return utils.tqdm(
-        parallel.bounded_map(inspection.inspect, radiographs),
+    inspected = parallel.bounded_map(_inspect_and_resize if keep else _inspect, radiographs)
+    for found, pixels in utils.tqdm(
+        inspected,
         desc="Checking radiographs...",
         total=len(radiographs),
         unit=" radiographs",
         leave=False,
-    )
+    ):
+        if pixels:
+            keep.add(found.id, *pixels)
+        yield found
+
+
+def _inspect(radiograph: source.Radiograph) -> tuple[inspection.Inspection, None]:
+    return inspection.inspect(radiograph), None
+
+
+def _inspect_and_resize(
+    radiograph: source.Radiograph,
+) -> tuple[inspection.Inspection, tuple[np.ndarray, np.ndarray] | None]:
+    found, image, mask = inspection.look(radiograph)
+    is_sound = not any(fault.kind.stops for fault in found.faults)
+    return found, decode.resize_pair(image, mask) if is_sound else None
 
 
 def _enter(
@@ -114,7 +132,6 @@ def _enter(
             sha256=found[radiograph.id].sha256,
             height=found[radiograph.id].height,
             width=found[radiograph.id].width,
-            size=found[radiograph.id].size,
         )
         for radiograph in radiographs
     ]
