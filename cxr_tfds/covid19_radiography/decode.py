@@ -50,7 +50,8 @@ def resize_mask(mask: "tf.Tensor") -> "tf.Tensor":
     Returns:
       `[224, 224, 1] uint8`, 1 in the lungs and 0 elsewhere.
     """
-    return tf.cast(resize(mask) >= 128, tf.uint8)
+    covered = tf.image.resize(mask, (SIZE, SIZE), method="area")
+    return tf.cast(covered >= 127.5, tf.uint8)
 
 
 def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,11 @@ def read(
       The id and the features of each.
     """
     for entry in utils.tqdm(
-        entries, desc=f"Writing {entries[0].split}...", unit=" examples", leave=False
+        entries,
+        desc=f"Writing {entries[0].split}...",
+        unit=" examples",
+        leave=False,
+        mininterval=1.0,
     ):
         yield _example(entry, *(pixels.read(entry.radiograph.id) if pixels else _read_files(entry)))
 

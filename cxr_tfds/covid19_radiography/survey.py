@@ -92,6 +92,7 @@ def inspect_here(
         total=len(radiographs),
         unit=" radiographs",
         leave=False,
+        mininterval=1.0,
     ):
         if pixels:
             keep.add(found.id, *pixels)
