@@ -7,11 +7,11 @@ setup(
     version="0.1.0",
     description="Trains and judges classifiers of chest radiographs (research use only)",
     python_requires=">=3.10",
-    packages=find_packages(include=["cxr_tfds*", "trainer*", "launch*"]),
+    packages=find_packages(include=["benchmarks*", "cxr_tfds*", "trainer*", "launch*"]),
     package_data={"cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"]},
     install_requires=[
         "absl-py>=2.1,<3",
-        "etils>=1.9,<2",
+        "etils[epath]>=1.9,<2",
         "keras>=3.15,<3.16",
         "matplotlib>=3.9,<4",
         "numpy>=2.0,<3",

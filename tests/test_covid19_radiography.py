@@ -1,6 +1,9 @@
+import csv
+import hashlib
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import cxr_tfds
+from cxr_tfds import phantom
+from cxr_tfds.covid19_radiography import faults, split_table
 
 PACKAGE = Path(cxr_tfds.__file__).parent / "covid19_radiography"
 SPLITS = ("train", "validation", "test")
@@ -33,10 +38,31 @@ def manual_dir(tmp_path_factory):
 def data_dir(manual_dir, tmp_path_factory):
     data_dir = tmp_path_factory.mktemp("data")
     for config in ("full", "224x224"):
-        tfds.builder(f"covid19_radiography/{config}", data_dir=data_dir).download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
+        build(config, manual_dir, data_dir)
     return data_dir
+
+
+def build(config, manual_dir, data_dir, file_format=None, **options):
+    builder = tfds.builder(f"covid19_radiography/{config}", data_dir=data_dir)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, **options),
+        file_format=file_format,
+    )
+    return builder
+
+
+def tfds_build(manual_dir, data_dir, *flags):
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(PACKAGE)]
+    flags = [f"--manual_dir={manual_dir}", f"--data_dir={data_dir}", *flags]
+    return subprocess.run([*command, *flags], capture_output=True, text=True)  # noqa: S603
+
+
+def version_dir(data_dir, config="224x224"):
+    return Path(data_dir, "covid19_radiography", config, "1.0.0")
+
+
+def files_and_hashes(folder):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
 def image_file(manual_dir, radiograph_id):
@@ -137,17 +163,163 @@ def test_importing_the_package_registers_the_builder_without_tensorflow():
     assert done.stdout.strip() == "covid19_radiography"
 
 
-def test_the_tfds_command_builds_it(manual_dir, tmp_path):
-    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", str(PACKAGE)]
-    flags = ["--config=224x224", f"--manual_dir={manual_dir}", f"--data_dir={tmp_path}"]
-    done = subprocess.run([*command, *flags], capture_output=True, text=True)  # noqa: S603
+def test_group_and_native_size_are_stored(manual_dir, data_dir):
+    for config in ("full", "224x224"):
+        for example in as_numpy(data_dir, config):
+            assert example["group"] == example["id"]
+            assert (example["height"], example["width"]) == (299, 299)
+            assert example["height"].dtype == np.int32
+
+
+def test_image_and_label_are_read_without_the_rest(data_dir):
+    wanted = tfds.decode.PartialDecoding({"image": True, "label": True})
+    data = tfds.builder_from_directory(version_dir(data_dir)).as_dataset("train", decoders=wanted)
+    assert set(data.element_spec) == {"image", "label"}
+    whole = tfds.builder_from_directory(version_dir(data_dir)).as_dataset("train")
+    for part, example in zip(tfds.as_numpy(data), tfds.as_numpy(whole), strict=True):
+        np.testing.assert_array_equal(part["image"], example["image"])
+
+
+def test_the_table_of_splits_says_what_is_stored(manual_dir, data_dir):
+    for config in ("full", "224x224"):
+        with (version_dir(data_dir, config) / "splits.csv").open(newline="") as file:
+            rows = {row["id"]: row for row in csv.DictReader(file)}
+        stored = {example["id"].decode(): example for example in as_numpy(data_dir, config)}
+        assert list(rows) == sorted(stored)
+        for radiograph_id, row in rows.items():
+            assert list(row) == ["id", "label", "source", "split", "group", "sha256"]
+            for name in ("label", "source", "split"):
+                assert row[name] == stored[radiograph_id][name]
+            content = image_file(manual_dir, radiograph_id).read_bytes()
+            assert row["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+def test_duplicates_get_one_group_and_one_split(tmp_path):
+    phantom.write_database(tmp_path, 8)
+    # A copy of the file, the same pixels in RGB, and the same picture smaller and darker.
+    shutil.copy(image_file(tmp_path, "COVID-1"), image_file(tmp_path, "COVID-2"))
+    picture = Image.open(image_file(tmp_path, "Normal-3"))
+    picture.convert("RGB").save(image_file(tmp_path, "Normal-5"))
+    processed = picture.resize((280, 280)).point(lambda value: value * 0.9)
+    processed.save(image_file(tmp_path, "Normal-7"))
+
+    build("224x224", tmp_path, tmp_path / "data")
+
+    rows = split_table.read(version_dir(tmp_path / "data"))
+    groups = defaultdict(set)
+    for row in rows:
+        groups[row.group].add(row.id)
+    assert groups["COVID-1"] == {"COVID-1", "COVID-2"}
+    assert groups["Normal-3"] == {"Normal-3", "Normal-5", "Normal-7"}
+    assert sum(len(members) > 1 for members in groups.values()) == 2
+    assert len({(row.group, row.split) for row in rows}) == len(groups)
+
+
+@pytest.mark.parametrize("config", ["full", "224x224"])
+def test_shards_are_the_same_bytes_whatever_the_order_of_folders(
+    config, manual_dir, data_dir, tmp_path
+):
+    # The other process hashes strings otherwise, and is told every folder's files backwards.
+    program = (
+        "import sys, cxr_tfds; import tensorflow_datasets as tfds; from etils import epath;"
+        "listed = epath.gpath.PosixGPath.glob;"
+        "epath.gpath.PosixGPath.glob = lambda *args: sorted(listed(*args), reverse=True);"
+        "config = tfds.download.DownloadConfig(manual_dir=sys.argv[2]);"
+        "builder = tfds.builder(sys.argv[1], data_dir=sys.argv[3]);"
+        "builder.download_and_prepare(download_config=config)"
+    )
+    arguments = [f"covid19_radiography/{config}", str(manual_dir), str(tmp_path)]
+    subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, *arguments],
+        env={"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
+        check=True,
+        capture_output=True,
+    )
+    built = files_and_hashes(version_dir(tmp_path, config))
+    assert built == files_and_hashes(version_dir(data_dir, config))
+    assert sum("tfrecord" in name for name in built) == 3
+
+
+@pytest.mark.parametrize("config", ["full", "224x224"])
+def test_beam_builds_the_same_examples_and_splits(config, manual_dir, data_dir, tmp_path):
+    done = tfds_build(
+        manual_dir,
+        tmp_path,
+        f"--config={config}",
+        "--num_shards=1",
+        # What DirectRunner runs, once it has tried to download a faster one.
+        "--beam_pipeline_options=runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+    )
     assert done.returncode == 0, done.stderr
-    builder = tfds.builder_from_directory(tmp_path / "covid19_radiography/224x224/1.0.0")
+    plain, beam = version_dir(data_dir, config), version_dir(tmp_path, config)
+    assert (beam / "splits.csv").read_bytes() == (plain / "splits.csv").read_bytes()
+    examples = [sorted(raw_examples(folder, config)) for folder in (data_dir, tmp_path)]
+    assert examples[0] == examples[1]
+    assert sorted(path.name for path in beam.iterdir()) == sorted(
+        path.name for path in plain.iterdir()
+    )
+
+
+def test_the_tfds_command_builds_it_with_its_flags(manual_dir, tmp_path):
+    flags = ["--config=224x224", "--num_shards=2", "--file_format=array_record"]
+    done = tfds_build(manual_dir, tmp_path, *flags, "--max_examples_per_split=2")
+    assert done.returncode != 0
+    assert "--num_shards=2 is more than the smallest split has examples, 1" in done.stderr
+
+    flags[1] = "--num_shards=1"
+    done = tfds_build(manual_dir, tmp_path, *flags, "--max_examples_per_split=2")
+    assert done.returncode == 0, done.stderr
+    builder = tfds.builder_from_directory(version_dir(tmp_path))
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-    assert sizes == {"train": 9, "validation": 1, "test": 2}
+    assert sizes == {"train": 2, "validation": 1, "test": 2}
+    assert len(split_table.read(version_dir(tmp_path))) == 5
+    assert len(list(version_dir(tmp_path).glob("*.array_record-*"))) == 3
+    assert builder.as_data_source("train")[0]["image"].shape == (224, 224, 1)
 
 
-@pytest.mark.parametrize("files", [(), ("archive.zip",)])
+def test_shards_hold_every_example_once_and_in_the_same_order(tmp_path):
+    phantom.write_database(tmp_path, 20)
+    orders = []
+    for num_shards in (1, 3):
+        data_dir = tmp_path / str(num_shards)
+        builder = build("224x224", tmp_path, data_dir, num_shards=num_shards)
+        assert builder.info.splits["train"].num_shards == num_shards
+        orders.append([radiograph_id for radiograph_id, *_ in raw_examples(data_dir, "224x224")])
+    assert orders[0] == orders[1]
+    assert len(set(orders[0])) == 80
+
+
+def test_no_examples_are_built_if_none_are_asked_for(manual_dir, tmp_path):
+    builder = build("224x224", manual_dir, tmp_path, max_examples_per_split=0)
+    assert not builder.info.splits
+
+
+def test_the_zip_file_of_kaggle_builds_the_same(manual_dir, data_dir, tmp_path):
+    (tmp_path / "manual").mkdir()
+    shutil.make_archive(tmp_path / "manual" / "archive", "zip", manual_dir)
+    build("224x224", tmp_path / "manual", tmp_path / "data")
+    built, expected = version_dir(tmp_path / "data"), version_dir(data_dir)
+    assert files_and_hashes(built) == files_and_hashes(expected)
+
+
+def test_bad_input_is_listed_whole_and_leaves_nothing_built(manual_dir, tmp_path):
+    shutil.copytree(manual_dir, tmp_path / "manual")
+    image_file(tmp_path / "manual", "COVID-2").write_bytes(b"")
+    image_file(tmp_path / "manual", "Normal-1").write_bytes(b"text")
+    image_file(tmp_path / "manual", "Normal-2").write_bytes(b"text")
+    with pytest.raises(faults.DatabaseError) as error:
+        build("224x224", tmp_path / "manual", tmp_path / "data")
+    lines = str(error.value).splitlines()
+    assert lines[0].startswith("Found 3 faults in ") and "built nothing" in lines[0]
+    assert "  zero bytes (1):" in lines
+    assert "    COVID/images/COVID-2.png" in lines
+    assert "  not a PNG file (2):" in lines
+    assert sum("Normal/images/Normal-" in line for line in lines) == 2
+    left = [path.name for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert left == ["metadata.json"]  # TFDS's own note of the default configuration.
+
+
+@pytest.mark.parametrize("files", [(), ("notes.txt",)])
 def test_without_the_database_the_error_says_how_to_get_it(files, tmp_path):
     for file in files:
         (tmp_path / file).touch()

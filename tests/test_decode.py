@@ -61,17 +61,21 @@ def test_a_resized_mask_is_lung_where_half_of_it_is_lung():
     np.testing.assert_array_equal(decode.resize_mask(mask), mask[::2, ::2] // 255)
 
 
-def test_read_resized_keeps_the_order_and_pairs_masks(tmp_path):
-    images = [smooth(224, 224, seed=n) for n in range(40)]
-    mask = smooth(224, 224, seed=99) // 128 * 255
+def test_a_pair_is_resized_as_its_files_are_read(tmp_path):
+    image, mask = smooth(299, 280), smooth(256, 256, seed=9) // 128 * 255
+    (tmp_path / "image.png").write_bytes(png(image))
     (tmp_path / "mask.png").write_bytes(png(mask))
-    for n, image in enumerate(images):
-        (tmp_path / f"{n}.png").write_bytes(png(image))
-    paths = [str(tmp_path / f"{n}.png") for n in range(40)]
-    masks = [str(tmp_path / "mask.png") if n % 2 else "" for n in range(40)]
+    paths = str(tmp_path / "image.png"), str(tmp_path / "mask.png")
+    expected = decode.resize(image).numpy(), decode.resize_mask(mask).numpy()
+    for pair in (decode.resize_pair(image[..., 0], mask[..., 0]), decode.read_pair(*paths)):
+        for found, wanted in zip(pair, expected, strict=True):
+            np.testing.assert_array_equal(found, wanted)
 
-    pairs = list(decode.read_resized(paths, masks))
 
-    np.testing.assert_array_equal([image for image, _ in pairs], images)
-    for n, (_, found) in enumerate(pairs):
-        np.testing.assert_array_equal(found, mask // 255 if n % 2 else np.zeros_like(mask))
+def test_a_missing_mask_is_all_zero(tmp_path):
+    image = smooth(299, 280)
+    (tmp_path / "image.png").write_bytes(png(image))
+    pairs = decode.resize_pair(image[..., 0], None), decode.read_pair(f"{tmp_path}/image.png", "")
+    for small, mask in pairs:
+        assert small.shape == mask.shape == (224, 224, 1)
+        assert not np.any(mask)

@@ -1,13 +1,28 @@
 """The COVID-19 Radiography Database."""
 
-from collections.abc import Iterator
+import contextlib
+import functools
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets.public_api as tfds
+from etils import epath
 
 # Relative, because `tfds build` imports this folder as a top-level package.
-from . import decode, source, splits
+from . import (
+    archive,
+    decode,
+    disk,
+    examples,
+    inspection,
+    on_beam,
+    shards,
+    source,
+    split_table,
+    spool,
+    survey,
+)
 
 _LICENSE = (
     "The radiographs come from several collections, each with its own terms (see the description). "
@@ -30,18 +45,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
+        scalar, text = tfds.features.Scalar, tfds.features.Text
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
                     **(_original_pixels() if self._is_full else _resized_pixels()),
-                    "has_mask": tfds.features.Scalar(
-                        np.bool_, doc="Whether the radiograph has a lung mask."
-                    ),
+                    "has_mask": scalar(np.bool_, doc="Whether the radiograph has a lung mask."),
                     "label": tfds.features.ClassLabel(names=source.CLASSES),
                     "source": tfds.features.ClassLabel(
                         names=source.SOURCES, doc="The collection it was taken from."
                     ),
-                    "id": tfds.features.Text(doc="The file's name without extension: COVID-137."),
+                    "id": text(doc="The file's name without extension: COVID-137."),
+                    "group": text(doc="The id that stands for all duplicates of a radiograph."),
+                    "height": scalar(np.int32, doc="Of the published image, in pixels."),
+                    "width": scalar(np.int32, doc="Of the published image, in pixels."),
                 }
             ),
             supervised_keys=("image", "label"),
@@ -53,30 +70,76 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _is_full(self) -> bool:
         return self.builder_config.name == "full"
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        radiographs = source.find_radiographs(dl_manager.manual_dir)
-        split_of = splits.assign({radiograph.id: radiograph.label for radiograph in radiographs})
-        return {
-            split: self._generate_examples([r for r in radiographs if split_of[r.id] == split])
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> None:
+        """Surveys the database, builds the splits, and writes their table beside them."""
+        if download_config.max_examples_per_split == 0:
+            return
+        self._config = download_config
+        keeps_pixels = not (self._is_full or self._is_on_beam)
+        with spool.Spool(self.data_path) if keeps_pixels else contextlib.nullcontext() as pixels:
+            self._pixels = pixels
+            self._entries = self._survey(dl_manager)
+            sizes = [len(entries) for entries in self._entries.values()]
+            num_shards = shards.number(sizes, download_config.num_shards)
+            download_config = download_config.replace(num_shards=num_shards)
+            super()._download_and_prepare(dl_manager, download_config)
+        rows = [entry.row() for entries in self._entries.values() for entry in entries]
+        split_table.write(self.data_path, sorted(rows, key=lambda row: source.number_of(row.id)))
+
+    def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Entry]]:
+        """Finds the radiographs of each split, in the order in which they are stored."""
+        extract_dir = self._config.extract_dir or dl_manager.download_dir / "extracted"
+        database = archive.open_database(dl_manager.manual_dir, epath.Path(extract_dir))
+        entries = {entry.radiograph.id: entry for entry in survey.take(database, self._inspect)}
+        ids = {
+            split: shards.shuffled([i for i in entries if entries[i].split == split], split)
             for split in ("train", "validation", "test")
         }
+        most = self._config.max_examples_per_split
+        return {split: [entries[i] for i in ids[split][:most]] for split in ids}
 
-    def _generate_examples(
-        self, radiographs: list[source.Radiograph]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        read = _read_original if self._is_full else _read_resized
-        for radiograph, (image, mask) in zip(radiographs, read(radiographs), strict=True):
-            yield (
-                radiograph.id,
-                {
-                    "image": image,
-                    "mask": mask,
-                    "has_mask": radiograph.mask is not None,
-                    "label": radiograph.label,
-                    "source": radiograph.source,
-                    "id": radiograph.id,
-                },
+    @property
+    def _is_on_beam(self) -> bool:
+        return bool(self._config.beam_options or self._config.beam_runner)
+
+    def _inspect(self, radiographs: list[source.Radiograph]) -> Iterable[inspection.Inspection]:
+        expected = examples.expected_bytes(radiographs, self._is_full)
+        disk.check(self.data_path, expected, f"building {self.info.full_name}")
+        if not self._is_on_beam:
+            return survey.inspect_here(radiographs, self._pixels)
+        config, folder = self._config, self.data_path / "inspected"
+        return on_beam.inspect_all(radiographs, folder, config.beam_runner, config.beam_options)
+
+    def _example_writer(self) -> tfds.core.ExampleWriter:
+        return shards.CanonicalWriter(file_format=self.info.file_format)
+
+    def _generate_splits(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> list[tfds.core.SplitInfo]:
+        if self._is_on_beam:
+            return super()._generate_splits(dl_manager, download_config)
+        return [
+            shards.write(split, generator, len(entries), download_config.num_shards, self)
+            for (split, generator), entries in zip(
+                self._split_generators(dl_manager).items(), self._entries.values(), strict=True
             )
+        ]
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        return {split: self._generate_examples(entries) for split, entries in self._entries.items()}
+
+    def _generate_examples(self, entries: list[survey.Entry]) -> Any:
+        if self._is_on_beam:
+            return on_beam.examples(
+                entries, functools.partial(examples.read_one, full=self._is_full)
+            )
+        return examples.read(entries, self._pixels)
 
 
 def _original_pixels() -> dict[str, tfds.features.FeatureConnector]:
@@ -103,14 +166,3 @@ def _resized_pixels() -> dict[str, tfds.features.FeatureConnector]:
             doc="1 in the lungs and 0 elsewhere, all 0 if there is no mask.",
         ),
     }
-
-
-def _read_original(radiographs: list[source.Radiograph]) -> Iterator[tuple[Any, bytes]]:
-    for radiograph in radiographs:
-        yield radiograph.image, radiograph.mask.read_bytes() if radiograph.mask else b""
-
-
-def _read_resized(radiographs: list[source.Radiograph]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    images = [str(radiograph.image) for radiograph in radiographs]
-    masks = [str(radiograph.mask or "") for radiograph in radiographs]
-    return decode.read_resized(images, masks)

@@ -4,7 +4,8 @@ Whoever has to repeat this bit for bit, such as an exported model that takes PNG
 operations in this order and nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable
 
 import numpy as np
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
@@ -49,28 +50,42 @@ def resize_mask(mask: "tf.Tensor") -> "tf.Tensor":
     Returns:
       `[224, 224, 1] uint8`, 1 in the lungs and 0 elsewhere.
     """
-    return tf.cast(resize(mask) >= 128, tf.uint8)
+    covered = tf.image.resize(mask, (SIZE, SIZE), method="area")
+    return tf.cast(covered >= 127.5, tf.uint8)
 
 
-def read_resized(
-    images: Sequence[str], masks: Sequence[str]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Reads, decodes and resizes radiographs on all cores, holding only a few in memory.
+def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Resizes a radiograph and its lung mask; may be called from many threads at once.
 
     Args:
-      images: Paths of the PNG files of radiographs.
-      masks: Paths of the PNG files of their lung masks, "" where there is none.
+      image: `[height, width] uint8`.
+      mask: `[height, width] uint8`, 255 in the lungs and 0 elsewhere, or None.
 
-    Yields:
-      The image and the mask of each radiograph in the order given, both `[224, 224, 1] uint8`; the
-      mask is all zero where there is none.
+    Returns:
+      The image and the mask, both `[224, 224, 1] uint8`; the mask is 1 in the lungs, and all zero
+      if there is none.
     """
-    paths = tf.data.Dataset.from_tensor_slices((images, masks))
-    pixels = paths.map(_read_pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    yield from pixels.prefetch(16).as_numpy_iterator()
+    small_image = _compiled(resize)(image[..., None]).numpy()
+    if mask is None:
+        return small_image, np.zeros_like(small_image)
+    return small_image, _compiled(resize_mask)(mask[..., None]).numpy()
 
 
-def _read_pair(image: "tf.Tensor", mask: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+@functools.cache
+def _compiled(function: Callable) -> Callable:
+    return tf.function(function, input_signature=[tf.TensorSpec((None, None, 1), tf.uint8)])
+
+
+def read_pair(image: "tf.Tensor", mask: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+    """Reads, decodes and resizes one radiograph.
+
+    Args:
+      image: Path of the PNG file.
+      mask: Path of the PNG file of its lung mask, "" if there is none.
+
+    Returns:
+      The image and the mask, both `[224, 224, 1] uint8`; the mask is all zero if there is none.
+    """
     return resize(decode_gray(tf.io.read_file(image))), tf.cond(
         tf.equal(mask, ""),
         lambda: tf.zeros((SIZE, SIZE, 1), tf.uint8),

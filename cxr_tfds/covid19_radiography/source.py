@@ -1,11 +1,17 @@
 """The published database on disk: its folders, lung masks and metadata workbooks."""
 
 import dataclasses
+import os
+import re
+import zipfile
 
 from etils import epath
 
+from .faults import Fault, Kind
+
 DATABASE = "COVID-19_Radiography_Dataset"
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+ARCHIVES = ("archive.zip", "covid19-radiography-database.zip")
 
 # What the URL column of a workbook holds when a radiograph comes from a source.
 _URL_PARTS = {
@@ -23,7 +29,8 @@ SOURCES = (*_URL_PARTS, "unknown")
 DOWNLOAD_INSTRUCTIONS = f"""\
 Download the "COVID-19 Radiography Database" from Kaggle
 (https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database, an account is needed)
-and extract it, so that the manual directory (`--manual_dir`) holds:
+and put the file, {ARCHIVES[0]} or {ARCHIVES[1]}, into the manual directory
+(`--manual_dir`), or extract it there, so that the manual directory holds:
 
     {DATABASE}/
         COVID.metadata.xlsx
@@ -62,59 +69,56 @@ class Radiograph:
     mask: epath.Path | None
 
 
-def find_radiographs(manual_dir: epath.Path) -> list[Radiograph]:
-    """Lists the radiographs of a copy of the database, or of a part of it.
+def find_radiographs(database: epath.Path) -> tuple[list[Radiograph], list[Fault]]:
+    """Lists the radiographs of a copy of the database, or of a part of it, opening no image.
 
     Args:
-      manual_dir: The folder that holds `COVID-19_Radiography_Dataset`.
+      database: The folder `COVID-19_Radiography_Dataset`.
 
     Returns:
-      The radiographs, by class and then by id.
-
-    Raises:
-      FileNotFoundError: A folder or workbook is missing, or a class has no image.
-      ValueError: A workbook lacks a column.
+      The radiographs by class and then by number, and what is wrong with folders, file names and
+      workbooks.
     """
-    database = manual_dir / DATABASE
-    if not database.is_dir():
-        raise FileNotFoundError(
-            f"There is no folder {DATABASE} in {manual_dir}.\n{DOWNLOAD_INSTRUCTIONS}"
-        )
-    return [radiograph for label in CLASSES for radiograph in _find_class(database, label)]
+    radiographs, faults = [], _wrong_folders(database)
+    for label in CLASSES:
+        found, wrong = _find_class(database, label)
+        radiographs += found
+        faults += wrong
+    if not radiographs:
+        faults.append(Fault(DATABASE, Kind.NO_IMAGE, "expected COVID/images/COVID-1.png and so on"))
+    return radiographs, faults
 
 
-def read_sources(workbook: epath.Path) -> dict[str, str]:
+def read_sources(workbook: epath.Path, label: str) -> tuple[dict[str, str], list[Fault]]:
     """Reads from a metadata workbook where each radiograph was taken from.
 
     Args:
       workbook: The xlsx file of a class.
+      label: The class.
 
     Returns:
-      The source of each id. Ids are in lower case, as the workbook of Normal says `NORMAL-1` where
-      the file is named `Normal-1.png`.
-
-    Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: The workbook lacks a column.
+      The source of each id, and what is wrong with the workbook. Ids are in lower case, as the
+      workbook of Normal says `NORMAL-1` where the file is named `Normal-1.png`.
     """
-    if not workbook.exists():
-        raise FileNotFoundError(
-            f"The metadata workbook {workbook} is missing. It names the source of each radiograph: "
-            f"copy it from the Kaggle download, where it lies in {DATABASE}."
-        )
-    import openpyxl  # Slow to import, and only a build needs it.
-
-    with workbook.open("rb") as file:
-        rows = (
-            openpyxl.load_workbook(file, read_only=True).worksheets[0].iter_rows(values_only=True)
-        )
-        header = next(rows, ())
-        if not {"FILE NAME", "URL"} <= set(header):
-            raise ValueError(
-                f"{workbook} has the columns {list(header)}; expected FILE NAME and URL among them."
-            )
+    if leaves(workbook, workbook.parent):
+        return {}, [Fault(workbook.name, Kind.LEAVES_FOLDER)]
+    try:
+        header, *rows = _read_rows(workbook)
         name, url = header.index("FILE NAME"), header.index("URL")
-        return {str(row[name]).lower(): source_of_url(str(row[url])) for row in rows}
+    except FileNotFoundError:
+        return {}, [Fault(workbook.name, Kind.NO_WORKBOOK)]
+    except ValueError:
+        return {}, [Fault(workbook.name, Kind.WRONG_WORKBOOK, f"found the columns {header}")]
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        return {}, [Fault(workbook.name, Kind.WRONG_WORKBOOK, str(error))]
+    sources, faults = {}, []
+    for number, row in enumerate(rows, start=2):
+        radiograph_id = str(row[name]).lower()
+        if _is_id(radiograph_id, label.lower()) and radiograph_id not in sources:
+            sources[radiograph_id] = source_of_url(str(row[url]))
+        else:
+            faults.append(Fault(workbook.name, Kind.WRONG_ID, f"row {number} says {row[name]}"))
+    return sources, faults
 
 
 def source_of_url(url: str) -> str:
@@ -130,23 +134,101 @@ def source_of_url(url: str) -> str:
     return next(found, "unknown")
 
 
-def _find_class(database: epath.Path, label: str) -> list[Radiograph]:
-    folder = database / label / "images"
-    images = _png_files(folder)
-    if not images:
-        raise FileNotFoundError(
-            f"Found no PNG images of the class {label}: expected {folder}/{label}-1.png and so on."
-        )
-    masks = _png_files(database / label / "masks")
-    sources = read_sources(database / f"{label}.metadata.xlsx")
-    return [
-        Radiograph(stem, label, sources.get(stem.lower(), "unknown"), image, masks.get(stem))
-        for stem, image in sorted(images.items())
+def number_of(radiograph_id: str) -> tuple[str, int]:
+    """Takes an id apart, so that ids can be sorted as people count: COVID-9 before COVID-10.
+
+    Args:
+      radiograph_id: Such as "COVID-137".
+
+    Returns:
+      The class and the number.
+    """
+    label, number = radiograph_id.rsplit("-", 1)
+    return label, int(number)
+
+
+def leaves(path: epath.Path, folder: epath.Path) -> bool:
+    """Tells whether a path leads out of a folder by way of a link.
+
+    Args:
+      path: A path below the folder.
+      folder: The folder, which may itself be reached by a link.
+
+    Returns:
+      Whether what the path leads to lies elsewhere. Object stores have no links.
+    """
+    inside = os.path.realpath(folder)
+    return os.path.commonpath([inside, os.path.realpath(path)]) != inside
+
+
+def _is_id(text: str, label: str) -> bool:
+    return re.fullmatch(re.escape(label) + r"-[1-9][0-9]{0,8}", text) is not None
+
+
+def _read_rows(workbook: epath.Path) -> list[tuple]:
+    import openpyxl  # Slow to import, and only a build needs it.
+
+    with workbook.open("rb") as file:
+        book = openpyxl.load_workbook(file, read_only=True)
+        rows = [row for row in book.worksheets[0].iter_rows(values_only=True) if any(row)]
+    return rows or [()]
+
+
+def _find_class(database: epath.Path, label: str) -> tuple[list[Radiograph], list[Fault]]:
+    images, faults = _png_files(database / label / "images", label)
+    masks, wrong_masks = _png_files(database / label / "masks", label)
+    sources, wrong_rows = read_sources(database / f"{label}.metadata.xlsx", label)
+    radiographs = [
+        Radiograph(stem, label, sources.get(stem.lower(), "unknown"), images[stem], masks.get(stem))
+        for stem in sorted(images, key=number_of)
     ]
+    faults += wrong_masks + wrong_rows + _incomplete(label, images, masks, sources)
+    return radiographs, faults
 
 
-def _png_files(folder: epath.Path) -> dict[str, epath.Path]:
+def _png_files(folder: epath.Path, label: str) -> tuple[dict[str, epath.Path], list[Fault]]:
+    """Finds the PNG files of a class by id."""
     if not folder.is_dir():
-        return {}
+        return {}, []
+    name = f"{label}/{folder.name}"
+    if leaves(folder, folder.parents[1]):
+        return {}, [Fault(name, Kind.LEAVES_FOLDER)]
     # macOS leaves hidden `._COVID-1.png` files, which are not images.
-    return {path.stem: path for path in folder.glob("*.png") if not path.name.startswith(".")}
+    paths = {path.stem: path for path in folder.glob("*.png") if not path.name.startswith(".")}
+    wrong = {stem for stem in paths if not _is_id(stem, label)}
+    faults = [Fault(f"{name}/{stem}.png", Kind.WRONG_NAME) for stem in wrong]
+    return {stem: path for stem, path in paths.items() if stem not in wrong}, faults
+
+
+def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fault]:
+    """What a partial copy leaves out, and what it has too much."""
+    present = {stem.lower() for stem in images}
+    faults = [
+        Fault(f"{label}/masks/{stem}.png", Kind.MASK_ALONE) for stem in masks if stem not in images
+    ]
+    if sources:
+        faults += [
+            Fault(f"{label}/images/{stem}.png", Kind.NO_ROW)
+            for stem in images
+            if stem.lower() not in sources
+        ]
+    if missing := len(sources.keys() - present):
+        found = f"{missing:,} of {len(sources):,}"
+        faults.append(Fault(f"{label}/images", Kind.IMAGES_MISSING, found))
+    if without := len(images.keys() - masks.keys()):
+        found = f"{without:,} of {len(images):,}"
+        faults.append(Fault(f"{label}/masks", Kind.MASKS_MISSING, found))
+    return faults
+
+
+def _wrong_folders(database: epath.Path) -> list[Fault]:
+    strangers = (
+        path
+        for path in database.iterdir()
+        if path.is_dir() and path.name not in CLASSES and not path.name.startswith((".", "__"))
+    )
+    return [
+        Fault(path.name, Kind.WRONG_FOLDER, f"expected one of {', '.join(CLASSES)}")
+        for path in strangers
+        if any(path.glob("*.png")) or any(path.glob("*/*.png"))
+    ]

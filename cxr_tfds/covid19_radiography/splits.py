@@ -1,11 +1,11 @@
-"""Which radiographs train, validate and test: a stratified 80/10/10 split.
+"""Which radiographs train, validate and test: a stratified 80/10/10 split of whole groups.
 
-The split depends on the ids and labels alone: not on the order in which a file system lists the
-files, nor on the machine, nor on the seed of Python's hash.
+The split depends on what the radiographs show and on their labels alone: not on their names, nor
+on the order in which a file system lists them, nor on the machine.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 # Changing the salt deals every radiograph anew: that is a new major version of the dataset.
@@ -13,34 +13,73 @@ _SALT = "covid19_radiography"
 _FEWEST = 6  # With fewer, a fifth is a single radiograph, which cannot both validate and test.
 
 
-def assign(labels: Mapping[str, str]) -> dict[str, str]:
+def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:
     """Assigns each radiograph to a split, every class in the same proportions.
 
-    As scikit-learn's stratified `train_test_split` does in two steps: a fifth is held out, half of
-    that is the test split (the larger half), the other half the validation split.
+    The sizes are those of scikit-learn's stratified `train_test_split` in two steps: a fifth is
+    held out, half of that is the test split (the larger half), the other half the validation split.
 
     Args:
       labels: The class of each id.
+      groups: The group of each id, named after its content. A group never straddles splits.
 
     Returns:
       The split of each id: "train", "validation" or "test".
 
     Raises:
-      ValueError: There are too few radiographs for three splits.
+      ValueError: There are too few radiographs, or too few groups, for three splits.
     """
     if len(labels) < _FEWEST:
         raise ValueError(
             f"Found {len(labels)} radiographs; train, validation and test need at least {_FEWEST}."
         )
-    ids = _shuffled_ids(labels)
-    sizes = {label: len(members) for label, members in ids.items()}
+    sizes = Counter(labels.values())
     held_out = apportion(_ceil_div(len(labels), 5), sizes)
     test = apportion(_ceil_div(sum(held_out.values()), 2), held_out)
-    split_of = dict.fromkeys(labels, "train")
-    for label, members in ids.items():
-        split_of.update(dict.fromkeys(members[: held_out[label]], "validation"))
-        split_of.update(dict.fromkeys(members[: test[label]], "test"))
+    wanted = {
+        "train": {label: size - held_out[label] for label, size in sizes.items()},
+        "validation": {label: held_out[label] - test[label] for label in sizes},
+        "test": test,
+    }
+    split_of = deal(labels, groups, wanted)
+    if empty := wanted.keys() - set(split_of.values()):
+        raise ValueError(
+            f"Found {len(labels)} radiographs in {len(set(groups.values()))} groups of duplicates: "
+            f"nothing is left for {' and '.join(sorted(empty))}. Add other radiographs."
+        )
     return split_of
+
+
+def deal(
+    labels: Mapping[str, str],
+    groups: Mapping[str, str],
+    wanted: Mapping[str, Mapping[str, int]],
+) -> dict[str, str]:
+    """Deals whole groups onto piles, as near to the wanted sizes as groups allow.
+
+    A group goes where the largest share of what is wanted of its classes is still missing. The
+    larger groups go first, so that single radiographs then make up exactly what is still missing.
+
+    Args:
+      labels: The class of each id.
+      groups: The group of each id.
+      wanted: The number of radiographs of each class that each pile should get; over all piles as
+        many as there are.
+
+    Returns:
+      The pile of each id.
+    """
+    members = defaultdict(list)
+    for radiograph_id, group in groups.items():
+        members[group].append(radiograph_id)
+    missing = {pile: Counter(counts) for pile, counts in wanted.items()}
+    pile_of = {}
+    for group in sorted(members, key=lambda name: (-len(members[name]), _digest(name))):
+        counts = Counter(labels[radiograph_id] for radiograph_id in members[group])
+        pile = max(wanted, key=lambda name: _need(missing[name], wanted[name], counts))
+        missing[pile].subtract(counts)
+        pile_of.update(dict.fromkeys(members[group], pile))
+    return pile_of
 
 
 def apportion(seats: int, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -61,15 +100,15 @@ def apportion(seats: int, sizes: Mapping[str, int]) -> dict[str, int]:
     return {label: quotient + (label in favoured) for label, (quotient, _) in shares.items()}
 
 
-def _shuffled_ids(labels: Mapping[str, str]) -> dict[str, list[str]]:
-    ids = defaultdict(list)
-    for radiograph_id in sorted(labels, key=_digest):
-        ids[labels[radiograph_id]].append(radiograph_id)
-    return ids
+def _need(missing: Mapping[str, int], wanted: Mapping[str, int], counts: Mapping[str, int]):
+    """How much a pile needs a group: whether it has room for it, and the share still missing."""
+    has_room = all(missing.get(label, 0) >= count for label, count in counts.items())
+    lacks = sum(missing.get(label, 0) for label in counts)
+    return has_room, lacks / max(1, sum(wanted.get(label, 0) for label in counts))
 
 
-def _digest(radiograph_id: str) -> bytes:
-    return hashlib.sha256(f"{_SALT}/{radiograph_id}".encode()).digest()
+def _digest(group: str) -> bytes:
+    return hashlib.sha256(f"{_SALT}/{group}".encode()).digest()
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

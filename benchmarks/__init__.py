@@ -1,0 +1,1 @@
+"""Measures the project beside what a user would use instead."""

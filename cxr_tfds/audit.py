@@ -1,0 +1,165 @@
+"""Prints what a built dataset holds, and how well the source alone tells the class.
+
+Usage:
+
+    python -m cxr_tfds.audit --data_dir=DATA [--config=full|224x224]
+
+It reads the table `splits.csv` beside the built dataset. The exit code is 1 if a group of
+duplicates straddles splits, which no build of this dataset does.
+"""
+
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from absl import flags
+
+from cxr_tfds import command
+from cxr_tfds.covid19_radiography import split_table
+
+_SPLITS = ("train", "validation", "test")
+
+
+class SourceOnly(NamedTuple):
+    """What a classifier that sees nothing but the source scores on the test split.
+
+    Attributes:
+      says: The class it answers for each source.
+      accuracy: The share of the test radiographs that it gets right, 0 to 1.
+      balanced_accuracy: The mean over the classes of the share that it gets right, 0 to 1.
+      majority: The accuracy of always answering the most frequent class, 0 to 1.
+    """
+
+    says: dict[str, str]
+    accuracy: float
+    balanced_accuracy: float
+    majority: float
+
+
+def judge_source(rows: Iterable[split_table.Row]) -> SourceOnly:
+    """Fits a classifier that knows only the source on the training split, and tests it.
+
+    It answers the class that is most frequent in the training split among radiographs of the
+    source, and the most frequent class of all for a source it never saw.
+
+    Args:
+      rows: The table of splits.
+
+    Returns:
+      Its answers and its scores.
+
+    Raises:
+      ValueError: The training or the test split is empty.
+    """
+    rows = list(rows)
+    train = [row for row in rows if row.split == "train"]
+    test = [row for row in rows if row.split == "test"]
+    if not train or not test:
+        raise ValueError("The table names no radiograph to train on, or none to test on.")
+    majority = _most_frequent(row.label for row in train)
+    says = {
+        source: _most_frequent(row.label for row in train if row.source == source)
+        for source in sorted({row.source for row in train})
+    }
+    right = defaultdict(list)
+    for row in test:
+        right[row.label].append(says.get(row.source, majority) == row.label)
+    return SourceOnly(
+        says=says,
+        accuracy=sum(map(sum, right.values())) / len(test),
+        balanced_accuracy=sum(sum(hits) / len(hits) for hits in right.values()) / len(right),
+        majority=sum(row.label == majority for row in test) / len(test),
+    )
+
+
+def duplicate_groups(rows: Iterable[split_table.Row]) -> list[list[split_table.Row]]:
+    """Finds the groups of more than one radiograph.
+
+    Args:
+      rows: The table of splits.
+
+    Returns:
+      The members of each group, in the order of the table.
+    """
+    groups = defaultdict(list)
+    for row in rows:
+        groups[row.group].append(row)
+    return [members for members in groups.values() if len(members) > 1]
+
+
+def straddling(groups: Iterable[list[split_table.Row]]) -> list[list[split_table.Row]]:
+    """Finds the groups that lie in more than one split.
+
+    Args:
+      groups: Groups of radiographs.
+
+    Returns:
+      Those groups; empty if the splits are safe from duplicates.
+    """
+    return [members for members in groups if len({row.split for row in members}) > 1]
+
+
+def _most_frequent(labels: Iterable[str]) -> str:
+    """The most frequent label; of two that are as frequent, the first by name."""
+    counts = Counter(labels)
+    return min(counts, key=lambda label: (-counts[label], label))
+
+
+def _print_table(title: str, head: Sequence[str], counts: Counter) -> None:
+    """Prints counts keyed by (row, column), with their sums."""
+    names = sorted({name for name, _ in counts})
+    lines = [[name, *(counts[name, column] for column in head)] for name in names]
+    lines = [[*line, sum(line[1:])] for line in lines]
+    lines.append(["all", *(sum(column) for column in list(zip(*lines, strict=True))[1:])])
+    width = max(len(str(line[0])) for line in lines)
+    print(f"\n{title}\n{'':{width}}" + "".join(f"{name:>17}" for name in (*head, "all")))
+    for name, *numbers in lines:
+        print(f"{name:{width}}" + "".join(f"{number:>17,}" for number in numbers))
+
+
+def _print_groups(groups: list[list[split_table.Row]]) -> None:
+    identical = sum(len({row.sha256 for row in members}) < len(members) for members in groups)
+    mixed = sum(len({row.label for row in members}) > 1 for members in groups)
+    print(
+        f"\nDuplicates: {len(groups)} groups of {sum(map(len, groups))} radiographs; {identical} "
+        f"hold byte-identical files, {mixed} hold more than one class."
+    )
+    for members in groups:
+        print(f"  {members[0].split:10}  " + ", ".join(row.id for row in members))
+    torn = straddling(groups)
+    print(f"Groups that straddle splits: {len(torn) or 'none'}.")
+    for members in torn:
+        print("  " + ", ".join(f"{row.id} ({row.split})" for row in members))
+
+
+def _print_source_only(judged: SourceOnly) -> None:
+    print("\nA classifier that sees the source and no picture would answer")
+    for source, label in judged.says.items():
+        print(f"  {source:12} {label}")
+    print(
+        f"and score {judged.accuracy:.2%} on the test split (balanced "
+        f"{judged.balanced_accuracy:.2%}; always answering the most frequent class "
+        f"{judged.majority:.2%}).\nA network that tells sources apart can reach this without "
+        "looking at a lung: compare accuracies with it, and report them by source."
+    )
+
+
+def _main() -> None:
+    folder = split_table.find(flags.FLAGS.data_dir, flags.FLAGS.config)
+    rows = split_table.read(folder)
+    labels = sorted({row.label for row in rows})
+    print(f"{folder}: {len(rows):,} radiographs")
+    by_class = Counter((row.label, row.split) for row in rows)
+    _print_table("Radiographs by class and split", _SPLITS, by_class)
+    for split in _SPLITS:
+        by_source = Counter((row.source, row.label) for row in rows if row.split == split)
+        _print_table(f"Radiographs by source and class: {split}", labels, by_source)
+    groups = duplicate_groups(rows)
+    _print_groups(groups)
+    _print_source_only(judge_source(rows))
+    sys.exit(1 if straddling(groups) else 0)
+
+
+if __name__ == "__main__":
+    command.run("cxr_tfds.audit", command.define_dataset_flags, _main)

@@ -1,0 +1,46 @@
+"""How the commands of this package begin and fail: flags in, one sentence out."""
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+
+def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
+    """Runs a command; whatever is wrong with its input ends it with one sentence and code 2.
+
+    Args:
+      name: The command, such as "cxr_tfds.audit".
+      define_flags: Defines its flags.
+      main: Does its work, and reads `flags.FLAGS`.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        define_flags()
+        try:
+            rest = flags.FLAGS(argv)
+        except flags.Error as error:
+            _fail(name, str(error))
+        if rest[1:]:
+            _fail(name, f"unexpected argument {rest[1]!r}: everything is given by flags.")
+        return rest
+
+    def guarded(argv: list[str]) -> None:
+        del argv
+        try:
+            main()
+        except (OSError, ValueError) as error:
+            _fail(name, str(error))
+
+    app.run(guarded, flags_parser=parse)
+
+
+def define_dataset_flags() -> None:
+    """Defines the flags that name a built dataset."""
+    flags.DEFINE_string("data_dir", None, "Where `tfds build` put datasets.", required=True)
+    flags.DEFINE_string("config", "224x224", "The configuration that was built.")
+
+
+def _fail(name: str, sentence: str) -> None:
+    print(f"{name}: {sentence}", file=sys.stderr)
+    sys.exit(2)

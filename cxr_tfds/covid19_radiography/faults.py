@@ -1,0 +1,98 @@
+"""What can be wrong with a copy of the database, and which of it stops a build."""
+
+import enum
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Kind(enum.Enum):
+    """A kind of fault: what a person reads, and whether it stops the build.
+
+    What could put a wrong picture, label or source into the dataset stops it. What the dataset can
+    hold as it is, or do without, is reported and kept.
+    """
+
+    NO_IMAGE = "no image of any class", True
+    WRONG_FOLDER = "PNG files in a folder that is not named after a class", True
+    WRONG_NAME = "file not named after its class and a number, such as COVID-137.png", True
+    NO_WORKBOOK = "missing metadata workbook", True
+    WRONG_WORKBOOK = "no xlsx workbook with the columns FILE NAME and URL", True
+    WRONG_ID = "workbook row that names no radiograph of its class, or one named before", True
+    LEAVES_FOLDER = "link that leads out of the database's folder", True
+    UNREADABLE = "cannot be read", True
+    EMPTY = "zero bytes", True
+    JPEG = "a JPEG file named .png", True
+    NOT_PNG = "not a PNG file", True
+    DAMAGED = "truncated or damaged PNG", True
+    ENORMOUS = "enormous dimensions, not decoded", True
+    TINY = "too small for a radiograph", True
+    ONE_VALUE = "every pixel has the same value", True
+    MASK_SHAPE = "lung mask of other proportions than its image", True
+
+    MASK_SIZE = "lung mask that is not 256x256, resized", False
+    MASK_EMPTY = "lung mask in which every pixel has the same value", False
+    MASK_ALONE = "lung mask without an image, left out", False
+    SIXTEEN_BITS = "16-bit PNG, of which the upper 8 bits are kept", False
+    NO_ROW = "image without a row in the workbook, its source is unknown", False
+    IMAGES_MISSING = "images that the workbook lists are missing", False
+    MASKS_MISSING = "radiographs have no lung mask", False
+
+    def __init__(self, text: str, stops: bool):
+        self.text = text
+        self.stops = stops
+
+
+class Fault(NamedTuple):
+    """One fault: the file or folder, its kind, and what was found there."""
+
+    path: str
+    kind: Kind
+    found: str = ""
+
+
+class DatabaseError(ValueError):
+    """A copy of the database cannot be built from; the message lists all that is wrong."""
+
+
+def describe(faults: Iterable[Fault]) -> str:
+    """Lists faults by kind, with the number of each kind.
+
+    Args:
+      faults: The faults, in any order.
+
+    Returns:
+      Lines of text: a heading for each kind, and below it each file and what was found.
+    """
+    by_kind = defaultdict(list)
+    for fault in faults:
+        by_kind[fault.kind].append(fault)
+    lines = []
+    for kind in Kind:
+        if kind in by_kind:
+            lines.append(f"  {kind.text} ({len(by_kind[kind])}):")
+            lines += [
+                f"    {fault.path}" + (f": {fault.found}" if fault.found else "")
+                for fault in sorted(by_kind[kind])
+            ]
+    return "\n".join(lines)
+
+
+def stop_if_any(found: Iterable[Fault], database: object) -> None:
+    """Refuses a copy of the database that has a fault which stops a build.
+
+    Args:
+      found: All faults that were found.
+      database: The copy's folder, for the message.
+
+    Raises:
+      DatabaseError: There is such a fault. The message lists all of them.
+    """
+    stopping = [fault for fault in found if fault.kind.stops]
+    if stopping:
+        faults = "1 fault" if len(stopping) == 1 else f"{len(stopping)} faults"
+        raise DatabaseError(
+            f"Found {faults} in {database}, and built nothing. Replace these files "
+            "by those of the Kaggle download, or take them away, and build again:\n"
+            + describe(stopping)
+        )

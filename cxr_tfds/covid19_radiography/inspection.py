@@ -1,0 +1,175 @@
+"""Looks at one radiograph before it is built: is it sound, and what identifies its content."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import struct
+from typing import NamedTuple
+
+import numpy as np
+from etils import epath
+from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
+
+from . import decode, duplicates, source
+from .faults import Fault, Kind
+
+# The largest detectors have some 4,300 by 4,300 elements; a file that claims more pixels than this
+# is refused by its header, before a decoder reserves memory for them.
+MOST_PIXELS = 25_000_000
+SHORTEST_SIDE = 32
+_MASK_SIZE = (256, 256)
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER_END = 33  # Signature, and the chunk IHDR with its length, name and checksum.
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspection:
+    """What one radiograph was found to be.
+
+    Attributes:
+      id: Its id.
+      faults: What is wrong with it or its mask. If any of it stops the build, the rest is empty.
+      sha256: The SHA-256 of the image file, hexadecimal.
+      pixels: The SHA-256 of its size and its gray pixels, hexadecimal.
+      fingerprint: What `duplicates.fingerprint` says of its pixels, hexadecimal.
+      height: Of the image, in pixels.
+      width: Of the image, in pixels.
+    """
+
+    id: str
+    faults: tuple[Fault, ...] = ()
+    sha256: str = ""
+    pixels: str = ""
+    fingerprint: str = ""
+    height: int = 0
+    width: int = 0
+
+    def to_json(self) -> str:
+        """Writes it in one line, as Beam workers hand it on."""
+        faults = [(fault.path, fault.kind.name, fault.found) for fault in self.faults]
+        return json.dumps(dataclasses.asdict(self) | {"faults": faults})
+
+    @classmethod
+    def from_json(cls, line: str) -> "Inspection":
+        """Reads what `to_json` wrote."""
+        values = json.loads(line)
+        faults = tuple(Fault(path, Kind[kind], found) for path, kind, found in values["faults"])
+        return cls(**values | {"faults": faults})
+
+
+class _Picture(NamedTuple):
+    encoded: bytes
+    gray: np.ndarray
+    faults: list[Fault]
+
+
+def inspect(radiograph: source.Radiograph) -> Inspection:
+    """Reads and decodes a radiograph and its mask; no fault of theirs raises an error.
+
+    Args:
+      radiograph: Which one.
+
+    Returns:
+      What was found.
+    """
+    return look(radiograph)[0]
+
+
+def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndarray | None]:
+    """Inspects a radiograph, and gives its pixels too.
+
+    Args:
+      radiograph: Which one.
+
+    Returns:
+      What was found, and, unless that stops the build, the gray image and the mask or None, both
+      `[height, width] uint8`.
+    """
+    image = _read(radiograph.image)
+    mask = _read(radiograph.mask) if radiograph.mask else None
+    faults = [*image.faults]
+    if _is_constant(image):
+        faults.append(_fault(radiograph.image, Kind.ONE_VALUE, f"{image.gray.flat[0]}"))
+    if mask:
+        faults += [fault for fault in mask.faults if fault.kind != Kind.SIXTEEN_BITS]
+        faults += _faults_of_mask(radiograph.mask, mask, image)
+    gray_mask = mask.gray if mask else None
+    if any(fault.kind.stops for fault in faults):
+        return Inspection(radiograph.id, tuple(faults)), image.gray, gray_mask
+    return _describe(radiograph.id, faults, image), image.gray, gray_mask
+
+
+def _describe(radiograph_id: str, faults: list[Fault], image: _Picture) -> Inspection:
+    height, width = image.gray.shape
+    return Inspection(
+        id=radiograph_id,
+        faults=tuple(faults),
+        sha256=hashlib.sha256(image.encoded).hexdigest(),
+        pixels=hashlib.sha256(struct.pack(">II", height, width) + image.gray.tobytes()).hexdigest(),
+        fingerprint=duplicates.fingerprint(image.gray).hex(),
+        height=height,
+        width=width,
+    )
+
+
+def _read(path: epath.Path) -> _Picture:
+    """Reads a file and decodes it to gray `[height, width] uint8`, empty if it cannot be."""
+    encoded, gray = b"", np.zeros((0, 0), np.uint8)
+    # The folders above were checked when they were listed.
+    if os.path.islink(path) and source.leaves(path, path.parents[2]):
+        return _Picture(encoded, gray, [_fault(path, Kind.LEAVES_FOLDER)])
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _Picture(encoded, gray, [_fault(path, Kind.UNREADABLE, reason)])
+    faults = [_fault(path, *what) for what in _read_header(encoded)]
+    if not any(fault.kind.stops for fault in faults):
+        try:
+            gray = decode.decode_gray(encoded).numpy()[..., 0]
+        except tf.errors.InvalidArgumentError:
+            faults.append(_fault(path, Kind.DAMAGED, f"{len(encoded):,} bytes"))
+    return _Picture(encoded, gray, faults)
+
+
+def _read_header(encoded: bytes) -> list[tuple[Kind, str]]:
+    """What the first bytes of a file tell, without decoding it."""
+    if not encoded:
+        return [(Kind.EMPTY, "")]
+    if not encoded.startswith(_SIGNATURE):
+        kind = Kind.JPEG if encoded.startswith(b"\xff\xd8\xff") else Kind.NOT_PNG
+        return [(kind, f"it starts with {encoded[:8]!r}")]
+    if len(encoded) < _HEADER_END:
+        return [(Kind.DAMAGED, f"{len(encoded)} bytes")]
+    width, height, depth = struct.unpack(">IIB", encoded[16:25])
+    if width * height > MOST_PIXELS:
+        return [(Kind.ENORMOUS, f"{width:,}x{height:,}, at most {MOST_PIXELS:,} pixels")]
+    if min(width, height) < SHORTEST_SIDE:
+        return [(Kind.TINY, f"{width}x{height}, at least {SHORTEST_SIDE}x{SHORTEST_SIDE}")]
+    return [(Kind.SIXTEEN_BITS, "")] if depth == 16 else []
+
+
+def _faults_of_mask(path: epath.Path, mask: _Picture, image: _Picture) -> list[Fault]:
+    if not mask.gray.size or not image.gray.size:
+        return []
+    (height, width), (image_height, image_width) = mask.gray.shape, image.gray.shape
+    faults = []
+    # A hundredth allows for sides rounded to whole pixels.
+    if abs(height * image_width / (width * image_height) - 1) > 0.01:
+        found = f"{width}x{height}, the image is {image_width}x{image_height}"
+        faults.append(_fault(path, Kind.MASK_SHAPE, found))
+    elif mask.gray.shape != _MASK_SIZE:
+        faults.append(_fault(path, Kind.MASK_SIZE, f"{width}x{height}"))
+    if _is_constant(mask):
+        faults.append(_fault(path, Kind.MASK_EMPTY, f"{mask.gray.flat[0]}"))
+    return faults
+
+
+def _is_constant(picture: _Picture) -> bool:
+    return picture.gray.size > 0 and picture.gray.min() == picture.gray.max()
+
+
+def _fault(path: epath.Path, kind: Kind, found: str = "") -> Fault:
+    return Fault("/".join(path.parts[-3:]), kind, found)

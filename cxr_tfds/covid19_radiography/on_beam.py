@@ -1,0 +1,54 @@
+"""The same build on Apache Beam, for collections that outgrow one machine."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from etils import epath
+from tensorflow_datasets.core.utils.lazy_imports_utils import apache_beam as beam
+
+from . import inspection, source
+
+
+def inspect_all(
+    radiographs: list[source.Radiograph], folder: epath.Path, runner: Any, options: Any
+) -> Iterator[inspection.Inspection]:
+    """Inspects radiographs on Beam's workers.
+
+    Args:
+      radiographs: Which ones; the workers read their files.
+      folder: Where the workers leave what they find; made for it, and removed again.
+      runner: A Beam runner, or None for the one that the options name.
+      options: Beam's pipeline options, or None.
+
+    Yields:
+      What was found, in any order.
+    """
+    folder.mkdir(parents=True)
+    with beam.Pipeline(runner=runner, options=options) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(radiographs, reshuffle=True)
+            | "Inspect" >> beam.Map(_inspect_to_json)
+            | "Write" >> beam.io.WriteToText(str(folder / "inspected"))
+        )
+    for path in folder.glob("inspected*"):
+        with path.open("r") as file:
+            yield from map(inspection.Inspection.from_json, file)
+    folder.rmtree()
+
+
+def examples(entries: list[Any], read: Callable[[Any], tuple[str, dict[str, Any]]]) -> Any:
+    """Reads examples on Beam's workers.
+
+    Args:
+      entries: What to read.
+      read: Reads the key and the values of one example.
+
+    Returns:
+      A transform that gives the examples of a split.
+    """
+    return beam.Create(entries, reshuffle=True) | "Read" >> beam.Map(read)
+
+
+def _inspect_to_json(radiograph: source.Radiograph) -> str:
+    return inspection.inspect(radiograph).to_json()

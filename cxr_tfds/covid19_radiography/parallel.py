@@ -1,0 +1,36 @@
+"""Calls a function on all cores, holding only a few results in memory."""
+
+import collections
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+_AHEAD = 8
+
+
+def bounded_map(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+    """Like `map`, in a thread for each core; for functions that spend their time outside Python.
+
+    Args:
+      function: What to call on each item.
+      items: Taken only a few ahead of the results.
+
+    Yields:
+      The results, in the order of the items.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    items = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+        ahead = itertools.islice(items, _AHEAD * cores)
+        futures = collections.deque(pool.submit(function, item) for item in ahead)
+        try:
+            while futures:
+                result = futures.popleft().result()
+                futures.extend(pool.submit(function, item) for item in itertools.islice(items, 1))
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)

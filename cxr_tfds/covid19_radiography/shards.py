@@ -1,0 +1,117 @@
+"""The shards of a split: how many, in which order, and always the same bytes."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import tensorflow_datasets.public_api as tfds
+from tensorflow_datasets.core import hashing
+from tensorflow_datasets.core.utils import shard_utils
+from tensorflow_datasets.proto import tf_example_pb2
+
+from . import parallel
+
+# Workers read whole shards, and a shard should be worth opening.
+_FEWEST_EXAMPLES = 64
+
+
+def number(sizes: Sequence[int], asked_for: int | None) -> int:
+    """Chooses how many shards each split gets: 32 for the whole database.
+
+    Args:
+      sizes: The number of examples of each split.
+      asked_for: What the user asked for, or None.
+
+    Returns:
+      What the user asked for; or else the largest power of two that leaves 64 examples for each
+      shard of the smallest split.
+
+    Raises:
+      ValueError: The user asked for more shards than a split has examples.
+    """
+    smallest = min(sizes)
+    if asked_for and asked_for > smallest:
+        raise ValueError(
+            f"--num_shards={asked_for} is more than the smallest split has examples, {smallest}."
+        )
+    return asked_for or 1 << max(1, smallest // _FEWEST_EXAMPLES).bit_length() - 1
+
+
+def shuffled(ids: Iterable[str], split: str) -> list[str]:
+    """Puts ids into the order in which TFDS stores examples with these keys.
+
+    Args:
+      ids: The ids of a split.
+      split: Its name, which TFDS takes as the salt.
+
+    Returns:
+      The ids by the hash of the key.
+    """
+    return sorted(ids, key=hashing.Hasher(split).hash_key)
+
+
+class CanonicalWriter(tfds.core.ExampleWriter):
+    """Writes each record as the one serialization of what it holds.
+
+    A `tf.train.Example` is a map, which protobuf serializes in another order in every process,
+    unless it is told to sort the keys.
+    """
+
+    def write(self, path: os.PathLike, examples: Iterable[tuple[Any, bytes]]) -> Any:
+        """Writes one shard.
+
+        Args:
+          path: The file.
+          examples: The key and the record of each example.
+
+        Returns:
+          What the file format returns.
+        """
+        return super().write(path, ((key, _canonical(record)) for key, record in examples))
+
+
+def write(
+    split: str,
+    examples: Iterator[tuple[str, dict[str, Any]]],
+    size: int,
+    num_shards: int,
+    builder: tfds.core.GeneratorBasedBuilder,
+) -> tfds.core.SplitInfo:
+    """Writes a split from examples that come in their final order, holding a few of them at a time.
+
+    TFDS's own writer holds up to a gigabyte of examples to put them into order.
+
+    Args:
+      split: The name of the split.
+      examples: The key and the values of each example.
+      size: How many there are.
+      num_shards: How many files to write.
+      builder: Says where to, what the features are, and writes the files.
+
+    Returns:
+      What TFDS keeps about a split.
+    """
+    features = builder.info.features
+    serializer = tfds.core.ExampleSerializer(features.get_serialized_info())
+
+    def serialize(example: tuple[str, dict[str, Any]]) -> tuple[str, bytes]:
+        return example[0], serializer.serialize_example(features.encode_example(example[1]))
+
+    records = parallel.bounded_map(serialize, examples)
+    template = builder._get_filename_template(split)
+    ends = shard_utils.get_shard_boundaries(size, num_shards)
+    lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
+    paths = template.sharded_filepaths(num_shards)
+    for path, length in zip(paths, lengths, strict=True):
+        builder._example_writer().write(path, itertools.islice(records, length))
+    return tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=lengths,
+        num_bytes=sum(path.stat().length for path in paths),
+        filename_template=template,
+    )
+
+
+def _canonical(record: bytes) -> bytes:
+    return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)

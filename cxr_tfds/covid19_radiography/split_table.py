@@ -1,0 +1,93 @@
+"""The table of which radiograph is in which split, `splits.csv`, kept beside a built dataset."""
+
+import csv
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from etils import epath
+
+NAME = "splits.csv"
+
+
+class Row(NamedTuple):
+    """One radiograph of the table.
+
+    Attributes:
+      id: Its id, such as "COVID-137".
+      label: Its class.
+      source: The collection it was taken from.
+      split: "train", "validation" or "test".
+      group: The id that names its group of duplicates, its own if it has none.
+      sha256: The SHA-256 of its image file, hexadecimal.
+    """
+
+    id: str
+    label: str
+    source: str
+    split: str
+    group: str
+    sha256: str
+
+
+def write(folder: epath.Path, rows: Iterable[Row]) -> None:
+    """Writes the table.
+
+    Args:
+      folder: The folder of a built dataset.
+      rows: The radiographs.
+    """
+    with (folder / NAME).open("w") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Row._fields)
+        table.writerows(rows)
+
+
+def find(data_dir: epath.PathLike, config: str) -> epath.Path:
+    """Finds the folder of the newest version of a built dataset that has a table.
+
+    Args:
+      data_dir: Where `tfds build` put datasets.
+      config: The configuration, such as "224x224".
+
+    Returns:
+      The folder.
+
+    Raises:
+      FileNotFoundError: There is none.
+    """
+    built = epath.Path(data_dir) / "covid19_radiography" / config
+    folders = [path.parent for path in built.glob(f"[0-9]*.[0-9]*.[0-9]*/{NAME}")]
+    folders = [folder for folder in folders if "incomplete" not in folder.name]
+    if not folders:
+        raise FileNotFoundError(
+            f"There is no {built}/VERSION/{NAME}: name the directory and the configuration that "
+            "`tfds build cxr_tfds/covid19_radiography` was given."
+        )
+    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))
+
+
+def read(folder: epath.PathLike) -> list[Row]:
+    """Reads the table.
+
+    Args:
+      folder: The folder of a built dataset, such as DATA/covid19_radiography/224x224/1.0.0.
+
+    Returns:
+      The radiographs.
+
+    Raises:
+      FileNotFoundError: There is no table in the folder.
+      ValueError: The table has other columns, or no rows.
+    """
+    path = epath.Path(folder) / NAME
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
+    with path.open("r") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    whole = bool(rows) and all(len(row) == len(header) for row in rows)
+    if header != list(Row._fields) or not whole:
+        raise ValueError(
+            f"{path} has {len(rows)} rows and the columns {header}; expected whole rows with "
+            f"the columns {list(Row._fields)}. Build the dataset again."
+        )
+    return [Row(*row) for row in rows]

@@ -1,0 +1,138 @@
+"""Surveys a copy of the database before it is built: what is sound, what is equal, which split.
+
+Splits cannot be dealt before every picture was seen, so a build goes through the pictures twice.
+Memory holds their hashes alone in between; pixels that will be needed again wait on disk.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from absl import logging
+from etils import epath
+from tensorflow_datasets.core import utils
+
+from . import decode, duplicates, faults, inspection, parallel, source, split_table, splits, spool
+
+Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One radiograph of the dataset to be built.
+
+    Attributes:
+      radiograph: Its files, label and source.
+      group: The id that names its group of duplicates.
+      split: "train", "validation" or "test".
+      sha256: The SHA-256 of the image file, hexadecimal.
+      height: Of the image, in pixels.
+      width: Of the image, in pixels.
+    """
+
+    radiograph: source.Radiograph
+    group: str
+    split: str
+    sha256: str
+    height: int
+    width: int
+
+    def row(self) -> split_table.Row:
+        """Its row of the table of splits."""
+        radiograph = self.radiograph
+        return split_table.Row(
+            radiograph.id,
+            radiograph.label,
+            radiograph.source,
+            self.split,
+            self.group,
+            self.sha256,
+        )
+
+
+def take(database: epath.Path, inspect_all: Inspector) -> list[Entry]:
+    """Looks at every file of a copy of the database, and logs what is missing or odd.
+
+    Args:
+      database: The folder `COVID-19_Radiography_Dataset`.
+      inspect_all: Inspects radiographs, in any order.
+
+    Returns:
+      The radiographs by class and then by number.
+
+    Raises:
+      DatabaseError: Something is wrong that stops a build; the message lists all of it.
+      ValueError: There are too few radiographs for three splits.
+    """
+    radiographs, wrong = source.find_radiographs(database)
+    inspections = {one.id: one for one in inspect_all(radiographs)}
+    wrong += [fault for one in inspections.values() for fault in one.faults]
+    faults.stop_if_any(wrong, database)
+    if wrong:
+        logging.warning("The copy in %s:\n%s", database, faults.describe(wrong))
+    return _enter(radiographs, inspections)
+
+
+def inspect_here(
+    radiographs: list[source.Radiograph], keep: spool.Spool | None = None
+) -> Iterator[inspection.Inspection]:
+    """Inspects radiographs on all cores of this machine, showing how far it is.
+
+    Args:
+      radiographs: Which ones.
+      keep: Where to keep their resized pixels, if they will be needed.
+
+    Yields:
+      What was found, in order.
+    """
+    inspected = parallel.bounded_map(_inspect_and_resize if keep else _inspect, radiographs)
+    for found, pixels in utils.tqdm(
+        inspected,
+        desc="Checking radiographs...",
+        total=len(radiographs),
+        unit=" radiographs",
+        leave=False,
+        mininterval=1.0,
+    ):
+        if pixels:
+            keep.add(found.id, *pixels)
+        yield found
+
+
+def _inspect(radiograph: source.Radiograph) -> tuple[inspection.Inspection, None]:
+    return inspection.inspect(radiograph), None
+
+
+def _inspect_and_resize(
+    radiograph: source.Radiograph,
+) -> tuple[inspection.Inspection, tuple[np.ndarray, np.ndarray] | None]:
+    found, image, mask = inspection.look(radiograph)
+    is_sound = not any(fault.kind.stops for fault in found.faults)
+    return found, decode.resize_pair(image, mask) if is_sound else None
+
+
+def _enter(
+    radiographs: list[source.Radiograph], inspections: dict[str, inspection.Inspection]
+) -> list[Entry]:
+    found = {radiograph.id: inspections[radiograph.id] for radiograph in radiographs}
+    group_of = duplicates.group(
+        {radiograph_id: one.pixels for radiograph_id, one in found.items()},
+        {radiograph_id: bytes.fromhex(one.fingerprint) for radiograph_id, one in found.items()},
+    )
+    # Named after what they show, groups are dealt alike whatever their files are called.
+    content: dict[str, str] = {}
+    for radiograph_id, group in group_of.items():
+        content[group] = min(content.get(group, "~"), found[radiograph_id].pixels)
+    labels = {radiograph.id: radiograph.label for radiograph in radiographs}
+    split_of = splits.assign(labels, {i: content[group] for i, group in group_of.items()})
+    return [
+        Entry(
+            radiograph=radiograph,
+            group=group_of[radiograph.id],
+            split=split_of[radiograph.id],
+            sha256=found[radiograph.id].sha256,
+            height=found[radiograph.id].height,
+            width=found[radiograph.id].width,
+        )
+        for radiograph in radiographs
+    ]

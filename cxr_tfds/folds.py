@@ -1,0 +1,94 @@
+"""Deals the radiographs of a built dataset into folds for cross-validation.
+
+Usage:
+
+    python -m cxr_tfds.folds --data_dir=DATA --folds=5 --output=folds.csv [--config=full|224x224]
+
+The folds are stratified by class, and a group of duplicates lies in one fold. They cover all three
+splits: who holds out the test split for a last look asks for `--splits=train,validation`. To read
+fold 0 of five for validation, and the other four to train on:
+
+    rows = split_table.read(split_table.find(DATA, "224x224"))
+    fold_of = folds.assign(rows, 5)
+    held_out = tf.constant([i for i, fold in fold_of.items() if fold == 0])
+    everything = tfds.load("covid19_radiography/224x224", data_dir=DATA, split="all")
+    validation = everything.filter(lambda example: tf.reduce_any(example["id"] == held_out))
+    train = everything.filter(lambda example: tf.reduce_all(example["id"] != held_out))
+"""
+
+import csv
+import pathlib
+from collections import Counter
+from collections.abc import Sequence
+
+from absl import flags
+
+from cxr_tfds import command
+from cxr_tfds.covid19_radiography import split_table, splits
+
+
+def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
+    """Deals radiographs into folds, every class in the same proportions, no group torn apart.
+
+    Args:
+      rows: The table of splits, or the part of it to deal.
+      folds: How many folds, at least 2.
+
+    Returns:
+      The fold of each id, from 0. It depends on the files' hashes and labels alone.
+
+    Raises:
+      ValueError: There are fewer than two folds, or more than there are groups.
+    """
+    groups = {row.group for row in rows}
+    if not 2 <= folds <= len(groups):
+        raise ValueError(
+            f"Cannot deal {len(rows)} radiographs in {len(groups)} groups into {folds} folds: "
+            f"choose from 2 to {len(groups)}."
+        )
+    content: dict[str, str] = {}
+    for row in rows:
+        content[row.group] = min(content.get(row.group, "~"), row.sha256)
+    labels = {row.id: row.label for row in rows}
+    fold_of = splits.deal(labels, {row.id: content[row.group] for row in rows}, _sizes(rows, folds))
+    return {radiograph_id: int(fold) for radiograph_id, fold in fold_of.items()}
+
+
+def _sizes(rows: Sequence[split_table.Row], folds: int) -> dict[str, dict[str, int]]:
+    """Equal shares of every class; what does not divide goes round, so that folds stay equal."""
+    sizes: dict[str, dict[str, int]] = {str(fold): {} for fold in range(folds)}
+    turn = 0
+    for label, size in sorted(Counter(row.label for row in rows).items()):
+        for fold in range(folds):
+            gets_one_more = (fold - turn) % folds < size % folds
+            sizes[str(fold)][label] = size // folds + gets_one_more
+        turn += size % folds
+    return sizes
+
+
+def _define_flags() -> None:
+    command.define_dataset_flags()
+    flags.DEFINE_integer("folds", 5, "How many folds.")
+    flags.DEFINE_list("splits", ["train", "validation", "test"], "Which splits to deal.")
+    flags.DEFINE_string("output", None, "The CSV file to write.", required=True)
+
+
+def _main() -> None:
+    options = flags.FLAGS
+    rows = split_table.read(split_table.find(options.data_dir, options.config))
+    if unknown := set(options.splits) - {row.split for row in rows}:
+        raise ValueError(f"There is no split {', '.join(sorted(unknown))} in the dataset.")
+    rows = [row for row in rows if row.split in options.splits]
+    fold_of = assign(rows, options.folds)
+    with pathlib.Path(options.output).open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "label", "group", "fold"])
+        table.writerows([row.id, row.label, row.group, fold_of[row.id]] for row in rows)
+    counts = Counter((row.label, fold_of[row.id]) for row in rows)
+    for label in sorted({row.label for row in rows}):
+        print(f"{label:16}", *(f"{counts[label, fold]:6,}" for fold in range(options.folds)))
+    print(f"Wrote {len(rows):,} radiographs in {options.folds} folds to {options.output}")
+
+
+if __name__ == "__main__":
+    command.run("cxr_tfds.folds", _define_flags, _main)

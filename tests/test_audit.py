@@ -1,0 +1,119 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from cxr_tfds import audit
+from cxr_tfds.covid19_radiography import split_table
+from cxr_tfds.covid19_radiography.split_table import Row
+
+
+def made_up_rows(number=400):
+    """A table in which the class depends on the source, and every tenth is a copy."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for n in range(number):
+        source = rng.choice(["rsna", "kermany", "sirm"], p=[0.6, 0.3, 0.1])
+        label = {"rsna": "Normal", "kermany": "Viral Pneumonia", "sirm": "COVID"}[source]
+        label = "Lung_Opacity" if rng.random() < 0.3 else label
+        split = rng.choice(["train", "validation", "test"], p=[0.6, 0.2, 0.2])
+        rows.append(Row(f"{label}-{n}", label, source, split, f"{label}-{n}", f"{n:064x}"))
+        if n % 10 == 0:
+            rows.append(rows[-1]._replace(id=f"{label}-{number + n}"))
+    rows.append(Row("COVID-9999", "COVID", "eurorad", "test", "COVID-9999", "f" * 64))
+    return rows
+
+
+def write(data_dir, rows, config="224x224", version="1.0.0"):
+    folder = data_dir / "covid19_radiography" / config / version
+    folder.mkdir(parents=True)
+    split_table.write(folder, rows)
+    return folder
+
+
+def command(*arguments):
+    command = [sys.executable, "-m", "cxr_tfds.audit", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+
+
+def test_the_source_only_score_is_that_of_a_table_of_most_frequent_classes():
+    rows = made_up_rows()
+    judged = audit.judge_source(rows)
+    train = [row for row in rows if row.split == "train"]
+    most = {}
+    for source in ("rsna", "kermany", "sirm"):
+        labels, counts = np.unique(
+            [r.label for r in train if r.source == source], return_counts=True
+        )
+        most[source] = str(labels[counts.argmax()])
+    assert judged.says == most
+    # Eurorad is not in the training split: the most frequent class of all is the guess.
+    truth = [row.label for row in rows if row.split == "test"]
+    guess = [most.get(row.source, "Normal") for row in rows if row.split == "test"]
+    assert judged.accuracy == pytest.approx(metrics.accuracy_score(truth, guess))
+    assert judged.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, guess))
+    assert judged.majority == pytest.approx(truth.count("Normal") / len(truth))
+
+
+def test_groups_and_those_that_straddle_are_found():
+    rows = made_up_rows()
+    groups = audit.duplicate_groups(rows)
+    assert [len(members) for members in groups] == [2] * 40
+    assert audit.straddling(groups) == []
+    elsewhere = {"train": "test", "validation": "test", "test": "train"}
+    index = rows.index(groups[3][1])
+    rows[index] = rows[index]._replace(split=elsewhere[rows[index].split])
+    torn = audit.straddling(audit.duplicate_groups(rows))
+    assert [[row.id for row in members] for members in torn] == [[row.id for row in groups[3]]]
+
+
+def test_the_command_prints_counts_groups_and_the_score(tmp_path):
+    rows = made_up_rows()
+    write(tmp_path, rows)
+    done = command(f"--data_dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    numbers = [line.split() for line in done.stdout.splitlines() if line.startswith("COVID ")]
+    by_split = [sum(r.label == "COVID" and r.split == s for r in rows) for s in audit._SPLITS]
+    assert numbers[0] == ["COVID", *map(str, by_split), str(sum(by_split))]
+    assert "40 groups of 80 radiographs; 40 hold byte-identical files, 0 hold" in done.stdout
+    assert "Groups that straddle splits: none." in done.stdout
+    assert f"score {audit.judge_source(rows).accuracy:.2%} on the test split" in done.stdout
+
+
+def test_the_command_fails_if_a_group_straddles(tmp_path):
+    rows = made_up_rows()
+    copy = rows[0]._replace(id="COVID-5000", split="test")
+    write(tmp_path, [rows[0]._replace(split="train"), copy, *rows[2:]])
+    done = command(f"--data_dir={tmp_path}")
+    assert done.returncode == 1
+    assert "Groups that straddle splits: 1." in done.stdout
+    assert "COVID-5000 (test)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ([], "data_dir"),
+        (["--data_dir=nowhere"], "There is no nowhere/covid19_radiography/224x224/VERSION"),
+        (["--data_dir=nowhere", "stray"], "unexpected argument 'stray'"),
+        (["--data_dir=nowhere", "--colour=red"], "colour"),
+    ],
+)
+def test_wrong_flags_end_with_one_sentence(flags, reason):
+    done = command(*flags)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and not done.stdout
+    assert done.stderr.splitlines()[-1].startswith("cxr_tfds.audit: ") or reason in done.stderr
+    assert reason in done.stderr
+
+
+def test_a_damaged_table_ends_with_one_sentence(tmp_path):
+    folder = write(tmp_path, [])
+    for content in ("", "id,label\n", "id,label,source,split,group,sha256\n"):
+        (folder / "splits.csv").write_text(content)
+        done = command(f"--data_dir={tmp_path}")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert "Build the dataset again" in done.stderr

@@ -1,0 +1,80 @@
+import csv
+import subprocess
+import sys
+from collections import Counter, defaultdict
+
+import pytest
+
+from cxr_tfds import folds
+from cxr_tfds.covid19_radiography import split_table
+from cxr_tfds.covid19_radiography.split_table import Row
+
+SIZES = {"COVID": 363, "Lung_Opacity": 601, "Normal": 1018, "Viral Pneumonia": 134}
+
+
+def rows_with_groups():
+    """Every seventh radiograph of a class is a copy of the one before it."""
+    rows = []
+    for label, size in SIZES.items():
+        for n in range(1, size + 1):
+            split = ("train", "validation", "test")[n // 7 % 3]
+            group = n - (n % 7 == 0)
+            digest = f"{label}-{n} of the database".encode().hex().zfill(64)
+            rows.append(Row(f"{label}-{n}", label, "rsna", split, f"{label}-{group}", digest))
+    return rows
+
+
+@pytest.mark.parametrize("k", [2, 5, 10])
+def test_folds_are_stratified_and_no_group_is_torn_apart(k):
+    rows = rows_with_groups()
+    fold_of = folds.assign(rows, k)
+    assert set(fold_of) == {row.id for row in rows}
+    sizes = Counter(fold_of.values())
+    assert set(sizes) == set(range(k))
+    assert max(sizes.values()) - min(sizes.values()) <= 1
+    for label, size in SIZES.items():
+        counts = Counter(fold_of[row.id] for row in rows if row.label == label)
+        assert all(abs(counts[fold] - size / k) < 1 for fold in range(k))
+    homes = defaultdict(set)
+    for row in rows:
+        homes[row.group].add(fold_of[row.id])
+    assert all(len(home) == 1 for home in homes.values())
+
+
+def test_the_order_of_the_table_does_not_matter():
+    rows = rows_with_groups()
+    assert folds.assign(rows, 5) == folds.assign(rows[::-1], 5)
+
+
+@pytest.mark.parametrize("k", [-1, 0, 1, 9])
+def test_impossible_numbers_of_folds_are_refused(k):
+    rows = rows_with_groups()[:9]
+    with pytest.raises(ValueError, match=f"in 8 groups into {k} folds: choose from 2 to 8"):
+        folds.assign(rows, k)
+
+
+def command(tmp_path, *flags):
+    folder = tmp_path / "covid19_radiography/224x224/1.0.0"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        split_table.write(folder, rows_with_groups())
+    flags = [f"--data_dir={tmp_path}", f"--output={tmp_path / 'folds.csv'}", *flags]
+    command = [sys.executable, "-m", "cxr_tfds.folds", *flags]
+    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+
+
+def test_the_command_writes_the_folds_of_the_splits_asked_for(tmp_path):
+    done = command(tmp_path, "--folds=4", "--splits=train,validation")
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in rows_with_groups() if row.split != "test"]
+    with (tmp_path / "folds.csv").open(newline="") as file:
+        written = {line["id"]: int(line["fold"]) for line in csv.DictReader(file)}
+    assert written == folds.assign(rows, 4)
+
+
+@pytest.mark.parametrize("flag", ["--folds=1", "--folds=many", "--splits=training"])
+def test_wrong_flags_end_with_one_sentence(tmp_path, flag):
+    done = command(tmp_path, flag)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "folds.csv").exists()
