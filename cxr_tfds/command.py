@@ -9,6 +9,8 @@ from absl import app, flags
 def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
     """Runs a command; whatever is wrong with its input ends it with one sentence and code 2.
 
+    An interrupted command ends with code 130.
+
     Args:
       name: The command, such as "cxr_tfds.audit".
       define_flags: Defines its flags.
@@ -31,6 +33,8 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
             main()
         except (OSError, ValueError) as error:
             _fail(name, str(error))
+        except KeyboardInterrupt:
+            _fail(name, "interrupted.", code=130)
 
     app.run(guarded, flags_parser=parse)
 
@@ -41,6 +45,6 @@ def define_dataset_flags() -> None:
     flags.DEFINE_string("config", "224x224", "The configuration that was built.")
 
 
-def _fail(name: str, sentence: str) -> None:
+def _fail(name: str, sentence: str, code: int = 2) -> None:
     print(f"{name}: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

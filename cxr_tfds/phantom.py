@@ -24,8 +24,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import openpyxl
-from absl import app, flags
+from absl import flags
 
+from cxr_tfds import command
 from cxr_tfds.anatomy import CLASSES, Phantom, draw
 
 __all__ = ["CLASSES", "DATABASE", "Phantom", "draw", "write_database"]
@@ -253,42 +254,27 @@ def _timeless(workbook: openpyxl.Workbook) -> bytes:
 # --- command ----------------------------------------------------------------------------------
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _define_flags() -> None:
     flags.DEFINE_string("output_dir", None, f"Folder in which to make {DATABASE}.", required=True)
     flags.DEFINE_integer("images_per_class", 100, "Radiographs in each of the four classes.")
     flags.DEFINE_integer("seed", 0, "Another seed gives other patients.")
-    try:
-        rest = flags.FLAGS(argv)
-    except flags.Error as error:
-        _fail(str(error))
-    if rest[1:]:
-        _fail(f"unexpected argument {rest[1]!r}: everything is given by flags, see --help.")
-    return rest
 
 
-def _main(argv: list[str]) -> None:
-    del argv
+def _main() -> None:
     options = flags.FLAGS
     start = time.monotonic()
     try:
         path = write_database(options.output_dir, options.images_per_class, options.seed)
-    except ValueError as error:
-        _fail(str(error))
     except OSError as error:
-        reason = error.strerror
-        _fail(f"cannot write to {options.output_dir}: {reason}." if reason else str(error))
-    except concurrent.futures.BrokenExecutor:
-        _fail("a drawing process was killed, perhaps for want of memory; nothing was written.")
-    except KeyboardInterrupt:
-        _fail("interrupted; nothing was written.", 130)
+        reason = f"cannot write to {options.output_dir}: {error.strerror}."
+        raise OSError(reason if error.strerror else str(error)) from error
+    except concurrent.futures.BrokenExecutor as error:
+        raise ValueError(
+            "a drawing process was killed, perhaps for want of memory; nothing was written."
+        ) from error
     images, seconds = 4 * options.images_per_class, time.monotonic() - start
     print(f"Wrote {images} images ({images / seconds:.0f} a second) to {path}")
 
 
-def _fail(sentence: str, code: int = 2) -> None:
-    print(f"cxr_tfds.phantom: {sentence}", file=sys.stderr)
-    sys.exit(code)
-
-
 if __name__ == "__main__":
-    app.run(_main, flags_parser=_parse)
+    command.run("cxr_tfds.phantom", _define_flags, _main)
