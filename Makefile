@@ -25,7 +25,7 @@ demo: $(INSTALLED)
 	$(BIN)/tfds build cxr_tfds/covid19_radiography --manual_dir=$(DEMO)/kaggle \
 		--data_dir=$(DEMO)/data --config=224x224
 	$(BIN)/python -m trainer.main --model=lenet --recipe=seed --strategy=mirrored \
-		--virtual_devices=2 --epochs=10 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
+		--virtual_devices=2 --epochs=8 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
 	$(BIN)/python -m trainer.evaluate --workdir=$(DEMO)/run --split=test \
 		--output_dir=$(DEMO)/report
 	$(BIN)/python -m trainer.export_gradcam --workdir=$(DEMO)/run --split=test \

@@ -23,6 +23,8 @@ AUTO_CACHE_SHARE = 0.4
 # Records kept in the shuffle buffer when a split is streamed from disk: 400 MB of 224x224 images.
 _SHUFFLE_BUFFER = 8192
 _READ_BATCH = 256
+# Batches of each replica that wait loaded: enough to cover a slow read, few enough to hold.
+_BATCHES_AHEAD = 8
 # A fixed number, because the default depends on the cores and the order of the records on it.
 _FILES_AT_ONCE = 8
 
@@ -134,8 +136,11 @@ def _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch)
     # An endless dataset spares tf.distribute its handling of partial batches, which would put a
     # conditional and dynamic shapes in front of every step.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+    options = tf.data.Options()
+    # The autotuner's thread keeps an iterator from closing for a minute or more at a run's end.
+    options.autotune.enabled = False
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
 def _resolve_cache(dataset: BuiltDataset, split: str, size: int, cache: str) -> str:
@@ -186,7 +191,7 @@ def _examples_on_disk(dataset, split, size, shuffle_seed) -> Examples:
         records = tf.data.Dataset.from_tensor_slices(files).interleave(
             tf.data.TFRecordDataset,
             cycle_length=_FILES_AT_ONCE,
-            num_parallel_calls=tf.data.AUTOTUNE,
+            num_parallel_calls=_FILES_AT_ONCE,
             deterministic=True,
         )
         return records.shuffle(min(size, _SHUFFLE_BUFFER), seed=shuffle_seed + epoch * 2**32)
