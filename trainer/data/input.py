@@ -194,6 +194,10 @@ def _examples_on_disk(dataset, split, size, shuffle_seed) -> Examples:
             num_parallel_calls=_FILES_AT_ONCE,
             deterministic=True,
         )
+        if not tf.executing_eagerly():
+            # This function's graph alone. TensorFlow compares a global seed of 0 and the seed below
+            # with (0, 0), which a symbolic seed does not allow.
+            tf.random.set_seed(1)
         return records.shuffle(min(size, _SHUFFLE_BUFFER), seed=shuffle_seed + epoch * 2**32)
 
     return Examples(size, "off", in_file_order, serialized, _parser(dataset))
