@@ -1,10 +1,12 @@
 """A run's directory: what lies in it, written so that nothing half-written is ever seen."""
 
+import contextlib
 import json
 import os
 import pathlib
 import time
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -22,9 +24,16 @@ class Run:
     best epoch, float32), `checkpoints/` and `tensorboard/`.
     """
 
-    def __init__(self, workdir: str | os.PathLike) -> None:
-        """Names the directory; creates nothing."""
+    def __init__(self, workdir: str | os.PathLike, *, writes: bool = True) -> None:
+        """Names the directory; creates nothing.
+
+        Args:
+            workdir: the directory.
+            writes: whether this process writes to it; one of several workers does, the others'
+                calls of the writing methods do nothing.
+        """
         self.path = pathlib.Path(workdir)
+        self.writes = writes
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.model_file = self.path / "model.keras"
@@ -34,7 +43,8 @@ class Run:
 
     def create(self) -> None:
         """Makes the directory; raises `UserError` if it cannot be written to."""
-        make_writable(self.path, "workdir")
+        if self.writes:
+            make_writable(self.path, "workdir")
 
     def read_config(self) -> dict[str, Any] | None:
         """The content of config.json; None if the run has not been configured yet."""
@@ -56,7 +66,7 @@ class Run:
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Writes config.json."""
-        _write_text(self._config_file, json.dumps(content, indent=2) + "\n")
+        self._write(self._config_file, json.dumps(content, indent=2) + "\n")
 
     def read_status(self) -> dict[str, Any]:
         """The content of status.json; empty if the run has not started."""
@@ -71,7 +81,7 @@ class Run:
             best_loss: that loss.
         """
         status = {"status": state, "best_epoch": best_epoch, "best_validation_loss": best_loss}
-        _write_text(self._status_file, json.dumps(status, indent=2) + "\n")
+        self._write(self._status_file, json.dumps(status, indent=2) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one for each finished epoch."""
@@ -81,13 +91,20 @@ class Run:
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes metrics.jsonl."""
-        _write_text(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+        self._write(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def save_model(self, model: keras.Model) -> None:
-        """Writes model.keras."""
+        """Writes model.keras.
+
+        Raises:
+            UserError: the disk is full, or the directory cannot be written to.
+        """
+        if not self.writes:
+            return
         partial = self.path / "partial.keras"
-        model.save(partial)
-        os.replace(partial, self.model_file)
+        with _explained(self.model_file, partial):
+            model.save(partial)
+            os.replace(partial, self.model_file)
 
     def load_model(self) -> keras.Model:
         """Loads the best epoch's model, in safe mode.
@@ -101,6 +118,14 @@ class Run:
             raise UserError(
                 f"{self.model_file} cannot be loaded ({_first_line(error)}); train the run again"
             ) from error
+
+    def _write(self, path: pathlib.Path, text: str) -> None:
+        if not self.writes:
+            return
+        partial = path.with_name(path.name + ".partial")
+        with _explained(path, partial):
+            partial.write_text(text)
+            os.replace(partial, path)
 
 
 def new_workdir(model: str) -> pathlib.Path:
@@ -133,10 +158,18 @@ def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def _write_text(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+@contextlib.contextmanager
+def _explained(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
+    """Turns a failure to write into a sentence, and leaves nothing half-written."""
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise UserError(
+            f"{path} could not be written ({_first_line(error)}); make room, then run the same "
+            "command again"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
