@@ -38,7 +38,7 @@ class Checkpoints:
         for path in reversed(self._all()):
             try:
                 _read_whole(path)
-            except (tf.errors.OpError, OSError, ValueError, TypeError) as error:
+            except Exception as error:  # TensorFlow's reader raises a dozen types.
                 reason = (str(error).splitlines() or [type(error).__name__])[0]
                 logging.warning("%s is damaged (%s): going back to the one before", path, reason)
                 if self._writes:

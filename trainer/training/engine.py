@@ -183,7 +183,8 @@ class Engine:
         not_finite = self.train_totals.add(losses=losses, logits=logits, batch=batch, waited=waited)
         weight = tf.reduce_mean(batch["weight"]) * scale
         statistics = [statistic.read_value() for statistic in self._moving_statistics]
-        signals = tf.stack([weight, not_finite, self._stop_asked()])
+        # In the gradients' dtype, so that all of it is reduced at once.
+        signals = tf.cast(tf.stack([weight, not_finite, self._stop_asked()]), gradients[0].dtype)
         signals, *reduced = _sum_over_replicas([signals, *gradients, *statistics])
         gradients, statistics = reduced[: len(gradients)], reduced[len(gradients) :]
         self._assign_mean_statistics(statistics)
@@ -203,11 +204,11 @@ class Engine:
 
     def _mean_and_clip(self, sums: list, weight: tf.Tensor) -> tuple[list, tf.Tensor]:
         """Gradients of the mean loss over all examples, clipped, and their norm before clipping."""
-        norm = tf.cast(tf.linalg.global_norm(sums), tf.float32) / weight
+        norm = tf.linalg.global_norm(sums) / weight
         factor = 1.0 / weight
         if self._clip_norm:
-            factor *= tf.minimum(1.0, self._clip_norm / norm)
-        return [total * tf.cast(factor, total.dtype) for total in sums], norm
+            factor *= tf.minimum(tf.ones_like(norm), self._clip_norm / norm)
+        return [total * factor for total in sums], tf.cast(norm, tf.float32)
 
     def _forward_backward(self, batch: dict, scale: tf.Tensor) -> tuple[list, tf.Tensor, tf.Tensor]:
         """Loss and gradients of a replica's batch, one micro-batch after the other."""
@@ -215,22 +216,23 @@ class Engine:
         if micro_batches == 1:
             return self._micro_batch(batch, scale)
         rows = batch["label"].shape[0] // micro_batches
+        parts = {
+            name: tf.reshape(column, [micro_batches, rows, *column.shape[1:]])
+            for name, column in batch.items()
+        }
         gradients = [tf.zeros_like(weight) for weight in self._weights]
         losses = tf.TensorArray(self._network.output.dtype, micro_batches)
         logits = tf.TensorArray(self._network.output.dtype, micro_batches)
         for index in tf.range(micro_batches):
-            part = {
-                name: column[index * rows : (index + 1) * rows] for name, column in batch.items()
-            }
-            part_gradients, part_losses, part_logits = self._micro_batch(part, scale)
-            gradients = [
-                total + part_gradient / micro_batches
-                for total, part_gradient in zip(gradients, part_gradients, strict=True)
-            ]
-            losses = losses.write(index, tf.ensure_shape(part_losses, [rows]))
-            logits = logits.write(
-                index, tf.ensure_shape(part_logits, [rows, self._network.output.shape[-1]])
+            of_part, part_losses, part_logits = self._micro_batch(
+                {name: column[index] for name, column in parts.items()}, scale
             )
+            gradients = [
+                total + gradient / micro_batches
+                for total, gradient in zip(gradients, of_part, strict=True)
+            ]
+            losses = losses.write(index, part_losses)
+            logits = logits.write(index, part_logits)
         return gradients, losses.concat(), logits.concat()
 
     def _micro_batch(self, batch: dict, scale: tf.Tensor) -> tuple[list, tf.Tensor, tf.Tensor]:

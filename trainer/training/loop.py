@@ -203,9 +203,9 @@ class Loop:
 
     def _show_steps(self, taken: Taken, before: list[int] | None, seconds: float) -> None:
         """Writes the metrics of the steps of one call."""
-        sums = np.array(self.progress.train_sums) - np.array(before or 0)
-        if not sums[3:].any():
+        if not taken.steps:
             return
+        sums = np.array(self.progress.train_sums) - np.array(before or 0)
         interval = measure(sums)
         scale = self._engine.loss_scale
         images = interval["examples"]

@@ -1,14 +1,17 @@
 """Sums over all examples, kept on each replica and added up only when they are read.
 
-All sums are integers, the loss in units of 2**-24. Adding integers is exact in any order, so the
-sums depend neither on the number of replicas nor on where a pass was interrupted.
+All sums are integers, the loss in whole numbers and units of 2**-32. Adding integers is exact in any
+order, so the sums depend neither on the number of replicas nor on where a pass was interrupted.
 """
 
 import numpy as np
 import tensorflow as tf
 
-# A loss is rounded to 6e-8, as fine as float32 is at 1; the sum may reach 5e11.
-_LOSS_UNIT = 2.0**-24
+_LOSS_UNIT = 2.0**-32
+# A loss beyond this counts as not finite; millions of examples below it do not overflow the sum.
+_LARGEST_LOSS = 1e12
+# Whole losses, fractions of losses, losses that are not finite, microseconds waited.
+_HEAD = 4
 
 
 class Totals:
@@ -22,9 +25,8 @@ class Totals:
         """Creates the sums, all zero, on every replica."""
         self._classes = num_classes
         with strategy.scope():
-            # Loss, examples whose loss is not finite, microseconds waited, confusion matrix.
             self._sums = tf.Variable(
-                tf.zeros([3 + num_classes**2], tf.int64),
+                tf.zeros([_HEAD + num_classes**2], tf.int64),
                 trainable=False,
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
@@ -45,15 +47,19 @@ class Totals:
             How many of the examples have a loss that is not finite, a float32 scalar.
         """
         counts = tf.cast(batch["weight"] > 0, tf.int64)
-        is_finite = tf.math.is_finite(losses)
-        exact = tf.where(is_finite, tf.cast(losses, tf.float64), 0.0) / _LOSS_UNIT
-        loss = tf.reduce_sum(tf.cast(tf.round(exact), tf.int64) * counts)
+        is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN too.
+        finite = tf.where(is_finite, tf.cast(losses, tf.float64), 0.0)
+        fractions = tf.round((finite - tf.floor(finite)) / _LOSS_UNIT)
         not_finite = tf.reduce_sum(counts * tf.cast(~is_finite, tf.int64))
         predicted = tf.argmax(logits, axis=1)
         cells = tf.one_hot(batch["label"] * self._classes + predicted, self._classes**2)
         confusion = tf.reduce_sum(tf.cast(cells, tf.int64) * counts[:, None], axis=0)
-        microseconds = tf.cast(waited * 1e6, tf.int64)
-        head = tf.stack([loss, not_finite, microseconds])
+        head = [
+            tf.reduce_sum(tf.cast(tf.floor(finite), tf.int64) * counts),
+            tf.reduce_sum(tf.cast(fractions, tf.int64) * counts),
+            not_finite,
+            tf.cast(waited * 1e6, tf.int64),
+        ]
         self._sums.assign_add(tf.concat([head, confusion], axis=0))
         return tf.cast(not_finite, tf.float32)
 
@@ -77,14 +83,14 @@ def measure(sums: np.ndarray) -> dict[str, float | np.ndarray]:
         `waited` (seconds, summed over replicas), `confusion` (`[true, predicted] int64`) and
         `recall` (`[classes] float64`, NaN for a class without examples).
     """
-    loss, not_finite, microseconds = sums[:3].tolist()
-    classes = round((len(sums) - 3) ** 0.5)
-    confusion = sums[3:].reshape(classes, classes)
+    whole, fractions, not_finite, microseconds = sums[:_HEAD].tolist()
+    classes = round((len(sums) - _HEAD) ** 0.5)
+    confusion = sums[_HEAD:].reshape(classes, classes)
     examples = int(confusion.sum())
     with np.errstate(invalid="ignore"):
         recall = confusion.diagonal() / confusion.sum(axis=1)
     return {
-        "loss": float("nan") if not_finite else loss * _LOSS_UNIT / examples,
+        "loss": float("nan") if not_finite else (whole + fractions * _LOSS_UNIT) / examples,
         "accuracy": float(confusion.trace()) / examples,
         "examples": examples,
         "waited": microseconds / 1e6,
