@@ -8,6 +8,7 @@ from trainer.errors import UserError
 SETTINGS = {
     "dataset": "d/c:1.0.0", "data_dir": "data", "strategy": "mirrored", "precision": "auto",
     "xla": "auto", "virtual_devices": 0, "cache": "auto", "seed": 0, "deterministic": False,
+    "log_steps": 50, "checkpoint_steps": 0,
 }  # fmt: skip
 
 
@@ -29,11 +30,45 @@ def test_a_flag_overrides_the_recipe():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("epochs", 0), ("global_batch_size", -1), ("patience", 0), ("learning_rate", 0.0)],
+    [
+        ("epochs", 0),
+        ("global_batch_size", -1),
+        ("patience", 0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("inf")),
+        ("ema_momentum", 1.0),
+        ("label_smoothing", -0.1),
+        ("accumulation_steps", 0),
+        ("clip_norm", -1.0),
+        ("log_steps", 0),
+    ],  # fmt: skip
 )
 def test_values_out_of_range_are_named(name, value):
     with pytest.raises(UserError, match=f"--{name}={value}"):
         config.make("seed", "lenet", SETTINGS | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "said"),
+    [
+        ("lenet", {"weight_decay": 0.1}, "--optimizer=adamw"),
+        ("lenet", {"warmup_epochs": 1.0}, "--schedule=cosine"),
+        ("lenet", {"warmup_epochs": 20.0, "schedule": "cosine"}, "leaves nothing of --epochs=20"),
+        ("lenet", {"head_epochs": 2}, "LeNet has no backbone"),
+        ("vgg19", {"head_epochs": 20}, "leaves no epoch of --epochs=20"),
+        ("vgg19", {"unfreeze_from": "block5"}, "--head_epochs or --train_backbone"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(model, changes, said):
+    with pytest.raises(UserError, match=said):
+        config.make("seed", model, SETTINGS | changes)
+
+
+def test_micro_batches_must_divide_each_replicas_batch():
+    made = config.make("seed", "lenet", SETTINGS | {"accumulation_steps": 4})
+    config.check_batch(made, 4)
+    with pytest.raises(UserError, match=r"by the 3 replicas with 4 micro-batches.*multiple of 12"):
+        config.check_batch(made, 3)
 
 
 def test_differences_name_what_differs_and_nothing_else():

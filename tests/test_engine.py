@@ -5,41 +5,15 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tests.conftest import one_device, relative_difference, two_replicas
+from tests.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
 from trainer import models
 from trainer.data.augment import uniform_draws
-from trainer.data.input import Examples, distribute_batches
+from trainer.data.input import distribute_batches
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
 from trainer.training.objective import Objective
-
-SIZE = 32
-BATCH = 16
-
-
-def make_examples(count: int, seed: int = 0) -> Examples:
-    """Images whose class shows in the brightness of their upper half."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 4, count)
-    images = rng.integers(0, 60, (count, SIZE, SIZE, 1))
-    images[:, : SIZE // 2] += 50 * labels[:, None, None, None]
-    return examples_of(images.astype(np.uint8), labels)
-
-
-def examples_of(images: np.ndarray, labels: np.ndarray) -> Examples:
-    columns = {
-        "image": tf.constant(images),
-        "label": tf.constant(labels),
-        "id": tf.strings.as_string(tf.range(len(labels))),
-    }
-    return Examples(
-        len(labels),
-        "memory",
-        tf.data.Dataset.range(len(labels)),
-        lambda epoch: tf.data.Dataset.range(len(labels)),
-        lambda rows: {name: tf.gather(column, rows) for name, column in columns.items()},
-    )
 
 
 def sgd():
@@ -69,10 +43,6 @@ def train(
     batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
     engine.train(batches, steps)
     return engine, model, first
-
-
-def small_lenet(precision="float32"):
-    return models.build("lenet", image_shape=(SIZE, SIZE, 1), precision=precision)
 
 
 def with_batch_normalization(precision="float32"):

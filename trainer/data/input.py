@@ -17,6 +17,7 @@ from absl import logging
 
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
+from trainer.data.device_buffers import disable_autotuner
 
 CACHES = ("auto", "memory", "off")
 # Share of the free memory that `--cache=auto` lets one split's decoded images take.
@@ -117,6 +118,7 @@ def distribute_batches(
         start = (first_epoch, first_step)
         return _batches(examples, global_batch_size, context, augment_seed, start)
 
+    disable_autotuner()
     return strategy.distribute_datasets_from_function(replica_batches)
 
 

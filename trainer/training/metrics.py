@@ -1,7 +1,7 @@
 """Sums over all examples, kept on each replica and added up only when they are read.
 
-All sums are integers, the loss in whole numbers and units of 2**-32. Adding integers is exact in any
-order, so the sums depend neither on the number of replicas nor on where a pass was interrupted.
+All sums are integers, the loss in whole numbers and units of 2**-32. Adding integers is exact in
+any order: the sums depend neither on the number of replicas nor on where a pass was interrupted.
 """
 
 import numpy as np

@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from trainer import hardware
+from trainer.errors import UserError
+
+CLUSTER = {"worker": ["a:1", "b:1", "c:1"]}
+
+
+def tf_config(monkeypatch, content):
+    text = content if isinstance(content, str) else json.dumps(content)
+    monkeypatch.setenv("TF_CONFIG", text)
+    return hardware.read_tf_config()
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_the_workers_are_counted_and_this_one_found(monkeypatch, index):
+    task = {"type": "worker", "index": index}
+    assert tf_config(monkeypatch, {"cluster": CLUSTER, "task": task}) == (3, index)
+
+
+def test_a_chief_comes_before_the_workers(monkeypatch):
+    cluster = CLUSTER | {"chief": ["x:1"]}
+    for task, place in (("chief", 0), 0), (("worker", 1), 2):
+        task = dict(zip(("type", "index"), task, strict=True))
+        assert tf_config(monkeypatch, {"cluster": cluster, "task": task}) == (4, place)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "not json", [], {"cluster": CLUSTER}, {"cluster": CLUSTER, "task": {"type": "worker"}},
+        {"cluster": CLUSTER, "task": {"type": "worker", "index": 3}},
+        {"cluster": [], "task": {"type": "worker", "index": 0}},
+    ],
+)  # fmt: skip
+def test_a_config_that_makes_no_sense_is_shown_beside_what_is_expected(monkeypatch, content):
+    with pytest.raises(UserError, match="makes no sense; expected TF_CONFIG="):
+        tf_config(monkeypatch, content)
+
+
+def test_no_config_at_all_is_said(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(UserError, match="TF_CONFIG is not set"):
+        hardware.resolve("multi_worker", "auto", "auto", 0)
+
+
+def test_virtual_devices_are_one_process_affair():
+    with pytest.raises(UserError, match="--virtual_devices"):
+        hardware.resolve("multi_worker", "auto", "auto", 2)
+
+
+def test_cpus_get_float32_and_no_xla_unless_asked():
+    resolved = hardware.resolve("one_device", "auto", "auto", 2)
+    assert resolved.summary() == {
+        "devices": ["/cpu:0"], "replicas": 1, "precision": "float32", "xla": False,
+        "collective": "none", "workers": 1,
+    }  # fmt: skip
+    assert resolved.is_chief
+    asked = hardware.resolve("one_device", "mixed_bfloat16", "on", 2)
+    assert (asked.precision, asked.xla) == ("mixed_bfloat16", True)

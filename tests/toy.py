@@ -1,0 +1,54 @@
+"""Small images and networks, for processes of any number of devices."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import models
+from trainer.data.input import Examples
+
+SIZE = 32
+BATCH = 16
+
+
+def make_examples(count: int, seed: int = 0) -> Examples:
+    """Images whose class shows in the brightness of their upper half."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, count)
+    images = rng.integers(0, 60, (count, SIZE, SIZE, 1))
+    images[:, : SIZE // 2] += 50 * labels[:, None, None, None]
+    return examples_of(images.astype(np.uint8), labels)
+
+
+def examples_of(images: np.ndarray, labels: np.ndarray) -> Examples:
+    columns = {
+        "image": tf.constant(images),
+        "label": tf.constant(labels),
+        "id": tf.strings.as_string(tf.range(len(labels))),
+    }
+    return Examples(
+        len(labels),
+        "memory",
+        tf.data.Dataset.range(len(labels)),
+        lambda epoch: tf.data.Dataset.range(len(labels)),
+        lambda rows: {name: tf.gather(column, rows) for name, column in columns.items()},
+    )
+
+
+def small_lenet(precision="float32"):
+    return models.build("lenet", image_shape=(SIZE, SIZE, 1), precision=precision)
+
+
+def frozen_backbone(precision="float32"):
+    """Convolutions with BatchNormalization, frozen, and a dense head."""
+    dtype = "float64" if precision == "float64" else "float32"
+    layers, options = keras.layers, {"dtype": dtype, "trainable": False}
+    inputs = keras.Input((SIZE, SIZE, 1), dtype="uint8")
+    x = layers.Rescaling(1 / 255, dtype=dtype)(inputs)
+    for filters in (8, 16):
+        x = layers.Conv2D(filters, 3, strides=2, **options)(x)
+        x = layers.BatchNormalization(**options)(x)
+        x = layers.ReLU(dtype=dtype)(x)
+    x = layers.Dense(16, activation="relu", dtype=dtype)(layers.Flatten(dtype=dtype)(x))
+    logits = layers.Dense(4, name="logits", dtype=dtype)(x)
+    return keras.Model(inputs, layers.Softmax(dtype=dtype)(logits))

@@ -1,0 +1,63 @@
+"""Trains toy networks on the devices that the flags name, and writes their weights.
+
+A process of its own, because TensorFlow's devices are set once for a process.
+"""
+
+import sys
+
+import keras
+import numpy as np
+
+from tests import toy
+from trainer import hardware
+from trainer.data.input import distribute_batches
+from trainer.training.engine import Engine
+from trainer.training.objective import Objective
+
+STEPS = 50
+# Network, optimizer, precision and whether XLA compiles.
+CASES = {
+    f"{network}_{optimizer}_{precision}_{'xla' if xla else 'plain'}": (
+        network, optimizer, precision, xla,
+    )
+    for network in ("small_lenet", "frozen_backbone")
+    for optimizer, precision, xla in (
+        ("sgd", "float32", False),
+        ("sgd", "float32", True),
+        ("adam", "float32", False),
+        ("adam", "float64", False),
+    )
+}  # fmt: skip
+RATES = {"small_lenet": 1e-6, "frozen_backbone": 1e-2}
+
+
+def train(strategy, network, optimizer, precision, xla):
+    """Trains with augmentation on; returns the weights before and after."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = getattr(toy, network)(precision)
+        rule = {
+            "sgd": lambda: keras.optimizers.SGD(RATES[network], momentum=0.9),
+            "adam": lambda: keras.optimizers.Adam(1e-3),
+        }[optimizer]()
+    first = model.get_weights()
+    objective = Objective(4, dtype=precision)
+    engine = Engine(strategy, model, rule, objective=objective, xla=xla, flip=True)
+    batches = distribute_batches(toy.make_examples(103), strategy, toy.BATCH, augment_seed=3)
+    assert engine.train(iter(batches), STEPS).steps == STEPS
+    return first, model.get_weights()
+
+
+def main(strategy: str, virtual_devices: str, output: str) -> None:
+    """Trains every case."""
+    devices = hardware.resolve(strategy, "float32", "off", int(virtual_devices))
+    arrays = {}
+    for case, settings in CASES.items():
+        first, last = train(devices.strategy, *settings)
+        arrays |= {f"{case}/first/{index}": array for index, array in enumerate(first)}
+        arrays |= {f"{case}/last/{index}": array for index, array in enumerate(last)}
+    np.savez(output, **arrays)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
