@@ -17,28 +17,33 @@ pytestmark = pytest.mark.slow
 KILLS = 20
 # Ten steps an epoch, a checkpoint after each: much of the time goes into writing checkpoints.
 FLAGS = [
-    *TRAIN, "--epochs=3", "--global_batch_size=4", "--checkpoint_steps=1", "--log_steps=2",
+    *TRAIN, "--epochs=4", "--global_batch_size=4", "--checkpoint_steps=1", "--log_steps=2",
     "--optimizer=adamw", "--weight_decay=0.01", "--ema_momentum=0.9", "--schedule=cosine",
     "--warmup_epochs=0.5", "--learning_rate=1e-5",
 ]  # fmt: skip
+
+
+def saved(run):
+    return sorted(path.name for path in (run / "checkpoints").glob("epoch-*"))
 
 
 def test_twenty_kills_at_random_moments_change_nothing(data_dir, tmp_path):
     flags = [*FLAGS, f"--data_dir={data_dir}"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     run_command("trainer.main", *flags, f"--workdir={whole}")
-    moments, done = random.Random(0), 0  # noqa: S311
-    while done < KILLS:
+    moments = random.Random(0)  # noqa: S311
+    for kill in range(KILLS):
+        before = saved(killed)
         process = start(*flags, f"--workdir={killed}")
-        wait_until(lambda: (killed / "status.json").exists(), process)
-        # Some kills meet the start, some a step, some a checkpoint half-written.
-        time.sleep(moments.uniform(0, 12))
+        if kill % 3:  # Into a step or a checkpoint that is being written ...
+            wait_until(lambda before=before: saved(killed) != before, process)
+            time.sleep(moments.uniform(0, 2))
+        else:  # ... or into the start of the run.
+            time.sleep(moments.uniform(0, 12))
         partial = (killed / "checkpoints" / "partial").exists()
         os.kill(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
-        done += 1
-        left = sorted(path.name for path in (killed / "checkpoints").glob("*"))
-        print(f"kill {done}: half-written {partial}, left {left}")
+        print(f"kill {kill + 1}: half-written {partial}, left {saved(killed)}")
     run_command("trainer.main", *flags, f"--workdir={killed}")
     assert_same_run(killed, whole)
 

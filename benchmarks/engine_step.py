@@ -1,0 +1,196 @@
+"""How long a training step takes: this engine beside Keras `fit`, on the same model and batches.
+
+Usage:
+
+    python -m benchmarks.engine_step [--models=lenet,vgg19] [--rounds=5] [--steps=4]
+
+Every model starts from random weights and trains what the seed recipe trains of it. Keras runs as
+its users have it: with the XLA that its `auto` chooses, and without XLA; two virtual replicas share
+the processor, where Keras can run without XLA only. `update too` compiles the optimizer's update as
+well, which one device allows. The first turn of each, with tracing and compiling, is not counted.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+from absl import flags
+
+from benchmarks.paired import Contestant, alternate, obey, ratio
+from cxr_tfds import command
+
+_MODELS = ("lenet", "resnet101", "vgg19", "densenet169")
+# Name of a way: number of virtual devices, what it is called in the table.
+_WAYS = {
+    "engine": (1, "this engine"),
+    "engine_xla": (1, "this engine, XLA"),
+    "engine_xla_update": (1, "this engine, XLA, update too"),
+    "keras": (1, "Keras fit"),
+    "keras_plain": (1, "Keras fit, no XLA"),
+    "engine_two": (2, "this engine, two replicas"),
+    "keras_two": (2, "Keras fit, two replicas"),
+}
+_IMAGES = 64
+
+
+def _work(way: str, name: str, batch_size: int, steps: int) -> Callable[[], float]:
+    """A function that trains some steps in one way and returns images per second."""
+    import tensorflow as tf
+
+    from trainer import hardware
+
+    count = _WAYS[way][0]
+    if way.startswith("engine"):
+        xla = "on" if "xla" in way else "off"
+        strategy = hardware.resolve(
+            "mirrored" if count > 1 else "one_device", "float32", xla, count if count > 1 else 0
+        ).strategy
+        run = _engine(way, name, strategy, batch_size)
+    else:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+        devices = [f"/cpu:{index}" for index in range(count)]
+        strategy = (
+            tf.distribute.MirroredStrategy(devices)
+            if count > 1
+            else tf.distribute.OneDeviceStrategy(devices[0])
+        )
+        run = _keras(way, name, strategy, batch_size)
+
+    def images_per_second() -> float:
+        started = time.perf_counter()
+        run(steps)
+        return steps * batch_size / (time.perf_counter() - started)
+
+    return images_per_second
+
+
+def _examples():
+    """Random images and labels."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (_IMAGES, 224, 224, 1)).astype(np.uint8)
+    return images, rng.integers(0, 4, _IMAGES)
+
+
+def _build(name: str, strategy):
+    import keras
+
+    from trainer import models
+
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        return models.build(name), keras.optimizers.Adam(1e-5)
+
+
+def _engine(way: str, name: str, strategy, batch_size: int) -> Callable[[int], None]:
+    import tensorflow as tf
+
+    from trainer.data.input import Examples, distribute_batches
+    from trainer.training.engine import Engine
+    from trainer.training.objective import Objective
+
+    images, labels = map(tf.constant, _examples())
+    rows = tf.data.Dataset.range(_IMAGES)
+    ids = tf.strings.as_string(tf.range(_IMAGES))
+
+    def load(batch: tf.Tensor) -> dict:
+        columns = {"image": images, "label": labels, "id": ids}
+        return {key: tf.gather(column, batch) for key, column in columns.items()}
+
+    examples = Examples(_IMAGES, "memory", rows, lambda epoch: rows, load)
+    model, optimizer = _build(name, strategy)
+    engine = Engine(
+        strategy, model, optimizer, objective=Objective(4), xla=way.startswith("engine_xla")
+    )
+    if way == "engine_xla_update":
+        optimizer.apply = tf.function(optimizer.apply, jit_compile=True)
+    batches = iter(distribute_batches(examples, strategy, batch_size))
+    return lambda steps: engine.train(batches, steps)
+
+
+def _keras(way: str, name: str, strategy, batch_size: int) -> Callable[[int], None]:
+    import tensorflow as tf
+
+    model, optimizer = _build(name, strategy)
+    with strategy.scope():
+        model.compile(
+            optimizer=optimizer,
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            jit_compile="auto" if way == "keras" else False,
+        )
+    dataset = tf.data.Dataset.from_tensor_slices(_examples()).repeat()
+    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
+
+
+def _measure(name: str, ways: list[str], rounds: int, batch_size: int, steps: int) -> dict:
+    """Images per second of each way in each round; ways of one number of replicas take turns."""
+    measured = {}
+    for count in sorted({_WAYS[way][0] for way in ways}):
+        contestants = {
+            way: Contestant(
+                "benchmarks.engine_step",
+                [f"--way={way}", f"--models={name}", f"--batch_size={batch_size}",
+                 f"--steps={steps}"],
+            )
+            for way in ways if _WAYS[way][0] == count
+        }  # fmt: skip
+        measured |= alternate(contestants, rounds)
+    return measured
+
+
+def _ratios(measured: dict[str, list[float]]) -> dict[str, float]:
+    pairs = {
+        "engine_over_keras": ("engine", "keras"),
+        "engine_over_keras_plain": ("engine", "keras_plain"),
+        "engine_over_keras_two_replicas": ("engine_two", "keras_two"),
+        "xla_over_none": ("engine_xla", "engine"),
+        "update_compiled_over_not": ("engine_xla_update", "engine_xla"),
+    }
+    return {
+        name: round(ratio(measured[ours], measured[theirs]), 3)
+        for name, (ours, theirs) in pairs.items()
+        if ours in measured and theirs in measured
+    }
+
+
+def _define_flags() -> None:
+    flags.DEFINE_list("models", list(_MODELS), "Which models.")
+    flags.DEFINE_list("ways", list(_WAYS), "Which ways to train.")
+    flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
+    flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=2)
+    flags.DEFINE_enum("way", None, list(_WAYS), "Train in this way when told to.")
+
+
+def _main() -> None:
+    options = flags.FLAGS
+    if unknown := set(options.models) - set(_MODELS):
+        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {_MODELS}")
+    if options.way:
+        obey(_work(options.way, options.models[0], options.batch_size, options.steps))
+        return
+    results = {}
+    for name in options.models:
+        measured = _measure(name, options.ways, options.rounds, options.batch_size, options.steps)
+        results[name] = {
+            "images_per_second": {w: round(statistics.median(v), 2) for w, v in measured.items()}
+        } | _ratios(measured)
+        print(name)
+        for way, rate in results[name]["images_per_second"].items():
+            print(f"  {_WAYS[way][1]:32}{rate:9.2f} images/s")
+        for text, value in list(results[name].items())[1:]:
+            print(f"  {text.replace('_', ' '):32}{value:9.2f}")
+    cores = len(os.sched_getaffinity(0))
+    print(json.dumps({"benchmark": "engine_step", "cores": cores, "models": results}))
+
+
+if __name__ == "__main__":
+    command.run("benchmarks.engine_step", _define_flags, _main)

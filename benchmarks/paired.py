@@ -1,0 +1,89 @@
+"""Measures alternatives side by side: each in a process of its own, taking turns.
+
+All processes are started first and then told, one at a time, to do the same amount of work, so that
+whatever else the machine does meets all of them alike.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+
+class Contestant:
+    """One alternative, waiting in its process to be told to work."""
+
+    def __init__(self, module: str, flags: Sequence[str]) -> None:
+        """Starts it.
+
+        Args:
+            module: a module of this package that calls `obey` when its flags say so.
+            flags: its command line.
+        """
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", module, *flags],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def work(self) -> float:
+        """Lets it work once; returns what it measured.
+
+        Raises:
+            ValueError: its process has ended.
+        """
+        try:
+            self._process.stdin.write("work\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        line = self._process.stdout.readline()
+        if not line:
+            raise ValueError(f"an alternative failed: {' '.join(self._process.args)}")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Ends its process."""
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def obey(work: Callable[[], float], orders: TextIO | None = None) -> None:
+    """Works whenever the parent process says so, until it says no more.
+
+    Args:
+        work: does the work once and returns what it measured.
+        orders: where the orders come from; standard input if None.
+    """
+    for _ in orders or sys.stdin:
+        print(json.dumps(work()), flush=True)
+
+
+def alternate(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
+    """Lets alternatives work in turn.
+
+    Args:
+        contestants: the alternatives by name.
+        rounds: how often each works, after one turn that is not counted.
+
+    Returns:
+        What each measured in each round.
+    """
+    measured = {name: [] for name in contestants}
+    try:
+        for _ in range(rounds + 1):
+            for name, contestant in contestants.items():
+                measured[name].append(contestant.work())
+    finally:
+        for contestant in contestants.values():
+            contestant.end()
+    return {name: values[1:] for name, values in measured.items()}
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median over rounds of how many times the one is the other."""
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
