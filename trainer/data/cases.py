@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainer.data.dataset import BuiltDataset
@@ -130,13 +131,12 @@ def cases_of_folder(
 
 def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Those of the wanted features that the dataset has, each as one array."""
-    present = {name: True for name in wanted if name in dataset.builder.info.features}
-    examples = dataset.builder.as_dataset(
-        split=split,
-        decoders=tfds.decode.PartialDecoding(present),
-        # One file after the other, which is the order of the split.
-        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+    features = dataset.builder.info.features
+    present = tfds.features.FeaturesDict(
+        {name: features[name] for name in wanted if name in features}
     )
+    records = tf.data.TFRecordDataset(dataset.files(split))
+    examples = records.map(present.deserialize_example, num_parallel_calls=tf.data.AUTOTUNE)
     batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
     return {name: np.concatenate([batch[name] for batch in batches]) for name in present}
 

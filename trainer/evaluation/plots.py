@@ -86,7 +86,7 @@ def plot_curves(
 
 
 def plot_reliability(calibration: dict[str, Any], path: pathlib.Path) -> None:
-    """Draws accuracy against confidence, before and after the temperature.
+    """Draws accuracy against confidence, before and after the temperature; large marks: many.
 
     Args:
         calibration: what `calibration.calibration` returned.
@@ -101,8 +101,12 @@ def plot_reliability(calibration: dict[str, Any], path: pathlib.Path) -> None:
         filled = [bin_ for bin_ in calibration[state]["bins"] if bin_["count"]]
         confidence = [bin_["confidence"] for bin_ in filled]
         accuracy = [bin_["accuracy"] for bin_ in filled]
+        counts = np.array([bin_["count"] for bin_ in filled])
         label = f"{label} (ECE {calibration[state]['ece']:.3f})"
-        axes.plot(confidence, accuracy, marker=marker, label=label, **_style(index))
+        axes.plot(confidence, accuracy, label=label, **_style(index))
+        # The area of a mark is the share of the examples in its bin.
+        area = 15 + 400 * counts / counts.sum()
+        axes.scatter(confidence, accuracy, area, _COLOURS[index], marker=marker, alpha=0.7)
     axes.set(xlabel="mean probability of the predicted class", ylabel="share that is right")
     _unit_square(axes)
     figure.savefig(path, dpi=_DPI)
