@@ -55,7 +55,7 @@ def test_copies_of_an_example_add_no_certainty():
 
 
 def test_holm_corrects_over_all_pairs():
-    """By hand: the smallest p times 3, the next times 2, none below the one before, none above 1."""
+    """By hand: the smallest p times 3, the next times 2, none below the one before or above 1."""
     generator = np.random.default_rng(0)
     right = {
         name: generator.random(400) < share for name, share in (("a", 0.9), ("b", 0.8), ("c", 0.78))

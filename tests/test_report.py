@@ -17,14 +17,15 @@ from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.tuning import tune
 
 ABOUT = {
-    "note": "", "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
+    "note": "<script>alert(1)</script>",
+    "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
     "images_dir": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
     "class_names": list(CLASSES), "remarks": [], "tta": "none", "command": "python -m ...",
     "bootstrap": {"resamples": 100, "seed": 0, "confidence": 0.95, "groups": None},
     "created": "2020-01-01T00:00:00+00:00", "versions": {"python": "3"},
 }  # fmt: skip
 RUN_CONFIG = {
-    "config": {"model": "lenet", "dataset": "d", "data_dir": "<script>alert(1)</script>"},
+    "config": {"model": "lenet", "dataset": "d", "data_dir": "</pre><script>"},
     "dataset": {"image_shape": [8, 6, 1], "train_examples": 3, "validation_examples": 2},
     "parameters": {"total": 1234, "trainable": 1234},
 }

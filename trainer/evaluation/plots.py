@@ -157,7 +157,7 @@ def plot_accuracies(models: dict[str, dict[str, Any]], path: pathlib.Path) -> No
     axes.invert_yaxis()
     axes.set(xlabel="share that is right")
     axes.grid(axis="x", alpha=0.4)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=_DPI)
 
 

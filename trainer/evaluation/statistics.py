@@ -105,23 +105,25 @@ def _of_class(true: np.ndarray, said: np.ndarray, score: np.ndarray) -> dict[str
             float(metrics.average_precision_score(true, score)) if true.any() else None
         ),
     }
+    numbers |= {"precision": numbers["ppv"], "recall": numbers["sensitivity"]}
     return {
         **numbers,
-        "precision": numbers["ppv"],
-        "recall": numbers["sensitivity"],
         "support": int(true.sum()),
         "why": {name: _REASONS[name] for name, value in numbers.items() if value is None},
     }
 
 
+_NONE_TRUE, _NONE_SAID = "no example of this class", "this class was never predicted"
 _REASONS = {
-    "sensitivity": "no example of this class",
+    "sensitivity": _NONE_TRUE,
+    "recall": _NONE_TRUE,
     "specificity": "no example of another class",
-    "ppv": "this class was never predicted",
+    "ppv": _NONE_SAID,
+    "precision": _NONE_SAID,
     "npv": "no other class was ever predicted",
     "f1": "this class neither occurs nor was predicted",
     "auroc": "needs examples of this class and of another",
-    "average_precision": "no example of this class",
+    "average_precision": _NONE_TRUE,
 }
 
 
