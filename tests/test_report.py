@@ -42,9 +42,9 @@ def make_cases(labels, **known):
     )
 
 
-def write(directory, cases, *, resamples=100, train=None, **probabilities):
+def write(directory, cases, *, train=None, validation=True, **probabilities):
     """Judges models of the given probabilities and writes their report; returns report.json."""
-    resampling = Resampling(cases.labels, cases.groups, resamples, 0)
+    resampling = Resampling(cases.labels, cases.groups, 100, 0)
     bench = Bench(cases, resampling, 0, train)
     answers, judged = [], {}
     for name, shares in probabilities.items():
@@ -52,8 +52,8 @@ def write(directory, cases, *, resamples=100, train=None, **probabilities):
         views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
         model = Answers(name, shares, shares, views if len(masked) else {})
         answers.append(model)
-        tuning = tune(shares, cases, "validation")
-        judged[name] = judge(model, tuning, "", bench) | {
+        tuning = tune(shares, cases, "validation") if validation else None
+        judged[name] = judge(model, tuning, "no validation here", bench) | {
             "name": name, "run": name, "model": "lenet", "positive_class": "COVID",
             "members": None, "run_config": RUN_CONFIG, "model_sha256": "0" * 64,
         }  # fmt: skip
@@ -176,16 +176,23 @@ def test_the_model_card_says_what_the_report_says(written):
     card = (directory / "second" / "model_card.md").read_text()
     second = report["models"]["second"]
     low, high = second["intervals"]["accuracy"]
-    assert f"| Accuracy | {second['accuracy']:.3f} | {low:.3f} to {high:.3f} |" in card
+    shown = f"{low:.3f} to\N{NO-BREAK SPACE}{high:.3f}"
+    assert f"| Accuracy | {second['accuracy']:.3f} | {shown} |" in card
     assert "A research tool, not a medical device" in card
 
 
-def test_the_original_is_labelled_as_another_split(written):
-    _, report, *_ = written
-    assert "another split" in report["original"]["where"]
-    (lenet,) = [row for row in report["original"]["models"] if row["model"] == "lenet"]
-    assert (lenet["published"], lenet["measured"]) == (0.7837, {"run": 0.5})
-    assert beside_original("other_database/224x224", []) is None
+def test_what_was_not_told_is_said_to_be_missing(tmp_path):
+    """Another dataset, or a folder: no sources, groups or masks, and no validation split."""
+    labels, shares = simulate((6, 9, 12, 3))
+    report = write(tmp_path, make_cases(labels), validation=False, model=shares)
+    for section in (
+        "by_source", "pairs_within_sources", "source_alone", "shortcut_controls",
+        "operating_point", "tuning",
+    ):  # fmt: skip
+        assert report[section] is None and report["why"][section]
+    assert report["calibration"]["after"] is None and report["why"]["calibration.after"]
+    page = (tmp_path / "report.html").read_text()
+    assert "nobody said which source" in page and "no validation here" in page
 
 
 def test_a_second_report_replaces_the_first(tmp_path):

@@ -18,7 +18,6 @@ import shlex
 import sys
 from typing import Any
 
-import numpy as np
 from absl import flags, logging
 
 from trainer import command
@@ -31,15 +30,14 @@ from trainer.evaluation.comparison import compare
 from trainer.evaluation.intervals import CONFIDENCE
 from trainer.evaluation.judgement import Bench, judge
 from trainer.evaluation.original import beside_original
+from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import write_report
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.tuning import tune
 from trainer.run import Run
 
-_VALIDATION = "validation"
+_TRAIN, _VALIDATION = "train", "validation"
 _ENSEMBLE = "ensemble"
-# Fewer examples than this call for a word of caution.
-_FEW = 100
 
 flags.DEFINE_multi_string("workdir", None, "Directory of a run; repeat it to compare runs.")
 flags.DEFINE_string("split", None, "Split of the dataset to judge on; default: test.")
@@ -70,8 +68,9 @@ def main() -> None:
     else:
         dataset = _dataset(contents, class_names)
         cases = cases_of_split(dataset, FLAGS.split or "test")
-        validation = _validation(dataset)
-        train = None if cases.sources is None else labels_and_sources(dataset, "train")
+        validation = cases_of_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
+        tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
+        train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
     directory = make_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
 
@@ -164,9 +163,10 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
     return dataset
 
 
-def _validation(dataset: BuiltDataset) -> Cases | None:
-    has_validation = _VALIDATION in dataset.builder.info.splits
-    return cases_of_split(dataset, _VALIDATION) if has_validation else None
+def _has(dataset: BuiltDataset, split: str) -> bool:
+    """Whether a split has examples; a dataset made for testing alone may have just one split."""
+    splits = dataset.builder.info.splits
+    return split in splits and splits[split].num_examples > 0
 
 
 def _tuning(model: Answers, run: Run | None, validation: Cases | None) -> dict[str, Any] | None:
@@ -211,18 +211,21 @@ def _about_model(
 
 
 def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]) -> dict[str, Any]:
+    split = (FLAGS.split or "test") if dataset else None
+    train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
+    trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
     packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
     return {
         "note": FLAGS.note,
         "dataset": dataset.name if dataset else None,
         "dataset_version": str(dataset.builder.version) if dataset else None,
         "images_dir": FLAGS.images_dir,
-        "split": (FLAGS.split or "test") if dataset else None,
+        "split": split,
         "split_digest": cases.digest,
         "examples": len(cases.ids),
         "left_out": list(cases.left_out),
         "class_names": list(cases.class_names),
-        "remarks": _remarks(dataset, cases, contents),
+        "remarks": remarks(cases, split, train_examples, trained_on),
         "tta": FLAGS.tta,
         "bootstrap": {
             "resamples": FLAGS.resamples,
@@ -235,31 +238,6 @@ def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in packages},
     }
-
-
-def _remarks(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]) -> list[str]:
-    """What a reader should know before the numbers."""
-    remarks = []
-    if len(cases.ids) < _FEW:
-        remarks.append(f"Only {len(cases.ids)} examples: whatever the numbers say, it is little.")
-    counts = np.bincount(cases.labels, minlength=len(cases.class_names))
-    if absent := [cases.class_names[index] for index in np.flatnonzero(counts == 0)]:
-        remarks.append(f"No example of {', '.join(absent)}: what needs one is left blank.")
-    if cases.left_out:
-        remarks.append(f"{len(cases.left_out)} files could not be read and were left out.")
-    if cases.groups is None:
-        remarks.append("Nobody said which images are copies: each was drawn by itself.")
-    if dataset and FLAGS.split in ("train", _VALIDATION):
-        remarks.append(f"The models were made with the {FLAGS.split} split: no test of them.")
-    for name, content in contents.items() if dataset else ():
-        trained = content["dataset"]["train_examples"]
-        here = dataset.builder.info.splits["train"].num_examples
-        if trained != here:
-            remarks.append(
-                f"{name} was trained on {trained} examples and this dataset has {here} to train "
-                "on: it may have seen some of these, and then the numbers are too good."
-            )
-    return remarks
 
 
 def _log(name: str, result: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.shortcuts import shortcut_controls
 
 MISTAKES = 10
-_NO_SOURCES = "nobody said which source each image comes from"
+_NO_SOURCES = "nobody said which source each image, here and in training, comes from"
 _NO_MASKS = "no image has a lung mask"
 
 
@@ -75,7 +75,7 @@ def judge(
     else:
         result["operating_point"] = operating_point(positive, score, threshold, bench.resampling)
     if tuning is None:
-        why["calibration.after"] = why["operating_point"] = no_tuning
+        why["tuning"] = why["calibration.after"] = why["operating_point"] = no_tuning
     if bench.train is None:
         why["by_source"] = why["pairs_within_sources"] = why["source_alone"] = _NO_SOURCES
     else:

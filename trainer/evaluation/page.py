@@ -59,7 +59,7 @@ def _number(value: float | None, digits: int = 3) -> str:
 def _interval(bounds: list[float] | None, digits: int = 3) -> str:
     if bounds is None:
         return "no interval"
-    return " to ".join(f"{bound:.{digits}f}" for bound in bounds)
+    return " to\N{NO-BREAK SPACE}".join(f"{bound:.{digits}f}" for bound in bounds)
 
 
 def _p_value(value: float) -> str:
