@@ -14,7 +14,7 @@ from trainer.errors import UserError
 
 _READ_BATCH = 256
 # What a dataset may tell of an example beside its image, label and id.
-_OPTIONAL = ("source", "group", "mask", "has_mask")
+_OPTIONAL = ("source", "group", "mask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Cases:
         groups: `[cases] str`, the same for all copies of a radiograph; None if nobody knows.
         masks: `[masked, H, W, 1] bool`, true in the lungs, of the cases `masked`; None if there
             are none.
-        masked: `[masked] int`, the cases that have a mask.
+        masked: `[masked] int`, the cases that have a mask; None likewise.
         left_out: files that could not be read.
     """
 
@@ -58,8 +58,8 @@ def cases_of_split(dataset: BuiltDataset, split: str) -> Cases:
     """Reads a split of a built dataset, in the order of its files.
 
     Args:
-        dataset: a built dataset; its features `source`, `group`, `mask` and `has_mask` are read
-            where it has them.
+        dataset: a built dataset; its features `source`, `group` and `mask` are read where it has
+            them. A mask is not 0 in the lungs, and all 0 where there is none.
         split: its split.
 
     Returns:
@@ -70,8 +70,7 @@ def cases_of_split(dataset: BuiltDataset, split: str) -> Cases:
     """
     dataset.num_examples(split)
     columns = _columns(dataset, split, ("image", "label", "id", *_OPTIONAL))
-    masked = np.flatnonzero(columns.get("has_mask", []))
-    has_masks = "mask" in columns and len(masked) > 0
+    masks, masked = _masks(columns)
     return Cases(
         class_names=dataset.class_names,
         ids=_text(columns["id"]),
@@ -79,8 +78,8 @@ def cases_of_split(dataset: BuiltDataset, split: str) -> Cases:
         images=columns["image"],
         sources=_names(dataset, "source", columns),
         groups=_names(dataset, "group", columns),
-        masks=columns["mask"][masked].astype(bool) if has_masks else None,
-        masked=masked if has_masks else None,
+        masks=masks,
+        masked=masked,
     )
 
 
@@ -139,6 +138,15 @@ def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict
     examples = records.map(present.deserialize_example, num_parallel_calls=tf.data.AUTOTUNE)
     batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
     return {name: np.concatenate([batch[name] for batch in batches]) for name in present}
+
+
+def _masks(columns: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The masks that are there and their rows."""
+    masks = columns.get("mask")
+    if masks is None or masks.shape != columns["image"].shape or not masks.any():
+        return None, None
+    masked = np.flatnonzero(masks.any(axis=(1, 2, 3)))
+    return masks[masked].astype(bool), masked
 
 
 def _names(dataset: BuiltDataset, feature: str, columns: dict) -> np.ndarray | None:
