@@ -9,7 +9,10 @@ from trainer import models
 from trainer.data.augment import uniform_draws
 from trainer.data.input import Examples, distribute_batches
 from trainer.training.engine import Engine
+from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
+from trainer.training.metrics import measure
+from trainer.training.objective import Objective
 
 SIZE = 32
 BATCH = 16
@@ -49,7 +52,7 @@ def adam():
 
 def train(
     strategy, examples, steps, *, optimizer=sgd, xla=False, precision="float32", flip=True,
-    build=None, loss_scale=None,
+    build=None, loss_scale=None, **settings,
 ):  # fmt: skip
     """Trains a small LeNet from seed 0; returns engine, model and first weights."""
     keras.utils.set_random_seed(0)
@@ -58,7 +61,11 @@ def train(
         first = model.get_weights()
         optimizer = optimizer()
         scale = loss_scale() if loss_scale else None
-    engine = Engine(strategy, model, optimizer, xla=xla, flip=flip, loss_scale=scale)
+    objective = Objective(4, dtype="float64" if precision == "float64" else "float32")
+    engine = Engine(
+        strategy, model, optimizer, objective=objective, xla=xla, flip=flip, loss_scale=scale,
+        **settings,
+    )  # fmt: skip
     batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
     engine.train(batches, steps)
     return engine, model, first
@@ -131,12 +138,11 @@ def test_mixed_precision_learns_under_two_replicas_with_xla(precision):
         two_replicas(), make_examples(128), 40, optimizer=adam, xla=True, precision=precision,
         loss_scale=DynamicLossScale if precision == "mixed_float16" else None,
     )  # fmt: skip
-    engine.train_metrics()
     batches = iter(distribute_batches(make_examples(128, seed=1), two_replicas(), BATCH))
     engine.evaluate(batches, 8)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert all(weight.dtype == np.float32 for weight in model.get_weights())
-    assert engine.eval_metrics()["accuracy"] > 0.6
+    assert measure(engine.eval_totals.read())["accuracy"] > 0.6
 
 
 def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica():
@@ -155,13 +161,13 @@ def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica():
         two_replicas(), black, 1, precision="mixed_float16", loss_scale=large_scale
     )
     assert relative_difference(unhurt.get_weights(), first) > 0, "black images must not overflow"
-    assert float(engine._loss_scale.value.numpy()) == scale
+    assert float(engine.loss_scale.value.numpy()) == scale
 
     engine, model, _ = train(
         two_replicas(), examples_of(images, labels), 1, precision="mixed_float16",
         loss_scale=large_scale,
     )  # fmt: skip
-    assert float(engine._loss_scale.value.numpy()) == scale / 2
+    assert float(engine.loss_scale.value.numpy()) == scale / 2
     for replica in range(2):
         for weight, before in zip(model.weights, first, strict=True):
             np.testing.assert_array_equal(replica_values(weight, replica), before)
@@ -183,12 +189,12 @@ def test_rows_that_fill_the_last_batch_weigh_nothing():
     assert relative_difference(model.get_weights(), expected) < 1e-7
 
 
-def test_moving_statistics_are_the_mean_over_replicas():
+@pytest.mark.parametrize("xla", [False, True])
+def test_moving_statistics_are_the_mean_over_replicas_after_every_step(xla):
     examples = make_examples(BATCH)
-    engine, model, _ = train(
-        two_replicas(), examples, 1, build=with_batch_normalization, flip=False
+    _, model, _ = train(
+        two_replicas(), examples, 1, build=with_batch_normalization, flip=False, xla=xla
     )
-    engine.train_metrics()
     images = examples.load(tf.range(BATCH))["image"].numpy() / 255
     halves = images[: BATCH // 2], images[BATCH // 2 :]
     layer = next(x for x in model.layers if isinstance(x, keras.layers.BatchNormalization))
@@ -205,25 +211,137 @@ def test_moving_statistics_are_the_mean_over_replicas():
         )
 
 
+def mean_gradients(model, examples, weights):
+    """Gradients of the mean loss over examples, with plain Keras and one tape."""
+    model.set_weights(weights)
+    rows = examples.load(tf.range(examples.size))
+    with tf.GradientTape() as tape:
+        losses = keras.losses.sparse_categorical_crossentropy(rows["label"], model(rows["image"]))
+        value = tf.reduce_mean(losses)
+    gradients = tape.gradient(value, [v.value for v in model.trainable_variables])
+    return [gradient.numpy() for gradient in gradients]
+
+
+@pytest.mark.parametrize("strategy", [one_device, two_replicas])
+@pytest.mark.parametrize("share", [0.5, 2.0])
+def test_the_reduced_gradient_is_clipped_by_its_global_norm(strategy, share):
+    examples = make_examples(BATCH)
+    gradients = mean_gradients(small_lenet(), examples, train(one_device(), examples, 0)[2])
+    norm = np.sqrt(sum(np.sum(gradient.astype(np.float64) ** 2) for gradient in gradients))
+    _, model, first = train(strategy(), examples, 1, flip=False, clip_norm=share * norm)
+    expected = [
+        weight - 1e-6 * min(1.0, share) * gradient
+        for weight, gradient in zip(first, gradients, strict=True)
+    ]
+    change, wanted = (
+        [after - before for after, before in zip(weights, first, strict=True)]
+        for weights in (model.get_weights(), expected)
+    )
+    assert relative_difference(change, wanted) < 1e-2  # float32 weights hold few digits of it
+    assert relative_difference(model.get_weights(), expected) < 1e-7
+
+
+def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping():
+    examples = make_examples(BATCH)
+    engine, _, first = train(two_replicas(), examples, 0, flip=False, clip_norm=1e-3)
+    taken = engine.train(iter(distribute_batches(examples, two_replicas(), BATCH)), 1)
+    gradients = mean_gradients(small_lenet(), examples, first)
+    norm = np.sqrt(sum(np.sum(gradient.astype(np.float64) ** 2) for gradient in gradients))
+    assert taken.gradient_norm == pytest.approx(norm, rel=1e-5)
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_four_micro_batches_equal_one_batch(xla):
+    # The last batch of 42 examples has rows that weigh nothing in its last micro-batches.
+    examples = make_examples(42)
+    settings = {"optimizer": sgd, "xla": xla}
+    whole, model, first = train(two_replicas(), examples, 6, **settings)
+    parts, accumulated, _ = train(two_replicas(), examples, 6, accumulation_steps=4, **settings)
+    assert relative_difference(model.get_weights(), first) > 1e-4
+    assert relative_difference(accumulated.get_weights(), model.get_weights()) < 1e-6
+    ours, theirs = (measure(engine.train_totals.read()) for engine in (parts, whole))
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    np.testing.assert_array_equal(ours["confusion"], theirs["confusion"])
+
+
+def test_the_average_of_the_weights_is_numpys():
+    def averaging():
+        return keras.optimizers.SGD(1e-4, use_ema=True, ema_momentum=0.8)
+
+    examples = make_examples(3 * BATCH)
+    engine, model, _ = train(two_replicas(), examples, 0, optimizer=averaging)
+    batches = iter(distribute_batches(examples, two_replicas(), BATCH, augment_seed=3))
+    average = None
+    for _ in range(3):
+        engine.train(batches, 1)
+        now = model.get_weights()
+        if average is None:
+            average = now  # Keras begins with the weights after the first step.
+        average = [0.8 * mean + 0.2 * weight for mean, weight in zip(average, now, strict=True)]
+    assert relative_difference(now, average) > 1e-5
+    with engine.averaged_weights():
+        for replica in range(2):
+            held = [replica_values(weight, replica) for weight in model.weights]
+            assert relative_difference(held, average) < 1e-6
+    for held, trained in zip(model.get_weights(), now, strict=True):
+        np.testing.assert_array_equal(held, trained)
+
+
+@pytest.mark.parametrize("strategy", [one_device, two_replicas])
+def test_a_stop_is_obeyed_after_the_current_step(strategy):
+    stop = StopRequest()
+    examples = make_examples(64)
+    engine, model, _ = train(strategy(), examples, 1, stop_request=stop)
+    batches = iter(distribute_batches(examples, strategy(), BATCH, augment_seed=3))
+    assert engine.train(batches, 2)[:3] == (2, False, False)
+    stop.ask()
+    before = model.get_weights()
+    assert engine.train(batches, 10)[:3] == (1, True, False)
+    assert relative_difference(model.get_weights(), before) > 0
+    assert engine.evaluate(batches, 10)[:3] == (1, True, False)
+
+
+@pytest.mark.parametrize("strategy", [one_device, two_replicas])
+def test_a_loss_that_is_not_finite_ends_the_steps_at_once(strategy):
+    images = np.random.default_rng(0).uniform(size=(4 * BATCH, SIZE, SIZE, 1)).astype(np.float32)
+    images[3 * BATCH - 1] = np.nan  # The last row of the third step, on the last replica.
+
+    def build(precision):
+        inputs = keras.Input((SIZE, SIZE, 1))
+        x = keras.layers.GlobalAveragePooling2D()(inputs)
+        return keras.Model(inputs, keras.layers.Dense(4, name="logits")(x))
+
+    examples = examples_of(images, np.zeros(len(images), int))
+    engine, _, _ = train(strategy(), examples, 0, build=build, flip=False)
+    batches = iter(distribute_batches(examples, strategy(), BATCH))
+    assert engine.train(batches, 4)[:3] == (3, False, True)
+    assert np.isnan(measure(engine.train_totals.read())["loss"])
+
+
 @pytest.mark.parametrize("strategy", [one_device, two_replicas])
 def test_evaluation_counts_every_example_once(strategy):
     examples = make_examples(103)
     engine, model, _ = train(strategy(), examples, 8, optimizer=adam)
-    assert engine.train_metrics()["examples"] == 103 + 8 * BATCH - 112
+    assert measure(engine.train_totals.read())["examples"] == 103 + 8 * BATCH - 112
     batches = iter(distribute_batches(examples, strategy(), BATCH))
     for _ in range(2):  # the second pass must not remember the first
         engine.evaluate(batches, examples.steps_per_epoch(BATCH))
-        measured = engine.eval_metrics()
+        measured = measure(engine.eval_totals.read())
+        engine.eval_totals.reset()
         rows = examples.load(tf.range(103))
         probabilities = model(rows["image"]).numpy().astype(np.float64)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        labels = rows["label"].numpy()
+        labels, predicted = rows["label"].numpy(), probabilities.argmax(axis=1)
         assert measured["examples"] == 103
-        assert measured["accuracy"] == pytest.approx(
-            metrics.accuracy_score(labels, probabilities.argmax(axis=1))
-        )
+        assert measured["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
         assert measured["loss"] == pytest.approx(
             metrics.log_loss(labels, probabilities, labels=range(4)), rel=1e-4
+        )
+        np.testing.assert_array_equal(
+            measured["confusion"], metrics.confusion_matrix(labels, predicted)
+        )
+        np.testing.assert_allclose(
+            measured["recall"], metrics.recall_score(labels, predicted, average=None)
         )
 
 
@@ -240,10 +358,10 @@ def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
         optimizer = adam()
     before = [weight.numpy() for weight in model.trainable_variables]
     frozen = [weight.numpy() for weight in model.non_trainable_variables]
-    engine = Engine(strategy, model, optimizer, xla=False, flip=True)
+    engine = Engine(strategy, model, optimizer, objective=Objective(4), xla=False, flip=True)
     engine.train(iter(distribute_batches(examples, strategy, 4, augment_seed=0)), 1)
     after = [weight.numpy() for weight in model.trainable_variables]
-    assert np.isfinite(engine.train_metrics()["loss"])
+    assert np.isfinite(measure(engine.train_totals.read())["loss"])
     assert all(np.isfinite(weight).all() for weight in after)
     assert relative_difference(after, before) > 0
     if name in ("resnet101", "vgg19"):

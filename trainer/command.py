@@ -5,18 +5,17 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from trainer.errors import UserError
-
-EXIT_USER_ERROR = 2
+from trainer.errors import Preempted, UserError
 
 
 def run(main: Callable[[], None]) -> None:
     """Parses the flags, calls `main` and exits with the code that fits what happened.
 
     Args:
-        main: the command; it reads `flags.FLAGS` and raises `UserError` for a user's mistake.
+        main: the command; it reads `flags.FLAGS` and raises the errors of `trainer.errors`.
 
-    Exit codes: 0 done, 2 a mistake of the user's (one sentence on stderr), 130 interrupted.
+    Exit codes: 0 done, 2 a mistake of the user's (one sentence on stderr), 3 a training that
+    diverged, 75 a training that was asked to stop and can go on, 130 interrupted.
     """
     app.run(lambda _: _call(main), flags_parser=_parse_flags)
 
@@ -41,12 +40,15 @@ def _call(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        _exit_for_user(str(error))
+        _exit_for_user(str(error), error.exit_code)
+    except Preempted as stop:
+        print(f"stopped: {stop}", file=sys.stderr)
+        sys.exit(stop.exit_code)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)
 
 
-def _exit_for_user(sentence: str) -> None:
+def _exit_for_user(sentence: str, code: int = UserError.exit_code) -> None:
     print(f"error: {sentence}", file=sys.stderr)
-    sys.exit(EXIT_USER_ERROR)
+    sys.exit(code)

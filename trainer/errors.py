@@ -1,5 +1,20 @@
-"""The error that a user of a command can mend."""
+"""The ways in which a command ends before its work is done, each with an exit code."""
 
 
 class UserError(Exception):
     """A user's mistake. Its text says in one sentence what was found and what to do."""
+
+    exit_code = 2
+
+
+class Diverged(UserError):
+    """A training whose loss is not finite. Its text says where, and what may help."""
+
+    exit_code = 3
+
+
+class Preempted(Exception):
+    """A training that was asked to stop, and can go on. Its text says where it stands."""
+
+    # EX_TEMPFAIL of sysexits.h: try again. Schedulers can be told to requeue on it.
+    exit_code = 75

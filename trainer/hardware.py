@@ -3,13 +3,15 @@
 import contextlib
 import ctypes
 import dataclasses
+import json
+import os
 
 import tensorflow as tf
 from absl import logging
 
 from trainer.errors import UserError
 
-STRATEGIES = ("one_device", "mirrored")
+STRATEGIES = ("one_device", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 XLA_MODES = ("auto", "on", "off")
 
@@ -27,20 +29,31 @@ class Hardware:
 
     Attributes:
         strategy: the tf.distribute strategy.
-        devices: names of the devices, one for each replica.
+        devices: names of this process' devices, one for each of its replicas.
         precision: Keras dtype policy in effect.
         xla: whether XLA compiles the forward and backward pass.
+        collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
+        workers: number of processes that train together.
+        worker: index of this process among them.
     """
 
     strategy: tf.distribute.Strategy
     devices: tuple[str, ...]
     precision: str
     xla: bool
+    collective: str
+    workers: int = 1
+    worker: int = 0
 
     @property
     def num_replicas(self) -> int:
         """Number of replicas that share the global batch."""
         return self.strategy.num_replicas_in_sync
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process writes the run's directory; one of the workers does."""
+        return self.worker == 0
 
     def summary(self) -> dict:
         """What was resolved, as plain values for config.json."""
@@ -49,6 +62,8 @@ class Hardware:
             "replicas": self.num_replicas,
             "precision": self.precision,
             "xla": self.xla,
+            "collective": self.collective,
+            "workers": self.workers,
         }
 
 
@@ -67,28 +82,84 @@ def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Ha
         The resolved hardware; it has been logged.
 
     Raises:
-        UserError: virtual devices were asked for after TensorFlow had started.
+        UserError: virtual devices were asked for after TensorFlow had started, or several workers
+            without a TF_CONFIG that says where they are.
     """
+    if strategy == "multi_worker" and virtual_devices:
+        raise UserError("--virtual_devices goes with one_device and mirrored, not multi_worker")
     devices, gpu = _find_devices(virtual_devices)
     if gpu is None:
         _keep_freed_memory()
     if strategy == "one_device":
         devices = devices[:1]
-        tf_strategy = tf.distribute.OneDeviceStrategy(devices[0])
-    else:
-        tf_strategy = tf.distribute.MirroredStrategy(devices)
+    workers, worker = read_tf_config() if strategy == "multi_worker" else (1, 0)
+    collective = _collective(gpu, workers * len(devices))
     hardware = Hardware(
-        strategy=tf_strategy,
+        strategy=_make_strategy(strategy, devices, collective),
         devices=tuple(devices),
         precision=_auto_precision(gpu) if precision == "auto" else precision,
         xla=gpu is not None if xla == "auto" else xla == "on",
+        collective=collective,
+        workers=workers,
+        worker=worker,
     )
     logging.info(
-        "devices: %s; %d replica(s); precision %s; XLA %s",
+        "devices: %s; %d replica(s); precision %s; XLA %s; reduction %s; worker %d of %d",
         ", ".join(devices), hardware.num_replicas, hardware.precision,
-        "on" if hardware.xla else "off",
+        "on" if hardware.xla else "off", collective, worker + 1, workers,
     )  # fmt: skip
     return hardware
+
+
+def read_tf_config() -> tuple[int, int]:
+    """Reads from the environment variable TF_CONFIG who trains together.
+
+    Returns:
+        The number of workers, the chief included, and the index of this process among them.
+
+    Raises:
+        UserError: it is missing or makes no sense; the text shows what is expected.
+    """
+    expected = (
+        'expected TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, '
+        '"task": {"type": "worker", "index": 0}} in the environment of every worker'
+    )
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        raise UserError(f"--strategy=multi_worker: TF_CONFIG is not set; {expected}")
+    try:
+        content = json.loads(text)
+        cluster, task = content["cluster"], content["task"]
+        tasks = [
+            (kind, index)
+            for kind in ("chief", "worker")
+            for index in range(len(cluster.get(kind, ())))
+        ]
+        return len(tasks), tasks.index((task["type"], int(task["index"])))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"--strategy=multi_worker: TF_CONFIG={text} makes no sense; {expected}"
+        ) from error
+
+
+def _collective(gpu: tf.config.PhysicalDevice | None, replicas: int) -> str:
+    if replicas == 1:
+        return "none"
+    return "nccl" if gpu else "ring"
+
+
+def _make_strategy(strategy: str, devices: list[str], collective: str) -> tf.distribute.Strategy:
+    if strategy == "one_device":
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    if strategy == "mirrored":
+        # It chooses the collective by the same rule.
+        return tf.distribute.MirroredStrategy(devices)
+    implementation = tf.distribute.experimental.CommunicationImplementation
+    return tf.distribute.MultiWorkerMirroredStrategy(
+        communication_options=tf.distribute.experimental.CommunicationOptions(
+            implementation=implementation.NCCL if collective == "nccl" else implementation.RING
+        )
+    )
 
 
 def _find_devices(virtual_devices: int) -> tuple[list[str], tf.config.PhysicalDevice | None]:

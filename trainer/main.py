@@ -14,7 +14,9 @@ medical device.
 """
 
 import dataclasses
+import functools
 import math
+import pathlib
 import platform
 
 import keras
@@ -25,16 +27,22 @@ from absl import flags, logging
 
 from trainer import command, hardware, models
 from trainer import config as configuration
+from trainer.data import augment
 from trainer.data.dataset import DEFAULT_DATASET, default_data_dir, open_dataset
-from trainer.data.input import CACHES, read_examples
-from trainer.errors import UserError
+from trainer.data.input import CACHES, Examples, first_batch, read_examples
+from trainer.errors import Diverged, Preempted, UserError
 from trainer.models.preprocess import SCALINGS
 from trainer.run import Run, new_workdir
-from trainer.training.checkpoint import Checkpoint, Progress
+from trainer.training.checkpoint import Checkpoints
 from trainer.training.engine import Engine
+from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
 from trainer.training.loss_scale import DynamicLossScale
-from trainer.training.monitor import Profile
+from trainer.training.objective import Objective, balanced_class_weights
+from trainer.training.optimizer import OPTIMIZERS, SCHEDULES, build_optimizer
+from trainer.training.phases import Phase, plan, prepare
+from trainer.training.profile import Profile
+from trainer.training.tensorboard import TensorBoard
 
 flags.DEFINE_enum("model", None, models.NAMES, "The network to train.", required=True)
 flags.DEFINE_enum("recipe", "seed", configuration.RECIPES.keys(), "Named set of hyper-parameters.")
@@ -52,6 +60,8 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", lower_bound=0)
 flags.DEFINE_bool("deterministic", False, "Bit-identical results on the same device, slower.")
+flags.DEFINE_integer("log_steps", 50, "Steps between rows of TensorBoard's step charts.")
+flags.DEFINE_integer("checkpoint_steps", 0, "Steps between checkpoints in an epoch; 0: none.")
 flags.DEFINE_string("profile_steps", None, "A:B records a profile from step A to step B.")
 # Hyper-parameters: the recipe's value, unless given.
 flags.DEFINE_string("weights", None, "imagenet, none, or a Keras weights file of the backbone.")
@@ -61,7 +71,20 @@ flags.DEFINE_bool("flip", None, "Flip training images left to right at random.")
 flags.DEFINE_integer("global_batch_size", None, "Examples per step over all replicas.")
 flags.DEFINE_integer("epochs", None, "Most epochs.")
 flags.DEFINE_integer("patience", None, "Epochs without a better validation loss before stopping.")
-flags.DEFINE_float("learning_rate", None, "Adam's learning rate.")
+flags.DEFINE_float("learning_rate", None, "Highest learning rate.")
+flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Keras optimizer.")
+flags.DEFINE_float("momentum", None, "Momentum of sgd.")
+flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of adamw and sgd.")
+flags.DEFINE_enum("schedule", None, SCHEDULES, "Course of the learning rate in a phase.")
+flags.DEFINE_float("warmup_epochs", None, "Epochs in which the learning rate of cosine rises.")
+flags.DEFINE_float("clip_norm", None, "Largest global norm of the reduced gradients; 0: off.")
+flags.DEFINE_integer("accumulation_steps", None, "Micro-batches of each replica's batch.")
+flags.DEFINE_float("ema_momentum", None, "Momentum of the weights' moving average; 0: off.")
+flags.DEFINE_float("label_smoothing", None, "Share of a label spread over all classes.")
+flags.DEFINE_enum("class_weights", None, configuration.CLASS_WEIGHTS, "Weights of the loss.")
+flags.DEFINE_integer("head_epochs", None, "Epochs that train the head before the backbone.")
+flags.DEFINE_float("fine_tune_learning_rate", None, "Highest learning rate after head_epochs.")
+flags.DEFINE_string("unfreeze_from", None, "First trained layer of the backbone, or its block.")
 
 FLAGS = flags.FLAGS
 
@@ -81,10 +104,19 @@ def main() -> None:
     )
     configuration.check_batch(config, devices.num_replicas)
 
-    run = Run(FLAGS.workdir or new_workdir(config.model))
+    run = Run(_workdir(config), writes=devices.is_chief)
     _refuse_other_config(run, config)
     run.create()
     logging.info("run directory: %s", run.path)
+
+    train_examples = read_examples(dataset, "train", cache=config.cache, shuffle_seed=config.seed)
+    validation_examples = read_examples(
+        dataset, "validation", cache=config.cache, shuffle_seed=None
+    )
+    logging.info(
+        "%s: %d training, %d validation examples of %d classes",
+        dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
+    )  # fmt: skip
 
     architecture = {
         "num_classes": len(dataset.class_names),
@@ -96,63 +128,143 @@ def main() -> None:
         model = models.build(
             config.model, config.weights, precision=devices.precision, **architecture
         )
-        optimizer = keras.optimizers.Adam(config.learning_rate)
-        loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
-    engine = Engine(
-        devices.strategy, model, optimizer, xla=devices.xla, flip=config.flip,
-        loss_scale=loss_scale, time_input=not config.deterministic,
-    )  # fmt: skip
-
-    progress = Progress()
-    checkpoint = Checkpoint(
-        run.checkpoints, model=model, optimizer=optimizer, progress=progress, loss_scale=loss_scale
+    phases = plan(config)
+    for phase in reversed(phases):  # Each is tried before the long work starts, the first last.
+        prepare(model, phase)
+    stop_request = StopRequest()
+    start_phase = functools.partial(
+        _start_phase,
+        config=config,
+        devices=devices,
+        model=model,
+        train_examples=train_examples,
+        stop_request=stop_request,
     )
-    if checkpoint.restore():
-        logging.info("going on after epoch %d", progress.epochs)
 
-    train_examples = read_examples(dataset, "train", cache=config.cache, shuffle_seed=config.seed)
-    validation_examples = read_examples(
-        dataset, "validation", cache=config.cache, shuffle_seed=None
-    )
-    logging.info(
-        "%s: %d training, %d validation examples of %d classes",
-        dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
-    )  # fmt: skip
+    content = {
+        "config": dataclasses.asdict(config),
+        "hardware": devices.summary(),
+        "dataset": {
+            "class_names": dataset.class_names,
+            "image_shape": dataset.image_shape,
+            "train_examples": train_examples.size,
+            "validation_examples": validation_examples.size,
+            "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
+        },
+        "parameters": {
+            "total": model.count_params(),
+            "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
+        },
+        "phases": [dataclasses.asdict(phase) for phase in phases],
+        "versions": _versions(),
+    }
+    run.write_config(content)
+    tensorboard = TensorBoard(run.tensorboard, dataset.class_names, writes=run.writes)
+    tensorboard.write_settings(content["config"], content)
+    tensorboard.write_batch(_network_input(model, config, train_examples))
 
-    run.write_config(
-        {
-            "config": dataclasses.asdict(config),
-            "hardware": devices.summary(),
-            "dataset": {
-                "class_names": dataset.class_names,
-                "image_shape": dataset.image_shape,
-                "train_examples": train_examples.size,
-                "validation_examples": validation_examples.size,
-                "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
-            },
-            "parameters": {
-                "total": model.count_params(),
-                "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
-            },
-            "versions": _versions(),
-        }
-    )
-    run.write_status("running", progress.best_epoch, progress.best_loss)
-    outcome = Loop(
+    loop = Loop(
         run=run,
         config=config,
         strategy=devices.strategy,
-        engine=engine,
-        model=model,
+        phases=phases,
+        start_phase=start_phase,
         best_model=models.build(config.model, **architecture),
         train_examples=train_examples,
         validation_examples=validation_examples,
-        progress=progress,
-        checkpoint=checkpoint,
-        profile=Profile(run.tensorboard, profile_steps),
-    ).train()
-    run.write_status(outcome, progress.best_epoch, progress.best_loss)
-    _report(run, outcome, progress)
+        checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
+        stop_request=stop_request,
+        tensorboard=tensorboard,
+        profile=Profile(run.tensorboard, profile_steps if run.writes else None),
+    )
+    _train(loop)
+    best = loop.progress
+    logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
+    logging.info("judge it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path)
+
+
+def _train(loop: Loop) -> None:
+    """Trains, and leaves in status.json how it ended."""
+
+    def write_status(state: str) -> None:
+        loop.run.write_status(state, loop.progress.best_epoch, loop.progress.best_loss)
+
+    write_status("running")
+    try:
+        loop.train()
+    except Diverged:
+        write_status("diverged")
+        raise
+    except Preempted:
+        write_status("preempted")
+        raise
+    write_status("done")
+
+
+def _start_phase(
+    phase: Phase,
+    *,
+    config: configuration.Config,
+    devices: hardware.Hardware,
+    model: keras.Model,
+    train_examples: Examples,
+    stop_request: StopRequest,
+) -> Engine:
+    """Makes the engine that trains what a phase trains."""
+    steps_per_epoch = train_examples.steps_per_epoch(config.global_batch_size)
+    prepare(model, phase)
+    with devices.strategy.scope():
+        optimizer = build_optimizer(
+            config.optimizer,
+            learning_rate=phase.learning_rate,
+            schedule=config.schedule,
+            total_steps=phase.epochs * steps_per_epoch,
+            warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            ema_momentum=config.ema_momentum,
+        )
+        loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
+    class_weights = None
+    if config.class_weights == "balanced":
+        class_weights = balanced_class_weights(train_examples.count_labels(model.output.shape[-1]))
+    return Engine(
+        devices.strategy,
+        model,
+        optimizer,
+        objective=Objective(
+            model.output.shape[-1],
+            label_smoothing=config.label_smoothing,
+            class_weights=class_weights,
+        ),
+        xla=devices.xla,
+        flip=config.flip,
+        clip_norm=config.clip_norm or None,
+        accumulation_steps=config.accumulation_steps,
+        loss_scale=loss_scale,
+        time_input=not config.deterministic,
+        stop_request=stop_request,
+    )
+
+
+def _network_input(
+    model: keras.Model, config: configuration.Config, train_examples: Examples
+) -> np.ndarray:
+    """The first batch as it enters the network, after augmentation and scaling."""
+    batch = first_batch(train_examples, config.global_batch_size, config.seed)
+    images = batch["image"]
+    if config.flip:
+        images = augment.horizontal_flip(images, batch["draws"][:, 0])
+    return keras.Model(model.input, model.get_layer("scaling").output)(images).numpy()
+
+
+def _workdir(config: configuration.Config) -> str | pathlib.Path:
+    if FLAGS.workdir is None and config.strategy == "multi_worker":
+        raise UserError(
+            "--strategy=multi_worker needs a --workdir that all workers share: the chief writes "
+            "checkpoints there, and all workers read them"
+        )
+    return FLAGS.workdir or new_workdir(config.model)
 
 
 def _config_from_flags(dataset: str, data_dir: str) -> configuration.Config:
@@ -191,16 +303,6 @@ def _versions() -> dict[str, str]:
         "tensorflow_datasets": tfds.__version__,
         "numpy": np.__version__,
     }
-
-
-def _report(run: Run, outcome: str, progress: Progress) -> None:
-    if outcome == "diverged":
-        raise UserError(
-            f"training diverged in epoch {progress.epochs + 1}: the loss is not finite; lower "
-            f"--learning_rate. The last good checkpoint is in {run.checkpoints}"
-        )
-    logging.info("best epoch %s, validation loss %.4f", progress.best_epoch, progress.best_loss)
-    logging.info("judge it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path)
 
 
 if __name__ == "__main__":

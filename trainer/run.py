@@ -1,11 +1,13 @@
 """A run's directory: what lies in it, written so that nothing half-written is ever seen."""
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import time
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -24,9 +26,16 @@ class Run:
     (temperature and thresholds, chosen on the validation split).
     """
 
-    def __init__(self, workdir: str | os.PathLike) -> None:
-        """Names the directory; creates nothing."""
+    def __init__(self, workdir: str | os.PathLike, *, writes: bool = True) -> None:
+        """Names the directory; creates nothing.
+
+        Args:
+            workdir: the directory.
+            writes: whether this process writes to it; one of several workers does, the others'
+                calls of the writing methods do nothing.
+        """
         self.path = pathlib.Path(workdir)
+        self.writes = writes
         self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.model_file = self.path / "model.keras"
@@ -37,7 +46,8 @@ class Run:
 
     def create(self) -> None:
         """Makes the directory; raises `UserError` if it cannot be written to."""
-        make_writable(self.path, "workdir")
+        if self.writes:
+            make_writable(self.path, "workdir")
 
     def read_config(self) -> dict[str, Any] | None:
         """The content of config.json; None if the run has not been configured yet."""
@@ -59,7 +69,7 @@ class Run:
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Writes config.json."""
-        _write_text(self._config_file, json.dumps(content, indent=2) + "\n")
+        self._write(self._config_file, json.dumps(content, indent=2) + "\n")
 
     def read_status(self) -> dict[str, Any]:
         """The content of status.json; empty if the run has not started."""
@@ -74,7 +84,7 @@ class Run:
             best_loss: that loss.
         """
         status = {"status": state, "best_epoch": best_epoch, "best_validation_loss": best_loss}
-        _write_text(self._status_file, json.dumps(status, indent=2) + "\n")
+        self._write(self._status_file, json.dumps(status, indent=2) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one for each finished epoch."""
@@ -84,7 +94,7 @@ class Run:
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes metrics.jsonl."""
-        _write_text(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+        self._write(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def read_calibration(self) -> dict[str, Any] | None:
         """The content of calibration.json; None if there is none for this model.keras."""
@@ -96,17 +106,24 @@ class Run:
     def write_calibration(self, content: dict[str, Any]) -> None:
         """Writes calibration.json, with the digest of the model that it holds for."""
         content = {"model_sha256": self.model_sha256(), **content}
-        _write_text(self._calibration_file, json.dumps(content, indent=2) + "\n")
+        self._write(self._calibration_file, json.dumps(content, indent=2) + "\n")
 
     def model_sha256(self) -> str:
         """SHA-256 of model.keras, hexadecimal."""
         return hashlib.sha256(self.model_file.read_bytes()).hexdigest()
 
     def save_model(self, model: keras.Model) -> None:
-        """Writes model.keras."""
+        """Writes model.keras.
+
+        Raises:
+            UserError: the disk is full, or the directory cannot be written to.
+        """
+        if not self.writes:
+            return
         partial = self.path / "partial.keras"
-        model.save(partial)
-        os.replace(partial, self.model_file)
+        with _explained(self.model_file, partial):
+            model.save(partial)
+            os.replace(partial, self.model_file)
 
     def load_model(self) -> keras.Model:
         """Loads the best epoch's model, in safe mode.
@@ -120,6 +137,14 @@ class Run:
             raise UserError(
                 f"{self.model_file} cannot be loaded ({_first_line(error)}); train the run again"
             ) from error
+
+    def _write(self, path: pathlib.Path, text: str) -> None:
+        if not self.writes:
+            return
+        partial = path.with_name(path.name + ".partial")
+        with _explained(path, partial):
+            partial.write_text(text)
+            os.replace(partial, path)
 
 
 def new_workdir(model: str) -> pathlib.Path:
@@ -152,10 +177,18 @@ def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
     return json.loads(path.read_text()) if path.exists() else None
 
 
-def _write_text(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+@contextlib.contextmanager
+def _explained(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
+    """Turns a failure to write into a sentence, and leaves nothing half-written."""
+    try:
+        yield
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise UserError(
+            f"{path} could not be written ({_first_line(error)}); make room, then run the same "
+            "command again"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -10,6 +10,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 
+import numpy as np
 import psutil
 import tensorflow as tf
 from absl import logging
@@ -57,6 +58,11 @@ class Examples:
         tokens = self.tokens(tf.constant(0, tf.int64)).batch(batch_size)
         return tokens.map(self.load).prefetch(tf.data.AUTOTUNE)
 
+    def count_labels(self, num_classes: int) -> np.ndarray:
+        """Number of examples of each class, `[num_classes] int64`."""
+        labels = [batch["label"].numpy() for batch in self.one_pass(_READ_BATCH)]
+        return np.bincount(np.concatenate(labels), minlength=num_classes)
+
 
 def read_examples(
     dataset: BuiltDataset, split: str, *, cache: str, shuffle_seed: int | None
@@ -86,11 +92,12 @@ def distribute_batches(
     *,
     augment_seed: int | None = None,
     first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tf.distribute.DistributedDataset:
     """Endless epochs of batches, each replica's prefetched to its device.
 
     The replicas' batches are consecutive slices of the global batch, so the global batch is the
-    same whatever the number of replicas.
+    same whatever the number of replicas and of workers.
 
     Args:
         examples: what `read_examples` returned.
@@ -98,6 +105,7 @@ def distribute_batches(
         global_batch_size: a multiple of the number of replicas.
         augment_seed: seed of the draws for augmentation; None makes none.
         first_epoch: the epoch to start with.
+        first_step: the step of that epoch to start with.
 
     Returns:
         A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`,
@@ -106,14 +114,23 @@ def distribute_batches(
     """
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        batch_size = context.get_per_replica_batch_size(global_batch_size)
-        return _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch)
+        start = (first_epoch, first_step)
+        return _batches(examples, global_batch_size, context, augment_seed, start)
 
     return strategy.distribute_datasets_from_function(replica_batches)
 
 
-def _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch) -> tf.data.Dataset:
+def first_batch(examples: Examples, batch_size: int, augment_seed: int) -> dict[str, tf.Tensor]:
+    """The first batch of training, undistributed: what `distribute_batches` would begin with."""
+    batches = _batches(examples, batch_size, tf.distribute.InputContext(), augment_seed, (0, 0))
+    return next(iter(batches))
+
+
+def _batches(examples, global_batch_size, context, augment_seed, start) -> tf.data.Dataset:
+    batch_size = context.get_per_replica_batch_size(global_batch_size)
+    replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
+    first_epoch, first_step = start
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         filling = examples.filling.repeat().take(padded - examples.size)
@@ -122,7 +139,9 @@ def _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch)
             lambda row: tf.cast(row < examples.size, tf.float32)
         )
         epochs = tf.data.Dataset.from_tensors(epoch).repeat()
-        return tf.data.Dataset.zip(tokens, weights, epochs).batch(batch_size, drop_remainder=True)
+        rows = tf.data.Dataset.zip(tokens, weights, epochs)
+        steps_done = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
+        return _of_worker(rows, context, batch_size).skip(steps_done * replicas_here)
 
     def load(tokens, weights, epochs) -> dict:
         batch = examples.load(tokens) | {"weight": weights}
@@ -141,6 +160,18 @@ def _batches(examples, global_batch_size, batch_size, augment_seed, first_epoch)
     # The autotuner's thread keeps an iterator from closing for a minute or more at a run's end.
     options.autotune.enabled = False
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+
+
+def _of_worker(
+    rows: tf.data.Dataset, context: tf.distribute.InputContext, batch_size: int
+) -> tf.data.Dataset:
+    """Batches of a worker's replicas: its slice of each global batch."""
+    workers = context.num_input_pipelines
+    if workers > 1:
+        replicas_here = context.num_replicas_in_sync // workers
+        slices = rows.batch(batch_size * replicas_here, drop_remainder=True)
+        rows = slices.shard(workers, context.input_pipeline_id).unbatch()
+    return rows.batch(batch_size, drop_remainder=True)
 
 
 def _resolve_cache(dataset: BuiltDataset, split: str, size: int, cache: str) -> str:

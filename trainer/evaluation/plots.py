@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,21 +19,23 @@ _DASHES = ("-", "--", "-.", ":")
 def plot_confusion_matrix(
     matrix: Sequence[Sequence[int]],
     class_names: tuple[str, ...],
-    path: pathlib.Path,
+    title: str,
+    path: pathlib.Path | BinaryIO,
     *,
-    normalised: bool,
+    normalised: bool = False,
 ) -> None:
     """Draws a confusion matrix, shaded by the share of each true class.
 
     Args:
         matrix: `[classes, classes] int`, rows true, columns predicted.
         class_names: names of the classes.
+        title: what it is of.
         path: the PNG file to write.
         normalised: whether the fields say shares of the row, or counts.
     """
     counts = np.asarray(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _canvas("share of each true class" if normalised else "counts")
+    figure, axes = _canvas(title)
     picture = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(picture, ax=axes, label="share of the true class")
     axes.set_xticks(range(len(class_names)), class_names, rotation=20, ha="right")

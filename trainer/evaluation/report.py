@@ -94,9 +94,11 @@ def _write_model(
 
 def _draw(directory: pathlib.Path, cases: Cases, model: Answers, result: dict[str, Any]) -> None:
     names, matrix = cases.class_names, result["confusion_matrix"]
-    counts, shares = "confusion_matrix.png", "confusion_matrix_normalised.png"
-    plots.plot_confusion_matrix(matrix, names, directory / counts, normalised=False)
-    plots.plot_confusion_matrix(matrix, names, directory / shares, normalised=True)
+    plots.plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
+    plots.plot_confusion_matrix(
+        matrix, names, "share of each true class", directory / "confusion_matrix_normalised.png",
+        normalised=True,
+    )  # fmt: skip
     plots.plot_curves(
         cases.labels, model.cases, names, directory / "roc.png", directory / "precision_recall.png"
     )

@@ -88,6 +88,22 @@ def add_backbone(
     return backbone.head(before.output)
 
 
+def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a model that belong to its backbone, from the input on.
+
+    Args:
+        model: what `build` returned.
+
+    Returns:
+        The layers between the preprocessing and the head; none for LeNet.
+    """
+    names = [layer.name for layer in model.layers]
+    if model.name not in BACKBONES:
+        return []
+    first_of_head = "max_pool" if "max_pool" in names else "flatten"
+    return model.layers[names.index("scaling") + 1 : names.index(first_of_head)]
+
+
 def _load_weights(network: keras.Model, backbone: Backbone, weights: str) -> None:
     path = pathlib.Path(weights) if weights != "imagenet" else _imagenet_file(backbone)
     if not path.is_file():

@@ -1,90 +1,120 @@
-"""What a run needs to go on after an interruption, saved at the end of every epoch."""
+"""Checkpoints: what a run needs to go on after an interruption at any moment.
 
+Each is a directory that is written beside its place and then renamed, so that it is whole or
+absent. What was written but damaged later is found by TensorFlow's checksums.
+"""
+
+import json
 import pathlib
+import shutil
 
-import keras
 import tensorflow as tf
+from absl import logging
 
-from trainer.training.loss_scale import DynamicLossScale
+from trainer.errors import UserError
+from trainer.training.progress import Progress
 
-_KEPT = 2
+_NEWEST_KEPT = 2
+_PARTIAL = "partial"
 
 
-class Progress(tf.Module):
-    """How far a run has come, and its best epoch so far. Checkpointed with the weights."""
+class Checkpoints:
+    """The checkpoints of a run, named after the epochs finished and the steps taken since."""
 
-    def __init__(self) -> None:
-        """Starts at epoch 0 with nothing seen."""
-        super().__init__()
-        self._epochs = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._best_epoch = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._best_loss = tf.Variable(float("inf"), trainable=False, dtype=tf.float64)
+    def __init__(self, directory: pathlib.Path, *, writes: bool = True) -> None:
+        """Names their directory; creates nothing.
 
-    @property
-    def epochs(self) -> int:
-        """Number of finished epochs."""
-        return int(self._epochs)
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The epoch of the lowest validation loss, counted from 1; None before the first."""
-        return int(self._best_epoch) or None
-
-    @property
-    def best_loss(self) -> float | None:
-        """The lowest validation loss; None before the first epoch's end."""
-        return float(self._best_loss) if self.best_epoch else None
-
-    @property
-    def epochs_since_best(self) -> int:
-        """Number of epochs finished since the best one."""
-        return int(self._epochs - self._best_epoch)
-
-    def finish_epoch(self, validation_loss: float) -> bool:
-        """Counts an epoch.
-
-        Returns:
-            Whether its validation loss is the lowest so far.
+        Args:
+            directory: where they lie.
+            writes: whether this process writes any; one of several workers does.
         """
-        self._epochs.assign_add(1)
-        improved = validation_loss < float(self._best_loss)
-        if improved:
-            self._best_epoch.assign(self._epochs)
-            self._best_loss.assign(validation_loss)
-        return improved
+        self._directory, self._writes = directory, writes
 
+    def newest_whole(self) -> pathlib.Path | None:
+        """Finds the newest checkpoint that can be read; says which newer ones are damaged.
 
-class Checkpoint:
-    """Saves and restores model, optimizer, loss scale and progress."""
-
-    def __init__(
-        self,
-        directory: pathlib.Path,
-        *,
-        model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
-        progress: Progress,
-        loss_scale: DynamicLossScale | None,
-    ) -> None:
-        """Prepares checkpoints in a directory. The optimizer must have been built."""
-        state = {"model": model, "optimizer": optimizer, "progress": progress}
-        if loss_scale is not None:
-            state["loss_scale"] = loss_scale
-        self._state = tf.train.Checkpoint(**state)
-        self._manager = tf.train.CheckpointManager(self._state, str(directory), _KEPT)
-
-    def restore(self) -> bool:
-        """Restores the newest checkpoint.
-
-        Returns:
-            Whether there was one.
+        Those are deleted, as the run will come to where they were made once more.
         """
-        newest = self._manager.latest_checkpoint
-        if newest is None:
-            return False
-        self._state.restore(newest).assert_existing_objects_matched()
-        return True
+        for path in reversed(self._all()):
+            try:
+                _read_whole(path)
+            except Exception as error:  # TensorFlow's reader raises a dozen types.
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                logging.warning("%s is damaged (%s): going back to the one before", path, reason)
+                if self._writes:
+                    shutil.rmtree(path, ignore_errors=True)
+            else:
+                return path
+        return None
 
-    def save(self, epoch: int) -> None:
-        """Saves a checkpoint of an epoch and deletes the oldest beyond the last two."""
-        self._manager.save(checkpoint_number=epoch)
+    def save(self, trackables: dict, progress: Progress) -> None:
+        """Saves a checkpoint; keeps it, the newest before it and the best epoch's, deletes others.
+
+        Args:
+            trackables: by name, objects that TensorFlow can checkpoint, as `restore` takes them.
+            progress: where the run stands.
+
+        Raises:
+            UserError: the disk is full, or the directory cannot be written to. Earlier
+                checkpoints are as they were.
+        """
+        name = f"epoch-{progress.epochs:05d}-step-{progress.step:07d}"
+        target = self._directory / name
+        if not self._writes or target.exists():
+            return
+        partial = self._directory / _PARTIAL
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            tf.train.Checkpoint(**trackables).write(str(partial / "state"))
+            progress.write(partial / "progress.json")
+            partial.rename(target)
+        except (tf.errors.OpError, OSError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"checkpoint {name} could not be written to {self._directory} ({reason}); "
+                "earlier ones are intact: make room, then run the same command again"
+            ) from error
+        self._delete_old(progress)
+
+    def _all(self) -> list[pathlib.Path]:
+        return sorted(self._directory.glob("epoch-*-step-*"))
+
+    def _delete_old(self, progress: Progress) -> None:
+        for path in self._all()[:-_NEWEST_KEPT]:
+            if not _is_of_best_epoch(path, progress):
+                shutil.rmtree(path)
+
+
+def read_progress(path: pathlib.Path) -> Progress:
+    """Where the run stood at a checkpoint."""
+    return Progress.read(path / "progress.json")
+
+
+def restore(path: pathlib.Path, trackables: dict) -> None:
+    """Gives objects the state that they were saved with.
+
+    Args:
+        path: a checkpoint that `Checkpoints.newest_whole` found.
+        trackables: objects of the same structure as those saved, under the same names.
+    """
+    status = tf.train.Checkpoint(**trackables).read(str(path / "state"))
+    status.assert_existing_objects_matched()
+
+
+def _read_whole(path: pathlib.Path) -> None:
+    """Reads every value of a checkpoint, which compares the checksums."""
+    read_progress(path)
+    reader = tf.train.load_checkpoint(str(path / "state"))
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+
+
+def _is_of_best_epoch(path: pathlib.Path, progress: Progress) -> bool:
+    """Whether a checkpoint was made at the end of the best epoch."""
+    try:
+        then = read_progress(path)
+    except (OSError, TypeError, json.JSONDecodeError):
+        return False
+    return then.step == 0 and then.epochs == progress.best_epoch

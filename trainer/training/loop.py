@@ -1,22 +1,30 @@
-"""The outer loop: epochs of training and validation until the best epoch is clear."""
+"""The outer loop: phases, epochs of training and validation, until the best epoch is clear."""
 
 import dataclasses
 import math
+import pathlib
 import time
+from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from trainer.config import Config
 from trainer.data.input import Examples, distribute_batches
+from trainer.errors import Diverged, Preempted
 from trainer.run import Run
-from trainer.training.checkpoint import Checkpoint, Progress
-from trainer.training.engine import Engine
-from trainer.training.monitor import Profile, ProgressLine, TensorBoard
-
-# Steps that the graph takes before it comes back to show progress.
-STEPS_PER_CALL = 20
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Checkpoints
+from trainer.training.engine import Engine, Taken
+from trainer.training.interruption import StopRequest
+from trainer.training.metrics import measure
+from trainer.training.phases import Phase
+from trainer.training.profile import Profile
+from trainer.training.progress import Progress
+from trainer.training.progress_line import ProgressLine
+from trainer.training.tensorboard import TensorBoard
 
 
 @dataclasses.dataclass
@@ -27,124 +35,235 @@ class Loop:
         run: the run's directory.
         config: the run's configuration.
         strategy: the strategy of the engine.
-        engine: takes the steps.
-        model: what the engine trains.
-        best_model: its float32 twin, into which the best weights are written to be saved.
+        phases: what is trained, in order.
+        start_phase: makes the engine of a phase, which then owns the model.
+        best_model: the model's float32 twin, into which the best weights are written to be saved.
         train_examples: the training split.
         validation_examples: the validation split.
-        progress: where the run stands.
-        checkpoint: saves it.
+        checkpoints: where the run's state is saved.
+        stop_request: asks the engine to stop between steps.
+        tensorboard: shows the run.
         profile: records a profile.
+        progress: where the run stands.
     """
 
     run: Run
     config: Config
     strategy: tf.distribute.Strategy
-    engine: Engine
-    model: keras.Model
+    phases: tuple[Phase, ...]
+    start_phase: Callable[[Phase], Engine]
     best_model: keras.Model
     train_examples: Examples
     validation_examples: Examples
-    progress: Progress
-    checkpoint: Checkpoint
+    checkpoints: Checkpoints
+    stop_request: StopRequest
+    tensorboard: TensorBoard
     profile: Profile
+    progress: Progress = dataclasses.field(default_factory=Progress, init=False)
 
-    def train(self) -> str:
-        """Trains until the last epoch, or until patience is spent.
+    def train(self) -> None:
+        """Trains from the newest checkpoint, or the beginning, until the last phase has ended.
 
-        Returns:
-            `done`, or `diverged` if a loss was not finite.
+        Raises:
+            Preempted: a stop was asked for; a checkpoint has been saved.
+            Diverged: the loss is not finite.
         """
-        batch_size, first = self.config.global_batch_size, self.progress.epochs
+        self._resume()
+        with self.stop_request.on_signals():
+            while True:
+                self._train_phase()
+                if self.progress.phase + 1 == len(self.phases):
+                    break
+                self.progress.begin_phase(self.progress.phase + 1)
+                self._engine = self.start_phase(self.phases[self.progress.phase])
+        self.profile.stop()
+
+    def _resume(self) -> None:
+        newest = self.checkpoints.newest_whole()
+        if newest:
+            self.progress = checkpoint.read_progress(newest)
+        self._engine = self.start_phase(self.phases[self.progress.phase])
+        if newest:
+            self._restore(newest)
+        self._rows = self.run.read_metrics()[: self.progress.epochs]
+        self._steps_per_epoch = self.train_examples.steps_per_epoch(self.config.global_batch_size)
+
+    def _restore(self, newest: pathlib.Path) -> None:
+        checkpoint.restore(newest, self._state())
+        progress = self.progress
+        logging.info("going on after epoch %d, step %d", progress.epochs, progress.step)
+        if progress.step == 0 and progress.epochs == progress.best_epoch:
+            # The checkpoint is written first: the run may have been killed before the model was.
+            self._save_model()
+
+    def _state(self) -> dict:
+        engine = self._engine
+        state = {"model": engine.model, "optimizer": engine.optimizer}
+        return state | ({"loss_scale": engine.loss_scale} if engine.loss_scale else {})
+
+    def _train_phase(self) -> None:
+        phase, progress = self.phases[self.progress.phase], self.progress
+        if len(self.phases) > 1:
+            logging.info("phase %s: %d trained weights", phase.name, self._engine.count_trained())
+        batch_size = self.config.global_batch_size
         train_batches = iter(
             distribute_batches(
                 self.train_examples, self.strategy, batch_size,
-                augment_seed=self.config.seed, first_epoch=first,
+                augment_seed=self.config.seed,
+                first_epoch=progress.epochs, first_step=progress.step,
             )
         )  # fmt: skip
         validation_batches = iter(
             distribute_batches(self.validation_examples, self.strategy, batch_size)
         )
-        tensorboard = TensorBoard(self.run.tensorboard)
-        rows = self.run.read_metrics()[:first]
-        while self.progress.epochs < self.config.epochs:
-            if self.progress.epochs_since_best >= self.config.patience:
+        while progress.phase_epochs < phase.epochs:
+            if progress.epochs_since_best >= self.config.patience:
                 logging.info("no better validation loss in %d epochs", self.config.patience)
                 break
-            row = self._epoch(train_batches, validation_batches)
-            if not math.isfinite(row["loss"]) or not math.isfinite(row["validation_loss"]):
-                logging.error(
-                    "epoch %d: the loss is %s (learning rate %g)",
-                    row["epoch"], row["loss"], row["learning_rate"],
-                )  # fmt: skip
-                return "diverged"
-            self._finish_epoch(rows, row, tensorboard)
-        return "done"
+            self._epoch(train_batches, validation_batches)
 
-    def _epoch(self, train_batches, validation_batches) -> dict[str, float]:
-        epoch = self.progress.epochs + 1
+    def _epoch(self, train_batches, validation_batches) -> None:
         started = time.monotonic()
-        rate, seconds = self._train_epoch(train_batches, epoch)
-        train = self.engine.train_metrics()
-        self.engine.evaluate(
-            validation_batches,
-            self.validation_examples.steps_per_epoch(self.config.global_batch_size),
-        )
-        validation = self.engine.eval_metrics()
-        return {
-            "epoch": epoch,
+        rate = self._train_epoch(train_batches)
+        train = measure(np.array(self.progress.train_sums))
+        seconds = time.monotonic() - started
+        validation = self._validate(validation_batches)
+        row = {
+            "epoch": self.progress.epochs + 1,
+            "phase": self.phases[self.progress.phase].name,
             "loss": train["loss"],
             "accuracy": train["accuracy"],
             "validation_loss": validation["loss"],
             "validation_accuracy": validation["accuracy"],
-            "learning_rate": self.config.learning_rate,
-            "images_per_second": rate,
+            "learning_rate": self._engine.learning_rate(),
+            "images_per_second": self._timed(rate),
             "input_wait": self._share_waited(train["waited"], seconds),
-            "seconds": time.monotonic() - started,
+            "seconds": self._timed(time.monotonic() - started),
         }
+        self._finish_epoch(row, train, validation)
 
-    def _train_epoch(self, batches, epoch: int) -> tuple[float, float]:
-        """Trains an epoch; returns images per second and seconds, tracing left out of the rate."""
-        batch_size = self.config.global_batch_size
-        steps = self.train_examples.steps_per_epoch(batch_size)
-        line = ProgressLine(f"epoch {epoch}/{self.config.epochs}", steps, batch_size)
-        started = time.monotonic()
-        step, clock, timed_from = 0, started, 0
-        while step < steps:
-            global_step = (epoch - 1) * steps + step
-            self.profile.switch(global_step)
-            count = self.profile.limit(global_step, min(STEPS_PER_CALL, steps - step))
-            self.engine.train(batches, count)
-            step += count
-            line.show(step)
-            if step == count < steps:
+    def _train_epoch(self, batches) -> float:
+        """Trains what is left of an epoch; returns images per second, tracing left out."""
+        progress, batch_size = self.progress, self.config.global_batch_size
+        line = ProgressLine(
+            f"epoch {progress.epochs + 1}/{self.config.epochs}", self._steps_per_epoch, batch_size,
+            shown=self.run.writes,
+        )  # fmt: skip
+        carried = np.array(progress.train_sums or 0)
+        first_step, clock, timed_from = progress.step, time.monotonic(), progress.step
+        while progress.step < self._steps_per_epoch:
+            before, began = progress.train_sums, time.monotonic()
+            taken = self._engine.train(batches, self._count_steps())
+            progress.finish_steps(taken.steps, carried + self._engine.train_totals.read())
+            self._show_steps(taken, before, time.monotonic() - began)
+            self._stop_if(taken)
+            line.show(progress.step)
+            if self._is_checkpoint_due():
+                self.checkpoints.save(self._state(), progress)
+            if timed_from == first_step and progress.step < self._steps_per_epoch:
                 # The first call of a process traces and compiles: the rate is of what follows.
-                clock, timed_from = time.monotonic(), step
+                clock, timed_from = time.monotonic(), progress.step
         line.clear()
-        now = time.monotonic()
-        return (steps - timed_from) * batch_size / (now - clock), now - started
+        self._engine.train_totals.reset()
+        steps = self._steps_per_epoch - timed_from
+        return steps * batch_size / max(time.monotonic() - clock, 1e-9)
+
+    def _count_steps(self) -> int:
+        """The steps of the next call: until something has to be shown, saved or recorded."""
+        progress, config = self.progress, self.config
+        left = min(config.log_steps, self._steps_per_epoch - progress.step)
+        if config.checkpoint_steps:
+            left = min(left, config.checkpoint_steps - progress.step % config.checkpoint_steps)
+        global_step = progress.epochs * self._steps_per_epoch + progress.step
+        self.profile.switch(global_step)
+        return self.profile.limit(global_step, left)
+
+    def _is_checkpoint_due(self) -> bool:
+        every, step = self.config.checkpoint_steps, self.progress.step
+        return bool(every) and step % every == 0 and step < self._steps_per_epoch
+
+    def _stop_if(self, taken: Taken) -> None:
+        progress = self.progress
+        if taken.diverged:
+            raise self._diverged(f"at step {progress.step} of epoch {progress.epochs + 1}")
+        if taken.stopped:
+            self.checkpoints.save(self._state(), progress)
+            raise Preempted(
+                f"after step {progress.step} of epoch {progress.epochs + 1}, as asked; the same "
+                "command goes on from there"
+            )
+
+    def _diverged(self, where: str) -> Diverged:
+        last = self.checkpoints.newest_whole()
+        return Diverged(
+            f"training diverged: the loss is not finite {where}, at learning rate "
+            f"{self._engine.learning_rate():g}. Lower --learning_rate or set "
+            f"--clip_norm in a new --workdir. The last good checkpoint is {last or 'none'}"
+        )
+
+    def _show_steps(self, taken: Taken, before: list[int] | None, seconds: float) -> None:
+        """Writes the metrics of the steps of one call."""
+        if not taken.steps:
+            return
+        sums = np.array(self.progress.train_sums) - np.array(before or 0)
+        interval = measure(sums)
+        scale = self._engine.loss_scale
+        images = interval["examples"]
+        self.tensorboard.write_steps(
+            self.progress.epochs * self._steps_per_epoch + self.progress.step,
+            {
+                "loss": interval["loss"],
+                "accuracy": interval["accuracy"],
+                "learning_rate": self._engine.learning_rate(),
+                "gradient_norm": taken.gradient_norm,
+                "loss_scale": float(scale.value.numpy()) if scale else None,
+                "images_per_second": self._timed(images / seconds),
+                "input_wait": self._share_waited(interval["waited"], seconds),
+            },
+        )
+
+    def _validate(self, batches) -> dict:
+        steps = self.validation_examples.steps_per_epoch(self.config.global_batch_size)
+        with self._engine.averaged_weights():
+            taken = self._engine.evaluate(batches, steps)
+        self._stop_if(taken)
+        sums = self._engine.eval_totals.read()
+        self._engine.eval_totals.reset()
+        return measure(sums)
+
+    def _timed(self, value: float) -> float | None:
+        """A value read from the clock, which a deterministic run leaves out of its records."""
+        return None if self.config.deterministic else value
 
     def _share_waited(self, waited: float, seconds: float) -> float | None:
-        """Share of the time in which a replica waited for input; None if it was not timed."""
-        if self.config.deterministic:
-            return None
-        return waited / self.strategy.num_replicas_in_sync / seconds
+        """Share of the time in which a replica waited for input."""
+        return self._timed(waited / self.strategy.num_replicas_in_sync / seconds)
 
-    def _finish_epoch(self, rows: list, row: dict, tensorboard: TensorBoard) -> None:
+    def _finish_epoch(self, row: dict, train: dict, validation: dict) -> None:
+        if not math.isfinite(row["validation_loss"]):
+            raise self._diverged(f"on the validation split after epoch {row['epoch']}")
         improved = self.progress.finish_epoch(row["validation_loss"])
+        self._rows.append(row)
+        self.run.write_metrics(self._rows)
+        self.tensorboard.write_epoch(
+            row, train["recall"], validation["recall"], validation["confusion"]
+        )
+        self.checkpoints.save(self._state(), self.progress)
         if improved:
-            self.best_model.set_weights(self.model.get_weights())
-            self.run.save_model(self.best_model)
-        rows.append(row)
-        self.run.write_metrics(rows)
-        tensorboard.write(row)
-        self.checkpoint.save(self.progress.epochs)
+            self._save_model()
+            self.tensorboard.write_best(row)
         self.run.write_status("running", self.progress.best_epoch, self.progress.best_loss)
         logging.info(
             "epoch %d/%d  loss %.4f  accuracy %.4f  validation loss %.4f  accuracy %.4f  "
-            "%.0f images/s  input wait %s  %.0f s%s",
+            "%s images/s  input wait %s%s",
             row["epoch"], self.config.epochs, row["loss"], row["accuracy"], row["validation_loss"],
-            row["validation_accuracy"], row["images_per_second"],
+            row["validation_accuracy"],
+            "not timed" if row["images_per_second"] is None else f"{row['images_per_second']:.0f}",
             "not timed" if row["input_wait"] is None else f"{row['input_wait']:.1%}",
-            row["seconds"], "  (best so far)" if improved else "",
+            "  (best so far)" if improved else "",
         )  # fmt: skip
+
+    def _save_model(self) -> None:
+        with self._engine.averaged_weights():
+            self.best_model.set_weights(self._engine.model.get_weights())
+        self.run.save_model(self.best_model)

@@ -1,67 +1,99 @@
-"""Sums over all examples, kept on each replica and added up only when they are read."""
+"""Sums over all examples, kept on each replica and added up only when they are read.
 
+All sums are integers, the loss in whole numbers and units of 2**-32. Adding integers is exact in any
+order, so the sums depend neither on the number of replicas nor on where a pass was interrupted.
+"""
+
+import numpy as np
 import tensorflow as tf
 
-_NAMES = ("loss", "correct", "examples", "waited")
+_LOSS_UNIT = 2.0**-32
+# A loss beyond this counts as not finite; millions of examples below it do not overflow the sum.
+_LARGEST_LOSS = 1e12
+# Whole losses, fractions of losses, losses that are not finite, microseconds waited.
+_HEAD = 4
 
 
 class Totals:
     """Running sums of one pass over a split.
 
-    Every replica adds to its own float64 sums without talking to the others; reading adds the
-    replicas' sums up. A row of weight 0 counts nowhere.
+    Every replica adds to its own sums without talking to the others; reading adds the replicas'
+    sums up. A row of weight 0 counts nowhere.
     """
 
-    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+    def __init__(self, strategy: tf.distribute.Strategy, num_classes: int) -> None:
         """Creates the sums, all zero, on every replica."""
+        self._classes = num_classes
         with strategy.scope():
-            self._sums = {name: _replica_sum(name) for name in _NAMES}
+            self._sums = tf.Variable(
+                tf.zeros([_HEAD + num_classes**2], tf.int64),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
 
-    def add(self, *, losses: tf.Tensor, logits: tf.Tensor, batch: dict) -> None:
+    def add(
+        self, *, losses: tf.Tensor, logits: tf.Tensor, batch: dict, waited: tf.Tensor
+    ) -> tf.Tensor:
         """Adds one replica's batch. Called in replica context.
 
         Args:
             losses: `[batch] float32`, the loss of each example.
             logits: `[batch, classes] float32`.
-            batch: its `label` `[batch]` and `weight` `[batch]` are used.
-        """
-        predicted = tf.argmax(logits, axis=1, output_type=batch["label"].dtype)
-        hits = tf.cast(predicted == batch["label"], tf.float32)
-        self._add("loss", tf.reduce_sum(losses * tf.cast(batch["weight"], losses.dtype)))
-        self._add("correct", tf.reduce_sum(hits * batch["weight"]))
-        self._add("examples", tf.reduce_sum(batch["weight"]))
-
-    def add_waited(self, seconds: tf.Tensor) -> None:
-        """Adds the time for which the loop stood waiting for a batch. Called in replica context."""
-        self._add("waited", seconds)
-
-    def _add(self, name: str, value: tf.Tensor) -> None:
-        self._sums[name].assign_add(tf.cast(value, tf.float64))
-
-    def read_and_reset(self) -> dict[str, float]:
-        """Ends the pass.
+            batch: its `label` `[batch] int64` and `weight` `[batch] float32` are used.
+            waited: seconds for which the replica stood waiting for the batch.
 
         Returns:
-            `loss` (mean over examples), `accuracy` (0 to 1), `examples` (count) and `waited`
-            (seconds, summed over replicas).
+            How many of the examples have a loss that is not finite, a float32 scalar.
         """
-        sums = {name: float(tf.convert_to_tensor(total)) for name, total in self._sums.items()}
-        for total in self._sums.values():
-            total.assign(0.0)
-        return {
-            "loss": sums["loss"] / sums["examples"],
-            "accuracy": sums["correct"] / sums["examples"],
-            "examples": round(sums["examples"]),
-            "waited": sums["waited"],
-        }
+        counts = tf.cast(batch["weight"] > 0, tf.int64)
+        is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN too.
+        finite = tf.where(is_finite, tf.cast(losses, tf.float64), 0.0)
+        fractions = tf.round((finite - tf.floor(finite)) / _LOSS_UNIT)
+        not_finite = tf.reduce_sum(counts * tf.cast(~is_finite, tf.int64))
+        predicted = tf.argmax(logits, axis=1)
+        cells = tf.one_hot(batch["label"] * self._classes + predicted, self._classes**2)
+        confusion = tf.reduce_sum(tf.cast(cells, tf.int64) * counts[:, None], axis=0)
+        head = [
+            tf.reduce_sum(tf.cast(tf.floor(finite), tf.int64) * counts),
+            tf.reduce_sum(tf.cast(fractions, tf.int64) * counts),
+            not_finite,
+            tf.cast(waited * 1e6, tf.int64),
+        ]
+        self._sums.assign_add(tf.concat([head, confusion], axis=0))
+        return tf.cast(not_finite, tf.float32)
+
+    def read(self) -> np.ndarray:
+        """The sums over all replicas, `int64`; `measure` tells what they mean."""
+        return tf.convert_to_tensor(self._sums).numpy()
+
+    def reset(self) -> None:
+        """Begins a new pass."""
+        self._sums.assign(tf.zeros_like(self._sums))
 
 
-def _replica_sum(name: str) -> tf.Variable:
-    return tf.Variable(
-        0.0,
-        dtype=tf.float64,
-        trainable=False,
-        name=name,
-        synchronization=tf.VariableSynchronization.ON_READ,
-        aggregation=tf.VariableAggregation.SUM,
-    )
+def measure(sums: np.ndarray) -> dict[str, float | np.ndarray]:
+    """Turns sums into metrics.
+
+    Args:
+        sums: what `Totals.read` gave, or the difference or sum of two such arrays.
+
+    Returns:
+        `loss` (mean over examples; NaN if one was not finite), `accuracy` (0 to 1), `examples`,
+        `waited` (seconds, summed over replicas), `confusion` (`[true, predicted] int64`) and
+        `recall` (`[classes] float64`, NaN for a class without examples).
+    """
+    whole, fractions, not_finite, microseconds = sums[:_HEAD].tolist()
+    classes = round((len(sums) - _HEAD) ** 0.5)
+    confusion = sums[_HEAD:].reshape(classes, classes)
+    examples = int(confusion.sum())
+    with np.errstate(invalid="ignore"):
+        recall = confusion.diagonal() / confusion.sum(axis=1)
+    return {
+        "loss": float("nan") if not_finite else (whole + fractions * _LOSS_UNIT) / examples,
+        "accuracy": float(confusion.trace()) / examples,
+        "examples": examples,
+        "waited": microseconds / 1e6,
+        "confusion": confusion,
+        "recall": recall,
+    }

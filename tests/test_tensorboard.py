@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.plugins.hparams import plugin_data_pb2
+
+from trainer.training.tensorboard import TensorBoard
+
+CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+
+
+def read_events(directory):
+    """All values of all event files below a directory, by (subdirectory, tag, step)."""
+    values = {}
+    for file in sorted(directory.rglob("*tfevents*")):
+        curve = file.parent.name if file.parent != directory else "run"
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                values[curve, value.tag, event.step] = value
+    return values
+
+
+def number(value):
+    return float(tf.make_ndarray(value.tensor))
+
+
+@pytest.fixture(scope="module")
+def events(finished_run):
+    return read_events(finished_run / "tensorboard")
+
+
+def test_every_scalar_of_every_epoch_is_there(events, finished_run):
+    for row in map(json.loads, (finished_run / "metrics.jsonl").open()):
+        for tag in ("loss", "accuracy", "learning_rate", "images_per_second", "input_wait"):
+            shown = number(events["train", f"epoch/{tag}", row["epoch"]])
+            assert shown == pytest.approx(row[tag], rel=1e-6)
+        for tag in ("loss", "accuracy"):
+            shown = number(events["validation", f"epoch/{tag}", row["epoch"]])
+            assert shown == pytest.approx(row[f"validation_{tag}"], rel=1e-6)
+
+
+def test_the_steps_of_an_epoch_add_up_to_it(events, finished_run):
+    tags = {tag for curve, tag, _ in events if curve == "train" and tag.startswith("step/")}
+    names = ("loss", "accuracy", "learning_rate", "gradient_norm", "images_per_second")
+    assert tags == {f"step/{name}" for name in (*names, "input_wait")}
+    rows = [json.loads(line) for line in (finished_run / "metrics.jsonl").open()]
+    steps = sorted(step for curve, tag, step in events if (curve, tag) == ("train", "step/loss"))
+    assert len(steps) == len(rows)  # So few steps are one call of the engine.
+    for step, row in zip(steps, rows, strict=True):
+        assert number(events["train", "step/loss", step]) == pytest.approx(row["loss"], rel=1e-6)
+        assert number(events["train", "step/gradient_norm", step]) > 0
+
+
+def test_the_confusion_matrix_is_shown_as_a_picture_and_as_numbers(events, finished_run):
+    rows = [json.loads(line) for line in (finished_run / "metrics.jsonl").open()]
+    for row in rows:
+        table = tf.make_ndarray(events["validation", "confusion_matrix", row["epoch"]].tensor)
+        assert table is not None
+    texts = [
+        value for (curve, tag, _), value in events.items()
+        if tag.startswith("confusion_matrix") and value.metadata.plugin_data.plugin_name == "text"
+    ]  # fmt: skip
+    (last,) = (tf.make_ndarray(texts[-1].tensor).tolist(),)
+    lines = (last if isinstance(last, bytes) else last[0]).decode().splitlines()
+    counts = np.array([[int(n) for n in line.split("|")[2:-1]] for line in lines[2:]])
+    assert counts.trace() / counts.sum() == pytest.approx(rows[-1]["validation_accuracy"])
+    recalls = [
+        number(events["validation", f"epoch/recall/{name}", rows[-1]["epoch"]]) for name in CLASSES
+    ]
+    np.testing.assert_allclose(recalls, counts.diagonal() / counts.sum(axis=1), rtol=1e-6)
+
+
+def test_settings_batch_and_hparams_are_shown(events, finished_run):
+    content = json.loads((finished_run / "config.json").read_text())
+    text = tf.make_ndarray(events["run", "config.json", 0].tensor).item().decode()
+    assert json.loads(text.removeprefix("```json\n").removesuffix("\n```")) == content
+    width, height, picture = tf.make_ndarray(events["train", "augmented_batch", 0].tensor)
+    assert (int(width), int(height)) == (4 * 224, 4 * 224)
+    assert tf.io.decode_png(picture).shape == (4 * 224, 4 * 224, 3)
+    (session,) = [
+        plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+        for (_, tag, _), value in events.items()
+        if tag == "_hparams_/session_start_info"
+    ]
+    shown = session.session_start_info.hparams
+    assert shown["learning_rate"].number_value == content["config"]["learning_rate"]
+    assert set(shown) == set(content["config"])
+    status = json.loads((finished_run / "status.json").read_text())
+    best = number(events["run", "best/validation_loss", status["best_epoch"]])
+    assert best == pytest.approx(status["best_validation_loss"], rel=1e-6)
+
+
+def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
+    board = TensorBoard(tmp_path / "run", CLASSES, writes=False)
+    board.write_settings({"seed": 0}, {"config": {"seed": 0}})
+    board.write_batch(np.zeros((2, 8, 8, 3)))
+    board.write_steps(1, {"loss": 0.5})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_loss_scale_is_shown_where_there_is_one(tmp_path):
+    TensorBoard(tmp_path, CLASSES).write_steps(3, {"loss_scale": 1024.0, "input_wait": None})
+    shown = read_events(tmp_path)
+    assert number(shown["train", "step/loss_scale", 3]) == 1024
+    assert ("train", "step/input_wait", 3) not in shown

@@ -1,0 +1,73 @@
+"""Asks a running training to stop: SIGTERM and SIGINT set a variable that every step reads.
+
+Python runs a signal's handler only when the main thread comes back from TensorFlow, which may be
+many steps later. The interpreter's wakeup descriptor is written to at once, whatever thread the
+signal meets: a small thread waits there and sets the variable.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import tensorflow as tf
+from absl import logging
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Whether this process has been asked to stop after the current step."""
+
+    def __init__(self) -> None:
+        """Nothing has been asked yet."""
+        with tf.device("/cpu:0"):
+            self._asked = tf.Variable(0.0, trainable=False, name="stop_request")
+
+    def value(self) -> tf.Tensor:
+        """1.0 once a stop was asked for, else 0.0. May be read in a graph."""
+        return self._asked.read_value()
+
+    def ask(self) -> None:
+        """Asks for a stop after the current step."""
+        self._asked.assign(1.0)
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """While open, SIGTERM and SIGINT ask for a stop; a second SIGINT ends the process."""
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        handlers = {number: signal.signal(number, _second_interrupt()) for number in _SIGNALS}
+        previous = signal.set_wakeup_fd(writer)
+        watcher = threading.Thread(target=self._watch, args=(reader,), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(writer)
+            watcher.join()
+            os.close(reader)
+
+    def _watch(self, reader: int) -> None:
+        while received := os.read(reader, 1):
+            logging.info(
+                "%s: stopping after this step, then a checkpoint", signal.Signals(received[0]).name
+            )
+            self.ask()
+
+
+def _second_interrupt():
+    """A handler that leaves the first signal to the watcher and raises at a second SIGINT."""
+    seen = 0
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal seen
+        seen += number == signal.SIGINT
+        if seen > 1:
+            raise KeyboardInterrupt
+
+    return handle

@@ -1,0 +1,72 @@
+"""What training minimises: cross-entropy, with smoothed labels and weighted classes if asked."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Objective:
+    """The loss of each example in training and in evaluation."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        label_smoothing: float = 0.0,
+        class_weights: np.ndarray | None = None,
+        dtype: str = "float32",
+    ) -> None:
+        """Prepares the losses.
+
+        Args:
+            num_classes: number of classes.
+            label_smoothing: share of each label's mass that is spread evenly over all classes
+                (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7).
+            class_weights: `[num_classes]`, factor of each example's training loss by its class;
+                None weighs all alike.
+            dtype: of the logits.
+        """
+        self._num_classes, self._dtype = num_classes, dtype
+        self._class_weights = class_weights
+        self._smooth = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=label_smoothing, reduction=None, dtype=dtype
+        )
+        self._plain = keras.losses.SparseCategoricalCrossentropy(
+            from_logits=True, reduction=None, dtype=dtype
+        )
+        self._is_plain = label_smoothing == 0.0
+
+    def train_losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """The losses that are minimised.
+
+        Args:
+            labels: `[batch] int64`.
+            logits: `[batch, num_classes]`.
+
+        Returns:
+            `[batch]`, in the dtype of the logits.
+        """
+        if self._is_plain:
+            losses = self._plain(labels, logits)
+        else:
+            losses = self._smooth(tf.one_hot(labels, self._num_classes, dtype=self._dtype), logits)
+        if self._class_weights is None:
+            return losses
+        return losses * tf.gather(tf.constant(self._class_weights, self._dtype), labels)
+
+    def eval_losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Plain cross-entropy, which runs of all settings can be compared by; as `train_losses`."""
+        return self._plain(labels, logits)
+
+
+def balanced_class_weights(counts: np.ndarray) -> np.ndarray:
+    """Weights that let every class count alike.
+
+    Args:
+        counts: `[classes]`, the number of training examples of each class, none of them 0.
+
+    Returns:
+        `[classes] float64`: all examples / (number of classes * examples of the class), as
+        scikit-learn's `class_weight="balanced"`; their mean over the examples is 1.
+    """
+    return counts.sum() / (len(counts) * counts)

@@ -1,0 +1,48 @@
+"""The line that shows a person how far an epoch is."""
+
+import sys
+import time
+
+_SECONDS_BETWEEN_LINES = {True: 0.2, False: 30.0}
+
+
+class ProgressLine:
+    """One line that says how far an epoch is, at what rate, and how long the rest will take.
+
+    On a terminal the line is overwritten in place; in a log file one is written every 30 seconds.
+    """
+
+    def __init__(
+        self, title: str, total_steps: int, images_per_step: int, *, shown: bool = True
+    ) -> None:
+        """Starts the clock.
+
+        Args:
+            title: what is going on.
+            total_steps: steps of the epoch.
+            images_per_step: images in each.
+            shown: whether this process shows it; one of several workers does.
+        """
+        self._title, self._total, self._images = title, total_steps, images_per_step
+        self._shown, self._terminal = shown, sys.stderr.isatty()
+        self._started = self._written = time.monotonic()
+
+    def show(self, step: int) -> None:
+        """Writes the line, unless the last one is only a moment old."""
+        now = time.monotonic()
+        if not self._shown or now - self._written < _SECONDS_BETWEEN_LINES[self._terminal]:
+            return
+        self._written = now
+        rate = step / (now - self._started)
+        text = (
+            f"{self._title}  step {step}/{self._total}  {rate * self._images:.0f} images/s  "
+            f"{(self._total - step) / rate:.0f} s left"
+        )
+        print(f"\r{text}\033[K" if self._terminal else text, end="", file=sys.stderr, flush=True)
+        if not self._terminal:
+            print(file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Removes the line from a terminal."""
+        if self._shown and self._terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
