@@ -33,7 +33,7 @@ from trainer.evaluation.original import beside_original
 from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import write_report
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.tuning import tune
+from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
 
 _TRAIN, _VALIDATION = "train", "validation"
@@ -86,7 +86,7 @@ def main() -> None:
     judged = {}
     for model in answers:
         run = runs.get(model.name)
-        tuning = _tuning(model, run, contents.get(model.name), validation)
+        tuning = _tuning(model, run, validation)
         result = judge(model, tuning, _why_no_tuning(run), bench)
         judged[model.name] = result | _about_model(model, run, contents, class_names[positive])
         _log(model.name, result)
@@ -169,31 +169,15 @@ def _has(dataset: BuiltDataset, split: str) -> bool:
     return split in splits and splits[split].num_examples > 0
 
 
-def _tuning(
-    model: Answers, run: Run | None, content: dict | None, validation: Cases | None
-) -> dict[str, Any] | None:
+def _tuning(model: Answers, run: Run | None, validation: Cases | None) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
     as_exported = run is not None and FLAGS.tta == "none"
     if validation is None:
         return run.read_calibration() if as_exported else None
     tuning = tune(model.validation, validation, _VALIDATION)
     if as_exported:
-        _keep(tuning, run, content["dataset"]["validation_examples"])
+        keep(tuning, run)
     return tuning
-
-
-def _keep(tuning: dict[str, Any], run: Run, validation_examples: int) -> None:
-    if tuning["examples"] != validation_examples:
-        logging.warning(
-            "%s: temperature and thresholds are not kept: chosen on %d examples, the run had %d",
-            run.path, tuning["examples"], validation_examples,
-        )  # fmt: skip
-        return
-    try:
-        run.write_calibration(tuning)
-    except UserError as error:
-        # A run that may only be read can be judged all the same.
-        logging.warning("temperature and thresholds are not kept: %s", error)
 
 
 def _why_no_tuning(run: Run | None) -> str:

@@ -3,10 +3,13 @@
 from typing import Any
 
 import numpy as np
+from absl import logging
 
 from trainer.data.cases import Cases
+from trainer.errors import UserError
 from trainer.evaluation.calibration import calibration, fit_temperature
 from trainer.evaluation.operating_point import SENSITIVITY, choose_threshold
+from trainer.run import Run
 
 
 def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, Any]:
@@ -39,3 +42,26 @@ def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, 
             for index, name in enumerate(names)
         },
     }
+
+
+def keep(tuning: dict[str, Any], run: Run) -> None:
+    """Writes what was chosen to the run's directory, for its exported model and for own images.
+
+    It is not kept, and the log says so, where the validation split is not as large as the run's own
+    (another build of the dataset) or the run can only be read.
+
+    Args:
+        tuning: what `tune` returned.
+        run: a finished run.
+    """
+    expected = run.finished_config()["dataset"]["validation_examples"]
+    if tuning["examples"] != expected:
+        logging.warning(
+            "%s: temperature and thresholds are not kept: chosen on %d examples, the run had %d",
+            run.path, tuning["examples"], expected,
+        )  # fmt: skip
+        return
+    try:
+        run.write_calibration(tuning)
+    except UserError as error:
+        logging.warning("temperature and thresholds are not kept: %s", error)
