@@ -27,12 +27,12 @@ demo: $(INSTALLED)
 	$(BIN)/python -m trainer.main --model=lenet --recipe=seed --strategy=mirrored \
 		--virtual_devices=2 --epochs=7 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
 	$(BIN)/python -m trainer.evaluate --workdir=$(DEMO)/run --split=test \
-		--output_dir=$(DEMO)/report
+		--output_dir=$(DEMO)/report --note="Synthetic phantoms: no figure here is about patients."
 	$(BIN)/python -m trainer.export_gradcam --workdir=$(DEMO)/run --split=test \
 		--output_dir=$(DEMO)/gradcam
 	@echo
 	@echo "Trained on synthetic phantom radiographs; research use only."
-	@echo "The report:    $(DEMO)/report/report.json, $(DEMO)/report/confusion_matrix.png"
+	@echo "The report:    $(DEMO)/report/report.html"
 	@echo "The heatmaps:  $(DEMO)/gradcam/index.html"
 	@echo "The training:  $(BIN)/tensorboard --logdir=$(DEMO)/run/tensorboard"
 

@@ -1,62 +1,227 @@
 import csv
 import json
+import re
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from trainer.evaluation.predictions import Predictions
+from tests.simulated import CLASSES, one_hot, simulate
+from trainer.data.cases import Cases
+from trainer.evaluation.answers import Answers
+from trainer.evaluation.comparison import compare
+from trainer.evaluation.judgement import Bench, judge
+from trainer.evaluation.original import beside_original
 from trainer.evaluation.report import write_report
-from trainer.evaluation.statistics import classification_statistics
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tuning import tune
 
-CLASSES = ("COVID", "Normal")
+ABOUT = {
+    "note": "<script>alert(1)</script>",
+    "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
+    "images_dir": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
+    "class_names": list(CLASSES), "remarks": [], "tta": "none", "command": "python -m ...",
+    "bootstrap": {"resamples": 100, "seed": 0, "confidence": 0.95, "groups": None},
+    "created": "2020-01-01T00:00:00+00:00", "versions": {"python": "3"},
+}  # fmt: skip
+RUN_CONFIG = {
+    "config": {"model": "lenet", "dataset": "d", "data_dir": "</pre><script>"},
+    "dataset": {"image_shape": [8, 6, 1], "train_examples": 3, "validation_examples": 2},
+    "parameters": {"total": 1234, "trainable": 1234},
+}
 
 
-@pytest.fixture
-def written(tmp_path):
-    """A report of a model that never says Normal, and what it was written from."""
-    predictions = Predictions(
-        ids=np.array(["COVID-1", "Normal, 2", "COVID-3"]),
-        labels=np.array([0, 1, 0]),
-        probabilities=np.array([[0.9, 0.1], [0.7, 0.3], [1 / 3 + 0.4, 0.8 / 3]], np.float32),
-    )
-    write_report(
-        tmp_path,
-        predictions=predictions,
-        statistics=classification_statistics(
-            predictions.labels, predictions.probabilities, CLASSES
-        ),
-        about={"model": "lenet", "split": "test"},
+def make_cases(labels, **known):
+    generator = np.random.default_rng(0)
+    return Cases(
         class_names=CLASSES,
+        ids=np.array([f"case-{row}" for row in range(len(labels))]),
+        labels=np.asarray(labels),
+        images=generator.integers(0, 256, (len(labels), 8, 6, 1), dtype=np.uint8),
+        **known,
     )
-    return tmp_path, predictions
 
 
-def test_predictions_are_written_in_order_and_in_full_precision(written):
-    directory, predictions = written
-    with (directory / "predictions.csv").open(newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["id", "label", "predicted", "COVID", "Normal"]
-    assert [row[0] for row in rows] == ["COVID-1", "Normal, 2", "COVID-3"]
-    assert [row[1] for row in rows] == ["COVID", "Normal", "COVID"]
-    assert [row[2] for row in rows] == ["COVID"] * 3
-    found = np.array([row[3:] for row in rows]).astype(np.float32)
-    np.testing.assert_array_equal(found, predictions.probabilities)
-
-
-def test_a_ratio_that_does_not_exist_is_null(written):
-    directory, _ = written
+def write(directory, cases, *, train=None, validation=True, **probabilities):
+    """Judges models of the given probabilities and writes their report; returns report.json."""
+    resampling = Resampling(cases.labels, cases.groups, 100, 0)
+    bench = Bench(cases, resampling, 0, train)
+    answers, judged = [], {}
+    for name, shares in probabilities.items():
+        masked = cases.masked if cases.masks is not None else []
+        views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
+        model = Answers(name, shares, shares, views if len(masked) else {})
+        answers.append(model)
+        tuning = tune(shares, cases, "validation") if validation else None
+        judged[name] = judge(model, tuning, "no validation here", bench) | {
+            "name": name, "run": name, "model": "lenet", "positive_class": "COVID",
+            "members": None, "run_config": RUN_CONFIG, "model_sha256": "0" * 64,
+        }  # fmt: skip
+    right = {name: shares.argmax(axis=1) == cases.labels for name, shares in probabilities.items()}
+    about = ABOUT | {
+        "examples": len(cases.ids),
+        "comparison": compare(right, resampling) if len(answers) > 1 else None,
+        "original": beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
+    }
+    write_report(directory, cases=cases, answers=answers, judged=judged, about=about)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
 
-    report = json.loads((directory / "report.json").read_text(), parse_constant=refuse)
-    assert report["per_class"]["Normal"]["precision"] is None
-    assert report["accuracy"] == pytest.approx(2 / 3)
-    assert (report["model"], report["split"]) == ("lenet", "test")
+    return json.loads((directory / "report.json").read_text(), parse_constant=refuse)
 
 
-def test_the_confusion_matrix_is_drawn_of_classes_without_examples_too(written):
-    with PIL.Image.open(written[0] / "confusion_matrix.png") as picture:
-        picture.load()
-        assert picture.format == "PNG"
+def unexplained(numbers, path=""):
+    """The numbers and sections that are null although nothing beside them says why."""
+    if isinstance(numbers, list):
+        for index, item in enumerate(numbers):
+            yield from unexplained(item, f"{path}[{index}]")
+    elif isinstance(numbers, dict):
+        why = numbers.get("why", {})
+        for name, value in numbers.items():
+            if name == "intervals":
+                missing = [key for key, interval in value.items() if interval is None]
+                yield from (f"{path}.intervals.{key}" for key in missing if key not in why)
+            elif value is None and name not in why:
+                yield f"{path}.{name}"
+            else:
+                yield from unexplained(value, f"{path}.{name}")
+
+
+# Null where there is nothing to explain: an empty bin, what only an ensemble or a folder has.
+MAY_BE_NULL = re.compile(
+    r"\.(members|images_dir|groups|comparison|comparison_picture|source|confidence|accuracy"
+    r"|thresholds\.[\w ]+)$"
+)
+
+
+def sources_of(labels):
+    return np.where(np.asarray(labels) == 0, "bimcv", "rsna")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The report of two models of which everything is known."""
+    directory = tmp_path_factory.mktemp("report")
+    labels, shares = simulate((6, 9, 12, 3))
+    sources = sources_of(labels)
+    cases = make_cases(
+        labels, sources=sources, groups=np.arange(30) // 2, masked=np.arange(5),
+        masks=np.ones((5, 8, 6, 1), bool),
+    )  # fmt: skip
+    _, other = simulate((6, 9, 12, 3), seed=0, skill=0.2)
+    report = write(directory, cases, train=(labels, sources), first=shares, second=other)
+    return directory, report, cases, {"first": shares, "second": other}
+
+
+def test_every_model_has_its_files(written):
+    directory, report, cases, shares = written
+    for name, folder in (("first", directory), ("second", directory / "second")):
+        with (folder / "predictions.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["id"] for row in rows] == cases.ids.tolist()
+        found = np.array([[float(row[name]) for name in CLASSES] for row in rows])
+        np.testing.assert_array_equal(found, shares[name])
+        assert (folder / "model_card.md").exists()
+        for picture in (
+            "confusion_matrix", "confusion_matrix_normalised", "roc", "precision_recall",
+            "reliability", "decision_curve",
+        ):  # fmt: skip
+            with PIL.Image.open(folder / f"{picture}.png") as image:
+                assert len(image.convert("RGB").getcolors(maxcolors=1 << 24)) > 10
+    assert report["models"]["second"]["predictions"] == "second/predictions.csv"
+    assert not list(directory.glob(".partial*"))
+
+
+def test_the_first_model_stands_at_the_top(written):
+    _, report, *_ = written
+    assert list(report["models"]) == ["first", "second"]
+    for name in ("accuracy", "per_class", "confusion_matrix", "run", "model"):
+        assert report[name] == report["models"]["first"][name]
+
+
+def test_nothing_is_null_without_a_reason(written):
+    _, report, *_ = written
+    assert [path for path in unexplained(report) if not MAY_BE_NULL.search(path)] == []
+
+
+def test_the_surest_mistakes_are_shown_with_their_radiographs(written):
+    directory, report, cases, shares = written
+    said, sure = shares["second"].argmax(axis=1), shares["second"].max(axis=1)
+    wrong = sorted(np.flatnonzero(said != cases.labels), key=lambda row: -sure[row])[:10]
+    mistakes = report["models"]["second"]["mistakes"]
+    assert [mistake["id"] for mistake in mistakes] == [f"case-{row}" for row in wrong]
+    for mistake, row in zip(mistakes, wrong, strict=True):
+        with PIL.Image.open(directory / mistake["picture"]) as image:
+            np.testing.assert_array_equal(np.asarray(image), cases.images[row, :, :, 0])
+        assert mistake["predicted"] == CLASSES[said[row]]
+        assert mistake["probability"] == sure[row]
+
+
+def test_the_page_is_one_file_that_needs_no_other(written):
+    directory, report, *_ = written
+    page = (directory / "report.html").read_text()
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(link.startswith(("data:", "#")) for link in links)
+    pictures = len([link for link in links if link.startswith("data:image/png")])
+    mistakes = sum(len(model["mistakes"]) for model in report["models"].values())
+    assert pictures == 2 * 6 + 1 + mistakes
+    assert "not a medical device" in page
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+    assert f"{report['accuracy']:.3f}" in page
+
+
+def test_the_model_card_says_what_the_report_says(written):
+    directory, report, *_ = written
+    card = (directory / "second" / "model_card.md").read_text()
+    second = report["models"]["second"]
+    low, high = second["intervals"]["accuracy"]
+    shown = f"{low:.3f} to\N{NO-BREAK SPACE}{high:.3f}"
+    assert f"| Accuracy | {second['accuracy']:.3f} | {shown} |" in card
+    assert "A research tool, not a medical device" in card
+
+
+def test_what_was_not_told_is_said_to_be_missing(tmp_path):
+    """Another dataset, or a folder: no sources, groups or masks, and no validation split."""
+    labels, shares = simulate((6, 9, 12, 3))
+    report = write(tmp_path, make_cases(labels), validation=False, model=shares)
+    for section in (
+        "by_source", "pairs_within_sources", "source_alone", "shortcut_controls",
+        "operating_point", "tuning",
+    ):  # fmt: skip
+        assert report[section] is None and report["why"][section]
+    assert report["calibration"]["after"] is None and report["why"]["calibration.after"]
+    page = (tmp_path / "report.html").read_text()
+    assert "nobody said which source" in page and "no validation here" in page
+
+
+def test_a_second_report_replaces_the_first(tmp_path):
+    labels, shares = simulate((6, 9, 12, 3), skill=0)
+    cases = make_cases(labels)
+    write(tmp_path, cases, model=shares)
+    assert len(list((tmp_path / "mistakes").iterdir())) == 10
+    write(tmp_path, cases, model=one_hot(labels))
+    assert list((tmp_path / "mistakes").iterdir()) == []
+
+
+EDGES = {
+    "one class only is predicted": ([0, 1, 1, 2, 3, 3], one_hot([2] * 6)),
+    "a class is absent": ([0, 0, 1, 1, 2], one_hot([0, 1, 1, 3, 2]) * 0.7 + 0.075),
+    "three examples": ([0, 1, 2], one_hot([0, 2, 2]) * 0.6 + 0.1),
+    "one example of the positive class alone": ([0], one_hot([0])),
+    "no example of the positive class": ([1, 2, 2], one_hot([1, 2, 1])),
+    "certain and all right": ([0, 1, 2, 3], one_hot([0, 1, 2, 3])),
+    "certain and all wrong": ([0, 1, 2, 3], one_hot([1, 2, 3, 0])),
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
+def test_what_cannot_be_computed_is_explained(edge, tmp_path):
+    labels, shares = EDGES[edge]
+    sources = sources_of(labels)
+    cases = make_cases(labels, sources=sources)
+    report = write(tmp_path, cases, train=(cases.labels, sources), model=shares)
+    assert [path for path in unexplained(report) if not MAY_BE_NULL.search(path)] == []
+    assert "nan" not in re.sub(r'"data:[^"]*"', "", (tmp_path / "report.html").read_text()).lower()
+    assert report["accuracy"] == np.mean(shares.argmax(axis=1) == labels)

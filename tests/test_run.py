@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import pytest
@@ -39,3 +40,15 @@ def test_rows_of_metrics_survive_the_way_to_disk(tmp_path):
     assert run.read_metrics() == rows
     assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()] == rows
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_calibration_holds_for_the_model_it_was_made_for(tmp_path):
+    run = make_run(tmp_path, 0.5)
+    assert run.read_calibration() is None
+    run.model_file.write_bytes(b"first")
+    run.write_calibration({"temperature": 1.5})
+    content = run.read_calibration()
+    assert content["temperature"] == 1.5
+    assert content["model_sha256"] == hashlib.sha256(b"first").hexdigest()
+    run.model_file.write_bytes(b"trained further")
+    assert run.read_calibration() is None

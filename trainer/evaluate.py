@@ -1,71 +1,250 @@
-"""Judges the best model of a finished run on a split of its dataset.
+"""Judges the best models of finished runs on a split of their dataset, or on a user's own images.
 
     python -m trainer.evaluate --workdir=RUN --split=test --output_dir=REPORT
+    python -m trainer.evaluate --workdir=RUN1 --workdir=RUN2 --ensemble --output_dir=REPORT
+    python -m trainer.evaluate --workdir=RUN --images_dir=FOLDER --output_dir=REPORT
 
-This is a research tool, not a medical device.
+FOLDER holds one sub-folder of PNG or JPEG files for each class. REPORT/report.html is the page to
+read, report.json has the same numbers, predictions.csv what they come from. Temperature and
+threshold are chosen on the validation split and kept in the run's calibration.json; with
+--images_dir they are taken from there. This is a research tool, not a medical device.
 """
+
+import datetime
+import importlib.metadata
+import pathlib
+import platform
+import shlex
+import sys
+from typing import Any
 
 from absl import flags, logging
 
 from trainer import command
-from trainer.data.dataset import open_dataset
-from trainer.data.input import read_examples
+from trainer.data.cases import Cases, cases_of_folder, cases_of_split, labels_and_sources
+from trainer.data.dataset import BuiltDataset, open_dataset
 from trainer.directory import make_writable
-from trainer.evaluation.predictions import predict
+from trainer.errors import UserError
+from trainer.evaluation.answers import Answers, ask, average
+from trainer.evaluation.comparison import compare
+from trainer.evaluation.intervals import CONFIDENCE
+from trainer.evaluation.judgement import Bench, judge
+from trainer.evaluation.original import beside_original
+from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import write_report
-from trainer.evaluation.statistics import classification_statistics
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
 
-flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.", required=True)
-flags.DEFINE_string("split", "test", "Split of the dataset to judge on.")
+_TRAIN, _VALIDATION = "train", "validation"
+_ENSEMBLE = "ensemble"
+
+flags.DEFINE_multi_string("workdir", None, "Directory of a run; repeat it to compare runs.")
+flags.DEFINE_string("split", None, "Split of the dataset to judge on; default: test.")
+flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
 flags.DEFINE_string("output_dir", None, "Where the report is written.", required=True)
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
+flags.DEFINE_string("positive_class", None, "Class of the operating point; default: the first.")
+flags.DEFINE_bool("ensemble", False, "Judge the mean of the runs' probabilities too.")
+flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
+flags.DEFINE_integer("resamples", 2000, "Resamples of the bootstrap.", lower_bound=100)
+flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.", lower_bound=0)
+flags.DEFINE_string("note", "", "A remark that stands at the top of the report.")
+flags.mark_flag_as_required("workdir")
 
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
     """Evaluates."""
-    run = Run(FLAGS.workdir)
-    content = run.finished_config()
-    config = content["config"]
-    dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
-    dataset.require_classes(content["dataset"]["class_names"])
-    examples = read_examples(dataset, FLAGS.split, cache="off", shuffle_seed=None)
+    _check_flags()
+    runs = _named_runs()
+    contents = {name: run.finished_config() for name, run in runs.items()}
+    class_names, image_shape = _what_all_share(contents)
+    positive = _positive_class(class_names)
+    if FLAGS.images_dir:
+        dataset, validation, train = None, None, None
+        cases = cases_of_folder(pathlib.Path(FLAGS.images_dir), class_names, image_shape)
+    else:
+        dataset = _dataset(contents, class_names)
+        cases = cases_of_split(dataset, FLAGS.split or "test")
+        validation = cases_of_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
+        tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
+        train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
     directory = make_writable(FLAGS.output_dir, "output_dir")
-    model = run.load_model()
+    models = {name: run.load_model() for name, run in runs.items()}
 
-    predictions = predict(model, examples)
-    statistics = classification_statistics(
-        predictions.labels, predictions.probabilities, dataset.class_names
-    )
-    about = {
-        "run": str(run.path),
-        "model": config["model"],
-        "dataset": dataset.name,
-        "split": FLAGS.split,
-        "class_names": dataset.class_names,
+    answers = []
+    for name, model in models.items():
+        logging.info("%s answers for %d radiographs", name, len(cases.ids))
+        answers.append(ask(name, model, cases, validation, flip=FLAGS.tta == "flip"))
+    if FLAGS.ensemble:
+        answers.append(average(_ENSEMBLE, answers))
+
+    resampling = Resampling(cases.labels, cases.groups, FLAGS.resamples, FLAGS.seed)
+    bench = Bench(cases, resampling, positive, train)
+    judged = {}
+    for model in answers:
+        run = runs.get(model.name)
+        tuning = _tuning(model, run, validation)
+        result = judge(model, tuning, _why_no_tuning(run), bench)
+        judged[model.name] = result | _about_model(model, run, contents, class_names[positive])
+        _log(model.name, result)
+
+    right = {model.name: model.cases.argmax(axis=1) == cases.labels for model in answers}
+    measured = [(result["model"], name, result["accuracy"]) for name, result in judged.items()]
+    about = _about(dataset, cases, contents) | {
+        "comparison": compare(right, resampling) if len(answers) > 1 else None,
+        "original": beside_original(dataset.name, measured) if dataset else None,
     }
-    write_report(
-        directory,
-        predictions=predictions,
-        statistics=statistics,
-        about=about,
-        class_names=dataset.class_names,
-    )
-    _log(statistics)
-    logging.info("report: %s", directory / "report.json")
+    write_report(directory, cases=cases, answers=answers, judged=judged, about=about)
+    logging.info("report: %s", directory / "report.html")
 
 
-def _log(statistics: dict) -> None:
-    logging.info("accuracy %.4f on %d examples", statistics["accuracy"], statistics["examples"])
-    for name, numbers in statistics["per_class"].items():
-        shown = "  ".join(
-            f"{key} {'none' if value is None else format(value, '.3f')}"
-            for key, value in numbers.items()
-            if key != "support"
+def _check_flags() -> None:
+    if FLAGS.split and FLAGS.images_dir:
+        raise UserError("give either --split=SPLIT or --images_dir=DIR, not both")
+    if FLAGS.ensemble and len(FLAGS.workdir) < 2:
+        raise UserError("--ensemble averages several runs; give --workdir more than once")
+    if len(set(map(_resolved, FLAGS.workdir))) < len(FLAGS.workdir):
+        raise UserError(f"a run is given twice in --workdir: {', '.join(FLAGS.workdir)}")
+
+
+def _resolved(path: str) -> pathlib.Path:
+    return pathlib.Path(path).resolve()
+
+
+def _named_runs() -> dict[str, Run]:
+    """The runs by the names of their directories, or by their paths where two share a name."""
+    names = [_resolved(path).name for path in FLAGS.workdir]
+    unique = len(set(names)) == len(names) and _ENSEMBLE not in names
+    return dict(zip(names if unique else FLAGS.workdir, map(Run, FLAGS.workdir), strict=True))
+
+
+def _what_all_share(contents: dict[str, dict]) -> tuple[tuple[str, ...], tuple[int, int, int]]:
+    """The classes and the size of the radiographs that all runs were trained on."""
+    (first, content), *others = contents.items()
+    for name, other in others:
+        for key in ("class_names", "image_shape"):
+            if other["dataset"][key] != content["dataset"][key]:
+                raise UserError(
+                    f"the runs cannot be compared: {first} was trained with {key} "
+                    f"{content['dataset'][key]}, {name} with {other['dataset'][key]}"
+                )
+    return tuple(content["dataset"]["class_names"]), tuple(content["dataset"]["image_shape"])
+
+
+def _positive_class(class_names: tuple[str, ...]) -> int:
+    name = FLAGS.positive_class or class_names[0]
+    if name not in class_names:
+        raise UserError(
+            f"--positive_class={name}: there is no such class; expected one of "
+            f"{', '.join(class_names)}"
         )
-        logging.info("%-16s %s  of %d", name, shown, numbers["support"])
+    return class_names.index(name)
+
+
+def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDataset:
+    """The one dataset that all runs were trained on."""
+    names = {content["config"]["dataset"] for content in contents.values()}
+    if len(names) > 1:
+        raise UserError(
+            f"the runs were trained on different datasets ({', '.join(sorted(names))}): "
+            "judge each by itself, or on a folder with --images_dir"
+        )
+    places = {content["config"]["data_dir"] for content in contents.values()}
+    if len(places) > 1 and not FLAGS.data_dir:
+        raise UserError(
+            f"the runs found their dataset in different places ({', '.join(sorted(places))}): "
+            "give --data_dir=DIR, and be sure that all were trained on its training split"
+        )
+    dataset = open_dataset(names.pop(), FLAGS.data_dir or places.pop())
+    dataset.require_classes(class_names)
+    return dataset
+
+
+def _has(dataset: BuiltDataset, split: str) -> bool:
+    """Whether a split has examples; a dataset made for testing alone may have just one split."""
+    splits = dataset.builder.info.splits
+    return split in splits and splits[split].num_examples > 0
+
+
+def _tuning(model: Answers, run: Run | None, validation: Cases | None) -> dict[str, Any] | None:
+    """What is chosen on validation: now, or earlier and kept in the run's directory."""
+    as_exported = run is not None and FLAGS.tta == "none"
+    if validation is None:
+        return run.read_calibration() if as_exported else None
+    tuning = tune(model.validation, validation, _VALIDATION)
+    if as_exported:
+        keep(tuning, run)
+    return tuning
+
+
+def _why_no_tuning(run: Run | None) -> str:
+    if not FLAGS.images_dir:
+        return "the dataset has no validation split to choose temperature and threshold on"
+    if run is None or FLAGS.tta != "none":
+        return "chosen for single models as they are saved; judge a split to choose it anew"
+    return (
+        "not chosen yet; `python -m trainer.evaluate --workdir=RUN --split=test --output_dir=...` "
+        "chooses it on the validation split and keeps it in the run"
+    )
+
+
+def _about_model(
+    model: Answers, run: Run | None, contents: dict[str, dict], positive_class: str
+) -> dict[str, Any]:
+    about = {"name": model.name, "positive_class": positive_class}
+    if run is None:
+        members = {"members": list(contents), "run_config": None, "model_sha256": None}
+        return about | {"run": None, "model": _ENSEMBLE, **members}
+    return about | {
+        "run": str(run.path),
+        "model": contents[model.name]["config"]["model"],
+        "members": None,
+        "run_config": contents[model.name],
+        "model_sha256": run.model_sha256(),
+    }
+
+
+def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]) -> dict[str, Any]:
+    split = (FLAGS.split or "test") if dataset else None
+    train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
+    trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
+    packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
+    return {
+        "note": FLAGS.note,
+        "dataset": dataset.name if dataset else None,
+        "dataset_version": str(dataset.builder.version) if dataset else None,
+        "images_dir": FLAGS.images_dir,
+        "split": split,
+        "split_digest": cases.digest,
+        "examples": len(cases.ids),
+        "left_out": list(cases.left_out),
+        "class_names": list(cases.class_names),
+        "remarks": remarks(cases, split, train_examples, trained_on),
+        "tta": FLAGS.tta,
+        "bootstrap": {
+            "resamples": FLAGS.resamples,
+            "seed": FLAGS.seed,
+            "confidence": CONFIDENCE,
+            "groups": None if cases.groups is None else len(set(cases.groups)),
+        },
+        "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in packages},
+    }
+
+
+def _log(name: str, result: dict[str, Any]) -> None:
+    logging.info("%s: accuracy %.4f on %d", name, result["accuracy"], result["examples"])
+    for class_name, numbers in result["per_class"].items():
+        shown = "  ".join(
+            f"{key} {'none' if numbers[key] is None else format(numbers[key], '.3f')}"
+            for key in ("sensitivity", "specificity", "ppv", "f1")
+        )
+        logging.info("%-16s %s  of %d", class_name, shown, numbers["support"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A run's directory: what lies in it, written so that nothing half-written is ever seen."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -21,7 +22,8 @@ class Run:
     """The directory of one training run.
 
     It holds `config.json`, `metrics.jsonl` (one row an epoch), `status.json`, `model.keras` (the
-    best epoch, float32), `checkpoints/` and `tensorboard/`.
+    best epoch, float32), `checkpoints/` and `tensorboard/`; once it was judged, `calibration.json`
+    (temperature and thresholds, chosen on the validation split).
     """
 
     def __init__(self, workdir: str | os.PathLike, *, writes: bool = True) -> None:
@@ -40,6 +42,7 @@ class Run:
         self._config_file = self.path / "config.json"
         self._metrics_file = self.path / "metrics.jsonl"
         self._status_file = self.path / "status.json"
+        self._calibration_file = self.path / "calibration.json"
 
     def create(self) -> None:
         """Makes the directory; raises `UserError` if it cannot be written to."""
@@ -92,6 +95,22 @@ class Run:
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes metrics.jsonl."""
         self._write(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def read_calibration(self) -> dict[str, Any] | None:
+        """The content of calibration.json; None if there is none for this model.keras."""
+        content = _read_json(self._calibration_file)
+        if content is None or content["model_sha256"] != self.model_sha256():
+            return None
+        return content
+
+    def write_calibration(self, content: dict[str, Any]) -> None:
+        """Writes calibration.json, with the digest of the model that it holds for."""
+        content = {"model_sha256": self.model_sha256(), **content}
+        self._write(self._calibration_file, json.dumps(content, indent=2) + "\n")
+
+    def model_sha256(self) -> str:
+        """SHA-256 of model.keras, hexadecimal."""
+        return hashlib.sha256(self.model_file.read_bytes()).hexdigest()
 
     def save_model(self, model: keras.Model) -> None:
         """Writes model.keras.

@@ -1,34 +1,184 @@
 """The pictures of a report."""
 
 import pathlib
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from trainer.evaluation.operating_point import roc_and_precision_recall
+
+_DPI = 130
+# Okabe and Ito (2008): colours that colour-blind readers can tell apart; the dashes differ as well.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", "-.", ":")
 
 
 def plot_confusion_matrix(
-    matrix: np.ndarray, class_names: tuple[str, ...], title: str, path: pathlib.Path
+    matrix: Sequence[Sequence[int]],
+    class_names: tuple[str, ...],
+    title: str,
+    path: pathlib.Path | BinaryIO,
+    *,
+    normalised: bool = False,
 ) -> None:
-    """Draws a confusion matrix: counts, shaded by the share of each true class.
+    """Draws a confusion matrix, shaded by the share of each true class.
 
     Args:
         matrix: `[classes, classes] int`, rows true, columns predicted.
         class_names: names of the classes.
-        title: what was judged on what.
+        title: what it is of.
         path: the PNG file to write.
+        normalised: whether the fields say shares of the row, or counts.
     """
-    matrix = np.asarray(matrix)
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(6.4, 5.4), layout="constrained")
-    axes = figure.add_subplot()
+    counts = np.asarray(matrix)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _canvas(title)
     picture = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(picture, ax=axes, label="share of the true class")
     axes.set_xticks(range(len(class_names)), class_names, rotation=20, ha="right")
     axes.set_yticks(range(len(class_names)), class_names)
-    axes.set(xlabel="predicted", ylabel="true", title=title)
-    for row, column in np.ndindex(matrix.shape):
-        axes.text(
-            column, row, f"{matrix[row, column]}\n{shares[row, column]:.0%}",
-            ha="center", va="center", color="black" if shares[row, column] > 0.5 else "white",
-        )  # fmt: skip
-    figure.savefig(path, dpi=150)
+    axes.set(xlabel="predicted", ylabel="true")
+    for row, column in np.ndindex(counts.shape):
+        share = shares[row, column]
+        said = f"{share:.1%}" if normalised else str(counts[row, column])
+        if not counts[row].any():
+            said = "–"
+        colour = "black" if share > 0.5 else "white"
+        axes.text(column, row, said, ha="center", va="center", color=colour)
+    figure.savefig(path, dpi=_DPI)
+
+
+def plot_curves(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: tuple[str, ...],
+    roc: pathlib.Path,
+    precision_recall: pathlib.Path,
+) -> None:
+    """Draws the ROC and the precision-recall curve of each class against the rest.
+
+    Args:
+        labels: `[examples] int`.
+        probabilities: `[examples, classes] float`.
+        class_names: names of the classes.
+        roc: the PNG file to write.
+        precision_recall: likewise.
+    """
+    roc_figure, roc_axes = _canvas("ROC, each class against the rest")
+    roc_axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="chance")
+    roc_axes.set(xlabel="1 - specificity", ylabel="sensitivity")
+    recall_figure, recall_axes = _canvas("precision and recall, each class against the rest")
+    recall_axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
+    for index, name in enumerate(class_names):
+        curves = roc_and_precision_recall(labels == index, probabilities[:, index])
+        if curves is None:
+            continue
+        style = _style(index)
+        roc_axes.plot(*curves[0], label=name, **style)
+        recall_axes.step(*curves[1], where="post", label=name, **style)
+    for figure, axes, path in (
+        (roc_figure, roc_axes, roc),
+        (recall_figure, recall_axes, precision_recall),
+    ):
+        _unit_square(axes)
+        figure.savefig(path, dpi=_DPI)
+
+
+def plot_reliability(calibration: dict[str, Any], path: pathlib.Path) -> None:
+    """Draws accuracy against confidence, before and after the temperature; large marks: many.
+
+    Args:
+        calibration: what `calibration.calibration` returned.
+        path: the PNG file to write.
+    """
+    figure, axes = _canvas("reliability of the predicted class")
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
+    states = (("before", "as it comes", "o"), ("after", "with the temperature", "s"))
+    for index, (state, label, marker) in enumerate(states):
+        if calibration[state] is None:
+            continue
+        filled = [bin_ for bin_ in calibration[state]["bins"] if bin_["count"]]
+        confidence = [bin_["confidence"] for bin_ in filled]
+        accuracy = [bin_["accuracy"] for bin_ in filled]
+        counts = np.array([bin_["count"] for bin_ in filled])
+        label = f"{label} (ECE {calibration[state]['ece']:.3f})"
+        axes.plot(confidence, accuracy, label=label, **_style(index))
+        # The area of a mark is the share of the examples in its bin.
+        area = 15 + 400 * counts / counts.sum()
+        axes.scatter(confidence, accuracy, area, _COLOURS[index], marker=marker, alpha=0.7)
+    axes.set(xlabel="mean probability of the predicted class", ylabel="share that is right")
+    _unit_square(axes)
+    figure.savefig(path, dpi=_DPI)
+
+
+def plot_decision_curve(
+    curve: dict[str, list[float]], positive_class: str, path: pathlib.Path
+) -> None:
+    """Draws net benefit against the threshold probability.
+
+    Args:
+        curve: what `operating_point.decision_curve` returned.
+        positive_class: the class that is acted on.
+        path: the PNG file to write.
+    """
+    figure, axes = _canvas(f"decision curve for {positive_class}")
+    axes.plot(curve["threshold"], curve["model"], label="by the model", **_style(0))
+    axes.plot(curve["threshold"], curve["all"], label="treat all", **_style(1))
+    axes.axhline(0, label="treat none", color="0.4", linewidth=1)
+    highest = max(0.01, *curve["model"], *curve["all"])
+    axes.set(
+        xlabel="threshold probability",
+        ylabel="net benefit (true positives per example)",
+        xlim=(0, 1),
+        # Treating all falls without end as the threshold nears 1.
+        ylim=(-0.25 * highest, 1.1 * highest),
+    )
+    axes.legend()
+    figure.savefig(path, dpi=_DPI)
+
+
+def plot_accuracies(models: dict[str, dict[str, Any]], path: pathlib.Path) -> None:
+    """Draws each model's accuracy and balanced accuracy with its interval.
+
+    Args:
+        models: name to what `statistics_with_intervals` returned.
+        path: the PNG file to write.
+    """
+    figure, axes = _canvas("accuracy with 95 % interval", height=1.6 + 0.6 * len(models))
+    for index, (metric, marker) in enumerate((("accuracy", "o"), ("balanced_accuracy", "s"))):
+        for row, statistics in enumerate(models.values()):
+            value, y = statistics[metric], row + 0.2 * index - 0.1
+            interval = statistics["intervals"][metric] or [value, value]
+            axes.plot(interval, [y, y], color=_COLOURS[index])
+            label = metric.replace("_", " ") if row == 0 else None
+            axes.plot(value, y, marker=marker, color=_COLOURS[index], label=label, linestyle="")
+    axes.set_yticks(range(len(models)), list(models))
+    axes.invert_yaxis()
+    axes.set(xlabel="share that is right")
+    axes.grid(axis="x", alpha=0.4)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
+    figure.savefig(path, dpi=_DPI)
+
+
+def _canvas(title: str, height: float = 4.4) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize="medium")
+    return figure, axes
+
+
+def _style(index: int) -> dict[str, str]:
+    return {
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+    }
+
+
+def _unit_square(axes: Axes) -> None:
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="small")

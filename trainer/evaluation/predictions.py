@@ -1,45 +1,68 @@
-"""What a saved model says of every example of a split, once each."""
+"""What a saved model says of every case, once each."""
 
-import dataclasses
+import csv
+import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.input import Examples
+from trainer.errors import UserError
 
 _BATCH = 32
 
 
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """A model's answers, in the order of the split.
-
-    Attributes:
-        ids: `[examples] str`.
-        labels: `[examples] int`, the true classes.
-        probabilities: `[examples, classes] float32`.
-    """
-
-    ids: np.ndarray
-    labels: np.ndarray
-    probabilities: np.ndarray
-
-
-def predict(model: keras.Model, examples: Examples) -> Predictions:
-    """Runs the model over all examples.
+def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes a function that asks the model, traced once however often it is called.
 
     Args:
         model: takes `[batch, H, W, C] uint8`, gives `[batch, classes]` probabilities.
-        examples: of the split, in the order of its files.
+        flip: whether to average with the answers to the images flipped left to right.
 
     Returns:
-        One prediction for each example.
+        From `[cases, H, W, C] uint8` to `[cases, classes] float64`, whose rows sum to 1; it raises
+        `UserError` if the model gives something else than finite numbers.
     """
-    forward = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
-    parts = [
-        (batch["id"].numpy(), batch["label"].numpy(), forward(batch["image"]).numpy())
-        for batch in examples.one_pass(_BATCH)
-    ]
-    ids, labels, probabilities = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Predictions(np.char.decode(ids.astype(bytes), "utf-8"), labels, probabilities)
+
+    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])
+    def forward(images: tf.Tensor) -> tf.Tensor:
+        answers = model(images, training=False)
+        if not flip:
+            return answers
+        return (answers + model(tf.reverse(images, [2]), training=False)) / 2
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        starts = range(0, len(images), _BATCH)
+        parts = [forward(images[start : start + _BATCH]).numpy() for start in starts]
+        probabilities = np.concatenate(parts).astype(np.float64)
+        if not np.isfinite(probabilities).all():
+            raise UserError("the model gives probabilities that are no numbers; train it again")
+        # A softmax in float32 sums to 1 within 1e-7 only.
+        return probabilities / probabilities.sum(axis=1, keepdims=True)
+
+    return predict
+
+
+def write_predictions(
+    path: pathlib.Path,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: tuple[str, ...],
+) -> None:
+    """Writes predictions.csv: id, label, predicted, one probability for each class.
+
+    Args:
+        path: the file.
+        ids: `[cases] str`.
+        labels: `[cases] int`.
+        probabilities: `[cases, classes] float`, written in full precision.
+        class_names: names of the classes.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label", "predicted", *class_names])
+        for case, label, shares in zip(ids, labels, probabilities, strict=True):
+            predicted = class_names[shares.argmax()]
+            writer.writerow([case, class_names[label], predicted, *map(float, shares)])

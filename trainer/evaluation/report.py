@@ -1,51 +1,131 @@
-"""A report's directory: predictions.csv, report.json and the picture of the confusion matrix."""
+"""A report's directory: the numbers, the predictions, the pictures, the page and the model cards.
 
-import csv
+The first model's files lie at its top, every other model's in a folder named after the model.
+"""
+
 import json
+import os
 import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
 from typing import Any
 
-from trainer.evaluation import plots
-from trainer.evaluation.predictions import Predictions
+import tensorflow as tf
 
+from trainer.data.cases import Cases
+from trainer.evaluation import plots
+from trainer.evaluation.answers import Answers
+from trainer.evaluation.page import render_model_card, render_page
+from trainer.evaluation.predictions import write_predictions
+
+_MISTAKES = "mistakes"
 RESEARCH_USE = "A research tool, not a medical device: not for diagnosis or any clinical decision."
 
 
 def write_report(
     directory: pathlib.Path,
     *,
-    predictions: Predictions,
-    statistics: dict[str, Any],
+    cases: Cases,
+    answers: Sequence[Answers],
+    judged: dict[str, dict[str, Any]],
     about: dict[str, Any],
-    class_names: tuple[str, ...],
 ) -> None:
-    """Writes the report.
+    """Writes the report; what is there of that name is replaced when all of it is written.
 
     Args:
         directory: where to.
-        predictions: of the split that was judged.
-        statistics: what `classification_statistics` returned for them.
-        about: what was judged on what: run, model, dataset, split.
-        class_names: names of the classes.
+        cases: what was judged.
+        answers: of each model, the first one first.
+        judged: name of each model to what `judgement.judge` returned and what is known of its run.
+        about: what else report.json says.
     """
-    _write_predictions(directory / "predictions.csv", predictions, class_names)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as scratch:
+        partial = pathlib.Path(scratch)
+        models = {
+            model.name: judged[model.name] | _write_model(partial, folder, cases, model, judged)
+            for model, folder in zip(answers, _folders(answers), strict=True)
+        }
+        report = {"research_use": RESEARCH_USE, **about, "comparison_picture": None}
+        if len(models) > 1:
+            report["comparison_picture"] = "accuracies.png"
+            plots.plot_accuracies(models, partial / "accuracies.png")
+        # The first model's numbers stand at the top too, where one looks who judged one model.
+        report = models[answers[0].name] | report | {"models": models}
+        _write_texts(partial, report)
+        _move(partial, directory)
+
+
+def _folders(answers: Sequence[Answers]) -> list[pathlib.Path]:
+    """Each model's folder below the report's."""
+    others = [re.sub(r"[^A-Za-z0-9._+-]+", "_", model.name) for model in answers[1:]]
+    return [pathlib.Path(), *map(pathlib.Path, others)]
+
+
+def _write_model(
+    directory: pathlib.Path,
+    folder: pathlib.Path,
+    cases: Cases,
+    model: Answers,
+    judged: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Writes one model's predictions and pictures; returns where they lie."""
+    (directory / folder / _MISTAKES).mkdir(parents=True, exist_ok=True)
+    write_predictions(
+        directory / folder / "predictions.csv", cases.ids, cases.labels, model.cases,
+        cases.class_names,
+    )  # fmt: skip
+    result = judged[model.name]
+    _draw(directory / folder, cases, model, result)
+    rows = {str(case): row for row, case in enumerate(cases.ids)}
+    mistakes = []
+    for rank, mistake in enumerate(result["mistakes"], start=1):
+        path = folder / _MISTAKES / f"{rank:02d}.png"
+        image = tf.io.encode_png(cases.images[rows[mistake["id"]]]).numpy()
+        (directory / path).write_bytes(image)
+        mistakes.append(mistake | {"picture": path.as_posix()})
+    return {
+        "folder": folder.as_posix(),
+        "predictions": (folder / "predictions.csv").as_posix(),
+        "mistakes": mistakes,
+    }
+
+
+def _draw(directory: pathlib.Path, cases: Cases, model: Answers, result: dict[str, Any]) -> None:
+    names, matrix = cases.class_names, result["confusion_matrix"]
+    plots.plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
     plots.plot_confusion_matrix(
-        statistics["confusion_matrix"],
-        class_names,
-        f"{about['model']} on {about['split']}: accuracy {statistics['accuracy']:.1%}",
-        directory / "confusion_matrix.png",
+        matrix, names, "share of each true class", directory / "confusion_matrix_normalised.png",
+        normalised=True,
+    )  # fmt: skip
+    plots.plot_curves(
+        cases.labels, model.cases, names, directory / "roc.png", directory / "precision_recall.png"
     )
-    report = {"research_use": RESEARCH_USE, **about, **statistics}
-    (directory / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    plots.plot_reliability(result["calibration"], directory / "reliability.png")
+    plots.plot_decision_curve(
+        result["decision_curve"], result["positive_class"], directory / "decision_curve.png"
+    )
 
 
-def _write_predictions(
-    path: pathlib.Path, predictions: Predictions, class_names: tuple[str, ...]
-) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "label", "predicted", *class_names])
-        rows = zip(predictions.ids, predictions.labels, predictions.probabilities, strict=True)
-        for example_id, label, probabilities in rows:
-            predicted = class_names[probabilities.argmax()]
-            writer.writerow([example_id, class_names[label], predicted, *map(float, probabilities)])
+def _write_texts(directory: pathlib.Path, report: dict[str, Any]) -> None:
+    # A NaN would be no JSON: better to fail here than to hand it on.
+    text = json.dumps(report, indent=2, allow_nan=False)
+    (directory / "report.json").write_text(text + "\n")
+    (directory / "report.html").write_text(render_page(report, directory), encoding="utf-8")
+    for name, model in report["models"].items():
+        card = render_model_card(report, name)
+        (directory / model["folder"] / "model_card.md").write_text(card, encoding="utf-8")
+
+
+def _move(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Moves all files, each in one step."""
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            if path.name == _MISTAKES:
+                # An earlier report may have had more of them.
+                shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(exist_ok=True)
+        else:
+            os.replace(path, place)

@@ -1,0 +1,137 @@
+import csv
+import hashlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from trainer.data.cases import cases_of_folder, cases_of_split, labels_and_sources
+from trainer.data.dataset import open_dataset
+from trainer.data.input import read_examples
+from trainer.data.radiographs import read_radiograph
+from trainer.errors import UserError
+
+CLASSES = ("COVID", "Normal")
+SHAPE = (32, 24, 1)
+
+
+@pytest.fixture(scope="module")
+def table(dataset):
+    """splits.csv beside the built dataset, by id."""
+    with open(f"{dataset.builder.data_dir}/splits.csv", newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def cases(dataset):
+    return cases_of_split(dataset, "test")
+
+
+def test_a_split_is_what_training_reads_and_the_table_says(dataset, cases, table):
+    examples = read_examples(dataset, "test", cache="memory", shuffle_seed=None)
+    batch = next(examples.one_pass(examples.size).as_numpy_iterator())
+    np.testing.assert_array_equal(cases.images, batch["image"])
+    np.testing.assert_array_equal(cases.labels, batch["label"])
+    assert cases.ids.tolist() == [name.decode() for name in batch["id"]]
+    rows = [table[case] for case in cases.ids]
+    assert all(row["split"] == "test" for row in rows)
+    assert cases.sources.tolist() == [row["source"] for row in rows]
+    assert cases.groups.tolist() == [row["group"] for row in rows]
+
+
+def test_masks_are_those_of_the_files(phantom_database, cases):
+    assert cases.masked.tolist() == list(range(len(cases.ids)))
+    path = next(phantom_database.glob(f"*/*/masks/{cases.ids[0]}.png"))
+    drawn = np.asarray(PIL.Image.open(path).convert("L").resize((224, 224))) > 127
+    assert np.mean(cases.masks[0, :, :, 0] == drawn) > 0.98
+
+
+def test_the_digest_names_the_examples(cases, table):
+    lines = sorted(
+        f"{row['id']},{row['label']}\n" for row in table.values() if row["split"] == "test"
+    )
+    assert cases.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_sources_are_read_without_images(dataset, table):
+    labels, sources = labels_and_sources(dataset, "train")
+    rows = [row for row in table.values() if row["split"] == "train"]
+    expected = sorted((dataset.class_names.index(row["label"]), row["source"]) for row in rows)
+    assert sorted(zip(labels.tolist(), sources.tolist(), strict=True)) == expected
+
+
+def test_a_dataset_that_tells_nothing_more_can_be_judged(tmp_path):
+    """Images, labels and ids alone, as another dataset may have them."""
+    pixels = tfds.features.Tensor(shape=SHAPE, dtype=np.uint8, encoding="bytes")
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="plain",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {
+                "image": pixels,
+                "label": tfds.features.ClassLabel(names=CLASSES),
+                "id": tfds.features.Text(),
+            }
+        ),
+        split_datasets={
+            "test": tf.data.Dataset.from_tensor_slices(
+                {
+                    "image": np.zeros((2, *SHAPE), np.uint8),
+                    "label": [0, 1],
+                    "id": ["a", "b"],
+                }
+            )
+        },
+        data_dir=str(tmp_path),
+    )
+    cases = cases_of_split(open_dataset("plain", str(tmp_path)), "test")
+    assert sorted(cases.ids) == ["a", "b"]
+    assert (cases.sources, cases.groups, cases.masks, cases.masked) == (None,) * 4
+
+
+def draw(path, seed, size=(40, 50)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+def test_a_folder_is_read_class_by_class(tmp_path):
+    draw(tmp_path / "COVID" / "b.png", 1)
+    draw(tmp_path / "COVID" / "a.JPG", 2, (90, 30))
+    draw(tmp_path / "Normal" / "a.jpeg", 3)
+    (tmp_path / "Normal" / "notes.txt").write_text("no image")
+    cases = cases_of_folder(tmp_path, CLASSES, SHAPE)
+    assert cases.ids.tolist() == ["COVID/a.JPG", "COVID/b.png", "Normal/a.jpeg"]
+    assert cases.labels.tolist() == [0, 0, 1]
+    for case, image in zip(cases.ids, cases.images, strict=True):
+        np.testing.assert_array_equal(image, read_radiograph(tmp_path / case, SHAPE))
+    assert (cases.sources, cases.groups, cases.masks, cases.left_out) == (None, None, None, ())
+
+
+def test_a_damaged_file_is_left_out_and_named(tmp_path):
+    draw(tmp_path / "COVID" / "whole.png", 1)
+    (tmp_path / "COVID" / "broken.png").write_bytes(b"not an image")
+    cases = cases_of_folder(tmp_path, CLASSES, SHAPE)
+    assert cases.ids.tolist() == ["COVID/whole.png"]
+    assert cases.left_out == (str(tmp_path / "COVID" / "broken.png"),)
+
+
+def test_a_class_without_a_folder_is_absent(tmp_path):
+    draw(tmp_path / "Normal" / "a.png", 1)
+    assert cases_of_folder(tmp_path, CLASSES, SHAPE).labels.tolist() == [1]
+
+
+def test_folders_of_another_layout_are_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        cases_of_folder(tmp_path / "missing", CLASSES, SHAPE)
+    with pytest.raises(UserError, match="holds no PNG or JPEG file; .* named COVID, Normal"):
+        cases_of_folder(tmp_path, CLASSES, SHAPE)
+    (tmp_path / "COVID").mkdir()
+    (tmp_path / "COVID" / "a.png").write_bytes(b"")
+    with pytest.raises(UserError, match="none of the 1 files"):
+        cases_of_folder(tmp_path, CLASSES, SHAPE)
+    draw(tmp_path / "covid" / "a.png", 1)
+    with pytest.raises(UserError, match="sub-folder 'covid', which is no class"):
+        cases_of_folder(tmp_path, CLASSES, SHAPE)

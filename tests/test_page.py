@@ -1,0 +1,59 @@
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tests.simulated import simulate
+from tests.test_report import make_cases, sources_of, write
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+
+# Tells the page around the frame what is wider than the frame and may not be scrolled.
+PROBE = """<script>
+const width = document.documentElement.clientWidth;
+const wide = [...document.querySelectorAll("body *")]
+  .filter(e => e.getBoundingClientRect().right > width + 1 && !e.closest(".wide"));
+const broken = [...document.images].filter(image => !image.naturalWidth);
+const said = [...wide.map(e => "too wide: " + e.tagName), ...broken.map(i => "broken: " + i.alt)];
+if (document.documentElement.scrollWidth > width) said.push("the page scrolls sideways");
+parent.postMessage(said.join("; ") || "nothing", "*");
+</script></body>"""
+FRAME = """<iframe src="probe.html" width="{width}" height="900" style="border: 0"></iframe>
+<script>onmessage = event => document.body.textContent = "FOUND " + event.data + " END";</script>"""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("page")
+    labels, shares = simulate((6, 9, 12, 3))
+    sources = sources_of(labels)
+    _, other = simulate((6, 9, 12, 3), skill=0.2)
+    cases = make_cases(labels, sources=sources)
+    write(directory, cases, train=(labels, sources), first=shares, second=other)
+    page = (directory / "report.html").read_text()
+    (directory / "probe.html").write_text(page.replace("</body>", PROBE))
+    return directory
+
+
+def open_in_browser(path, profile):
+    """What the browser shows in the end, and what it said on its console."""
+    done = subprocess.run(  # noqa: S603
+        [
+            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            f"--user-data-dir={profile}", "--window-size=1600,1000", "--enable-logging=stderr",
+            "--virtual-time-budget=4000", "--dump-dom", f"file://{path}",
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    return done.stdout, re.findall(r".*CONSOLE.*", done.stderr)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("width", [375, 1280])
+def test_in_a_browser_nothing_is_cut_off_and_the_console_is_silent(width, directory, tmp_path):
+    (directory / "frame.html").write_text(FRAME.format(width=width))
+    shown, console = open_in_browser(directory / "frame.html", tmp_path)
+    assert re.search("FOUND (.*) END", shown).group(1) == "nothing"
+    assert console == []

@@ -1,0 +1,59 @@
+import pathlib
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from tests.simulated import CLASSES, simulate
+from trainer.data.cases import Cases
+from trainer.evaluation.calibration import apply_temperature
+from trainer.evaluation.tuning import keep, tune
+from trainer.run import Run
+
+
+def test_what_is_chosen_is_chosen_on_validation():
+    labels, probabilities = simulate((20, 30, 40, 0))
+    validation = Cases(CLASSES, np.arange(90).astype(str), labels, np.zeros((90, 1, 1, 1)))
+    chosen = tune(probabilities, validation, "validation")
+    assert (chosen["split"], chosen["examples"]) == ("validation", 90)
+    assert chosen["split_digest"] == validation.digest
+    every = range(4)
+    before = metrics.log_loss(labels, probabilities, labels=every)
+    after = apply_temperature(probabilities, chosen["temperature"])
+    assert chosen["log_loss_before"] == pytest.approx(before)
+    assert chosen["log_loss_after"] == pytest.approx(metrics.log_loss(labels, after, labels=every))
+    assert chosen["log_loss_after"] <= chosen["log_loss_before"]
+    for index, name in enumerate(CLASSES[:3]):
+        found = probabilities[labels == index, index] >= chosen["thresholds"][name]
+        assert 0.95 <= found.mean() < 1
+    assert chosen["thresholds"]["Viral Pneumonia"] is None
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run whose validation split had 90 examples."""
+    run = Run(tmp_path)
+    run.write_config({"dataset": {"validation_examples": 90}})
+    run.model_file.write_bytes(b"model")
+    return run
+
+
+def test_what_was_chosen_on_the_runs_own_validation_split_is_kept(run):
+    keep({"examples": 90, "temperature": 1.5}, run)
+    assert run.read_calibration()["temperature"] == 1.5
+
+
+def test_what_was_chosen_on_another_build_of_the_dataset_is_not_kept(run):
+    keep({"examples": 90, "temperature": 1.5}, run)
+    keep({"examples": 91, "temperature": 3.0}, run)
+    assert run.read_calibration()["temperature"] == 1.5
+
+
+def test_a_run_that_can_only_be_read_is_judged_all_the_same(run, monkeypatch):
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", refuse)
+    keep({"examples": 90, "temperature": 1.5}, run)
+    monkeypatch.undo()
+    assert run.read_calibration() is None

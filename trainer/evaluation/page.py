@@ -1,0 +1,98 @@
+"""Renders a report's page and model cards from the templates beside this module."""
+
+import base64
+import pathlib
+from typing import Any
+
+import jinja2
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("trainer.evaluation"),
+    autoescape=jinja2.select_autoescape(["html"]),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
+    """Renders report.html, with every picture inside it.
+
+    Args:
+        report: the content of report.json.
+        directory: where the report's pictures lie.
+
+    Returns:
+        One self-contained HTML page.
+    """
+
+    def picture(path: str) -> str:
+        content = base64.b64encode((directory / path).read_bytes()).decode()
+        return f"data:image/png;base64,{content}"
+
+    return _ENVIRONMENT.get_template("report.html").render(report=report, picture=picture)
+
+
+def render_model_card(report: dict[str, Any], name: str) -> str:
+    """Renders model_card.md.
+
+    Args:
+        report: the content of report.json.
+        name: the model's name in it.
+
+    Returns:
+        Markdown.
+    """
+    template = _ENVIRONMENT.get_template("model_card.md")
+    return template.render(report=report, model=report["models"][name])
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}%}".replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _interval(bounds: list[float] | None, digits: int = 3) -> str:
+    if bounds is None:
+        return "no interval"
+    return " to\N{NO-BREAK SPACE}".join(f"{bound:.{digits}f}" for bound in bounds)
+
+
+def _p_value(value: float) -> str:
+    return "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _words(name: str) -> str:
+    """A number's name in report.json as a reader says it."""
+    return _SAID.get(name, name.replace("_", " "))
+
+
+_SAID = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "weighted_f1": "Weighted F1",
+    "mcc": "Matthews correlation (MCC)",
+    "cohen_kappa": "Cohen's kappa",
+    "log_loss": "Log loss",
+    "brier_score": "Brier score (0 to 2)",
+    "one_vs_rest_accuracy": "Mean one-against-rest accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "f1": "F1",
+    "auroc": "AUROC",
+    "average_precision": "Average precision",
+    "whole": "whole radiograph",
+    "lungs_only": "everything outside the lungs blanked",
+    "lungs_blanked": "lungs blanked",
+}
+
+_ENVIRONMENT.filters.update(
+    percent=_percent, number=_number, interval=_interval, p_value=_p_value, words=_words
+)

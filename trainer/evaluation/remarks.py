@@ -1,0 +1,58 @@
+"""What a reader should know before the numbers of a report."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from trainer.data.cases import Cases
+
+# Fewer examples than this call for a word of caution.
+_FEW = 100
+_MADE_WITH = ("train", "validation")
+
+
+def remarks(
+    cases: Cases, split: str | None, train_examples: int | None, trained_on: dict[str, int]
+) -> list[str]:
+    """Lists what limits the numbers.
+
+    Args:
+        cases: what was judged.
+        split: the split that they are; None for a user's own images.
+        train_examples: size of the dataset's training split; None for a user's own images.
+        trained_on: name of each run to the number of examples it was trained on.
+
+    Returns:
+        One or two sentences each.
+    """
+    return [
+        *_of_cases(cases),
+        *_of_split(split, train_examples, trained_on),
+    ]
+
+
+def _of_cases(cases: Cases) -> Iterator[str]:
+    size = len(cases.ids)
+    if size < _FEW:
+        yield f"Examples: only {size}. Whatever the numbers say, it is little."
+    counts = np.bincount(cases.labels, minlength=len(cases.class_names))
+    if absent := [cases.class_names[index] for index in np.flatnonzero(counts == 0)]:
+        yield f"No example of {', '.join(absent)}: what needs one is left blank."
+    if cases.left_out:
+        yield f"Files that could not be read and were left out: {', '.join(cases.left_out)}."
+    if cases.groups is None:
+        yield "Nobody said which images are copies of each other: each was drawn by itself."
+
+
+def _of_split(
+    split: str | None, train_examples: int | None, trained_on: dict[str, int]
+) -> Iterator[str]:
+    if split in _MADE_WITH:
+        yield f"The models were made with the {split} split: this is no test of them."
+    for name, examples in trained_on.items():
+        if train_examples is not None and examples != train_examples:
+            yield (
+                f"{name} was trained on {examples} examples, and this dataset has "
+                f"{train_examples} to train on: the model may have seen some of those that are "
+                "judged here, and then the numbers are too good."
+            )

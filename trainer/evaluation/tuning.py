@@ -1,0 +1,67 @@
+"""What is chosen on the validation split and only used elsewhere: temperature and thresholds."""
+
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from trainer.data.cases import Cases
+from trainer.errors import UserError
+from trainer.evaluation.calibration import calibration, fit_temperature
+from trainer.evaluation.operating_point import SENSITIVITY, choose_threshold
+from trainer.run import Run
+
+
+def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, Any]:
+    """Chooses a temperature, and a threshold for each class.
+
+    Args:
+        probabilities: `[examples, classes] float` for the validation split.
+        validation: that split.
+        split: its name.
+
+    Returns:
+        The content of a run's calibration.json, but for the model's digest: `split`,
+        `split_digest`, `examples`, `temperature`, `log_loss_before` and `log_loss_after` on that
+        split, `sensitivity`, and `thresholds`, class to the highest one that reaches it there
+        (None if the class does not occur).
+    """
+    labels, names = validation.labels, validation.class_names
+    temperature = fit_temperature(labels, probabilities)
+    states = calibration(labels, probabilities, names, temperature)
+    return {
+        "split": split,
+        "split_digest": validation.digest,
+        "examples": len(labels),
+        "temperature": temperature,
+        "log_loss_before": states["before"]["log_loss"],
+        "log_loss_after": states["after"]["log_loss"],
+        "sensitivity": SENSITIVITY,
+        "thresholds": {
+            name: choose_threshold(labels == index, probabilities[:, index])
+            for index, name in enumerate(names)
+        },
+    }
+
+
+def keep(tuning: dict[str, Any], run: Run) -> None:
+    """Writes what was chosen to the run's directory, for its exported model and for own images.
+
+    It is not kept, and the log says so, where the validation split is not as large as the run's own
+    (another build of the dataset) or the run can only be read.
+
+    Args:
+        tuning: what `tune` returned.
+        run: a finished run.
+    """
+    expected = run.finished_config()["dataset"]["validation_examples"]
+    if tuning["examples"] != expected:
+        logging.warning(
+            "%s: temperature and thresholds are not kept: chosen on %d examples, the run had %d",
+            run.path, tuning["examples"], expected,
+        )  # fmt: skip
+        return
+    try:
+        run.write_calibration(tuning)
+    except UserError as error:
+        logging.warning("temperature and thresholds are not kept: %s", error)
