@@ -52,17 +52,28 @@ def test_the_steps_of_an_epoch_add_up_to_it(events, finished_run):
         assert number(events["train", "step/gradient_norm", step]) > 0
 
 
+def kinds(directory):
+    """The plugin that shows each tag: that of its first value, as TensorBoard takes it."""
+    found = {}
+    for (curve, tag, _), value in sorted(read_events(directory).items(), key=lambda one: one[0][2]):
+        if value.metadata.plugin_data.plugin_name:
+            found.setdefault((curve, tag), set()).add(value.metadata.plugin_data.plugin_name)
+    return found
+
+
 def test_the_confusion_matrix_is_shown_as_a_picture_and_as_numbers(events, finished_run):
+    shown = kinds(finished_run / "tensorboard")
+    assert all(len(plugins) == 1 for plugins in shown.values())
+    assert shown["validation", "confusion_matrix"] == {"images"}
+    assert shown["validation", "confusion_counts"] == {"text"}
     rows = [json.loads(line) for line in (finished_run / "metrics.jsonl").open()]
     for row in rows:
-        table = tf.make_ndarray(events["validation", "confusion_matrix", row["epoch"]].tensor)
-        assert table is not None
-    texts = [
-        value for (curve, tag, _), value in events.items()
-        if tag.startswith("confusion_matrix") and value.metadata.plugin_data.plugin_name == "text"
-    ]  # fmt: skip
-    (last,) = (tf.make_ndarray(texts[-1].tensor).tolist(),)
-    lines = (last if isinstance(last, bytes) else last[0]).decode().splitlines()
+        _, _, picture = tf.make_ndarray(
+            events["validation", "confusion_matrix", row["epoch"]].tensor
+        )
+        assert tf.io.decode_png(picture).shape[2] == 3
+    last = tf.make_ndarray(events["validation", "confusion_counts", rows[-1]["epoch"]].tensor)
+    lines = last.item().decode().splitlines()
     counts = np.array([[int(n) for n in line.split("|")[2:-1]] for line in lines[2:]])
     assert counts.trace() / counts.sum() == pytest.approx(rows[-1]["validation_accuracy"])
     recalls = [

@@ -117,7 +117,8 @@ class TensorBoard:
         )  # fmt: skip
         with self._validation.as_default(step=epoch):
             tf.summary.image("confusion_matrix", self._draw(confusion, epoch))
-            tf.summary.text("confusion_matrix", self._table(confusion))
+            # A tag of its own: TensorBoard shows one kind of thing under a tag.
+            tf.summary.text("confusion_counts", self._table(confusion))
         self._validation.flush()
 
     def write_best(self, row: dict[str, Any]) -> None:
