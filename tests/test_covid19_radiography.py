@@ -100,8 +100,8 @@ def test_224x224_stores_resized_gray_pixels(manual_dir, data_dir):
     for radiograph_id, image, _ in examples:
         radiograph_id = radiograph_id.decode()
         stored = np.frombuffer(image, np.uint8).reshape(224, 224, 1)
-        gray = np.array(Image.open(image_file(manual_dir, radiograph_id)).convert("L"))[..., None]
-        expected = np.round(tf.image.resize(gray, (224, 224), antialias=True))
+        gray = Image.open(image_file(manual_dir, radiograph_id)).convert("L")
+        expected = np.array(gray.resize((224, 224), Image.BILINEAR))[..., None]
         if radiograph_id == COLOURED:  # libpng and Pillow round luma differently.
             assert np.abs(stored - expected).max() <= 1
         else:

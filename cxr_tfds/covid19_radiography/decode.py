@@ -1,13 +1,12 @@
-"""From PNG bytes to the 224x224 gray pixels that networks see, with TensorFlow operations alone.
+"""From PNG bytes to the 224x224 gray pixels that networks see.
 
 Whoever has to repeat this bit for bit, such as an exported model that takes PNG bytes, needs these
-operations in this order and nothing else.
+operations in this order and nothing else: libpng's decoding and Pillow's resizing.
 """
 
-import functools
-from collections.abc import Callable
-
 import numpy as np
+from etils import epath
+from PIL import Image
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
 SIZE = 224
@@ -28,30 +27,30 @@ def decode_gray(encoded: "tf.Tensor") -> "tf.Tensor":
     return tf.io.decode_png(encoded, channels=1, dtype=tf.uint8)
 
 
-def resize(image: "tf.Tensor") -> "tf.Tensor":
+def resize(image: np.ndarray) -> np.ndarray:
     """Resizes a radiograph bilinearly, with antialiasing, disregarding the aspect ratio.
 
+    Pillow's arithmetic is in integers, so that every machine gives the same pixels.
+
     Args:
-      image: `[height, width, 1] uint8`.
+      image: `[height, width] uint8`.
 
     Returns:
       `[224, 224, 1] uint8`.
     """
-    resized = tf.image.resize(image, (SIZE, SIZE), method="bilinear", antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    return _resized(image, Image.Resampling.BILINEAR)
 
 
-def resize_mask(mask: "tf.Tensor") -> "tf.Tensor":
+def resize_mask(mask: np.ndarray) -> np.ndarray:
     """Resizes a lung mask: a pixel is lung where at least half of what it covers is lung.
 
     Args:
-      mask: `[height, width, 1] uint8`, 255 in the lungs and 0 elsewhere.
+      mask: `[height, width] uint8`, 255 in the lungs and 0 elsewhere.
 
     Returns:
       `[224, 224, 1] uint8`, 1 in the lungs and 0 elsewhere.
     """
-    covered = tf.image.resize(mask, (SIZE, SIZE), method="area")
-    return tf.cast(covered >= 127.5, tf.uint8)
+    return (_resized(mask, Image.Resampling.BOX) >= 128).astype(np.uint8)
 
 
 def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -65,29 +64,23 @@ def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray,
       The image and the mask, both `[224, 224, 1] uint8`; the mask is 1 in the lungs, and all zero
       if there is none.
     """
-    small_image = _compiled(resize)(image[..., None]).numpy()
-    if mask is None:
-        return small_image, np.zeros_like(small_image)
-    return small_image, _compiled(resize_mask)(mask[..., None]).numpy()
+    small = resize(image)
+    return small, np.zeros_like(small) if mask is None else resize_mask(mask)
 
 
-@functools.cache
-def _compiled(function: Callable) -> Callable:
-    return tf.function(function, input_signature=[tf.TensorSpec((None, None, 1), tf.uint8)])
-
-
-def read_pair(image: "tf.Tensor", mask: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+def read_pair(image: epath.Path, mask: epath.Path | None) -> tuple[np.ndarray, np.ndarray]:
     """Reads, decodes and resizes one radiograph.
 
     Args:
-      image: Path of the PNG file.
-      mask: Path of the PNG file of its lung mask, "" if there is none.
+      image: The PNG file.
+      mask: The PNG file of its lung mask, or None.
 
     Returns:
-      The image and the mask, both `[224, 224, 1] uint8`; the mask is all zero if there is none.
+      What `resize_pair` returns.
     """
-    return resize(decode_gray(tf.io.read_file(image))), tf.cond(
-        tf.equal(mask, ""),
-        lambda: tf.zeros((SIZE, SIZE, 1), tf.uint8),
-        lambda: resize_mask(decode_gray(tf.io.read_file(mask))),
-    )
+    pixels = (path and decode_gray(path.read_bytes()).numpy()[..., 0] for path in (image, mask))
+    return resize_pair(*pixels)
+
+
+def _resized(pixels: np.ndarray, resampling: Image.Resampling) -> np.ndarray:
+    return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), resampling))[..., None]

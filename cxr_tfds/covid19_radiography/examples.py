@@ -46,9 +46,7 @@ def read_one(entry: survey.Entry, full: bool) -> tuple[str, dict[str, Any]]:
     """
     if full:
         return _example(entry, *_read_files(entry))
-    mask = str(entry.radiograph.mask or "")
-    pair = decode.read_pair(str(entry.radiograph.image), mask)
-    return _example(entry, *(pixels.numpy() for pixels in pair))
+    return _example(entry, *decode.read_pair(entry.radiograph.image, entry.radiograph.mask))
 
 
 def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> int:

@@ -4,11 +4,14 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from trainer.errors import UserError
 
 DEFAULT_DATASET = "covid19_radiography/224x224"
+# What images that are stored encoded are resized to: the size that the networks were made for.
+_NETWORK_SHAPE = (224, 224, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +22,8 @@ class BuiltDataset:
         name: TFDS name, `name/config:version`.
         data_dir: the directory given to `tfds build --data_dir`.
         class_names: names of the classes in the order of their labels.
-        image_shape: `[height, width, channels]` of every stored uint8 image.
+        image_shape: `[height, width, 1]` of the gray uint8 images that it gives.
+        stores_pixels: whether its records hold the bytes of such images, and need no decoding.
         builder: the read-only TFDS builder of the files on disk.
     """
 
@@ -27,6 +31,7 @@ class BuiltDataset:
     data_dir: str
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
+    stores_pixels: bool
     builder: tfds.core.DatasetBuilder
 
     def require_classes(self, class_names: Sequence[str]) -> None:
@@ -80,8 +85,8 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         The dataset, with its full name including the version.
 
     Raises:
-        UserError: there is no such directory, no such dataset in it, or its images are not stored
-            as raw uint8 of one size.
+        UserError: there is no such directory, no such dataset in it, or it is none of labelled
+            uint8 images.
     """
     how_to_build = (
         f"tfds build cxr_tfds/covid19_radiography --manual_dir=KAGGLE_FOLDER --data_dir={data_dir}"
@@ -97,11 +102,14 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         builder = None
     if builder is None or not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
         raise UserError(f"{data_dir} holds no built dataset {name}; build it with: {how_to_build}")
+    stored = _image_feature(name, builder)
+    stores_pixels = _stores_pixels(stored)
     return BuiltDataset(
         name=f"{builder.info.full_name}".replace(f"/{builder.version}", f":{builder.version}"),
         data_dir=data_dir,
         class_names=tuple(_label_feature(name, builder).names),
-        image_shape=_image_shape(name, builder),
+        image_shape=tuple(stored.shape) if stores_pixels else _NETWORK_SHAPE,
+        stores_pixels=stores_pixels,
         builder=builder,
     )
 
@@ -113,12 +121,19 @@ def _label_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.feature
     return label
 
 
-def _image_shape(name: str, builder: tfds.core.DatasetBuilder) -> tuple[int, int, int]:
+def _image_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.features.Tensor:
     image = dict(builder.info.features).get("image")
-    encoded = isinstance(image, tfds.features.Image) or not isinstance(image, tfds.features.Tensor)
-    if encoded or len(image.shape) != 3 or image.shape[2] != 1:
-        raise UserError(
-            f"{name} does not store its images as raw gray uint8 of one size; "
-            f"use --dataset={DEFAULT_DATASET}"
-        )
-    return tuple(image.shape)
+    if isinstance(image, tfds.features.Tensor | tfds.features.Image) and len(image.shape) == 3:
+        if image.np_dtype == np.uint8 and image.shape[2] in (1, 3, 4):
+            return image
+    raise UserError(
+        f"{name} cannot be trained on: its feature `image` is {image}; expected uint8 images of 1, "
+        "3 or 4 channels"
+    )
+
+
+def _stores_pixels(image: tfds.features.Tensor) -> bool:
+    """Whether records hold the bytes of gray pixels of one size, and not a file or a list."""
+    if isinstance(image, tfds.features.Image) or image.to_json_content().encoding != "bytes":
+        return False
+    return image.shape[2] == 1 and None not in image.shape

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from trainer.data.pixels import resize
 from trainer.errors import UserError
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -33,8 +34,7 @@ def read_radiograph(path: str | pathlib.Path, image_shape: Sequence[int]) -> np.
         image = tf.io.decode_image(tf.io.read_file(str(path)), 1, expand_animations=False)
     except tf.errors.OpError as error:
         raise UserError(f"{path} is not a readable PNG or JPEG image") from error
-    resized = tf.image.resize(image, image_shape[:2], method="bilinear", antialias=True)
-    return tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8).numpy()
+    return resize(image, image_shape).numpy()
 
 
 def read_radiographs(

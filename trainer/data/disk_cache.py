@@ -1,0 +1,114 @@
+"""Decoded images of a split, kept on the local disk: for images that are stored encoded."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import tempfile
+
+import tensorflow as tf
+from absl import logging
+
+from trainer.data.dataset import BuiltDataset
+from trainer.data.records import parser_of, raw_record
+from trainer.errors import UserError
+from trainer.progress_line import ProgressLine
+
+# Raised when the pixels that the same files give change.
+_VERSION = 1
+_BATCH = 256
+_EXAMPLES_PER_FILE = 2048
+# Bytes of a record beside the pixels, and to spare.
+_BYTES_BESIDE = 200
+
+
+def cache_root() -> pathlib.Path:
+    """Where decoded images are kept: CXR_CACHE_DIR, else a folder of the temporary directory."""
+    default = pathlib.Path(tempfile.gettempdir()) / "cxr-trainer-cache"
+    return pathlib.Path(os.environ.get("CXR_CACHE_DIR", default))
+
+
+def bytes_needed(dataset: BuiltDataset, split: str) -> int:
+    """The size of a split's decoded images on disk."""
+    pixels = tf.TensorShape(dataset.image_shape).num_elements()
+    return dataset.num_examples(split) * (pixels + _BYTES_BESIDE)
+
+
+def fits(dataset: BuiltDataset, split: str) -> bool:
+    """Whether the disk has twice the room that a split's decoded images need, or holds them."""
+    return _folder(dataset, split).exists() or bytes_needed(dataset, split) < _free() / 2
+
+
+def cached_files(dataset: BuiltDataset, split: str) -> list[str]:
+    """Decodes a split once, and gives the files that hold its images as `raw_record` writes them.
+
+    Args:
+        dataset: a built dataset.
+        split: its split.
+
+    Returns:
+        Paths of TFRecord files, in the order of the dataset's. An earlier run's are used again if
+        the dataset is the same.
+
+    Raises:
+        UserError: the disk is too full.
+    """
+    folder = _folder(dataset, split)
+    if not folder.exists():
+        needed, free = bytes_needed(dataset, split), _free()
+        if needed > free:
+            raise UserError(
+                f"--cache=disk needs {needed / 1e6:.0f} MB in {cache_root()}, and {free / 1e6:.0f} "
+                "MB are free there: make room, set CXR_CACHE_DIR to another disk, or use "
+                "--cache=off"
+            )
+        _fill(dataset, split, folder)
+    logging.info("decoded images of %s: %s", split, folder)
+    return sorted(str(path) for path in folder.iterdir())
+
+
+def _fill(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
+    """Decodes a split to a folder beside its place, and renames it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+    try:
+        _write(dataset, split, partial)
+        partial.rename(folder)
+    except OSError as error:
+        if not folder.exists():  # Another process may have been faster.
+            raise UserError(f"{folder} could not be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
+    size = dataset.num_examples(split)
+    batches = tf.data.TFRecordDataset(dataset.files(split)).batch(_BATCH)
+    batches = batches.map(parser_of(dataset), num_parallel_calls=os.cpu_count())
+    line = ProgressLine(f"decoding {split}", -(-size // _BATCH), _BATCH)
+    for step, batch in enumerate(batches.prefetch(1).as_numpy_iterator()):
+        number = step * _BATCH // _EXAMPLES_PER_FILE
+        if step * _BATCH % _EXAMPLES_PER_FILE == 0:
+            writer = tf.io.TFRecordWriter(str(folder / f"{number:05d}.tfrecord"))
+        for image, label, example_id in zip(
+            batch["image"], batch["label"], batch["id"], strict=True
+        ):
+            writer.write(raw_record(image.tobytes(), int(label), example_id))
+        if (step + 1) * _BATCH % _EXAMPLES_PER_FILE == 0 or (step + 1) * _BATCH >= size:
+            writer.close()
+        line.show(step + 1)
+    line.clear()
+
+
+def _free() -> int:
+    existing = next(path for path in (cache_root(), *cache_root().parents) if path.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _folder(dataset: BuiltDataset, split: str) -> pathlib.Path:
+    """The folder of a split, named after all that its content depends on."""
+    files = [(os.path.basename(path), os.path.getsize(path)) for path in dataset.files(split)]
+    key = repr((_VERSION, dataset.name, split, dataset.image_shape, files))
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    name = dataset.name.replace("/", "-").replace(":", "-")
+    return cache_root() / f"{name}-{split}-{digest}"
