@@ -6,8 +6,8 @@ Usage:
 
 Without a manual directory it draws phantom radiographs. Every build is a process of its own, in
 turn with the others, and only the build is timed, not the imports. The project's builder also
-looks for damage and duplicates, and resizes with TensorFlow's operations; the plain generator does
-neither and resizes with Pillow. Other work on the machine spoils the comparison, so the usable
+looks for damage and duplicates; the plain generator does
+neither. Other work on the machine spoils the comparison, so the usable
 cores are measured first: how much faster all cores hash than one does.
 """
 

@@ -1,7 +1,6 @@
 import pathlib
 
 import pytest
-import tensorflow_datasets as tfds
 
 from trainer.data.dataset import DEFAULT_DATASET, open_dataset
 from trainer.errors import UserError
@@ -50,12 +49,3 @@ def test_a_dataset_that_was_not_built_is_refused_with_how_to_build_it(name, tmp_
 def test_a_missing_split_is_refused_with_those_there_are(dataset):
     with pytest.raises(UserError, match="no split 'holdout'.*test, train, validation"):
         dataset.num_examples("holdout")
-
-
-def test_a_dataset_of_encoded_images_is_refused(phantom_database, tmp_path):
-    builder = tfds.builder("covid19_radiography/full", data_dir=tmp_path)
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=str(phantom_database))
-    )
-    with pytest.raises(UserError, match=f"covid19_radiography/full .*{DEFAULT_DATASET}"):
-        open_dataset("covid19_radiography/full", str(tmp_path))

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT, run_command
+from tests.other_dataset import CLASSES, SIZES, OtherImages
 
 TRAIN = ("--model=lenet", "--strategy=mirrored", "--virtual_devices=2", "--deterministic")
 
@@ -172,3 +173,18 @@ def test_a_run_of_another_configuration_is_refused_with_the_differences(finished
         "--epochs=2", f"--data_dir={data_dir}", f"--workdir={finished_run}", code=2,
     )  # fmt: skip
     assert "--seed: 0 in the run, 5 now" in said
+
+
+def test_a_dataset_of_other_classes_is_trained_on_and_judged(tmp_path):
+    OtherImages(data_dir=tmp_path / "data").download_and_prepare()
+    run, report = tmp_path / "run", tmp_path / "report"
+    run_command(
+        "trainer.main", "--model=lenet", "--dataset=other_images", "--epochs=1", "--seed=1",
+        f"--data_dir={tmp_path}/data", f"--workdir={run}",
+    )  # fmt: skip
+    content = json.loads((run / "config.json").read_text())
+    assert content["dataset"]["class_names"] == list(CLASSES)
+    assert content["dataset"]["train_examples"] == SIZES["train"]
+    assert keras.models.load_model(run / "model.keras").output.shape == (None, 3)
+    run_command("trainer.evaluate", f"--workdir={run}", f"--output_dir={report}")
+    assert json.loads((report / "report.json").read_text())["class_names"] == list(CLASSES)

@@ -53,7 +53,7 @@ class Config:
         precision: as asked for; what `auto` became stands beside it in config.json.
         xla: as asked for, likewise.
         virtual_devices: number of logical devices that the CPU is split into; 0: not split.
-        cache: where the decoded images are held, `auto`, `memory` or `off`.
+        cache: where the decoded images are held, `auto`, `memory`, `disk` or `off`.
         seed: of the initial weights, the order of the examples and the augmentation.
         deterministic: whether TensorFlow's operations are made deterministic.
         weights: `imagenet`, `none` or a path.

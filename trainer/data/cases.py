@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from trainer.data import pixels
 from trainer.data.dataset import BuiltDataset
 from trainer.data.radiographs import list_labelled, read_radiographs
 from trainer.errors import UserError
@@ -70,6 +71,8 @@ def cases_of_split(dataset: BuiltDataset, split: str) -> Cases:
     """
     dataset.num_examples(split)
     columns = _columns(dataset, split, ("image", "label", "id", *_OPTIONAL))
+    if "id" not in columns:
+        columns["id"] = np.array([b"%d" % row for row in range(len(columns["label"]))])
     masks, masked = _masks(columns)
     return Cases(
         class_names=dataset.class_names,
@@ -134,8 +137,15 @@ def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict
     present = tfds.features.FeaturesDict(
         {name: features[name] for name in wanted if name in features}
     )
+
+    def read(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        example = present.deserialize_example(serialized)
+        if "image" in example:
+            example["image"] = pixels.resize(pixels.to_gray(example["image"]), dataset.image_shape)
+        return example
+
     records = tf.data.TFRecordDataset(dataset.files(split))
-    examples = records.map(present.deserialize_example, num_parallel_calls=tf.data.AUTOTUNE)
+    examples = records.map(read, num_parallel_calls=tf.data.AUTOTUNE)
     batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
     return {name: np.concatenate([batch[name] for batch in batches]) for name in present}
 

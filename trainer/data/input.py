@@ -15,11 +15,12 @@ import psutil
 import tensorflow as tf
 from absl import logging
 
-from trainer.data import augment
+from trainer.data import augment, disk_cache
 from trainer.data.dataset import BuiltDataset
 from trainer.data.device_buffers import disable_autotuner
+from trainer.data.records import Parser, parser_of, raw_parser
 
-CACHES = ("auto", "memory", "off")
+CACHES = ("auto", "memory", "disk", "off")
 # Share of the free memory that `--cache=auto` lets one split's decoded images take.
 AUTO_CACHE_SHARE = 0.4
 # Records kept in the shuffle buffer when a split is streamed from disk: 400 MB of 224x224 images.
@@ -37,7 +38,7 @@ class Examples:
 
     Attributes:
         size: number of examples.
-        cache: where their decoded images are held, `memory` or `off`.
+        cache: where their decoded images are held, `memory`, `disk` or `off`.
         filling: a dataset of tokens for the rows that fill an epoch's last batch.
         tokens: `tokens(epoch)`: a dataset of one scalar token per example, in the epoch's order.
         load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64` and
@@ -73,17 +74,26 @@ def read_examples(
     Args:
         dataset: a built dataset.
         split: its split.
-        cache: `memory` holds the split's decoded images in memory, `off` reads the shards anew in
-            every epoch, `auto` takes memory if less than `AUTO_CACHE_SHARE` of what is free does.
+        cache: `memory` holds the split's decoded images in memory, `disk` decodes them once to the
+            local disk, `off` reads the shards anew in every epoch. `auto` takes memory if
+            `AUTO_CACHE_SHARE` of what is free does, else the disk if the images are stored encoded
+            and it has twice the room.
         shuffle_seed: seed of the order, another in each epoch; None keeps the order of the files.
 
     Returns:
         The examples.
+
+    Raises:
+        UserError: there is no such split, or no room on the disk.
     """
-    size = dataset.num_examples(split)
-    if _resolve_cache(dataset, split, size, cache) == "memory":
-        return _examples_in_memory(dataset, split, size, shuffle_seed)
-    return _examples_on_disk(dataset, split, size, shuffle_seed)
+    size, parse = dataset.num_examples(split), parser_of(dataset)
+    resolved = _resolve_cache(dataset, split, cache)
+    if resolved == "memory":
+        return _examples_in_memory(dataset.files(split), parse, size, shuffle_seed)
+    if resolved == "disk":
+        files, parse = disk_cache.cached_files(dataset, split), raw_parser(dataset.image_shape)
+        return _examples_on_disk(files, parse, size, shuffle_seed, resolved)
+    return _examples_on_disk(dataset.files(split), parse, size, shuffle_seed, resolved)
 
 
 def distribute_batches(
@@ -176,24 +186,35 @@ def _of_worker(
     return rows.batch(batch_size, drop_remainder=True)
 
 
-def _resolve_cache(dataset: BuiltDataset, split: str, size: int, cache: str) -> str:
+def _resolve_cache(dataset: BuiltDataset, split: str, cache: str) -> str:
+    """Decides where the decoded images are held, and says why."""
+    if cache == "disk" and dataset.stores_pixels:
+        logging.info("cache of %s: off, because the dataset's files hold decoded images", split)
+        return "off"
     if cache != "auto":
         return cache
-    needed = size * tf.TensorShape(dataset.image_shape).num_elements()
-    free = psutil.virtual_memory().available
-    resolved = "memory" if needed <= AUTO_CACHE_SHARE * free else "off"
+    pixels = tf.TensorShape(dataset.image_shape).num_elements()
+    needed, free = dataset.num_examples(split) * pixels, psutil.virtual_memory().available
+    if needed <= AUTO_CACHE_SHARE * free:
+        resolved = "memory"
+    elif not dataset.stores_pixels and disk_cache.fits(dataset, split):
+        resolved = "disk"
+    else:
+        resolved = "off"
     logging.info(
-        "cache of %s: %s (%.0f MB of images, %.0f MB of memory free)",
-        split, resolved, needed / 1e6, free / 1e6,
+        "cache of %s: %s (%.0f MB of images; may take %.0f MB, %.0f%% of the free memory)",
+        split, resolved, needed / 1e6, AUTO_CACHE_SHARE * free / 1e6, 100 * AUTO_CACHE_SHARE,
     )  # fmt: skip
     return resolved
 
 
-def _examples_in_memory(dataset, split, size, shuffle_seed) -> Examples:
+def _examples_in_memory(
+    files: list[str], parse: Parser, size: int, shuffle_seed: int | None
+) -> Examples:
     stored = list(
-        tf.data.TFRecordDataset(dataset.files(split))
+        tf.data.TFRecordDataset(files)
         .batch(_READ_BATCH)
-        .map(_parser(dataset), num_parallel_calls=os.cpu_count())
+        .map(parse, num_parallel_calls=os.cpu_count())
     )
     columns = {key: tf.concat([part[key] for part in stored], axis=0) for key in stored[0]}
 
@@ -212,16 +233,18 @@ def _examples_in_memory(dataset, split, size, shuffle_seed) -> Examples:
     return Examples(size, "memory", rows, positions, load)
 
 
-def _examples_on_disk(dataset, split, size, shuffle_seed) -> Examples:
-    in_file_order = tf.data.TFRecordDataset(dataset.files(split))
+def _examples_on_disk(
+    files: list[str], parse: Parser, size: int, shuffle_seed: int | None, cache: str
+) -> Examples:
+    in_file_order = tf.data.TFRecordDataset(files)
 
     def serialized(epoch: tf.Tensor) -> tf.data.Dataset:
         if shuffle_seed is None:
             return in_file_order
-        files = tf.random.experimental.stateless_shuffle(
-            tf.constant(dataset.files(split)), seed=[shuffle_seed, epoch]
+        shuffled = tf.random.experimental.stateless_shuffle(
+            tf.constant(files), seed=[shuffle_seed, epoch]
         )
-        records = tf.data.Dataset.from_tensor_slices(files).interleave(
+        records = tf.data.Dataset.from_tensor_slices(shuffled).interleave(
             tf.data.TFRecordDataset,
             cycle_length=_FILES_AT_ONCE,
             num_parallel_calls=_FILES_AT_ONCE,
@@ -233,19 +256,4 @@ def _examples_on_disk(dataset, split, size, shuffle_seed) -> Examples:
             tf.random.set_seed(1)
         return records.shuffle(min(size, _SHUFFLE_BUFFER), seed=shuffle_seed + epoch * 2**32)
 
-    return Examples(size, "off", in_file_order, serialized, _parser(dataset))
-
-
-def _parser(dataset: BuiltDataset) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    features = {
-        "image": tf.io.FixedLenFeature((), tf.string),
-        "label": tf.io.FixedLenFeature((), tf.int64),
-        "id": tf.io.FixedLenFeature((), tf.string),
-    }
-
-    def parse(serialized: tf.Tensor) -> dict:
-        batch = tf.io.parse_example(serialized, features)
-        pixels = tf.io.decode_raw(batch["image"], tf.uint8)
-        return batch | {"image": tf.reshape(pixels, [-1, *dataset.image_shape])}
-
-    return parse
+    return Examples(size, cache, in_file_order, serialized, parse)

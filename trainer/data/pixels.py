@@ -36,6 +36,8 @@ def resize(image: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
     Returns:
         `image_shape uint8`.
     """
+    if image.shape == tuple(image_shape):
+        return image
     height, width = image_shape[:2]
     pixels = tf.cast(image[..., 0], tf.float64)
     pixels = _rounded(tf.matmul(pixels, _weights(tf.shape(image)[1], width), transpose_b=True))

@@ -14,6 +14,7 @@ from absl import logging
 from trainer.config import Config
 from trainer.data.input import Examples, distribute_batches
 from trainer.errors import Diverged, Preempted
+from trainer.progress_line import ProgressLine
 from trainer.run import Run
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoints
@@ -23,7 +24,6 @@ from trainer.training.metrics import measure
 from trainer.training.phases import Phase
 from trainer.training.profile import Profile
 from trainer.training.progress import Progress
-from trainer.training.progress_line import ProgressLine
 from trainer.training.tensorboard import TensorBoard
 
 

@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from tests.other_dataset import CLASSES, SIZES, OtherImages, draw
+from trainer.data import disk_cache
+from trainer.data.cases import cases_of_split
+from trainer.data.dataset import open_dataset
+from trainer.data.input import read_examples
+from trainer.data.pixels import resize, to_gray
+from trainer.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def other_data_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("other")
+    OtherImages(data_dir=directory).download_and_prepare()
+    return directory
+
+
+@pytest.fixture(scope="module")
+def other(other_data_dir):
+    return open_dataset("other_images", str(other_data_dir))
+
+
+@pytest.fixture(scope="module")
+def full(phantom_database, tmp_path_factory):
+    """The phantoms as covid19_radiography/full: PNG files, some of them RGB."""
+    directory = tmp_path_factory.mktemp("full")
+    builder = tfds.builder("covid19_radiography/full", data_dir=directory)
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=str(phantom_database))
+    )
+    return open_dataset("covid19_radiography/full", str(directory))
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def columns(dataset, split, cache):
+    """All examples of a split, by id."""
+    examples = read_examples(dataset, split, cache=cache, shuffle_seed=None)
+    rows = examples.one_pass(5).unbatch().as_numpy_iterator()
+    return {row["id"]: (row["label"], row["image"]) for row in rows}
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk", "off"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_encoded_radiographs_give_the_pixels_of_the_decoded_dataset(full, dataset, split, cache):
+    encoded, decoded = columns(full, split, cache), columns(dataset, split, "memory")
+    assert encoded.keys() == decoded.keys()
+    for name, (label, image) in decoded.items():
+        assert encoded[name][0] == label
+        np.testing.assert_array_equal(encoded[name][1], image, err_msg=str(name))
+
+
+def test_any_other_dataset_of_labelled_images_is_read(other):
+    assert other.class_names == CLASSES
+    assert other.image_shape == (224, 224, 1)
+    found = columns(other, "train", "auto")
+    assert len(found) == SIZES["train"]
+    expected = {
+        resize(to_gray(tf.constant(draw(index))), (224, 224, 1)).numpy().tobytes(): index % 3
+        for index in range(SIZES["train"])
+    }
+    assert {image.tobytes(): label for label, image in found.values()} == expected
+
+
+def test_names_go_with_the_examples_wherever_they_lie(other):
+    memory, disk = columns(other, "train", "memory"), columns(other, "train", "disk")
+    assert memory.keys() == disk.keys()
+    for name in memory:
+        np.testing.assert_array_equal(memory[name][1], disk[name][1])
+
+
+def test_any_other_dataset_is_judged(other):
+    cases = cases_of_split(other, "test")
+    assert cases.class_names == CLASSES
+    assert len(set(cases.ids)) == SIZES["test"]
+    assert cases.images.shape == (SIZES["test"], 224, 224, 1)
+    assert (cases.sources, cases.groups, cases.masks) == (None, None, None)
+
+
+def test_the_disk_cache_is_filled_once_and_used_again(other, cache_dir):
+    columns(other, "train", "disk")
+    (folder,) = cache_dir.iterdir()
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert times
+    columns(other, "train", "disk")
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == times
+    columns(other, "test", "disk")
+    assert len(list(cache_dir.iterdir())) == 2
+
+
+def test_auto_takes_the_disk_where_memory_is_short(other, monkeypatch):
+    monkeypatch.setattr("trainer.data.input.AUTO_CACHE_SHARE", 0.0)
+    assert read_examples(other, "train", cache="auto", shuffle_seed=0).cache == "disk"
+    monkeypatch.setattr(disk_cache, "_free", lambda: 1000)
+    assert read_examples(other, "train", cache="auto", shuffle_seed=0).cache == "off"
+
+
+def test_a_full_disk_is_said_before_it_is_filled(other, monkeypatch, cache_dir):
+    monkeypatch.setattr(disk_cache, "_free", lambda: 1000)
+    with pytest.raises(UserError, match="--cache=disk needs 1 MB .* CXR_CACHE_DIR"):
+        read_examples(other, "train", cache="disk", shuffle_seed=0)
+    assert not cache_dir.exists()
+
+
+def test_decoded_files_need_no_disk_cache(dataset):
+    assert read_examples(dataset, "train", cache="disk", shuffle_seed=0).cache == "off"
+
+
+@pytest.mark.parametrize("batch", [1, 2, 6])
+def test_every_example_is_written_however_many_fit_a_file(batch, other, monkeypatch, cache_dir):
+    monkeypatch.setattr(disk_cache, "_BATCH", batch)
+    monkeypatch.setattr(disk_cache, "_EXAMPLES_PER_FILE", 6)
+    assert len(columns(other, "train", "disk")) == SIZES["train"]
+    assert len(list(cache_dir.glob("*/*.tfrecord"))) == SIZES["train"] // 6
+
+
+class LargeNumbers(OtherImages):
+    """Images of 16 bits."""
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 1), dtype=np.uint16),
+            "label": tfds.features.ClassLabel(names=CLASSES),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, split):
+        yield 0, {"image": np.zeros((9, 9, 1), np.uint16), "label": 0}
+
+
+def test_images_that_are_not_of_eight_bits_are_refused(tmp_path):
+    LargeNumbers(data_dir=tmp_path).download_and_prepare()
+    with pytest.raises(UserError, match="large_numbers cannot be trained on.*uint8 images"):
+        open_dataset("large_numbers", str(tmp_path))
