@@ -1,8 +1,9 @@
 """The training engine: one step on every replica, many steps in one call.
 
-Only one replica's forward and backward pass is compiled by XLA; the reduction of the gradients and
-the optimizer's update stay outside, because a collective inside a compiled function fails and a
-variable of another replica is out of its reach. Keras' optimizers and losses do the arithmetic.
+XLA compiles one replica's forward and backward pass. The reduction of the gradients stays outside,
+because a collective inside a compiled function fails, and so does the optimizer's update where
+there are several replicas, because another replica's variables are out of its reach; a single
+replica's update is compiled too. Keras' optimizers and losses do the arithmetic.
 """
 
 import contextlib
@@ -62,7 +63,7 @@ class Engine:
             model: a model of `trainer.models.build`.
             optimizer: a Keras optimizer, not yet built or built on the model's trainable weights.
             objective: the losses.
-            xla: whether XLA compiles the forward and backward pass.
+            xla: whether XLA compiles what it can.
             flip: whether training images are flipped by their draws.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             accumulation_steps: number of micro-batches that a replica's batch is split into, one
@@ -89,6 +90,9 @@ class Engine:
         optimizer._all_reduce_sum_gradients = lambda gradients_and_weights: gradients_and_weights
         classes = self._network.output.shape[-1]
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
+        self._apply = optimizer.apply
+        if xla and strategy.num_replicas_in_sync == 1:
+            self._apply = tf.function(optimizer.apply, jit_compile=True)
         self._forward_backward = tf.function(self._forward_backward, jit_compile=xla)
         self._forward = tf.function(self._forward, jit_compile=xla)
         self._train = tf.function(self._train)
@@ -251,11 +255,11 @@ class Engine:
     def _update(self, gradients: list, norm: tf.Tensor) -> None:
         """Applies the gradients, unless float16 has overflowed. Called in cross-replica context."""
         if self.loss_scale is None:
-            self._strategy.run(self.optimizer.apply, args=(gradients,))
+            self._strategy.run(self._apply, args=(gradients,))
             return
 
         def apply() -> None:
-            self._strategy.run(self.optimizer.apply, args=(gradients,))
+            self._strategy.run(self._apply, args=(gradients,))
             self.loss_scale.after_finite_step()
 
         # An inf or NaN in any gradient of any replica survives the sum and reaches the norm.
