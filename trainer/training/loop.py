@@ -70,13 +70,14 @@ class Loop:
         """
         self._resume()
         with self.stop_request.on_signals():
-            while True:
+            try:
                 self._train_phase()
-                if self.progress.phase + 1 == len(self.phases):
-                    break
-                self.progress.begin_phase(self.progress.phase + 1)
-                self._engine = self.start_phase(self.phases[self.progress.phase])
-        self.profile.stop()
+                while self.progress.phase + 1 < len(self.phases):
+                    self.progress.begin_phase(self.progress.phase + 1)
+                    self._engine = self.start_phase(self.phases[self.progress.phase])
+                    self._train_phase()
+            finally:
+                self.profile.stop()
 
     def _resume(self) -> None:
         newest = self.checkpoints.newest_whole()
