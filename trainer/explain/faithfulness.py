@@ -1,0 +1,145 @@
+"""Whether a heatmap can be believed: where its heat lies, and what the model does without it.
+
+Every number stands beside what chance would give. Sources: pointing game, Zhang et al. 2018;
+deletion and insertion, Petsiuk et al. 2018; randomised weights, Adebayo et al. 2018.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from scipy import ndimage, stats
+
+from trainer.explain.heatmap import enlarge
+from trainer.explain.methods import Method
+
+CURVE_STEPS = 12
+# What is deleted becomes this blurred: a standard deviation as a share of the image's height. A
+# black hole would be unlike any radiograph, and the answer to it would say nothing.
+_BLUR = 1 / 12
+# A random heatmap is noise on so coarse a grid, enlarged as heatmaps are.
+_RANDOM_GRID = (7, 7)
+# Below this mean rank correlation the map of randomised weights counts as another map.
+_OTHER_MAP = 0.5
+
+
+def heat_within(heat: np.ndarray, mask: np.ndarray) -> tuple[float | None, float]:
+    """Share of the heat inside a mask, and the mask's share of the image: the chance level.
+
+    Args:
+        heat: `[H, W] float32`, not negative.
+        mask: `[H, W] bool`.
+
+    Returns:
+        Both from 0 to 1; the first is None if there is no heat.
+    """
+    total = heat.sum(dtype=np.float64)
+    share = float(heat[mask].sum(dtype=np.float64) / total) if total > 0 else None
+    return share, float(mask.mean())
+
+
+def points_into(heat: np.ndarray, mask: np.ndarray) -> bool | None:
+    """Pointing game: whether the hottest pixel lies inside the mask; None if there is no heat.
+
+    Args:
+        heat: `[H, W] float32`, not negative.
+        mask: `[H, W] bool`.
+    """
+    return bool(mask.flat[heat.argmax()]) if heat.any() else None
+
+
+def random_heat(size: tuple[int, int], seed: int, name: str) -> np.ndarray:
+    """A random heatmap of one image, the same for the same seed and name.
+
+    Args:
+        size: `(height, width)`.
+        seed: not negative.
+        name: the image's id.
+
+    Returns:
+        `[height, width] float32` from 0 to 1.
+    """
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    noise = np.random.default_rng([seed, digest]).random(_RANDOM_GRID, np.float32)
+    return enlarge(noise, size)
+
+
+def curves(
+    predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, heat: np.ndarray, target: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of the target while the hottest pixels are deleted, and while they come in.
+
+    Deleted means blurred. Insertion begins with the whole radiograph blurred.
+
+    Args:
+        predict: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
+        image: `[H, W, 1] uint8`.
+        heat: `[H, W] float32`; among equally hot pixels the order is that of the image.
+        target: the class.
+
+    Returns:
+        Deletion and insertion, each `[CURVE_STEPS + 1]`, the first value before the first pixel.
+    """
+    sigma = _BLUR * image.shape[0]
+    blurred = np.round(ndimage.gaussian_filter(image.astype(np.float32), (sigma, sigma, 0)))
+    rank = np.empty(heat.size, int)
+    rank[np.argsort(-heat, axis=None, kind="stable")] = np.arange(heat.size)
+    reached = np.linspace(0, heat.size, CURVE_STEPS + 1)[:, None, None, None]
+    touched = rank.reshape(1, *heat.shape, 1) < reached
+    batch = np.concatenate([np.where(touched, blurred, image), np.where(touched, image, blurred)])
+    probabilities = predict(batch.astype(np.uint8))[:, target]
+    return probabilities[: CURVE_STEPS + 1], probabilities[CURVE_STEPS + 1 :]
+
+
+def area_under(curve: np.ndarray) -> float:
+    """Area under a curve over equal steps from 0 to 1, by the trapezoidal rule."""
+    return float(np.trapezoid(curve) / (len(curve) - 1))
+
+
+def randomised(model: keras.Model, seed: int) -> keras.Model:
+    """The same network with the values of each weight array shuffled: alike in size, untrained.
+
+    Args:
+        model: a flat model of `trainer.models.build`.
+        seed: of the shuffles.
+
+    Returns:
+        A new model.
+    """
+    generator = np.random.default_rng(seed)
+    other = keras.models.clone_model(model)
+    other.set_weights([generator.permuted(w.ravel()).reshape(w.shape) for w in model.get_weights()])
+    return other
+
+
+def randomisation_check(
+    explain: Method, explain_randomised: Method, images: np.ndarray, targets: np.ndarray
+) -> dict[str, float | int | bool | None]:
+    """Compares heatmaps with those of randomised weights, for the same classes.
+
+    Args:
+        explain: of the model.
+        explain_randomised: of its `randomised` twin.
+        images: `[batch, H, W, 1] uint8`.
+        targets: `[batch] int`.
+
+    Returns:
+        `images`: how many have heat to compare; `rank_correlation`: the mean of Spearman's over
+        them, None if none has; `passes`: whether the maps are others, None likewise.
+    """
+    ours, theirs = explain(images, targets)[0], explain_randomised(images, targets)[0]
+    correlations = [
+        # A flat map is no map: it has no order to compare, and is unlike any other.
+        float(stats.spearmanr(our, their, axis=None).statistic) if np.ptp(their) > 0 else 0.0
+        for our, their in zip(ours, theirs, strict=True)
+        if np.ptp(our) > 0
+    ]
+    if not correlations:
+        return {"images": 0, "rank_correlation": None, "passes": None}
+    mean = float(np.mean(correlations))
+    return {
+        "images": len(correlations),
+        "rank_correlation": mean,
+        "passes": mean < _OTHER_MAP,
+    }
