@@ -10,7 +10,7 @@ setup(
     packages=find_packages(include=["benchmarks*", "cxr_tfds*", "trainer*", "launch*"]),
     package_data={
         "cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"],
-        "trainer": ["evaluation/templates/*", "explain/templates/*"],
+        "trainer": ["evaluation/templates/*", "explain/templates/*", "export/templates/*"],
     },
     install_requires=[
         "absl-py>=2.1,<3",
