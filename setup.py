@@ -35,8 +35,12 @@ setup(
         "mlcroissant>=1.0,<2",
     ],
     extras_require={
+        # Reads DICOM files given to trainer.export_gradcam.
+        "dicom": ["pydicom>=3.0,<4"],
+        # Converts and checks trainer.export_model --format=onnx.
+        "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
-        "dev": ["dill>=0.3.8,<1", "pytest>=8,<10", "ruff>=0.12,<1"],
+        "dev": ["dill>=0.3.8,<1", "pydicom>=3.0,<4", "pytest>=8,<10", "ruff>=0.12,<1"],
     },
 )

@@ -1,12 +1,10 @@
 import base64
-import io
 import json
 import struct
 import subprocess
 import sys
 import zlib
 
-import keras
 import numpy as np
 import PIL.Image
 import pytest

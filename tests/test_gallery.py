@@ -14,6 +14,13 @@ from trainer.explain.judgement import PER_IMAGE
 from trainer.explain.subjects import Subject
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+CHECK = {
+    "rank_correlation": 0.1,
+    "compared": 9,
+    "no_heat": 0,
+    "passes": True,
+    "how_to_read": "Near 0 is good.",
+}
 SHARES = np.array([0.1, 0.2, 0.6, 0.1], np.float32)
 
 
@@ -43,7 +50,7 @@ def write(directory):
             told = numbers | {"lung_heat": lung_heat, "lung_area": 0.375}
             gallery.add(item, heatmap, heat, SHARES, target, told)
         about = {"run": "RUN", "model": "lenet", "source": "test", "note": "", "left_out": 0}
-        gallery.finish(about, {"images": 2, "rank_correlation": 0.1, "passes": True})
+        gallery.finish(about, CHECK)
     return heatmaps
 
 
@@ -117,7 +124,7 @@ def test_a_second_export_replaces_the_first(tmp_path):
             [*before, "mine.txt"]
         )
         about = {"run": "RUN", "model": "lenet", "source": "test", "note": "", "left_out": 0}
-        gallery.finish(about, None)
+        gallery.finish(about, CHECK)
     assert {path.name for path in tmp_path.iterdir()} == {
         "00000-COVID-9.npy", "00000-COVID-9.png", "index.csv", "index.html", "summary.json",
         "mine.txt",

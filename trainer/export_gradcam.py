@@ -39,6 +39,8 @@ from trainer.explain.subjects import Choice, Subject, subjects_of_cases, subject
 from trainer.run import Run, best_run
 
 _BATCH = 32
+# Networks of shuffled weights that the first batch is explained by, too.
+_TWINS = 3
 
 flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.")
 flags.DEFINE_string("runs_dir", None, "Directory of several runs, of which the best is taken.")
@@ -102,7 +104,8 @@ def main() -> None:
         if not gallery.rows:
             raise UserError(f"--images={','.join(FLAGS.images)}: no file is a readable image")
         speed = images_per_second(explain, first[0][0])
-        shuffled = METHODS[FLAGS.method](randomised(model, FLAGS.seed), FLAGS.layer)
+        twins = [randomised(model, [FLAGS.seed, number]) for number in range(_TWINS)]
+        shuffled = [METHODS[FLAGS.method](twin, FLAGS.layer) for twin in twins]
         images, targets = map(np.array, zip(*first, strict=True))
         check = randomisation_check(explain, shuffled, images, targets)
         check["how_to_read"] = HOW_TO_READ["randomisation"]

@@ -5,7 +5,7 @@ deletion and insertion, Petsiuk et al. 2018; randomised weights, Adebayo et al. 
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -97,7 +97,7 @@ def area_under(curve: np.ndarray) -> float:
     return float(np.trapezoid(curve) / (len(curve) - 1))
 
 
-def randomised(model: keras.Model, seed: int) -> keras.Model:
+def randomised(model: keras.Model, seed: int | Sequence[int]) -> keras.Model:
     """The same network with the values of each weight array shuffled: alike in size, untrained.
 
     Args:
@@ -114,32 +114,37 @@ def randomised(model: keras.Model, seed: int) -> keras.Model:
 
 
 def randomisation_check(
-    explain: Method, explain_randomised: Method, images: np.ndarray, targets: np.ndarray
+    explain: Method, shuffled: Sequence[Method], images: np.ndarray, targets: np.ndarray
 ) -> dict[str, float | int | bool | None]:
     """Compares heatmaps with those of randomised weights, for the same classes.
 
     Args:
         explain: of the model.
-        explain_randomised: of its `randomised` twin.
+        shuffled: of some of its `randomised` twins.
         images: `[batch, H, W, 1] uint8`.
         targets: `[batch] int`.
 
     Returns:
-        `images`: how many have heat to compare; `rank_correlation`: the mean of Spearman's over
-        them, None if none has; `passes`: whether the maps are others, None likewise.
+        `rank_correlation`: the mean of Spearman's over all pairs of a map and one of its twins';
+        `compared`: how many pairs there are, `no_heat`: how many more had a map without heat,
+        which has no order to compare; `passes`: whether the maps are others. Without a pair the
+        mean and `passes` are None.
     """
-    ours, theirs = explain(images, targets)[0], explain_randomised(images, targets)[0]
-    correlations = [
-        # A flat map is no map: it has no order to compare, and is unlike any other.
-        float(stats.spearmanr(our, their, axis=None).statistic) if np.ptp(their) > 0 else 0.0
-        for our, their in zip(ours, theirs, strict=True)
-        if np.ptp(our) > 0
+    ours = explain(images, targets)[0]
+    pairs = [
+        (our, their)
+        for twin in shuffled
+        for our, their in zip(ours, twin(images, targets)[0], strict=True)
     ]
-    if not correlations:
-        return {"images": 0, "rank_correlation": None, "passes": None}
-    mean = float(np.mean(correlations))
+    correlations = [
+        float(stats.spearmanr(our, their, axis=None).statistic)
+        for our, their in pairs
+        if np.ptp(our) > 0 and np.ptp(their) > 0
+    ]
+    mean = float(np.mean(correlations)) if correlations else None
     return {
-        "images": len(correlations),
         "rank_correlation": mean,
-        "passes": mean < _OTHER_MAP,
+        "compared": len(correlations),
+        "no_heat": len(pairs) - len(correlations),
+        "passes": None if mean is None else mean < _OTHER_MAP,
     }

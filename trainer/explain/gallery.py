@@ -97,12 +97,12 @@ class Gallery:
         )
         self.rows.append(row)
 
-    def finish(self, about: dict[str, Any], randomisation: dict[str, Any] | None) -> dict[str, Any]:
+    def finish(self, about: dict[str, Any], randomisation: dict[str, Any]) -> dict[str, Any]:
         """Writes index.csv, index.html and summary.json, and moves everything to its place.
 
         Args:
             about: what was explained and how.
-            randomisation: the model-randomisation check; None if it was not made.
+            randomisation: what `randomisation_check` says, and `how_to_read` it.
 
         Returns:
             The content of summary.json.
