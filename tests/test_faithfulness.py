@@ -5,7 +5,7 @@ import pytest
 from trainer import models
 from trainer.explain import faithfulness
 from trainer.explain.judgement import judge, totals
-from trainer.explain.methods import GradCAM
+from trainer.explain.methods import METHODS
 from trainer.explain.subjects import Subject
 
 SIZE = 36
@@ -92,13 +92,20 @@ def model():
     return models.build("lenet", image_shape=(SIZE, SIZE, 1), scaling="torch")
 
 
-def test_shuffled_weights_are_the_same_numbers_elsewhere(model):
+def test_shuffled_weights_are_the_same_sizes_elsewhere(model):
     shuffled = faithfulness.randomised(model, 0)
-    changed = 0
     for old, new in zip(model.get_weights(), shuffled.get_weights(), strict=True):
-        np.testing.assert_array_equal(np.sort(old, axis=None), np.sort(new, axis=None))
-        changed += np.any(old != new)
-    assert changed == 4  # Four kernels; the biases of an untrained network are all zero.
+        sizes = [np.sort(np.abs(array), axis=None) for array in (old, new)]
+        np.testing.assert_array_equal(*sizes)
+        assert np.any(old != new) or not old.any()
+
+
+def test_a_network_of_negative_kernels_is_not_silenced(model):
+    trained = keras.models.clone_model(model)
+    trained.set_weights([array - 0.1 for array in model.get_weights()])
+    images = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 1), dtype=np.uint8)
+    heatmaps, _ = METHODS["layercam"](faithfulness.randomised(trained, 0))(images)
+    assert np.all(np.ptp(heatmaps, axis=(1, 2)) > 0)
 
 
 def test_the_randomisation_check_fails_maps_that_do_not_change():

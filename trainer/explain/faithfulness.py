@@ -98,7 +98,10 @@ def area_under(curve: np.ndarray) -> float:
 
 
 def randomised(model: keras.Model, seed: int | Sequence[int]) -> keras.Model:
-    """The same network with the values of each weight array shuffled: alike in size, untrained.
+    """The same network with each array's values shuffled: weights alike in size that know nothing.
+
+    The values of kernels get random signs too. Training often leaves a dense kernel's mean below
+    zero; shuffled alone it would silence every unit, and no heatmap be left to compare.
 
     Args:
         model: a flat model of `trainer.models.build`.
@@ -108,8 +111,13 @@ def randomised(model: keras.Model, seed: int | Sequence[int]) -> keras.Model:
         A new model.
     """
     generator = np.random.default_rng(seed)
+
+    def shuffle(array: np.ndarray) -> np.ndarray:
+        signs = generator.choice([-1, 1], array.shape) if array.ndim > 1 else 1
+        return generator.permuted(array.ravel()).reshape(array.shape) * signs
+
     other = keras.models.clone_model(model)
-    other.set_weights([generator.permuted(w.ravel()).reshape(w.shape) for w in model.get_weights()])
+    other.set_weights([shuffle(array) for array in model.get_weights()])
     return other
 
 
