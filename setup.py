@@ -10,7 +10,7 @@ setup(
     packages=find_packages(include=["benchmarks*", "cxr_tfds*", "trainer*", "launch*"]),
     package_data={
         "cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"],
-        "trainer": ["evaluation/templates/*"],
+        "trainer": ["evaluation/templates/*", "explain/templates/*", "export/templates/*"],
     },
     install_requires=[
         "absl-py>=2.1,<3",
@@ -35,8 +35,12 @@ setup(
         "mlcroissant>=1.0,<2",
     ],
     extras_require={
+        # Reads DICOM files given to trainer.export_gradcam.
+        "dicom": ["pydicom>=3.0,<4"],
+        # Converts and checks trainer.export_model --format=onnx.
+        "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
-        "dev": ["dill>=0.3.8,<1", "pytest>=8,<10", "ruff>=0.12,<1"],
+        "dev": ["dill>=0.3.8,<1", "pydicom>=3.0,<4", "pytest>=8,<10", "ruff>=0.12,<1"],
     },
 )

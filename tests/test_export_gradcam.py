@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 
 from tests.conftest import run_command
+from trainer.data.cases import cases_of_split
 from trainer.data.radiographs import read_radiograph
 from trainer.run import Run
 
@@ -23,12 +24,12 @@ def predicted(run, images, class_names):
 
 
 @pytest.fixture(scope="module")
-def of_split(finished_run, tmp_path_factory):
-    """An export of three examples of the test split."""
+def of_split(finished_run, phantom_database, tmp_path_factory):
+    """An export of three examples of the test split, with all numbers."""
     directory = tmp_path_factory.mktemp("gradcam") / "out"
     run_command(
         "trainer.export_gradcam", f"--workdir={finished_run}", "--split=test", "--max_images=3",
-        f"--output_dir={directory}",
+        f"--masks_dir={phantom_database}", f"--output_dir={directory}",
     )  # fmt: skip
     return directory
 
@@ -42,7 +43,7 @@ def test_so_many_examples_of_the_split_are_explained_as_asked(
     images = [read_radiograph(paths[row["id"]], dataset.image_shape) for row in rows]
     answers = predicted(finished_run, images, dataset.class_names)
     for row, (name, probability) in zip(rows, answers, strict=True):
-        assert row["label"] == paths[row["id"]].parents[1].name
+        assert row["true"] == paths[row["id"]].parents[1].name
         assert row["predicted"] == row["target"] == name
         assert float(row["probability"]) == pytest.approx(probability, abs=1e-4)
 
@@ -65,6 +66,39 @@ def test_the_summary_names_run_method_and_layer(of_split, finished_run):
     assert summary["run"] == str(finished_run)
     assert (summary["model"], summary["method"], summary["layer"]) == ("lenet", "gradcam", "conv2")
     assert summary["images"] == 3
+    assert set(summary["images_per_second"]) == {"1", "32"}
+    assert "not for diagnosis" in summary["research_use"]
+
+
+def test_the_numbers_are_those_of_the_heatmaps_and_the_drawn_masks(of_split, phantom_database):
+    for row in index(of_split):
+        heatmap = np.load(of_split / row["heatmap"])
+        for name, kind in (("lung", "masks"), ("finding", "findings")):
+            (path,) = phantom_database.glob(f"*/*/{kind}/{row['id']}.png")
+            mask = np.asarray(PIL.Image.open(path).convert("L").resize((224, 224))) > 127
+            if not mask.any():
+                assert row[f"{name}_heat"] == row[f"{name}_area"] == ""
+                continue
+            assert float(row[f"{name}_area"]) == pytest.approx(mask.mean(), abs=0.01)
+            if heatmap.any():
+                large = np.asarray(PIL.Image.fromarray(heatmap).resize((224, 224), 2))
+                share = large[mask].sum() / large.sum()
+                assert float(row[f"{name}_heat"]) == pytest.approx(share, abs=0.03)
+
+
+def test_radiographs_are_chosen_by_id_and_a_named_class_explained(finished_run, dataset, tmp_path):
+    cases = cases_of_split(dataset, "test")
+    run_command(
+        "trainer.export_gradcam", f"--workdir={finished_run}", "--split=test", "--nocurves",
+        f"--ids={cases.ids[2]},{cases.ids[4]}", "--target=Viral Pneumonia", "--method=layercam",
+        "--layer=conv1", f"--output_dir={tmp_path}",
+    )  # fmt: skip
+    rows = index(tmp_path)
+    assert [row["id"] for row in rows] == [cases.ids[2], cases.ids[4]]
+    assert {(row["target"], row["method"], row["layer"]) for row in rows} == {
+        ("Viral Pneumonia", "layercam", "conv1")
+    }
+    assert np.load(tmp_path / rows[0]["heatmap"]).shape == (222, 222)
 
 
 def test_own_files_are_explained_and_the_unreadable_reported(
@@ -76,13 +110,13 @@ def test_own_files_are_explained_and_the_unreadable_reported(
     shutil.copy(good, own / "good.png")
     (own / "bad.png").write_bytes(b"no image")
     said = run_command(
-        "trainer.export_gradcam", f"--workdir={finished_run}", f"--images={own}/*.png",
+        "trainer.export_gradcam", f"--workdir={finished_run}", f"--images={own}", "--nocurves",
         f"--output_dir={tmp_path / 'out'}",
     )  # fmt: skip
     assert f"{own / 'bad.png'} is not a readable PNG or JPEG image" in said
     assert "Traceback" not in said
     (row,) = index(tmp_path / "out")
-    assert (row["id"], row["label"]) == ("good.png", "")
+    assert (row["id"], row["true"]) == ("good.png", "")
     image = read_radiograph(good, dataset.image_shape)
     ((name, probability),) = predicted(finished_run, [image], dataset.class_names)
     assert row["predicted"] == name
@@ -102,7 +136,7 @@ def test_of_several_runs_the_one_with_the_lowest_validation_loss_is_taken(
         (run / "status.json").write_text(json.dumps(status | {"best_validation_loss": loss}))
     run_command(
         "trainer.export_gradcam", f"--runs_dir={tmp_path / 'runs'}",
-        f"--images={phantom_database}/*/Normal/images/Normal-1.png",
+        f"--images={phantom_database}/*/Normal/images/Normal-1.png", "--nocurves",
         f"--output_dir={tmp_path / 'out'}",
     )  # fmt: skip
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -139,3 +173,47 @@ def test_when_no_file_is_readable_nothing_can_be_explained(finished_run, tmp_pat
         f"--output_dir={tmp_path / 'out'}",
     )
     assert f"--images={tmp_path}/*.png" in sentence
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--split=test", "--ids=COVID-999"], "--ids: the split has no COVID-999; its ids look"),
+        (["--split=test", "--classes=Flu"], "no class 'Flu'; expected some of COVID"),
+        (["--split=test", "--target=Flu"], "--target=Flu: there is no such class; expected"),
+        (["--split=test", "--layer=conv9"], "expected one of conv1, conv2"),
+        (["--images=x.png", "--per_class=2"], "--per_class chooses from a --split"),
+        (["--images=x.png", "--target=true"], "--target=true needs a --split"),
+    ],
+)
+def test_what_cannot_be_explained_is_refused(flags, said, finished_run, tmp_path):
+    output = tmp_path / "out"
+    assert said in error_sentence(f"--workdir={finished_run}", *flags, f"--output_dir={output}")
+    assert not output.exists() or not any(output.iterdir())
+
+
+def test_a_run_without_a_model_is_refused_and_an_unfinished_one_named(
+    finished_run, phantom_database, tmp_path
+):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(finished_run / "config.json", run)
+    images = f"--images={phantom_database}/*/COVID/images/COVID-1.png"
+    flags = (f"--workdir={run}", images, f"--output_dir={tmp_path / 'out'}")
+    assert f"{run} holds no model.keras" in error_sentence(*flags)
+    shutil.copy(finished_run / "model.keras", run)
+    (run / "status.json").write_text('{"status": "running"}')
+    said = run_command("trainer.export_gradcam", *flags, "--nocurves")
+    assert f"{run} has not finished (its status is running)" in said
+
+
+def test_a_run_of_another_dataset_is_refused(finished_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))
+    content = json.loads((run / "config.json").read_text())
+    content["dataset"]["class_names"] = ["Normal", "Tuberculosis"]
+    (run / "config.json").write_text(json.dumps(content))
+    sentence = error_sentence(
+        f"--workdir={run}", "--split=test", f"--output_dir={tmp_path / 'out'}"
+    )
+    assert "has the classes COVID" in sentence and "Normal, Tuberculosis" in sentence

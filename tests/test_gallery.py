@@ -1,69 +1,94 @@
 import csv
 import json
+import re
+import shutil
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from trainer.explain.gallery import Explanation, Gallery, resize_heatmap
+from tests.test_page import BROWSER, open_in_browser
+from trainer.explain.gallery import Gallery
+from trainer.explain.heatmap import enlarge
+from trainer.explain.judgement import PER_IMAGE
+from trainer.explain.subjects import Subject
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+CHECK = {
+    "rank_correlation": 0.1,
+    "compared": 9,
+    "no_heat": 0,
+    "passes": True,
+    "how_to_read": "Near 0 is good.",
+}
+SHARES = np.array([0.1, 0.2, 0.6, 0.1], np.float32)
 
 
-def explanation(name, *, label="COVID", heatmap=None, target=2):
+def subject(name, label=0, source="RSNA"):
     generator = np.random.default_rng(0)
-    return Explanation(
-        id=name,
-        label=label,
-        image=generator.integers(0, 256, (32, 32, 1), dtype=np.uint8),
-        heatmap=generator.random((4, 4), np.float32) if heatmap is None else heatmap,
-        probabilities=np.array([0.1, 0.2, 0.6, 0.1], np.float32),
-        target=target,
-    )
+    lungs = np.zeros((32, 32), bool)
+    lungs[8:24, 4:28] = True
+    image = generator.integers(0, 256, (32, 32, 1), dtype=np.uint8)
+    return Subject(name, source, label, image, lungs, lungs & (np.arange(32) > 16))
+
+
+def write(directory):
+    """A gallery of three subjects; returns their raw heatmaps."""
+    noise = np.random.default_rng(0).random((4, 4), np.float32)
+    heatmaps = [noise, noise.T, np.zeros((4, 4), np.float32)]
+    subjects = [
+        subject("COVID-1"),
+        subject("<b>../COVID 1</b>.png", label=None, source=""),
+        subject("COVID-1", label=2),
+    ]
+    numbers = dict.fromkeys(PER_IMAGE)
+    with Gallery(directory, CLASSES, "gradcam", "conv2") as gallery:
+        for item, heatmap, lung_heat, target in zip(
+            subjects, heatmaps, (0.5, 0.7, None), (2, 3, 2), strict=True
+        ):
+            heat = enlarge(heatmap, (32, 32))
+            told = numbers | {"lung_heat": lung_heat, "lung_area": 0.375}
+            gallery.add(item, heatmap, heat, SHARES, target, told)
+        about = {"run": "RUN", "model": "lenet", "source": "test", "note": "", "left_out": 0}
+        gallery.finish(about, CHECK)
+    return heatmaps
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A gallery of three explanations: its directory, they, and the rows of its index."""
+    """A gallery's directory, its raw heatmaps, and the rows of its index."""
     directory = tmp_path_factory.mktemp("gallery")
-    explanations = [
-        explanation("COVID-1"),
-        explanation("<b>../COVID 1</b>.png", label=None, target=3),
-        explanation("COVID-1", label="Normal", heatmap=np.zeros((4, 4), np.float32)),
-    ]
-    gallery = Gallery(directory, CLASSES, {"run": "RUN", "layer": "conv2"})
-    for item in explanations:
-        gallery.add(item)
-    gallery.close()
+    heatmaps = write(directory)
     with (directory / "index.csv").open(newline="") as file:
-        return directory, explanations, list(csv.DictReader(file))
+        return directory, heatmaps, list(csv.DictReader(file))
 
 
 def test_the_index_tells_what_was_explained(written):
     _, _, rows = written
     assert [row["id"] for row in rows] == ["COVID-1", "<b>../COVID 1</b>.png", "COVID-1"]
-    assert [row["label"] for row in rows] == ["COVID", "", "Normal"]
+    assert [row["true"] for row in rows] == ["COVID", "", "Normal"]
     assert [row["target"] for row in rows] == ["Normal", "Viral Pneumonia", "Normal"]
     assert {row["predicted"] for row in rows} == {"Normal"}
+    assert {(row["method"], row["layer"]) for row in rows} == {("gradcam", "conv2")}
     assert all(float(row["probability"]) == pytest.approx(0.6, abs=1e-6) for row in rows)
     assert [row["empty"] for row in rows] == ["False", "False", "True"]
+    assert [row["lung_heat"] for row in rows] == ["0.5", "0.7", ""]
 
 
-def test_each_image_has_a_panel_and_its_raw_heatmap_of_its_own_in_the_directory(written):
-    directory, explanations, rows = written
-    assert len({row["panel"] for row in rows} | {row["heatmap"] for row in rows}) == 6
-    for row, item in zip(rows, explanations, strict=True):
+def test_each_image_has_a_panel_and_its_raw_heatmap_and_nothing_else_is_left(written):
+    directory, heatmaps, rows = written
+    for row, expected in zip(rows, heatmaps, strict=True):
         with PIL.Image.open(directory / row["panel"]) as panel:
             assert panel.format == "PNG"
             panel.load()
         heatmap = np.load(directory / row["heatmap"])
         assert heatmap.dtype == np.float32
-        np.testing.assert_array_equal(heatmap, item.heatmap)
-    assert {path.name for path in directory.iterdir()} == {
-        *(row["panel"] for row in rows),
-        *(row["heatmap"] for row in rows),
-        *("index.csv", "index.html", "summary.json"),
-    }
+        np.testing.assert_array_equal(heatmap, expected)
+    files = {name for row in rows for name in (row["panel"], row["heatmap"])}
+    assert len(files) == 6
+    assert {path.name for path in directory.iterdir()} == files | {
+        "index.csv", "index.html", "summary.json",
+    }  # fmt: skip
 
 
 def test_the_page_shows_every_panel_and_no_name_becomes_markup(written):
@@ -73,24 +98,92 @@ def test_the_page_shows_every_panel_and_no_name_becomes_markup(written):
         assert f'src="{row["panel"]}"' in page
     assert "<b>" not in page
     assert "&lt;b&gt;../COVID 1" in page
+    assert "not for diagnosis" in page
 
 
-def test_the_summary_counts_images_and_empty_heatmaps(written):
-    directory, _, _ = written
-    summary = json.loads((directory / "summary.json").read_text())
+def test_the_summary_sums_up_what_has_a_number(written):
+    summary = json.loads((written[0] / "summary.json").read_text())
     assert (summary["images"], summary["empty_heatmaps"]) == (3, 1)
-    assert (summary["run"], summary["layer"]) == ("RUN", "conv2")
     assert "not for diagnosis" in summary["research_use"]
+    lungs = summary["checks"]["lung_heat"]
+    assert (lungs["mean"], lungs["chance"]) == (pytest.approx(0.6), pytest.approx(0.375))
+    assert (lungs["images"], lungs["better_than_chance"]) == (2, 1)
+    assert lungs["how_to_read"]
+    assert summary["checks"]["finding_heat"] is None
+
+
+def test_a_second_export_replaces_the_first(tmp_path):
+    write(tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / "mine.txt").write_text("keep")
+    with Gallery(tmp_path, CLASSES, "gradcam", "conv2") as gallery:
+        told = dict.fromkeys(PER_IMAGE)
+        heat = np.ones((32, 32), np.float32)
+        gallery.add(subject("COVID-9"), heat[:4, :4], heat, SHARES, 0, told)
+        assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
+            [*before, "mine.txt"]
+        )
+        about = {"run": "RUN", "model": "lenet", "source": "test", "note": "", "left_out": 0}
+        gallery.finish(about, CHECK)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "00000-COVID-9.npy", "00000-COVID-9.png", "index.csv", "index.html", "summary.json",
+        "mine.txt",
+    }  # fmt: skip
+
+
+def test_what_was_not_finished_leaves_nothing(tmp_path):
+    heat = np.ones((32, 32), np.float32)
+    with pytest.raises(KeyboardInterrupt), Gallery(tmp_path, CLASSES, "gradcam", "x") as gallery:
+        gallery.add(subject("A"), heat[:4, :4], heat, SHARES, 0, dict.fromkeys(PER_IMAGE))
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_heatmap_is_enlarged_bilinearly_and_scaled_to_its_highest_value():
     heatmap = np.random.default_rng(0).random((3, 5), np.float32)
-    large = resize_heatmap(heatmap, (24, 60))
+    large = enlarge(heatmap, (24, 60))
     expected = np.asarray(PIL.Image.fromarray(heatmap).resize((60, 24), PIL.Image.BILINEAR))
     np.testing.assert_allclose(large, expected / expected.max(), atol=1e-5)
     assert large.max() == 1
 
 
 def test_an_empty_heatmap_stays_empty():
-    large = resize_heatmap(np.zeros((3, 5), np.float32), (24, 60))
+    large = enlarge(np.zeros((3, 5), np.float32), (24, 60))
     np.testing.assert_array_equal(large, np.zeros((24, 60)))
+
+
+# Chooses as a reader would, and tells what is shown in which order.
+CHOOSE = """<script>
+const chosen = {choices};
+for (const [name, value] of Object.entries(chosen)) form.elements[name].value = value;
+form.elements.descending.checked = {descending};
+form.dispatchEvent(new Event("input"));
+document.title = "SHOWN " + [...document.querySelectorAll("figure")]
+  .filter(figure => !figure.hidden).map(figure => figure.dataset.order).join(" ") + " END";
+</script></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize(
+    ("choices", "descending", "shown"),
+    [
+        ({}, "false", "1 2 3"),
+        ({"sort": "lung_heat"}, "true", "2 1 3"),  # The third has no such number.
+        ({"true": "COVID"}, "false", "1"),
+        ({"answer": "correct"}, "false", "3"),
+        ({"id": "covid-1"}, "false", "1 3"),
+        ({"target": "Normal", "sort": "id"}, "true", "1 3"),
+    ],
+)
+def test_in_a_browser_the_gallery_is_sorted_and_filtered(
+    choices, descending, shown, written, tmp_path
+):
+    shutil.copytree(written[0], tmp_path / "gallery")
+    page = (tmp_path / "gallery" / "index.html").read_text()
+    script = CHOOSE.format(choices=json.dumps(choices), descending=descending)
+    probe = tmp_path / "gallery" / "probe.html"
+    probe.write_text(page.replace("</body>", script))
+    dom, console = open_in_browser(probe, tmp_path / "profile")
+    assert re.search("SHOWN (.*) END", dom).group(1) == shown
+    assert console == []

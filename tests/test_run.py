@@ -21,6 +21,19 @@ def test_best_run_has_the_lowest_validation_loss(tmp_path):
     assert best_run(tmp_path).path == tmp_path / "b"
 
 
+def test_another_number_of_the_best_epoch_can_choose_the_run(tmp_path):
+    for name, accuracies in {"a": [0.9, 0.5], "b": [0.1, 0.7]}.items():
+        run = make_run(tmp_path / name, 0.5)
+        run.write_status("done", 2, 0.5)
+        run.write_metrics(
+            [{"epoch": e, "validation_accuracy": a} for e, a in enumerate(accuracies, start=1)]
+        )
+    # The accuracy of 0.9 was that of an epoch that was not kept.
+    assert best_run(tmp_path, "validation_accuracy").path == tmp_path / "b"
+    with pytest.raises(UserError, match="has the number f1; expected one of .*validation_accuracy"):
+        best_run(tmp_path, "f1")
+
+
 def test_no_run_with_a_model_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         best_run(tmp_path)

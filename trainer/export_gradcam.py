@@ -1,37 +1,66 @@
-"""Exports Grad-CAM panels and raw heatmaps of a finished run's best model.
+"""Exports heatmaps of what a finished run's best model looks at, with the numbers to check them.
 
-    python -m trainer.export_gradcam --workdir=RUN --split=test --max_images=40 --output_dir=OUT
-    python -m trainer.export_gradcam --workdir=RUN --images='FOLDER/*.png' --output_dir=OUT
+    python -m trainer.export_gradcam --workdir=RUN --split=test --per_class=10 --output_dir=OUT
+    python -m trainer.export_gradcam --workdir=RUN --split=test --answered=incorrect --target=true \
+        --output_dir=OUT
+    python -m trainer.export_gradcam --runs_dir=RUNS --best_by=validation_accuracy \
+        --images='FOLDER/*.png' --method=layercam --output_dir=OUT
 
-With --runs_dir=RUNS instead of --workdir, the run with the lowest validation loss is taken. This is
-a research tool, not a medical device.
+OUT/index.html is the gallery to look at, index.csv and summary.json have its numbers, and the raw
+heatmaps lie beside the panels. --images takes PNG, JPEG and DICOM files, folders of them and globs.
+This is a research tool, not a medical device.
 """
 
-import glob
 import itertools
 import pathlib
+import shlex
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from absl import flags, logging
 
 from trainer import command
+from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
-from trainer.data.input import read_examples
-from trainer.data.radiographs import read_radiograph
+from trainer.data.mask_folder import MaskFolder
+from trainer.data.radiographs import list_radiographs
 from trainer.directory import make_writable
 from trainer.errors import UserError
-from trainer.explain.gallery import Explanation, Gallery
-from trainer.explain.methods import GradCAM
+from trainer.evaluation.predictions import predictor
+from trainer.explain.faithfulness import randomisation_check, randomised
+from trainer.explain.gallery import Gallery
+from trainer.explain.heatmap import enlarge
+from trainer.explain.judgement import HOW_TO_READ, judge
+from trainer.explain.methods import METHODS, Method
+from trainer.explain.speed import images_per_second
+from trainer.explain.subjects import Choice, Subject, subjects_of_cases, subjects_of_files
 from trainer.run import Run, best_run
 
 _BATCH = 32
+# Networks of shuffled weights that the first batch is explained by, too.
+_TWINS = 3
 
 flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.")
 flags.DEFINE_string("runs_dir", None, "Directory of several runs, of which the best is taken.")
+flags.DEFINE_string("best_by", "validation_loss", "Number of metrics.jsonl that is best.")
 flags.DEFINE_string("split", None, "Split of the run's dataset to explain.")
-flags.DEFINE_string("images", None, "Glob of the user's own PNG or JPEG files to explain.")
+flags.DEFINE_multi_string("images", None, "Own files: a file, a folder or a glob; repeatable.")
+flags.DEFINE_list("classes", None, "Of the split, only radiographs of these true classes.")
+flags.DEFINE_list("ids", None, "Of the split, only these ids.")
+flags.DEFINE_enum(
+    "answered", "any", ["any", "correct", "incorrect"], "Of the split, only these answers."
+)
+flags.DEFINE_integer("per_class", None, "Of the split, so many of each class.", lower_bound=1)
 flags.DEFINE_integer("max_images", None, "Explain at most so many images.", lower_bound=1)
+flags.DEFINE_enum("method", "gradcam", list(METHODS), "How heatmaps are made.")
+flags.DEFINE_string("layer", None, "Layer to explain at; default: the last convolutional one.")
+flags.DEFINE_string("target", "predicted", "Class to explain: predicted, true, or a class's name.")
+flags.DEFINE_string("masks_dir", None, "Folder of CLASS/masks/ID.png and CLASS/findings/ID.png.")
+flags.DEFINE_bool("curves", True, "Draw deletion and insertion curves, 52 answers an image.")
+flags.DEFINE_integer("seed", 0, "Of random heatmaps and shuffled weights.", lower_bound=0)
+flags.DEFINE_string("note", "", "A remark that stands at the top of the gallery.")
 flags.DEFINE_string("output_dir", None, "Where the panels are written.", required=True)
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 
@@ -40,72 +69,151 @@ FLAGS = flags.FLAGS
 
 def main() -> None:
     """Exports."""
+    _check_flags()
+    run = Run(FLAGS.workdir) if FLAGS.workdir else best_run(FLAGS.runs_dir, FLAGS.best_by)
+    content = run.finished_config()
+    _warn_if_unfinished(run)
+    class_names = tuple(content["dataset"]["class_names"])
+    target = _target(class_names)
+    files = list_radiographs(FLAGS.images) if FLAGS.images else None
+    size = tuple(content["dataset"]["image_shape"][:2])
+    drawn = MaskFolder(pathlib.Path(FLAGS.masks_dir), size) if FLAGS.masks_dir else None
+    directory = make_writable(FLAGS.output_dir, "output_dir")
+
+    model = run.load_model()
+    predict = predictor(model, flip=False)
+    explain = METHODS[FLAGS.method](model, FLAGS.layer)
+    logging.info("explaining %s at layer %s", run.path, explain.layer_name)
+    if files:
+        shape = content["dataset"]["image_shape"]
+        subjects = subjects_of_files(files[: FLAGS.max_images], shape, drawn)
+    else:
+        subjects = _of_split(content, predict, drawn)
+
+    first: list[tuple[np.ndarray, int]] = []
+    with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
+        for batch in _batched(subjects, _BATCH):
+            for subject, heatmap, shares, explained in _explained(explain, batch, target):
+                heat = enlarge(heatmap, subject.image.shape[:2])
+                numbers = judge(
+                    subject, heat, explained, predict if FLAGS.curves else None, FLAGS.seed
+                )
+                gallery.add(subject, heatmap, heat, shares, explained, numbers)
+                first += [(subject.image, explained)][: _BATCH - len(first)]
+            logging.info("%d images explained", len(gallery.rows))
+        if not gallery.rows:
+            raise UserError(f"--images={','.join(FLAGS.images)}: no file is a readable image")
+        speed = images_per_second(explain, first[0][0])
+        twins = [randomised(model, [FLAGS.seed, number]) for number in range(_TWINS)]
+        shuffled = [METHODS[FLAGS.method](twin, FLAGS.layer) for twin in twins]
+        images, targets = map(np.array, zip(*first, strict=True))
+        check = randomisation_check(explain, shuffled, images, targets)
+        check["how_to_read"] = HOW_TO_READ["randomisation"]
+        left_out = len(files[: FLAGS.max_images]) - len(gallery.rows) if files else 0
+        about = _about(run, content, speed) | {"left_out": left_out}
+        _log(gallery.finish(about, check))
+    logging.info("gallery: %s", directory / "index.html")
+
+
+def _check_flags() -> None:
     if (FLAGS.workdir is None) == (FLAGS.runs_dir is None):
         raise UserError("give either --workdir=RUN or --runs_dir=RUNS")
     if (FLAGS.split is None) == (FLAGS.images is None):
         raise UserError("give either --split=SPLIT or --images=GLOB")
-    run = Run(FLAGS.workdir) if FLAGS.workdir else best_run(FLAGS.runs_dir)
-    content = run.finished_config()
-    config = content["config"]
-    class_names = tuple(content["dataset"]["class_names"])
-    images = _own_images(content["dataset"]["image_shape"]) if FLAGS.images else _split(content)
-    directory = make_writable(FLAGS.output_dir, "output_dir")
-    gradcam = GradCAM(run.load_model())
-    logging.info("explaining %s at layer %s", run.path, gradcam.layer_name)
+    choices = ("classes", "ids", "per_class") + (("answered",) if FLAGS.answered != "any" else ())
+    given = [name for name in choices if FLAGS[name].value]
+    if FLAGS.images and given:
+        raise UserError(f"--{given[0]} chooses from a --split; own --images have no known class")
+    if FLAGS.images and FLAGS.target == "true":
+        raise UserError("--target=true needs a --split; the class of own --images is not known")
 
-    about = {
+
+def _warn_if_unfinished(run: Run) -> None:
+    status = run.read_status().get("status")
+    if status != "done":
+        logging.warning(
+            "%s has not finished (its status is %s); its best epoch so far is explained",
+            run.path, status,
+        )  # fmt: skip
+
+
+def _target(class_names: tuple[str, ...]) -> int | str:
+    """The class to explain, or `predicted` or `true`."""
+    if FLAGS.target in ("predicted", "true"):
+        return FLAGS.target
+    if FLAGS.target not in class_names:
+        raise UserError(
+            f"--target={FLAGS.target}: there is no such class; expected predicted, true or one of "
+            f"{', '.join(class_names)}"
+        )
+    return class_names.index(FLAGS.target)
+
+
+def _of_split(content: dict, predict: Any, drawn: MaskFolder | None) -> Iterator[Subject]:
+    """The chosen radiographs of the split."""
+    config, trained_on = content["config"], content["dataset"]
+    dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
+    dataset.require_classes(trained_on["class_names"])
+    if list(dataset.image_shape) != trained_on["image_shape"]:
+        raise UserError(
+            f"{dataset.name} in {dataset.data_dir} has images of shape {list(dataset.image_shape)};"
+            f" the run was trained on {trained_on['image_shape']}: give its --data_dir"
+        )
+    cases = cases_of_split(dataset, FLAGS.split)
+    choice = Choice(FLAGS.classes, FLAGS.ids, FLAGS.answered, FLAGS.per_class, FLAGS.max_images)
+    choice.check(cases)
+    predicted = predict(cases.images).argmax(axis=1) if FLAGS.answered != "any" else None
+    return subjects_of_cases(cases, choice.rows(cases, predicted), drawn)
+
+
+def _explained(
+    explain: Method, batch: list[Subject], target: int | str
+) -> Iterator[tuple[Subject, np.ndarray, np.ndarray, int]]:
+    """Each subject of a batch with its heatmap, its probabilities and the class explained."""
+    images = np.stack([subject.image for subject in batch])
+    targets = {"predicted": None, "true": [subject.label for subject in batch]}.get(
+        target, [target] * len(batch)
+    )
+    heatmaps, probabilities = explain(images, targets)
+    if targets is None:
+        targets = probabilities.argmax(axis=1)
+    return zip(batch, heatmaps, probabilities, map(int, targets), strict=True)
+
+
+def _about(run: Run, content: dict, speed: dict[str, float]) -> dict[str, Any]:
+    config = content["config"]
+    return {
+        "note": FLAGS.note,
         "run": str(run.path),
         "model": config["model"],
-        "method": "gradcam",
-        "layer": gradcam.layer_name,
-        "source": FLAGS.images or f"{config['dataset']} {FLAGS.split}",
+        "model_sha256": run.model_sha256(),
+        "source": ", ".join(FLAGS.images or [f"{config['dataset']} {FLAGS.split}"]),
+        "target": FLAGS.target,
+        "seed": FLAGS.seed,
+        "images_per_second": speed,
+        "command": shlex.join(["python", "-m", "trainer.export_gradcam", *sys.argv[1:]]),
     }
-    gallery = Gallery(directory, class_names, about)
-    for batch in _batched(itertools.islice(images, FLAGS.max_images), _BATCH):
-        heatmaps, probabilities = gradcam(np.stack([image for _, _, image in batch]), None)
-        for (image_id, label, image), heatmap, shares in zip(
-            batch, heatmaps, probabilities, strict=True
-        ):
-            name = None if label is None else class_names[label]
-            gallery.add(Explanation(image_id, name, image, heatmap, shares, int(shares.argmax())))
-    if gallery.is_empty:
-        raise UserError(f"--images={FLAGS.images}: none of the files is a readable image")
-    gallery.close()
-    logging.info("gallery: %s", directory / "index.html")
 
 
-def _split(content: dict) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Id, label and image of each example of the split."""
-    config = content["config"]
-    dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
-    dataset.require_classes(content["dataset"]["class_names"])
-    examples = read_examples(dataset, FLAGS.split, cache="off", shuffle_seed=None)
-    return (
-        (example_id.decode(), int(label), image)
-        for batch in examples.one_pass(_BATCH).as_numpy_iterator()
-        for example_id, label, image in zip(
-            batch["id"], batch["label"], batch["image"], strict=True
-        )
-    )
+def _log(summary: dict[str, Any]) -> None:
+    for size, rate in summary["images_per_second"].items():
+        logging.info(
+            "%s, %s: %.1f images/s in batches of %s",
+            summary["model"], summary["method"], rate, size,
+        )  # fmt: skip
+    logging.info("%d of %d heatmaps are all zero", summary["empty_heatmaps"], summary["images"])
+    for name, check in summary["checks"].items():
+        if check and "chance" in check:
+            logging.info("%s %.3f, by chance %.3f", name, check["mean"], check["chance"])
+    check = summary["checks"]["randomisation"]
+    if check["passes"] is not None:
+        logging.info(
+            "randomised weights: rank correlation %.3f, %s",
+            check["rank_correlation"], "passed" if check["passes"] else "failed",
+        )  # fmt: skip
 
 
-def _own_images(image_shape: list[int]) -> Iterator[tuple[str, None, np.ndarray]]:
-    """Name and pixels of each of the user's files; the unreadable are reported and left out."""
-    paths = sorted(pathlib.Path(path) for path in glob.glob(FLAGS.images, recursive=True))
-    if not paths:
-        raise UserError(f"--images={FLAGS.images}: no file matches")
-    return _readable(paths, image_shape)
-
-
-def _readable(paths, image_shape) -> Iterator[tuple[str, None, np.ndarray]]:
-    for path in paths:
-        try:
-            yield path.name, None, read_radiograph(path, image_shape)
-        except UserError as error:
-            logging.error("left out: %s", error)
-
-
-def _batched(items: Iterator, size: int) -> Iterator[list]:
+def _batched(items: Iterator[Subject], size: int) -> Iterator[list[Subject]]:
     while batch := list(itertools.islice(items, size)):
         yield batch
 

@@ -152,25 +152,41 @@ def new_workdir(model: str) -> pathlib.Path:
     return pathlib.Path(RUNS_DIR) / f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def best_run(runs_dir: str | os.PathLike) -> Run:
-    """The run with the lowest validation loss.
+def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Run:
+    """The best of several runs: that of the lowest loss, or of the highest of another metric.
 
     Args:
         runs_dir: a directory whose subdirectories are runs.
+        metric: a number of metrics.jsonl, in the epoch that model.keras is of.
+
+    Returns:
+        The run.
 
     Raises:
-        UserError: none of them has a model.
+        UserError: none of them has a model, or none has such a number.
     """
     runs = [Run(path.parent) for path in sorted(pathlib.Path(runs_dir).glob("*/model.keras"))]
     if not runs:
         raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
+    best_rows = [(run, _best_epoch(run)) for run in runs]
+    # A run that was killed while it wrote its first epoch has a model but no numbers yet.
+    rated = [(run, row[metric]) for run, row in best_rows if isinstance(row.get(metric), float)]
+    if not rated:
+        numbers = sorted({name for _, row in best_rows for name in row if name != "epoch"})
+        raise UserError(
+            f"no run in {runs_dir} has the number {metric}; "
+            f"expected one of {', '.join(numbers) or 'a metrics.jsonl, which none has'}"
+        )
+    lower_is_better = metric.endswith("loss")
+    return (min if lower_is_better else max)(rated, key=lambda pair: pair[1])[0]
 
-    def validation_loss(run: Run) -> float:
-        # A run that was killed while it wrote its first epoch has a model but no loss yet.
-        loss = run.read_status().get("best_validation_loss")
-        return float("inf") if loss is None else loss
 
-    return min(runs, key=validation_loss)
+def _best_epoch(run: Run) -> dict[str, Any]:
+    """The numbers of the epoch that the run's model is of."""
+    status = run.read_status()
+    rows = {row["epoch"]: row for row in run.read_metrics()}
+    loss = status.get("best_validation_loss")
+    return rows.get(status.get("best_epoch"), {}) | {"validation_loss": loss}
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any] | None:

@@ -19,7 +19,8 @@ def to_gray(image: tf.Tensor) -> tf.Tensor:
     """
     if image.shape[-1] == 1:
         return image
-    return tf.image.rgb_to_grayscale(image[..., :3])
+    luma = tf.image.rgb_to_grayscale(tf.cast(image[..., :3], tf.float32))
+    return tf.cast(tf.round(luma), tf.uint8)
 
 
 def resize(image: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
@@ -36,6 +37,7 @@ def resize(image: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
     Returns:
         `image_shape uint8`.
     """
+    image = tf.ensure_shape(image, [None, None, 1])
     if image.shape == tuple(image_shape):
         return image
     height, width = image_shape[:2]

@@ -1,33 +1,52 @@
-"""Grad-CAM: where in the last feature maps the evidence for a class lies."""
+"""Where in the feature maps of a layer the evidence for a class lies: one class for each method.
+
+A method turns feature maps and the gradients of a logit into a heatmap. Logits are explained and
+not probabilities: behind a softmax that is sure, every gradient is next to nothing. A heatmap that
+is all zero says that nothing at this layer speaks for the class.
+"""
+
+import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.explain.layers import plane_layer
 
-class GradCAM:
-    """Grad-CAM (Selvaraju et al. 2017) of one model, built once and used on many batches.
+# Ablated copies of one image's feature maps that go through the head at once.
+_ABLATED_AT_ONCE = 32
+
+
+class Method:
+    """One model with one method, built once and used on many batches.
 
     Attributes:
         layer_name: the layer whose feature maps are weighed.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        """Splits the model at the last layer that keeps the plane of the image.
+    def __init__(self, model: keras.Model, layer: str | None = None) -> None:
+        """Splits the model at a layer.
 
         Args:
-            model: a flat model of `trainer.models.build`, in float32.
+            model: a flat model of `trainer.models.build`, in float32, as a run saves it whatever
+                precision it was trained in.
+            layer: name of one of its `plane_layers`; None takes the last one.
+
+        Raises:
+            UserError: there is no such layer.
         """
-        layer = last_plane_layer(model)
-        self.layer_name = layer.name
-        self._features = keras.Model(model.input, layer.output)
+        at = plane_layer(model, layer)
+        self.layer_name = at.name
+        self._features = keras.Model(model.input, at.output)
         # Two models, so that gradients are taken from the feature maps on, which works with frozen
         # weights too: from a uint8 input to frozen layers a tape would record nothing.
-        self._head = keras.Model(layer.output, model.get_layer("logits").output)
-        self._explain = tf.function(self._explain, reduce_retracing=True)
+        self._head = keras.Model(at.output, model.get_layer("logits").output)
+        self._compiled = tf.function(self.explain, reduce_retracing=True)
 
-    def __call__(self, images: np.ndarray, targets: np.ndarray | None) -> tuple:
-        """Explains a batch.
+    def __call__(
+        self, images: np.ndarray, targets: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Explains a batch, compiled.
 
         Args:
             images: `[batch, H, W, C] uint8`.
@@ -39,10 +58,19 @@ class GradCAM:
         """
         if targets is None:
             targets = [-1] * len(images)
-        heatmaps, probabilities = self._explain(images, tf.constant(targets, tf.int64))
+        heatmaps, probabilities = self._compiled(images, tf.constant(targets, tf.int64))
         return heatmaps.numpy(), probabilities.numpy()
 
-    def _explain(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def explain(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Explains a batch as a part of a larger graph.
+
+        Args:
+            images: `[batch, H, W, C] uint8`.
+            targets: `[batch] int64`; -1 explains the predicted class.
+
+        Returns:
+            As `__call__`.
+        """
         features = self._features(images, training=False)
         with tf.GradientTape() as tape:
             tape.watch(features)
@@ -50,17 +78,83 @@ class GradCAM:
             targets = tf.where(targets < 0, tf.argmax(logits, axis=1), targets)
             evidence = tf.gather(logits, targets, batch_dims=1)
         gradients = tape.gradient(evidence, features)
-        channel_weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
-        heatmaps = tf.nn.relu(tf.reduce_sum(channel_weights * features, axis=-1))
+        heatmaps = tf.nn.relu(self._weigh(features, gradients, targets))
         return heatmaps, tf.nn.softmax(logits)
 
+    def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        """`[batch, h, w, channels]` feature maps and gradients to heatmaps `[batch, h, w]`."""
+        raise NotImplementedError
 
-def last_plane_layer(model: keras.Model) -> keras.layers.Layer:
-    """The last layer with feature maps `[batch, h, w, channels]` that is not a pooling layer."""
-    pooling = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
-    candidates = [
-        layer
-        for layer in model.layers
-        if len(layer.output.shape) == 4 and not isinstance(layer, pooling)
-    ]
-    return candidates[-1]
+
+class GradCAM(Method):
+    """Grad-CAM (Selvaraju et al. 2017): each channel weighed by its mean gradient."""
+
+    def _weigh(self, features, gradients, targets):
+        weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
+        return tf.reduce_sum(weights * features, axis=-1)
+
+
+class GradCAMPlusPlus(Method):
+    """Grad-CAM++ (Chattopadhay et al. 2018): positive gradients, rarer evidence weighing more.
+
+    With the exponential of the logit as score, as in the paper, alpha is
+    g^2 / (2 g^2 + sum(A) g^3), which is 1 / (2 + sum(A) g) where g is not 0. The score's own factor
+    is the same in all of a heatmap and left out.
+    """
+
+    def _weigh(self, features, gradients, targets):
+        total = tf.reduce_sum(features, axis=[1, 2], keepdims=True)
+        alpha = tf.math.divide_no_nan(1.0, 2.0 + total * gradients)
+        weights = tf.reduce_sum(alpha * tf.nn.relu(gradients), axis=[1, 2], keepdims=True)
+        return tf.reduce_sum(weights * features, axis=-1)
+
+
+class HiResCAM(Method):
+    """HiResCAM (Draelos & Carin 2020): gradient times feature, place by place."""
+
+    def _weigh(self, features, gradients, targets):
+        return tf.reduce_sum(gradients * features, axis=-1)
+
+
+class LayerCAM(Method):
+    """LayerCAM (Jiang et al. 2021): positive gradient times feature, place by place."""
+
+    def _weigh(self, features, gradients, targets):
+        return tf.reduce_sum(tf.nn.relu(gradients) * features, axis=-1)
+
+
+class AblationCAM(Method):
+    """Ablation-CAM (Desai & Ramaswamy 2020): a channel weighs what the logit loses without it.
+
+    It takes no gradient. The paper divides the loss by the logit; that factor is the same in all
+    of a heatmap, and where a logit is negative it would turn evidence for into evidence against.
+    """
+
+    def _weigh(self, features, gradients, targets):
+        def of_image(image: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+            return tf.linalg.matvec(image[0], self._losses(*image))
+
+        return tf.map_fn(of_image, (features, targets), fn_output_signature=tf.float32)
+
+    def _losses(self, maps: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """What the logit of one image loses without each channel: `[channels]`."""
+        channels = maps.shape[-1]
+        group = math.gcd(channels, _ABLATED_AT_ONCE)
+        whole = self._head(maps[None], training=False)[0, target]
+
+        def without(ablated: tf.Tensor) -> tf.Tensor:
+            kept = 1 - tf.one_hot(ablated, channels)[:, None, None, :]
+            return self._head(maps[None] * kept, training=False)[:, target]
+
+        groups = tf.reshape(tf.range(channels), [-1, group])
+        logits = tf.map_fn(without, groups, fn_output_signature=tf.float32)
+        return whole - tf.reshape(logits, [-1])
+
+
+METHODS = {
+    "gradcam": GradCAM,
+    "gradcam++": GradCAMPlusPlus,
+    "hirescam": HiResCAM,
+    "layercam": LayerCAM,
+    "ablationcam": AblationCAM,
+}

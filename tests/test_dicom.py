@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from trainer.data.dicom import read_dicom
+from trainer.data.radiographs import read_radiograph
+from trainer.errors import UserError
+
+pydicom = pytest.importorskip("pydicom")
+
+PIXELS = np.linspace(0, 4095, 48, dtype=np.uint16).reshape(6, 8)
+
+
+def write(path, pixels=PIXELS, photometric="MONOCHROME2", **tags):
+    """A DICOM file as a detector of 12 bits writes it."""
+    meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    dicom = pydicom.dataset.FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    dicom.PatientName, dicom.PatientID = "Doe^Jane", "4711"
+    dicom.Rows, dicom.Columns = pixels.shape
+    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, photometric
+    dicom.BitsAllocated, dicom.BitsStored, dicom.HighBit, dicom.PixelRepresentation = 16, 12, 11, 0
+    dicom.PixelData = pixels.tobytes()
+    for name, value in tags.items():
+        setattr(dicom, name, value)
+    dicom.save_as(path, enforce_file_format=True)
+    return path
+
+
+def windowed(values, centre, width):
+    """DICOM PS3.3 C.11.2.1.2.1, pixel by pixel."""
+    gray = np.empty(values.shape)
+    for place, value in np.ndenumerate(values.astype(float)):
+        if value <= centre - 0.5 - (width - 1) / 2:
+            gray[place] = 0
+        elif value > centre - 0.5 + (width - 1) / 2:
+            gray[place] = 1
+        else:
+            gray[place] = (value - (centre - 0.5)) / (width - 1) + 0.5
+    return 255 * gray
+
+
+def test_without_a_window_the_whole_range_is_shown(tmp_path):
+    read = read_dicom(write(tmp_path / "a.dcm", PIXELS // 2 + 100))
+    values = (PIXELS // 2).astype(float)
+    assert read.dtype == np.uint8
+    np.testing.assert_allclose(read[:, :, 0], 255 * values / values.max(), atol=0.51)
+
+
+@pytest.mark.parametrize("rescale", [{}, {"RescaleSlope": 2, "RescaleIntercept": -1000}])
+def test_the_window_is_applied_after_the_rescaling(rescale, tmp_path):
+    path = write(tmp_path / "a.dcm", WindowCenter=1500, WindowWidth=1000, **rescale)
+    values = PIXELS * 2.0 - 1000 if rescale else PIXELS
+    np.testing.assert_allclose(read_dicom(path)[:, :, 0], windowed(values, 1500, 1000), atol=0.51)
+
+
+def test_a_window_that_no_pixel_fills_does_not_stretch_the_range(tmp_path):
+    path = write(tmp_path / "a.dcm", PIXELS // 4, WindowCenter=2048, WindowWidth=4096)
+    expected = windowed(PIXELS // 4, 2048, 4096)
+    np.testing.assert_allclose(read_dicom(path)[:, :, 0], expected, atol=0.51)
+    assert read_dicom(path).max() < 70
+
+
+def test_monochrome1_is_turned_round(tmp_path):
+    shown = read_dicom(write(tmp_path / "a.dcm")).astype(int)
+    turned = read_dicom(write(tmp_path / "b.dcm", photometric="MONOCHROME1")).astype(int)
+    np.testing.assert_allclose(turned, 255 - shown, atol=1)
+
+
+def test_a_dicom_file_is_resized_as_any_other(tmp_path):
+    read = read_radiograph(write(tmp_path / "a.dcm"), (3, 4, 1))
+    assert (read.shape, read.dtype) == ((3, 4, 1), np.uint8)
+
+
+def test_what_is_no_gray_dicom_image_is_named_and_no_patient_is(tmp_path):
+    (tmp_path / "bad.dcm").write_bytes(b"no image")
+    cut = tmp_path / "cut.dcm"
+    cut.write_bytes(write(tmp_path / "a.dcm").read_bytes()[:-20])
+    colour = write(tmp_path / "colour.dcm", photometric="PALETTE COLOR")
+    for path in (tmp_path / "bad.dcm", cut, colour, tmp_path / "missing.dcm"):
+        with pytest.raises(UserError, match=path.name) as error:
+            read_dicom(path)
+        assert "Doe" not in str(error.value) and "4711" not in str(error.value)

@@ -1,0 +1,53 @@
+"""Masks drawn beside radiographs: where the lungs are, and where a finding is."""
+
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.errors import UserError
+
+
+class MaskFolder:
+    """A folder in the layout of the database: `CLASS/masks/ID.png`, `CLASS/findings/ID.png`.
+
+    The published database has `masks`, the lungs. Phantom radiographs have `findings` too.
+    """
+
+    def __init__(self, directory: pathlib.Path, size: tuple[int, int]) -> None:
+        """Lists the folder.
+
+        Args:
+            directory: the folder; the layout may begin anywhere below it.
+            size: `(height, width)` to bring every mask to.
+
+        Raises:
+            UserError: there is no mask in it.
+        """
+        self._size = size
+        self._lungs = {path.stem: path for path in directory.rglob("masks/*.png")}
+        self._findings = {path.stem: path for path in directory.rglob("findings/*.png")}
+        if not self._lungs and not self._findings:
+            raise UserError(
+                f"--masks_dir={directory} holds no mask; expected CLASS/masks/ID.png, the lungs, "
+                "or CLASS/findings/ID.png, the finding"
+            )
+
+    def lungs(self, case: str) -> np.ndarray | None:
+        """`[height, width] bool`, true in the lungs; None where nobody drew them."""
+        return self._read(self._lungs, case)
+
+    def finding(self, case: str) -> np.ndarray | None:
+        """`[height, width] bool`, true in the finding; None where there is none."""
+        return self._read(self._findings, case)
+
+    def _read(self, paths: dict[str, pathlib.Path], case: str) -> np.ndarray | None:
+        if case not in paths:
+            return None
+        try:
+            mask = tf.io.decode_png(tf.io.read_file(str(paths[case])), channels=1)
+        except tf.errors.OpError as error:
+            raise UserError(f"{paths[case]} is not a readable PNG mask") from error
+        # A pixel belongs to the mask where half of what it covers does, as in the built dataset.
+        inside = tf.image.resize(mask, self._size, method="area").numpy()[:, :, 0] >= 127.5
+        return inside if inside.any() else None

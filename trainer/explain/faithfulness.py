@@ -1,0 +1,158 @@
+"""Whether a heatmap can be believed: where its heat lies, and what the model does without it.
+
+Every number stands beside what chance would give. Sources: pointing game, Zhang et al. 2018;
+deletion and insertion, Petsiuk et al. 2018; randomised weights, Adebayo et al. 2018.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+from scipy import ndimage, stats
+
+from trainer.explain.heatmap import enlarge
+from trainer.explain.methods import Method
+
+CURVE_STEPS = 12
+# What is deleted becomes this blurred: a standard deviation as a share of the image's height. A
+# black hole would be unlike any radiograph, and the answer to it would say nothing.
+_BLUR = 1 / 12
+# A random heatmap is noise on so coarse a grid, enlarged as heatmaps are.
+_RANDOM_GRID = (7, 7)
+# Below this mean rank correlation the map of randomised weights counts as another map.
+_OTHER_MAP = 0.5
+
+
+def heat_within(heat: np.ndarray, mask: np.ndarray) -> tuple[float | None, float]:
+    """Share of the heat inside a mask, and the mask's share of the image: the chance level.
+
+    Args:
+        heat: `[H, W] float32`, not negative.
+        mask: `[H, W] bool`.
+
+    Returns:
+        Both from 0 to 1; the first is None if there is no heat.
+    """
+    total = heat.sum(dtype=np.float64)
+    share = float(heat[mask].sum(dtype=np.float64) / total) if total > 0 else None
+    return share, float(mask.mean())
+
+
+def points_into(heat: np.ndarray, mask: np.ndarray) -> bool | None:
+    """Pointing game: whether the hottest pixel lies inside the mask; None if there is no heat.
+
+    Args:
+        heat: `[H, W] float32`, not negative.
+        mask: `[H, W] bool`.
+    """
+    return bool(mask.flat[heat.argmax()]) if heat.any() else None
+
+
+def random_heat(size: tuple[int, int], seed: int, name: str) -> np.ndarray:
+    """A random heatmap of one image, the same for the same seed and name.
+
+    Args:
+        size: `(height, width)`.
+        seed: not negative.
+        name: the image's id.
+
+    Returns:
+        `[height, width] float32` from 0 to 1.
+    """
+    digest = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    noise = np.random.default_rng([seed, digest]).random(_RANDOM_GRID, np.float32)
+    return enlarge(noise, size)
+
+
+def curves(
+    predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, heat: np.ndarray, target: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probability of the target while the hottest pixels are deleted, and while they come in.
+
+    Deleted means blurred. Insertion begins with the whole radiograph blurred.
+
+    Args:
+        predict: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
+        image: `[H, W, 1] uint8`.
+        heat: `[H, W] float32`; among equally hot pixels the order is that of the image.
+        target: the class.
+
+    Returns:
+        Deletion and insertion, each `[CURVE_STEPS + 1]`, the first value before the first pixel.
+    """
+    sigma = _BLUR * image.shape[0]
+    blurred = np.round(ndimage.gaussian_filter(image.astype(np.float32), (sigma, sigma, 0)))
+    rank = np.empty(heat.size, int)
+    rank[np.argsort(-heat, axis=None, kind="stable")] = np.arange(heat.size)
+    reached = np.linspace(0, heat.size, CURVE_STEPS + 1)[:, None, None, None]
+    touched = rank.reshape(1, *heat.shape, 1) < reached
+    batch = np.concatenate([np.where(touched, blurred, image), np.where(touched, image, blurred)])
+    probabilities = predict(batch.astype(np.uint8))[:, target]
+    return probabilities[: CURVE_STEPS + 1], probabilities[CURVE_STEPS + 1 :]
+
+
+def area_under(curve: np.ndarray) -> float:
+    """Area under a curve over equal steps from 0 to 1, by the trapezoidal rule."""
+    return float(np.trapezoid(curve) / (len(curve) - 1))
+
+
+def randomised(model: keras.Model, seed: int | Sequence[int]) -> keras.Model:
+    """The same network with each array's values shuffled: weights alike in size that know nothing.
+
+    The values of kernels get random signs too. Training often leaves a dense kernel's mean below
+    zero; shuffled alone it would silence every unit, and no heatmap be left to compare.
+
+    Args:
+        model: a flat model of `trainer.models.build`.
+        seed: of the shuffles.
+
+    Returns:
+        A new model.
+    """
+    generator = np.random.default_rng(seed)
+
+    def shuffle(array: np.ndarray) -> np.ndarray:
+        signs = generator.choice([-1, 1], array.shape) if array.ndim > 1 else 1
+        return generator.permuted(array.ravel()).reshape(array.shape) * signs
+
+    other = keras.models.clone_model(model)
+    other.set_weights([shuffle(array) for array in model.get_weights()])
+    return other
+
+
+def randomisation_check(
+    explain: Method, shuffled: Sequence[Method], images: np.ndarray, targets: np.ndarray
+) -> dict[str, float | int | bool | None]:
+    """Compares heatmaps with those of randomised weights, for the same classes.
+
+    Args:
+        explain: of the model.
+        shuffled: of some of its `randomised` twins.
+        images: `[batch, H, W, 1] uint8`.
+        targets: `[batch] int`.
+
+    Returns:
+        `rank_correlation`: the mean of Spearman's over all pairs of a map and one of its twins';
+        `compared`: how many pairs there are, `no_heat`: how many more had a map without heat,
+        which has no order to compare; `passes`: whether the maps are others. Without a pair the
+        mean and `passes` are None.
+    """
+    ours = explain(images, targets)[0]
+    pairs = [
+        (our, their)
+        for twin in shuffled
+        for our, their in zip(ours, twin(images, targets)[0], strict=True)
+    ]
+    correlations = [
+        float(stats.spearmanr(our, their, axis=None).statistic)
+        for our, their in pairs
+        if np.ptp(our) > 0 and np.ptp(their) > 0
+    ]
+    mean = float(np.mean(correlations)) if correlations else None
+    return {
+        "rank_correlation": mean,
+        "compared": len(correlations),
+        "no_heat": len(pairs) - len(correlations),
+        "passes": None if mean is None else mean < _OTHER_MAP,
+    }

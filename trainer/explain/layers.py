@@ -1,0 +1,64 @@
+"""The layers of a network at which it can be explained."""
+
+import keras
+
+from trainer.errors import UserError
+
+
+def plane_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers that keep the plane of the image and that everything passes through.
+
+    What a layer inside a residual or dense block holds is not all that the logits depend on, so a
+    heatmap of it would hide the evidence that goes around it; such layers are left out. So are
+    the preprocessing and pooling layers.
+
+    Args:
+        model: a flat model of `trainer.models.build`.
+
+    Returns:
+        Layers with feature maps `[batch, h, w, channels]`, from the input on.
+    """
+    pooling = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
+    last_use = _last_uses(model)
+    found, convolved, reach = [], False, 0
+    for position, layer in enumerate(model.layers):
+        convolved |= isinstance(layer, keras.layers.Conv2D)
+        nothing_goes_around = reach <= position
+        reach = max(reach, last_use.get(id(layer.output), position))
+        on_plane = len(layer.output.shape) == 4 and not isinstance(layer, pooling)
+        if convolved and nothing_goes_around and on_plane:
+            found.append(layer)
+    return found
+
+
+def plane_layer(model: keras.Model, name: str | None) -> keras.layers.Layer:
+    """The layer to explain a model at.
+
+    Args:
+        model: a flat model of `trainer.models.build`.
+        name: of one of its `plane_layers`; None takes the last.
+
+    Returns:
+        The layer.
+
+    Raises:
+        UserError: there is no such layer.
+    """
+    layers = {layer.name: layer for layer in plane_layers(model)}
+    if name is None:
+        return list(layers.values())[-1]
+    if name not in layers:
+        raise UserError(
+            f"--layer={name}: {model.name} cannot be explained there; expected one of "
+            f"{', '.join(layers)}"
+        )
+    return layers[name]
+
+
+def _last_uses(model: keras.Model) -> dict[int, int]:
+    """Identity of each layer's output to the position of the last layer that takes it."""
+    return {
+        id(tensor): position
+        for position, layer in enumerate(model.layers)
+        for tensor in keras.tree.flatten(layer.input)
+    }

@@ -1,0 +1,71 @@
+"""The panel of one image: radiograph, heatmap, overlay and probabilities."""
+
+import pathlib
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trainer.explain.subjects import Subject
+
+_LUNGS, _FINDING = "deepskyblue", "lime"
+
+
+def draw_panel(
+    path: pathlib.Path,
+    subject: Subject,
+    heat: np.ndarray,
+    probabilities: np.ndarray,
+    target: int,
+    class_names: tuple[str, ...],
+) -> None:
+    """Draws a panel.
+
+    Args:
+        path: the PNG file to write.
+        subject: the radiograph.
+        heat: `[H, W] float32` from 0 to 1.
+        probabilities: `[classes] float32`.
+        target: the class that is explained.
+        class_names: names of the classes.
+    """
+    figure = Figure(figsize=(11, 3.7), layout="constrained")
+    radiograph, heatmap, overlay, bars = figure.subplots(1, 4)
+    _show(radiograph, subject.image, "radiograph")
+    picture = heatmap.imshow(heat, cmap="inferno", vmin=0, vmax=1)
+    heatmap.set_title("heatmap" if heat.any() else "no evidence at this layer")
+    _show(overlay, subject.image, f"evidence for {class_names[target]}")
+    # Transparent where there is no heat, so that the radiograph stays readable.
+    overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.6 * heat)
+    _outline(overlay, subject)
+    figure.colorbar(
+        picture, ax=heatmap, location="bottom", label="share of the highest heat", shrink=0.8
+    )
+    for axes in (radiograph, heatmap, overlay):
+        axes.set_axis_off()
+    bars.barh(class_names, probabilities, color="tab:blue")
+    bars.invert_yaxis()
+    bars.set(xlim=(0, 1), xlabel="probability", title="the model's answer")
+    true = "" if subject.label is None else f"true {class_names[subject.label]}, "
+    figure.suptitle(f"{subject.id}: {true}predicted {class_names[probabilities.argmax()]}")
+    figure.savefig(path, dpi=100)
+
+
+def _show(axes: Axes, image: np.ndarray, title: str) -> None:
+    axes.imshow(image[:, :, 0], cmap="gray", vmin=0, vmax=255)
+    axes.set_title(title)
+
+
+def _outline(axes: Axes, subject: Subject) -> None:
+    """Draws where the lungs and the finding are, and says so beneath."""
+    drawn = []
+    for name, mask, colour in (
+        ("lungs", subject.lungs, _LUNGS),
+        ("finding", subject.finding, _FINDING),
+    ):
+        if mask is not None:
+            axes.contour(mask, levels=[0.5], colors=colour, linewidths=1)
+            drawn.append((name, colour))
+    for index, (name, colour) in enumerate(drawn):
+        place = (0.02 + 0.3 * index, -0.02)
+        axes.text(*place, name, color=colour, transform=axes.transAxes, va="top", weight="bold")

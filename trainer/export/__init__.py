@@ -1,0 +1,1 @@
+"""Turns a finished run's model into files that serve it without this project."""

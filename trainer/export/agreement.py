@@ -1,0 +1,39 @@
+"""Whether an exported model still says what the run's model says."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from trainer.errors import UserError
+
+_IMAGES = 8
+# What another order of float32 sums may change in a probability.
+_TOLERANCE = 1e-4
+
+
+def largest_difference(model: keras.Model, ask: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Asks both about the same images.
+
+    Args:
+        model: the run's model.
+        ask: the exported model: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
+
+    Returns:
+        The largest absolute difference of two probabilities.
+
+    Raises:
+        UserError: it is too large for the export to be used.
+    """
+    height, width, _ = model.input_shape[1:]
+    generator = np.random.default_rng(0)
+    coarse = generator.integers(0, 256, (_IMAGES, 8, 8, 1))
+    smooth = np.asarray(keras.ops.image.resize(coarse, (height, width)))
+    images = np.clip(smooth, 0, 255).astype(np.uint8)
+    difference = float(np.abs(ask(images) - np.asarray(model(images, training=False))).max())
+    if not difference <= _TOLERANCE:
+        raise UserError(
+            f"the exported model's probabilities differ by {difference:.1e} from the run's; "
+            f"expected at most {_TOLERANCE:.0e}: use another --format"
+        )
+    return difference

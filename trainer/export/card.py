@@ -1,0 +1,56 @@
+"""The model card that travels with an exported model."""
+
+import pathlib
+from typing import Any
+
+import jinja2
+
+from trainer.errors import UserError
+from trainer.evaluation.report import RESEARCH_USE
+
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.PackageLoader("trainer.export"),
+    autoescape=jinja2.select_autoescape(["html"]),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def read_card(path: str, model_sha256: str) -> str:
+    """Reads a card that `trainer.evaluate` wrote of this very model.
+
+    Args:
+        path: the file.
+        model_sha256: of the run's model.keras.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        UserError: there is no such file, or it is the card of another model.
+    """
+    try:
+        card = pathlib.Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--model_card={path} is not a readable text file") from error
+    if model_sha256 not in card:
+        raise UserError(
+            f"--model_card={path} does not name this run's model.keras (SHA-256 {model_sha256}); "
+            "expected the card that trainer.evaluate wrote of it"
+        )
+    return card
+
+
+def render_card(about: dict[str, Any]) -> str:
+    """Writes a card without figures, for a model that was not judged yet.
+
+    Args:
+        about: the content of export.json.
+
+    Returns:
+        Markdown.
+    """
+    template = _ENVIRONMENT.get_template("model_card.md")
+    return template.render(about=about, research_use=RESEARCH_USE)

@@ -1,0 +1,33 @@
+"""A LiteRT model: uint8 radiographs in, probabilities out, for phones and small boards."""
+
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def write_lite(model: keras.Model, path: pathlib.Path) -> None:
+    """Converts a model to LiteRT in float32.
+
+    Args:
+        model: takes `[batch, H, W, 1] uint8`.
+        path: the file to write.
+    """
+    signature = tf.TensorSpec([1, *model.input_shape[1:]], tf.uint8, name="radiograph")
+    forward = tf.function(lambda images: model(images, training=False), input_signature=[signature])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()])
+    path.write_bytes(converter.convert())
+
+
+def ask_lite(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """What the written model says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+    interpreter = tf.lite.Interpreter(str(path))
+    interpreter.allocate_tensors()
+    taken, given = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
+    answers = []
+    for image in images:
+        interpreter.set_tensor(taken["index"], image[None])
+        interpreter.invoke()
+        answers.append(interpreter.get_tensor(given["index"])[0])
+    return np.stack(answers)

@@ -1,0 +1,51 @@
+"""The directory of an exported model: complete, or not there at all."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+from trainer.directory import make_writable
+from trainer.errors import UserError
+
+# What tells a directory that this command wrote from anything else that a user may keep there.
+_OURS = "export.json"
+
+
+@contextlib.contextmanager
+def package(output_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a directory to write to, which takes the output's place when all is written.
+
+    Args:
+        output_dir: the directory to make; an earlier export there is replaced.
+
+    Yields:
+        A directory beside it.
+
+    Raises:
+        UserError: something else lies there, or it cannot be written to.
+    """
+    target = pathlib.Path(output_dir).absolute()
+    if target.is_dir() and any(target.iterdir()) and not (target / _OURS).exists():
+        raise UserError(
+            f"--output_dir={output_dir} holds files that are no exported model; "
+            "give a directory that is empty or new"
+        )
+    make_writable(target.parent, "output_dir")
+    make_writable(target, "output_dir")
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        # Its own mode is for the owner alone; whoever serves the model is another user.
+        partial = pathlib.Path(scratch) / "whole"
+        partial.mkdir()
+        yield partial
+        shutil.rmtree(target)
+        os.replace(partial, target)
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Writes a JSON file."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,111 @@
+"""A SavedModel that takes the bytes of image files and needs TensorFlow alone."""
+
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.data.radiographs import decode_radiograph
+from trainer.explain.methods import GradCAM
+
+_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
+
+
+class ServedModel(tf.Module):
+    """A classifier with everything inside, from encoded images to class names.
+
+    Its three functions take a batch of strings, each the bytes of a PNG or JPEG file of any size
+    and mode, and give tensors whose first dimension is the batch, as TensorFlow Serving wants.
+    """
+
+    def __init__(self, model: keras.Model, class_names: tuple[str, ...]) -> None:
+        """Wraps a model.
+
+        Args:
+            model: a flat model of `trainer.models.build`, in float32.
+            class_names: names of the classes in the order of the model's outputs.
+        """
+        super().__init__()
+        # The variables and not the Keras model: a SavedModel that holds layers wants Keras' code.
+        self.weights = [variable.value for variable in model.variables]
+        self._image_shape = model.input_shape[1:]
+        self._model, self._class_names = _Untracked(model), class_names
+        logits = model.get_layer("logits")
+        self._features = _Untracked(keras.Model(model.input, logits.input))
+        self._gradcam = _Untracked(GradCAM(model))
+
+    @tf.function(input_signature=[_BYTES])
+    def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`probabilities`, `class_names` `[batch, classes]` and `predicted_class` `[batch]`."""
+        return self._named(self._model.it(self._decode(image_bytes), training=False))
+
+    @tf.function(input_signature=[_BYTES])
+    def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `classify`, and `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class."""
+        images = self._decode(image_bytes)
+        predicted = tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
+        heatmaps, probabilities = self._gradcam.it.explain(images, predicted)
+        return {**self._named(probabilities), "heatmap": heatmaps}
+
+    @tf.function(input_signature=[_BYTES])
+    def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`features` `[batch, units] float32`: what goes into the last layer."""
+        return {"features": self._features.it(self._decode(image_bytes), training=False)}
+
+    def save(self, directory: pathlib.Path) -> None:
+        """Writes the SavedModel with its three signatures.
+
+        Args:
+            directory: where to.
+        """
+        signatures = {
+            "serving_default": self.classify,
+            "explain": self.explain,
+            "features": self.features,
+        }
+        tf.saved_model.save(self, str(directory), signatures)
+
+    def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """`[batch, H, W, 1] uint8`; it fails with the position of the first undecodable bytes."""
+
+        def decode(position: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return position, decode_radiograph(encoded, self._image_shape)
+
+        # In a dataset one bad image can be passed over; anywhere else it would end the whole batch
+        # with an error that does not know which image it is about.
+        batch = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
+        decoded = batch.map(decode).ignore_errors()
+        nothing = (tf.constant([-1], tf.int64), tf.zeros([1, *self._image_shape], tf.uint8))
+        padded = tf.data.Dataset.from_tensor_slices(nothing).concatenate(decoded)
+        positions, images = padded.batch(tf.size(image_bytes, tf.int64) + 1).get_single_element()
+        wanted = tf.range(tf.size(image_bytes, tf.int64))
+        readable = tf.reduce_any(wanted[:, None] == positions[None, :], axis=1)
+        first_bad = tf.argmin(tf.cast(readable, tf.int32))
+        message = tf.strings.format(
+            "image_bytes at position {} of the batch are no readable PNG or JPEG image", first_bad
+        )
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(readable), [message])]):
+            return images[1:]
+
+    def _named(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
+        names = tf.constant(self._class_names)
+        return {
+            "probabilities": probabilities,
+            "class_names": tf.tile(names[None], [tf.shape(probabilities)[0], 1]),
+            "predicted_class": tf.gather(names, tf.argmax(probabilities, axis=1)),
+        }
+
+
+class _Untracked:
+    """Holds what a tf.Module is not to save: its variables are saved once, as `weights`."""
+
+    def __init__(self, it) -> None:
+        self.it = it
+
+
+def ask_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """What the written SavedModel says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+    loaded = tf.saved_model.load(str(directory))
+    encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
+    return loaded.signatures["serving_default"](image_bytes=encoded)["probabilities"].numpy()

@@ -1,0 +1,100 @@
+"""Exports a finished run's best model to be served, with everything inside.
+
+    python -m trainer.export_model --workdir=RUN --output_dir=SAVED
+    python -m trainer.export_model --workdir=RUN --format=saved_model --format=tflite \
+        --model_card=REPORT/model_card.md --output_dir=SAVED
+
+SAVED is a SavedModel that TensorFlow alone can load: signature `serving_default` takes the bytes of
+PNG or JPEG files and gives probabilities, `explain` gives the Grad-CAM heatmap too, `features` what
+goes into the last layer. Beside it lie model.keras, class_names.json, model_card.md and
+export.json. This is a research tool, not a medical device.
+"""
+
+import pathlib
+import shlex
+import shutil
+import sys
+from typing import Any
+
+import keras
+from absl import flags, logging
+
+from trainer import command
+from trainer.export.agreement import largest_difference
+from trainer.export.answer_time import answer_time
+from trainer.export.card import read_card, render_card
+from trainer.export.lite import ask_lite, write_lite
+from trainer.export.onnx_file import ask_onnx, require_onnx, write_onnx
+from trainer.export.package import package, write_json
+from trainer.export.served import ServedModel, ask_served
+from trainer.run import Run
+
+_SAVED_MODEL, _LITE, _ONNX = "saved_model", "tflite", "onnx"
+
+flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.", required=True)
+flags.DEFINE_multi_enum(
+    "format", [_SAVED_MODEL], [_SAVED_MODEL, _LITE, _ONNX], "What to write; repeatable."
+)
+flags.DEFINE_string("model_card", None, "Card that trainer.evaluate wrote of this run's model.")
+flags.DEFINE_string("output_dir", None, "Where the model is written.", required=True)
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    """Exports."""
+    run = Run(FLAGS.workdir)
+    content = run.finished_config()
+    if _ONNX in FLAGS.format:
+        require_onnx()
+    about = {
+        "run": str(run.path),
+        "run_config": content,
+        "model_sha256": run.model_sha256(),
+        "class_names": content["dataset"]["class_names"],
+        "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
+    }
+    judged_card = read_card(FLAGS.model_card, about["model_sha256"]) if FLAGS.model_card else None
+    with package(FLAGS.output_dir) as directory:
+        model = run.load_model()
+        about["formats"] = _write_formats(model, tuple(about["class_names"]), directory)
+        shutil.copyfile(run.model_file, directory / "model.keras")
+        write_json(directory / "class_names.json", about["class_names"])
+        card = judged_card or render_card(about)
+        (directory / "model_card.md").write_text(card, encoding="utf-8")
+        write_json(directory / "export.json", about)
+    logging.info("exported to %s", FLAGS.output_dir)
+
+
+def _write_formats(
+    model: keras.Model, class_names: tuple[str, ...], directory: pathlib.Path
+) -> dict[str, Any]:
+    """Writes each format asked for; returns how far each one's answers are from the model's."""
+    writers = {
+        _SAVED_MODEL: (
+            directory,
+            lambda path: ServedModel(model, class_names).save(path),
+            ask_served,
+        ),
+        _LITE: (directory / "model.tflite", lambda path: write_lite(model, path), ask_lite),
+        _ONNX: (directory / "model.onnx", lambda path: write_onnx(model, path), ask_onnx),
+    }
+    formats = {}
+    for name in sorted(set(FLAGS.format)):
+        path, write, ask = writers[name]
+        write(path)
+        difference = largest_difference(model, lambda images, p=path, a=ask: a(p, images))
+        formats[name] = {"largest_difference": difference}
+        logging.info("%s: largest difference to the run's model %.1e", name, difference)
+    if _SAVED_MODEL in formats:
+        formats[_SAVED_MODEL] |= answer_time(directory)
+        logging.info(
+            "one image in %.1f ms (median), %.1f images/s in batches of 32",
+            formats[_SAVED_MODEL]["milliseconds_for_one"],
+            formats[_SAVED_MODEL]["images_per_second_of_32"],
+        )
+    return formats
+
+
+if __name__ == "__main__":
+    command.run(main)
