@@ -110,7 +110,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_never_interrupted(data_dir, undistu
     assert_same_run(tmp_path / "run", undisturbed_run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_the_step_and_the_same_command_goes_on(
     number, data_dir, undisturbed_run, tmp_path
 ):

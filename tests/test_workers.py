@@ -12,6 +12,8 @@ from tests.conftest import ROOT
 from tests.test_main import wait_until
 from tests.test_replicas import free_ports
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ["--model=lenet", "--strategy=multi_worker", "--epochs=2", "--global_batch_size=16"]
 
 

@@ -20,12 +20,13 @@ CASES = {
     f"{network}_{optimizer}_{precision}_{'xla' if xla else 'plain'}": (
         network, optimizer, precision, xla,
     )
-    for network in ("small_lenet", "frozen_backbone")
-    for optimizer, precision, xla in (
-        ("sgd", "float32", False),
-        ("sgd", "float32", True),
-        ("adam", "float32", False),
-        ("adam", "float64", False),
+    for network, optimizer, precision, xla in (
+        ("small_lenet", "sgd", "float32", False),
+        ("small_lenet", "sgd", "float32", True),
+        ("small_lenet", "adam", "float32", False),
+        ("small_lenet", "adam", "float64", False),
+        ("frozen_backbone", "sgd", "float32", False),
+        ("frozen_backbone", "sgd", "float32", True),
     )
 }  # fmt: skip
 RATES = {"small_lenet": 1e-6, "frozen_backbone": 1e-2}
