@@ -174,6 +174,7 @@ def test_the_lite_model_gives_the_same_probabilities(exported, files, model, dat
     np.testing.assert_allclose(found, model(image), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_onnx_model_gives_the_same_probabilities(model, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
