@@ -331,6 +331,7 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+@pytest.mark.slow
 def test_a_split_that_the_dataset_has_not_is_refused(finished_run, tmp_path):
     sentence = error_sentence(
         f"--workdir={finished_run}", "--split=holdout", f"--output_dir={tmp_path / 'report'}"
@@ -339,6 +340,7 @@ def test_a_split_that_the_dataset_has_not_is_refused(finished_run, tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+@pytest.mark.slow
 def test_a_class_that_the_run_has_not_is_refused(finished_run, tmp_path):
     sentence = error_sentence(
         f"--workdir={finished_run}", "--positive_class=Tuberculosis", f"--output_dir={tmp_path}"
@@ -347,6 +349,7 @@ def test_a_class_that_the_run_has_not_is_refused(finished_run, tmp_path):
     assert "expected one of COVID, Lung_Opacity, Normal, Viral Pneumonia" in sentence
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_compared_are_refused(finished_run, tmp_path):
     other = tmp_path / "other"
     other.mkdir()

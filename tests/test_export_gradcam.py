@@ -158,6 +158,7 @@ def test_one_run_or_a_directory_of_runs_is_needed(flags, tmp_path):
     assert "either --workdir=RUN or --runs_dir=RUNS" in sentence
 
 
+@pytest.mark.slow
 def test_a_glob_that_matches_no_file_is_named(finished_run, tmp_path):
     sentence = error_sentence(
         f"--workdir={finished_run}", f"--images={tmp_path}/*.png", f"--output_dir={tmp_path}"
@@ -165,6 +166,7 @@ def test_a_glob_that_matches_no_file_is_named(finished_run, tmp_path):
     assert f"--images={tmp_path}/*.png: no file matches" in sentence
 
 
+@pytest.mark.slow
 def test_when_no_file_is_readable_nothing_can_be_explained(finished_run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     sentence = error_sentence(
@@ -175,6 +177,7 @@ def test_when_no_file_is_readable_nothing_can_be_explained(finished_run, tmp_pat
     assert f"--images={tmp_path}/*.png" in sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -192,6 +195,7 @@ def test_what_cannot_be_explained_is_refused(flags, said, finished_run, tmp_path
     assert not output.exists() or not any(output.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_without_a_model_is_refused_and_an_unfinished_one_named(
     finished_run, phantom_database, tmp_path
 ):
@@ -207,6 +211,7 @@ def test_a_run_without_a_model_is_refused_and_an_unfinished_one_named(
     assert f"{run} has not finished (its status is running)" in said
 
 
+@pytest.mark.slow
 def test_a_run_of_another_dataset_is_refused(finished_run, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(finished_run, run, ignore=shutil.ignore_patterns("checkpoints", "tensorboard"))

@@ -194,6 +194,7 @@ def error_sentence(*flags):
     return sentence
 
 
+@pytest.mark.slow
 def test_what_else_lies_there_is_not_replaced(finished_run, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     sentence = error_sentence(f"--workdir={finished_run}", f"--output_dir={tmp_path}")
@@ -201,6 +202,7 @@ def test_what_else_lies_there_is_not_replaced(finished_run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_the_card_of_another_model_is_refused(finished_run, tmp_path):
     (tmp_path / "card.md").write_text("# Model card of something else")
     sentence = error_sentence(

@@ -151,13 +151,25 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
         (["--model=alexnet"], "alexnet"),
         (["--data_dir={data}", "--virtual_devices=3"], "16 does not divide by the 3 replicas"),
         (["--data_dir={data}", "--workdir={file}/run"], "cannot be written to"),
-        (["--data_dir={data}", "--epochs=0"], "--epochs=0"),
-        (["--data_dir={data}", "--model=lenet", "--weights=imagenet"], "--weights=none"),
-        (["--data_dir={data}", "--profile_steps=9:3"], "--profile_steps=9:3"),
-        (["--data_dir={data}", "--accumulation_steps=3"], "use a multiple of 3, such as 15"),
+        pytest.param(["--data_dir={data}", "--epochs=0"], "--epochs=0", marks=pytest.mark.slow),
+        pytest.param(
+            ["--data_dir={data}", "--model=lenet", "--weights=imagenet"],
+            "--weights=none",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--data_dir={data}", "--profile_steps=9:3"],
+            "--profile_steps=9:3",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["--data_dir={data}", "--accumulation_steps=3"],
+            "use a multiple of 3, such as 15",
+            marks=pytest.mark.slow,
+        ),
         (["--data_dir={data}", "--strategy=multi_worker"], "TF_CONFIG is not set"),
         (["--batch=3"], "Unknown command line flag 'batch'"),
-        (["spare"], "unexpected argument 'spare'"),
+        pytest.param(["spare"], "unexpected argument 'spare'", marks=pytest.mark.slow),
     ],
 )
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(flags, said, data_dir, tmp_path):
