@@ -153,12 +153,18 @@ def check_against_reference(name, precision, methods):
 GRADIENT_METHODS = ("gradcam", "gradcam++", "hirescam", "layercam")
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "densenet169" else ())
+        for name in LAYERS
+    ],
+)
 def test_grad_cam_is_that_of_an_independent_implementation(name):
     check_against_reference(name, "float32", ["gradcam"])
 
 
-@pytest.mark.parametrize("name", ["lenet", "vgg19"])
+@pytest.mark.parametrize("name", ["lenet", pytest.param("vgg19", marks=pytest.mark.slow)])
 def test_so_are_the_other_methods_and_after_training_in_mixed_precision(name):
     check_against_reference(name, "mixed_bfloat16", GRADIENT_METHODS)
 
