@@ -27,11 +27,12 @@ from absl import flags, logging
 
 from trainer import command, hardware, models
 from trainer import config as configuration
-from trainer.data import augment
+from trainer.data.augment import Augmentation, augment
 from trainer.data.dataset import DEFAULT_DATASET, default_data_dir, open_dataset
 from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.models.preprocess import SCALINGS
+from trainer.recipes import RECIPES
 from trainer.run import Run, new_workdir
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.engine import Engine
@@ -45,7 +46,7 @@ from trainer.training.profile import Profile
 from trainer.training.tensorboard import TensorBoard
 
 flags.DEFINE_enum("model", None, models.NAMES, "The network to train.", required=True)
-flags.DEFINE_enum("recipe", "seed", configuration.RECIPES.keys(), "Named set of hyper-parameters.")
+flags.DEFINE_enum("recipe", "strong", RECIPES.keys(), "Named set of hyper-parameters.")
 flags.DEFINE_string("workdir", None, "The run's directory; default: a new one under runs/.")
 flags.DEFINE_string("dataset", DEFAULT_DATASET, "TFDS name of the dataset, name/config[:version].")
 flags.DEFINE_string(
@@ -67,10 +68,19 @@ flags.DEFINE_string("profile_steps", None, "A:B records a profile from step A to
 flags.DEFINE_string("weights", None, "imagenet, none, or a Keras weights file of the backbone.")
 flags.DEFINE_bool("train_backbone", None, "Train the backbone's weights too.")
 flags.DEFINE_enum("scaling", None, SCALINGS.keys(), "Scaling of gray values.")
+flags.DEFINE_integer("input_pooling", None, "Side of the squares that LeNet averages first.")
+flags.DEFINE_enum("head", None, models.HEADS, "What follows a backbone.")
+flags.DEFINE_float("dropout", None, "Share of the features left out before the last layer.")
 flags.DEFINE_bool("flip", None, "Flip training images left to right at random.")
+flags.DEFINE_float("rotation", None, "Largest rotation of training images, degrees.")
+flags.DEFINE_float("shift", None, "Largest shift, as a share of the side.")
+flags.DEFINE_float("zoom", None, "Largest change of size, as a share of it.")
+flags.DEFINE_float("brightness", None, "Largest change of gray values, as a share of 255.")
+flags.DEFINE_float("contrast", None, "Largest change of contrast, as a share of it.")
+flags.DEFINE_float("erasing", None, "Probability that a rectangle is laid over an image.")
 flags.DEFINE_integer("global_batch_size", None, "Examples per step over all replicas.")
 flags.DEFINE_integer("epochs", None, "Most epochs.")
-flags.DEFINE_integer("patience", None, "Epochs without a better validation loss before stopping.")
+flags.DEFINE_integer("patience", None, "Epochs without a better validation loss; 0: any.")
 flags.DEFINE_float("learning_rate", None, "Highest learning rate.")
 flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Keras optimizer.")
 flags.DEFINE_float("momentum", None, "Momentum of sgd.")
@@ -123,6 +133,9 @@ def main() -> None:
         "image_shape": dataset.image_shape,
         "scaling": config.scaling,
         "train_backbone": config.train_backbone,
+        "head": config.head,
+        "dropout": config.dropout,
+        "input_pooling": config.input_pooling,
     }
     with devices.strategy.scope():
         model = models.build(
@@ -238,7 +251,7 @@ def _start_phase(
             class_weights=class_weights,
         ),
         xla=devices.xla,
-        flip=config.flip,
+        augmentation=Augmentation.of(config),
         clip_norm=config.clip_norm or None,
         accumulation_steps=config.accumulation_steps,
         loss_scale=loss_scale,
@@ -252,9 +265,7 @@ def _network_input(
 ) -> np.ndarray:
     """The first batch as it enters the network, after augmentation and scaling."""
     batch = first_batch(train_examples, config.global_batch_size, config.seed)
-    images = batch["image"]
-    if config.flip:
-        images = augment.horizontal_flip(images, batch["draws"][:, 0])
+    images = augment(batch["image"], batch["draws"], Augmentation.of(config))
     return keras.Model(model.input, model.get_layer("scaling").output)(images).numpy()
 
 

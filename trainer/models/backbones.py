@@ -1,4 +1,4 @@
-"""The three ImageNet backbones of keras.applications, each with the original's head."""
+"""The three ImageNet backbones of keras.applications, and the heads that go on them."""
 
 import dataclasses
 import os
@@ -61,10 +61,15 @@ BACKBONES = {
 }
 
 
+# `original` is the head of `Backbone.head`; `average_pool` averages each feature over the plane.
+HEADS = ("original", "average_pool")
+_FIRST_OF_HEAD = ("max_pool", "flatten", "average_pool")
+
+
 def add_backbone(
-    name: str, inputs: keras.KerasTensor, weights: str, trainable: bool
+    name: str, inputs: keras.KerasTensor, weights: str, trainable: bool, head: str = "original"
 ) -> keras.KerasTensor:
-    """Puts a backbone and the original's head behind the inputs, flat: every layer can be tapped.
+    """Puts a backbone and a head behind the inputs, flat: every layer can be tapped.
 
     Args:
         name: a key of `BACKBONES`.
@@ -72,6 +77,7 @@ def add_backbone(
         weights: `imagenet`, `none` or the path of a weights file without top.
         trainable: whether the backbone is trained; if not, its BatchNormalization stays in
             inference mode.
+        head: one of `HEADS`.
 
     Returns:
         `[batch, features]`.
@@ -85,6 +91,8 @@ def add_backbone(
         _load_weights(before, backbone, weights)
     for layer in before.layers:
         layer.trainable = trainable
+    if head == "average_pool":
+        return keras.layers.GlobalAveragePooling2D(name="average_pool")(before.output)
     return backbone.head(before.output)
 
 
@@ -100,8 +108,8 @@ def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     names = [layer.name for layer in model.layers]
     if model.name not in BACKBONES:
         return []
-    first_of_head = "max_pool" if "max_pool" in names else "flatten"
-    return model.layers[names.index("scaling") + 1 : names.index(first_of_head)]
+    first_of_head = next(names.index(name) for name in _FIRST_OF_HEAD if name in names)
+    return model.layers[names.index("scaling") + 1 : first_of_head]
 
 
 def _load_weights(network: keras.Model, backbone: Backbone, weights: str) -> None:

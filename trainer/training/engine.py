@@ -14,7 +14,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer.data import augment
+from trainer.data.augment import Augmentation, augment
+from trainer.training.dropout import training_network
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
@@ -48,7 +49,7 @@ class Engine:
         *,
         objective: Objective,
         xla: bool,
-        flip: bool = False,
+        augmentation: Augmentation | None = None,
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
         time_input: bool = True,
@@ -64,7 +65,7 @@ class Engine:
             optimizer: a Keras optimizer, not yet built or built on the model's trainable weights.
             objective: the losses.
             xla: whether XLA compiles what it can.
-            flip: whether training images are flipped by their draws.
+            augmentation: how training images are changed by their draws; None leaves them.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             accumulation_steps: number of micro-batches that a replica's batch is split into, one
                 after the other, to save memory; the gradients are those of the whole batch.
@@ -76,8 +77,9 @@ class Engine:
         self.model, self.optimizer, self.loss_scale = model, optimizer, loss_scale
         self._strategy = strategy
         self._network = keras.Model(model.input, model.get_layer("logits").output)
+        self._training_network = training_network(model)
         self._objective = objective
-        self._flip = flip
+        self._augmentation = augmentation
         self._clip_norm = clip_norm
         self._accumulation_steps = accumulation_steps
         self._time_input = time_input
@@ -241,10 +243,10 @@ class Engine:
 
     def _micro_batch(self, batch: dict, scale: tf.Tensor) -> tuple[list, tf.Tensor, tf.Tensor]:
         images = batch["image"]
-        if self._flip:
-            images = augment.horizontal_flip(images, batch["draws"][:, 0])
+        if self._augmentation:
+            images = augment(images, batch["draws"], self._augmentation)
         with tf.GradientTape() as tape:
-            logits = self._network(images, training=True)
+            logits = self._training_network(images, batch.get("draws"))
             losses = self._objective.train_losses(batch["label"], logits)
             # The mean over this replica's rows keeps float16's range; `_mean_and_clip` divides the
             # sum of such means by the sum of the mean weights: the mean over all examples.

@@ -118,7 +118,7 @@ class Loop:
             distribute_batches(self.validation_examples, self.strategy, batch_size)
         )
         while progress.phase_epochs < phase.epochs:
-            if progress.epochs_since_best >= self.config.patience:
+            if 0 < self.config.patience <= progress.epochs_since_best:
                 logging.info("no better validation loss in %d epochs", self.config.patience)
                 break
             self._epoch(train_batches, validation_batches)
