@@ -214,8 +214,14 @@ def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
     shutil.copy(path, tmp_path / "models" / VGG19_FILE)
     run_python(
         """if True:
-        import sys, numpy
+        import dataclasses, hashlib, pathlib, sys, numpy
         from trainer import models
+        from trainer.models.backbones import BACKBONES
+        file = pathlib.Path(sys.argv[2])
+        of_file = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+        vgg19 = BACKBONES["vgg19"]
+        imagenet = dataclasses.replace(vgg19.imagenet, md5=of_file)
+        BACKBONES["vgg19"] = dataclasses.replace(vgg19, imagenet=imagenet)
         model = models.build("vgg19", "imagenet", image_shape=(64, 64, 1))
         numpy.savez(sys.argv[1], **{
             f"{layer.name}/{index}": weight
@@ -223,6 +229,7 @@ def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
         })
         """,
         tmp_path / "found.npz",
+        path,
         env={"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
     )  # fmt: skip
     with np.load(tmp_path / "found.npz") as found:
@@ -233,7 +240,45 @@ def test_the_weights_of_another_network_are_refused(tmp_path):
     network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     path = tmp_path / "vgg16.h5"
     write_legacy_weights(network, path)
-    with pytest.raises(UserError, match=rf"{path} do not fit.*16 layers, found 13"):
+    with pytest.raises(UserError, match=rf"{path} do not fit.*layer block\d_conv4 is not in"):
+        models.build("vgg19", str(path), image_shape=SMALL)
+
+
+def rename_layer(file):
+    names = list(file.attrs["layer_names"])
+    names[names.index(b"block2_conv1")] = b"stranger"
+    file.attrs["layer_names"] = names
+    file.move("block2_conv1", "stranger")
+
+
+def reshape_layer(file):
+    layer = file["block3_conv2"]
+    bias = layer.attrs["weight_names"][1]
+    del layer[bias]
+    layer[bias] = np.zeros(7, np.float32)
+
+
+def swap_layers(file):
+    names = list(file.attrs["layer_names"])
+    first, second = names.index(b"block5_conv1"), names.index(b"block5_conv2")
+    names[first], names[second] = names[second], names[first]
+    file.attrs["layer_names"] = names
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (rename_layer, "layer block2_conv1 is not in the file"),
+        (reshape_layer, r"layer block3_conv2 has the shapes.*\(7,\).*expected.*\(256,\)"),
+        (swap_layers, "another order"),
+    ],
+)
+def test_a_layer_that_does_not_match_is_named(vgg19, tmp_path, change, said):
+    path = tmp_path / "changed.h5"
+    shutil.copy(vgg19[1], path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(UserError, match=f"{path} do not fit vgg19: {said}"):
         models.build("vgg19", str(path), image_shape=SMALL)
 
 

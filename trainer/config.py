@@ -39,6 +39,7 @@ class Config:
         brightness: largest share of 255 that is added to their gray values or taken away.
         contrast: largest share by which their contrast is raised or lowered.
         erasing: probability that a rectangle is laid over one.
+        keras_cv: names of keras-cv's layers that change them first, with commas in between.
         global_batch_size: examples per step, over all replicas.
         epochs: at most so many epochs, over all phases.
         patience: epochs without a better validation loss after which a phase ends; 0: it never
@@ -87,6 +88,7 @@ class Config:
     brightness: float
     contrast: float
     erasing: float
+    keras_cv: str
     global_batch_size: int
     epochs: int
     patience: int

@@ -30,8 +30,11 @@ from trainer import config as configuration
 from trainer.data.augment import Augmentation, augment
 from trainer.data.dataset import DEFAULT_DATASET, default_data_dir, open_dataset
 from trainer.data.input import CACHES, Examples, first_batch, read_examples
+from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import Diverged, Preempted, UserError
+from trainer.models.backbones import BACKBONES
 from trainer.models.preprocess import SCALINGS
+from trainer.models.weights import describe_weights, find_weights
 from trainer.recipes import RECIPES
 from trainer.run import Run, new_workdir
 from trainer.training.checkpoint import Checkpoints
@@ -78,6 +81,7 @@ flags.DEFINE_float("zoom", None, "Largest change of size, as a share of it.")
 flags.DEFINE_float("brightness", None, "Largest change of gray values, as a share of 255.")
 flags.DEFINE_float("contrast", None, "Largest change of contrast, as a share of it.")
 flags.DEFINE_float("erasing", None, "Probability that a rectangle is laid over an image.")
+flags.DEFINE_string("keras_cv", None, "Of keras-cv: mixup, cutmix, randaugment, cutout, or more.")
 flags.DEFINE_integer("global_batch_size", None, "Examples per step over all replicas.")
 flags.DEFINE_integer("epochs", None, "Most epochs.")
 flags.DEFINE_integer("patience", None, "Epochs without a better validation loss; 0: any.")
@@ -128,6 +132,8 @@ def main() -> None:
         dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
     )  # fmt: skip
 
+    change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
+
     architecture = {
         "num_classes": len(dataset.class_names),
         "image_shape": dataset.image_shape,
@@ -164,6 +170,7 @@ def main() -> None:
             "validation_examples": validation_examples.size,
             "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
         },
+        "weights": _describe_weights(config),
         "parameters": {
             "total": model.count_params(),
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
@@ -174,7 +181,8 @@ def main() -> None:
     run.write_config(content)
     tensorboard = TensorBoard(run.tensorboard, dataset.class_names, writes=run.writes)
     tensorboard.write_settings(content["config"], content)
-    tensorboard.write_batch(_network_input(model, config, train_examples))
+    batch = first_batch(train_examples, config.global_batch_size, config.seed, change_batch)
+    tensorboard.write_batch(_network_input(model, config, batch))
 
     loop = Loop(
         run=run,
@@ -185,6 +193,7 @@ def main() -> None:
         best_model=models.build(config.model, **architecture),
         train_examples=train_examples,
         validation_examples=validation_examples,
+        change_batch=change_batch,
         checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
         stop_request=stop_request,
         tensorboard=tensorboard,
@@ -260,11 +269,15 @@ def _start_phase(
     )
 
 
-def _network_input(
-    model: keras.Model, config: configuration.Config, train_examples: Examples
-) -> np.ndarray:
-    """The first batch as it enters the network, after augmentation and scaling."""
-    batch = first_batch(train_examples, config.global_batch_size, config.seed)
+def _describe_weights(config: configuration.Config) -> dict[str, str] | None:
+    """The file that the weights came from; None if they are random."""
+    if config.weights == "none":
+        return None
+    return describe_weights(find_weights(config.weights, BACKBONES[config.model].imagenet))
+
+
+def _network_input(model: keras.Model, config: configuration.Config, batch: dict) -> np.ndarray:
+    """A batch as it enters the network, after augmentation and scaling."""
     images = augment(batch["image"], batch["draws"], Augmentation.of(config))
     return keras.Model(model.input, model.get_layer("scaling").output)(images).numpy()
 

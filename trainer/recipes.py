@@ -11,6 +11,7 @@ _PLAIN = {
     "brightness": 0.0,
     "contrast": 0.0,
     "erasing": 0.0,
+    "keras_cv": "",
     "optimizer": "adam",
     "momentum": 0.9,
     "weight_decay": 0.0,

@@ -31,6 +31,8 @@ _BATCHES_AHEAD = 8
 # A fixed number, because the default depends on the cores and the order of the records on it.
 _FILES_AT_ONCE = 8
 
+ChangeBatch = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
@@ -102,6 +104,7 @@ def distribute_batches(
     global_batch_size: int,
     *,
     augment_seed: int | None = None,
+    change_batch: ChangeBatch | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
 ) -> tf.distribute.DistributedDataset:
@@ -115,6 +118,7 @@ def distribute_batches(
         strategy: the strategy that will consume the batches.
         global_batch_size: a multiple of the number of replicas.
         augment_seed: seed of the draws for augmentation; None makes none.
+        change_batch: changes each replica's batch, on the host, one after the other.
         first_epoch: the epoch to start with.
         first_step: the step of that epoch to start with.
 
@@ -126,19 +130,23 @@ def distribute_batches(
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
         start = (first_epoch, first_step)
-        return _batches(examples, global_batch_size, context, augment_seed, start)
+        return _batches(examples, global_batch_size, context, augment_seed, start, change_batch)
 
     disable_autotuner()
     return strategy.distribute_datasets_from_function(replica_batches)
 
 
-def first_batch(examples: Examples, batch_size: int, augment_seed: int) -> dict[str, tf.Tensor]:
+def first_batch(
+    examples: Examples, batch_size: int, augment_seed: int, change_batch: ChangeBatch | None = None
+) -> dict[str, tf.Tensor]:
     """The first batch of training, undistributed: what `distribute_batches` would begin with."""
-    batches = _batches(examples, batch_size, tf.distribute.InputContext(), augment_seed, (0, 0))
-    return next(iter(batches))
+    context = tf.distribute.InputContext()
+    return next(iter(_batches(examples, batch_size, context, augment_seed, (0, 0), change_batch)))
 
 
-def _batches(examples, global_batch_size, context, augment_seed, start) -> tf.data.Dataset:
+def _batches(
+    examples, global_batch_size, context, augment_seed, start, change_batch
+) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
@@ -168,6 +176,8 @@ def _batches(examples, global_batch_size, context, augment_seed, start) -> tf.da
     # conditional and dynamic shapes in front of every step.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+    if change_batch:
+        dataset = dataset.map(change_batch)
     options = tf.data.Options()
     # The autotuner's thread keeps an iterator from closing for a minute or more at a run's end.
     options.autotune.enabled = False

@@ -247,7 +247,8 @@ class Engine:
             images = augment(images, batch["draws"], self._augmentation)
         with tf.GradientTape() as tape:
             logits = self._training_network(images, batch.get("draws"))
-            losses = self._objective.train_losses(batch["label"], logits)
+            labels = batch.get("soft_label", batch["label"])
+            losses = self._objective.train_losses(labels, logits)
             # The mean over this replica's rows keeps float16's range; `_mean_and_clip` divides the
             # sum of such means by the sum of the mean weights: the mean over all examples.
             weights = tf.cast(batch["weight"], losses.dtype)
