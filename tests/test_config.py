@@ -33,7 +33,7 @@ def test_a_flag_overrides_the_recipe():
     [
         ("epochs", 0),
         ("global_batch_size", -1),
-        ("patience", 0),
+        ("patience", -1),
         ("learning_rate", 0.0),
         ("learning_rate", float("inf")),
         ("ema_momentum", 1.0),
@@ -41,6 +41,10 @@ def test_a_flag_overrides_the_recipe():
         ("accumulation_steps", 0),
         ("clip_norm", -1.0),
         ("log_steps", 0),
+        ("dropout", 1.0),
+        ("rotation", -1.0),
+        ("erasing", 1.5),
+        ("input_pooling", 0),
     ],  # fmt: skip
 )
 def test_values_out_of_range_are_named(name, value):
@@ -55,6 +59,8 @@ def test_values_out_of_range_are_named(name, value):
         ("lenet", {"warmup_epochs": 1.0}, "--schedule=cosine"),
         ("lenet", {"warmup_epochs": 20.0, "schedule": "cosine"}, "leaves nothing of --epochs=20"),
         ("lenet", {"head_epochs": 2}, "LeNet has no backbone"),
+        ("lenet", {"head": "average_pool"}, "goes with a backbone"),
+        ("vgg19", {"input_pooling": 2}, "--model=lenet"),
         ("vgg19", {"head_epochs": 20}, "leaves no epoch of --epochs=20"),
         ("vgg19", {"unfreeze_from": "block5"}, "--head_epochs or --train_backbone"),
     ],

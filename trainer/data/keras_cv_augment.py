@@ -72,4 +72,23 @@ def _make_layer(name: str, seed: int) -> Callable:
             "--keras_cv needs keras-cv: pip install -c requirements.lock -e '.[keras_cv]'"
         ) from error
     layer, settings = _LAYERS[name]
-    return getattr(keras_cv.layers, layer)(**settings, seed=seed)
+    made = getattr(keras_cv.layers, layer)(**settings, seed=seed)
+    return _with_exact_shares(made) if name == "cutmix" else made
+
+
+def _with_exact_shares(cutmix: Callable) -> Callable:
+    """CutMix whose labels are the shares of the pixels.
+
+    keras-cv 0.9 mixes them by the whole box that it draws, also where that lies outside the image.
+    """
+
+    def mix(mixed: dict[str, tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
+        images, labels = mixed["images"], mixed["labels"]
+        # Each class is a channel that is cut and pasted with the image.
+        shape = tf.concat([tf.shape(images)[:3], tf.shape(labels)[1:]], axis=0)
+        planes = tf.broadcast_to(labels[:, None, None], shape)
+        stacked = tf.concat([images, planes], axis=-1)
+        cut = cutmix({"images": stacked, "labels": labels}, training=training)["images"]
+        return {"images": cut[..., :3], "labels": tf.reduce_mean(cut[..., 3:], axis=[1, 2])}
+
+    return mix
