@@ -80,9 +80,12 @@ STRONG = {
         "train_backbone": False,
         "scaling": "torch",
         "input_pooling": 4,
-        "dropout": 0.5,
+        "dropout": 0.3,
         "epochs": 30,
-        "learning_rate": 1e-3,
+        "learning_rate": 2e-3,
+        # It fits too little as it is to be too sure of itself: smoothed labels made the validation
+        # split's ECE three times as large.
+        "label_smoothing": 0.0,
     },
     "resnet101": _FINE_TUNED | {"scaling": "caffe", "unfreeze_from": "conv4_block1"},
     "vgg19": _FINE_TUNED | {"scaling": "caffe", "unfreeze_from": "block4"},
