@@ -57,7 +57,7 @@ def test_values_out_of_range_are_named(name, value):
     [
         ("lenet", {"weight_decay": 0.1}, "--optimizer=adamw"),
         ("lenet", {"warmup_epochs": 1.0}, "--schedule=cosine"),
-        ("lenet", {"warmup_epochs": 20.0, "schedule": "cosine"}, "leaves nothing of --epochs=20"),
+        ("lenet", {"warmup_epochs": 20.5, "schedule": "cosine"}, "20.5 is longer.*20 epochs"),
         ("lenet", {"head_epochs": 2}, "LeNet has no backbone"),
         ("lenet", {"head": "average_pool"}, "goes with a backbone"),
         ("vgg19", {"input_pooling": 2}, "--model=lenet"),
@@ -68,6 +68,17 @@ def test_values_out_of_range_are_named(name, value):
 def test_settings_that_would_do_nothing_are_refused(model, changes, said):
     with pytest.raises(UserError, match=said):
         config.make("seed", model, SETTINGS | changes)
+
+
+def test_without_weights_fine_tuning_becomes_training_of_everything():
+    for model in ("resnet101", "vgg19", "densenet169"):
+        tuned = config.make("strong", model, SETTINGS)
+        assert 0 < tuned.head_epochs < tuned.epochs and tuned.unfreeze_from
+        scratch = config.make("strong", model, SETTINGS | {"weights": "none"})
+        assert (scratch.head_epochs, scratch.unfreeze_from) == (0, "")
+        assert scratch.train_backbone
+        asked = config.make("strong", model, SETTINGS | {"weights": "none", "head_epochs": 2})
+        assert asked.head_epochs == 2
 
 
 def test_micro_batches_must_divide_each_replicas_batch():

@@ -40,6 +40,7 @@ def test_cutmix_mixes_labels_by_area():
     assert any(np.unique(image).size > 1 for image in batch["image"])
 
 
+@pytest.mark.slow  # RandAugment takes ten seconds to trace.
 def test_layers_that_do_not_mix_leave_the_labels():
     batch = first_batch("randaugment,cutout")
     np.testing.assert_array_equal(batch["soft_label"], np.eye(4)[batch["label"]])

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from trainer.errors import UserError
-from trainer.recipes import RECIPES
+from trainer.recipes import FROM_SCRATCH, RECIPES
 
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -141,11 +141,10 @@ def make(recipe: str, model: str, settings: dict[str, Any]) -> Config:
         UserError: a value is out of range; the text holds it.
     """
     chosen = {name: value for name, value in settings.items() if value is not None}
-    config = Config(
-        model=model,
-        recipe=recipe,
-        **(RECIPES[recipe][model] | chosen),
-    )
+    named = RECIPES[recipe][model]
+    if named["head_epochs"] and chosen.get("weights") == "none":
+        named = named | FROM_SCRATCH
+    config = Config(model=model, recipe=recipe, **(named | chosen))
     _check_ranges(config)
     _check_combinations(config)
     return config
@@ -211,9 +210,11 @@ def _check_combinations(config: Config) -> None:
         raise UserError("--weight_decay goes with --optimizer=adamw or --optimizer=sgd")
     if config.warmup_epochs and config.schedule == "constant":
         raise UserError("--warmup_epochs goes with --schedule=cosine")
-    if config.warmup_epochs >= config.epochs:
+    shortest = config.head_epochs or config.epochs
+    if config.warmup_epochs > shortest:
         raise UserError(
-            f"--warmup_epochs={config.warmup_epochs} leaves nothing of --epochs={config.epochs}"
+            f"--warmup_epochs={config.warmup_epochs} is longer than the first phase, which has "
+            f"{shortest} epochs"
         )
     if config.unfreeze_from and not (config.head_epochs or config.train_backbone):
         raise UserError("--unfreeze_from goes with --head_epochs or --train_backbone")

@@ -73,6 +73,10 @@ _FINE_TUNED = _STRONG | {
     "fine_tune_learning_rate": 1e-4,
 }
 
+# Without ImageNet weights there is nothing to keep: all is trained from the first epoch on,
+# normalisation included, at a rate that VGG-19, which has none, bears.
+FROM_SCRATCH = {"head_epochs": 0, "unfreeze_from": "", "learning_rate": 1e-4}
+
 STRONG = {
     "lenet": _STRONG
     | {
