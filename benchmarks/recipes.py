@@ -33,14 +33,12 @@ _ABLATION = {
         "flip": ["--noflip"],
         "rotation, shift, zoom": ["--rotation=0", "--shift=0", "--zoom=0"],
         "brightness, contrast": ["--brightness=0", "--contrast=0"],
-        "random erasing": ["--erasing=0"],
         "input pooling": ["--input_pooling=1"],
         "dropout": ["--dropout=0"],
         "AdamW's weight decay": ["--optimizer=adam", "--weight_decay=0"],
         "warm-up, cosine": ["--schedule=constant", "--warmup_epochs=0"],
         "clipping": ["--clip_norm=0"],
         "average of weights": ["--ema_momentum=0"],
-        "label smoothing": ["--label_smoothing=0"],
     }
 }
 
