@@ -127,6 +127,36 @@ def test_a_saved_model_needs_keras_alone_and_takes_uint8(tmp_path):
     np.testing.assert_allclose(probabilities, model(radiographs()), atol=1e-6)
 
 
+def test_the_strong_lenet_is_saved_and_answers_as_it_would_without_dropout(tmp_path):
+    strong = {"scaling": "torch", "input_pooling": 4, "dropout": 0.5}
+    model = models.build("lenet", image_shape=SMALL, **strong)
+    plain = models.build("lenet", image_shape=SMALL, **(strong | {"dropout": 0.0}))
+    plain.set_weights(model.get_weights())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    for one in (model, loaded):
+        np.testing.assert_allclose(one(radiographs()), plain(radiographs()), atol=1e-6)
+
+
+def test_input_pooling_averages_squares_of_the_scaled_radiograph():
+    model = models.build("lenet", image_shape=SMALL, input_pooling=4)
+    pooled = keras.Model(model.input, model.get_layer("input_pool").output)(radiographs())
+    squares = radiographs().reshape(3, 16, 4, 16, 4).astype(np.float64)
+    np.testing.assert_allclose(pooled[..., 0], squares.mean(axis=(2, 4)), rtol=1e-5)
+
+
+def test_an_average_pooled_head_takes_the_mean_of_each_feature_over_the_plane():
+    model = models.build("vgg19", image_shape=SMALL, head="average_pool")
+    last, logits = (
+        keras.Model(model.input, model.get_layer(name).output)(radiographs())
+        for name in ("block5_pool", "logits")
+    )
+    kernel, bias = model.get_layer("logits").get_weights()
+    expected = np.mean(last, axis=(1, 2)) @ kernel + bias
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+    assert parameters(model.weights) == 20_024_384 + 512 * 4 + 4
+
+
 @pytest.mark.parametrize("mode", ["caffe", "torch"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_scaling_is_that_of_keras_applications(mode, precision):
