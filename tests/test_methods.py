@@ -223,6 +223,15 @@ def test_the_last_layer_that_keeps_the_plane_is_explained(name):
     assert GradCAM(network(name)).layer_name == LAYERS[name]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_one_weight_a_channel_and_a_dense_layer_over_places_call_for_caution(method):
+    cautious = method in ("gradcam", "gradcam++", "ablationcam")
+    flattened = METHODS[method](parts("lenet")[0])
+    assert bool(flattened.caution) == cautious
+    if cautious:
+        assert "lenet" in flattened.caution and "--method=hirescam" in flattened.caution
+
+
 def test_another_layer_can_be_named():
     model, _, _ = parts("vgg19")
     gradcam = GradCAM(model, "block3_conv2")

@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 from absl import flags, logging
 
@@ -30,7 +29,7 @@ from trainer.data.radiographs import list_radiographs
 from trainer.directory import make_writable
 from trainer.errors import UserError
 from trainer.evaluation.predictions import predictor
-from trainer.explain.faithfulness import randomisation_check, randomised
+from trainer.explain.faithfulness import randomisation_check
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
 from trainer.explain.judgement import HOW_TO_READ, judge
@@ -41,8 +40,6 @@ from trainer.progress_line import ProgressLine
 from trainer.run import Run, best_run
 
 _BATCH = 32
-# Networks of shuffled weights that the first batch is explained by, too.
-_TWINS = 3
 
 flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.")
 flags.DEFINE_string("runs_dir", None, "Directory of several runs, of which the best is taken.")
@@ -97,7 +94,8 @@ def main() -> None:
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
         images, targets = _fill(gallery, explain, predict, target, subjects, count)
         speed = images_per_second(explain, images[0])
-        check = _randomisation(model, explain, images, targets)
+        check = randomisation_check(explain, model, images, targets, FLAGS.seed)
+        check["how_to_read"] = HOW_TO_READ["randomisation"]
         about = _about(run, content, explain, speed) | {"left_out": count - len(gallery.rows)}
         _log(gallery.finish(about, check))
     logging.info("gallery: %s", directory / "index.html")
@@ -173,16 +171,6 @@ def _fill(
     logging.info("%d images explained", len(gallery.rows))
     images, targets = map(np.array, zip(*first, strict=True))
     return images, targets
-
-
-def _randomisation(
-    model: keras.Model, explain: Method, images: np.ndarray, targets: np.ndarray
-) -> dict[str, Any]:
-    """Compares with networks of shuffled weights."""
-    twins = [randomised(model, [FLAGS.seed, number]) for number in range(_TWINS)]
-    shuffled = [METHODS[FLAGS.method](twin, FLAGS.layer) for twin in twins]
-    check = randomisation_check(explain, shuffled, images, targets)
-    return check | {"how_to_read": HOW_TO_READ["randomisation"]}
 
 
 def _explained(

@@ -45,7 +45,9 @@ class Method:
         # Two models, so that gradients are taken from the feature maps on, which works with frozen
         # weights too: from a uint8 input to frozen layers a tape would record nothing.
         self._head = keras.Model(at.output, model.get_layer("logits").output)
-        self._compiled = tf.function(self.explain, reduce_retracing=True)
+        # One trace for batches of every size: for the deep networks it is most of the time.
+        signature = [tf.TensorSpec(model.input_shape, tf.uint8), tf.TensorSpec([None], tf.int64)]
+        self._compiled = tf.function(self.explain, input_signature=signature)
         self.caution = self._caution(model.name)
 
     def __call__(
