@@ -1,11 +1,15 @@
 """How every command starts and ends: flags in, one sentence for a user's mistake, exit code."""
 
+import logging as python_logging
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
 from trainer.errors import Preempted, UserError
+
+_PACKAGE = str(pathlib.Path(__file__).parent)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -21,8 +25,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    _log_in_few_words()
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -34,6 +37,20 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
     if len(rest) > 1:
         _exit_for_user(f"unexpected argument {rest[1]!r}; every option is a --flag. See --help.")
     return rest
+
+
+def _log_in_few_words() -> None:
+    """Shows the time and the message; of what the libraries log, their errors alone."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(_is_worth_showing)
+    python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
+
+
+def _is_worth_showing(record: python_logging.LogRecord) -> bool:
+    return record.levelno >= python_logging.ERROR or record.pathname.startswith(_PACKAGE)
 
 
 def _call(main: Callable[[], None]) -> None:
