@@ -93,6 +93,7 @@ def main() -> None:
 
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
         images, targets = _fill(gallery, explain, predict, target, subjects, count)
+        logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])
         check = randomisation_check(explain, model, images, targets, FLAGS.seed)
         check["how_to_read"] = HOW_TO_READ["randomisation"]
