@@ -180,7 +180,8 @@ def _batches(examples, global_batch_size, context, augment_seed, start) -> tf.da
     options.deterministic = True
     # Of their own, so that no batch queues behind the operations of the step.
     options.threading.private_threadpool_size = os.cpu_count()
-    # The buffers are fixed, and need no budget. The autotuner's thread keeps an iterator from closing for a minute or more at a run's end.
+    # The buffers are fixed and need no memory budget. The autotuner's thread keeps an iterator from
+    # closing for a minute or more at a run's end.
     options.autotune.enabled = False
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 

@@ -1,0 +1,37 @@
+"""Floating-point operations of a network, counted in its graph by TensorFlow's profiler."""
+
+import contextlib
+import io
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+
+def forward(model: keras.Model) -> int:
+    """Operations of one image's forward pass; a multiplication and an addition are two."""
+    return _count(lambda image: model(image, training=False), model)
+
+
+def training(model: keras.Model) -> int:
+    """Operations of one image's forward and backward pass, for the weights that are trained."""
+    weights = [variable.value for variable in model.trainable_variables]
+
+    def forward_backward(image: tf.Tensor) -> list:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)  # Nothing is recorded, nor counted, of a frozen backbone.
+            sums = tf.reduce_sum(model(image, training=True))
+        return tape.gradient(sums, weights)
+
+    return _count(forward_backward, model)
+
+
+def _count(function: Callable[[tf.Tensor], object], model: keras.Model) -> int:
+    image = tf.TensorSpec((1, *model.input.shape[1:]), model.input.dtype)
+    graph = tf.function(function).get_concrete_function(image).graph
+    options = tf.compat.v1.profiler.ProfileOptionBuilder(
+        tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    ).with_empty_output()
+    # The profiler prints a progress bar to standard output, where the result's line belongs.
+    with contextlib.redirect_stdout(io.StringIO()):
+        return tf.compat.v1.profiler.profile(graph, options=options.build()).total_float_ops
