@@ -14,11 +14,13 @@ consecutive images from one array in memory, copied, as a batch of any other ord
 is the same without the copy, which nothing that shuffles can reach.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
 import pathlib
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
@@ -60,7 +62,9 @@ def _work(way: str, data_dir: str, folder: str, batch_size: int, seconds: float)
         "roofline": lambda: _array(data_dir, batch_size, copied=True),
         "views": lambda: _array(data_dir, batch_size, copied=False),
     }
-    take_some = prepare[way]()
+    # Keras says how many files it found where the rates are written.
+    with contextlib.redirect_stdout(sys.stderr):
+        take_some = prepare[way]()
 
     def images_per_second() -> float:
         images, started = 0, time.perf_counter()
