@@ -4,17 +4,24 @@ Every draw is a pure function of (seed, epoch, example), so an example looks the
 epoch whatever the batch, the replica or the worker it falls to.
 """
 
+import numpy as np
 import tensorflow as tf
 
 # Uniform draws per example. One: the horizontal flip.
 NUM_DRAWS = 1
 
-# 2**24 values are what float32 can hold exactly in [0, 1).
-_RESOLUTION = 2**24
+# Increment and finalizer of the generator SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable
+# pseudorandom number generators"): integer arithmetic on whole batches.
+_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_SCRAMBLING = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+    (np.uint64(31), np.uint64(1)),
+)
 
 
 def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Draws uniform numbers for each example by hashing its id (FarmHash64) with seed and epoch.
+    """Draws uniform numbers for each example by hashing its id (FarmHash64), seed and epoch.
 
     Args:
         ids: `[batch] string`, the examples' ids.
@@ -24,14 +31,20 @@ def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     Returns:
         `[batch, NUM_DRAWS] float32` in [0, 1).
     """
-    epochs = tf.broadcast_to(tf.strings.as_string(epoch), tf.shape(ids))
-    columns = [
-        tf.strings.to_hash_bucket_fast(
-            tf.strings.join([f"{seed}/{draw}", epochs, ids], separator="/"), _RESOLUTION
-        )
-        for draw in range(NUM_DRAWS)
-    ]
-    return tf.cast(tf.stack(columns, axis=1), tf.float32) / _RESOLUTION
+    names = tf.cast(tf.strings.to_hash_bucket_fast(ids, tf.int64.max), tf.uint64)
+    seeds = _scramble(tf.constant(seed, tf.uint64)) + tf.cast(epoch, tf.uint64)
+    states = _scramble(_scramble(seeds) ^ names)
+    counters = np.arange(1, NUM_DRAWS + 1, dtype=np.uint64) * _GOLDEN_GAMMA
+    bits = _scramble(states[:, None] + counters)
+    # The upper 24 bits: what float32 can hold exactly in [0, 1).
+    return tf.cast(tf.bitwise.right_shift(bits, np.uint64(40)), tf.float32) / 2**24
+
+
+def _scramble(bits: tf.Tensor) -> tf.Tensor:
+    """Maps 64 bits to 64 bits, one to one."""
+    for shift, factor in _SCRAMBLING:
+        bits = (bits ^ tf.bitwise.right_shift(bits, shift)) * factor
+    return bits
 
 
 def horizontal_flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:

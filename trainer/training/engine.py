@@ -243,7 +243,8 @@ class Engine:
         images = batch["image"]
         if self._flip:
             images = augment.horizontal_flip(images, batch["draws"][:, 0])
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._weights)  # A frozen backbone's backward pass is not even traced.
             logits = self._network(images, training=True)
             losses = self._objective.train_losses(batch["label"], logits)
             # The mean over this replica's rows keeps float16's range; `_mean_and_clip` divides the
