@@ -142,7 +142,7 @@ def main() -> None:
         config=config,
         devices=devices,
         model=model,
-        network=frozen and frozen.head,
+        start=frozen.backbone.output if frozen else None,
         train_examples=train_examples,
         stop_request=stop_request,
     )
@@ -218,7 +218,7 @@ def _start_phase(
     config: configuration.Config,
     devices: hardware.Hardware,
     model: keras.Model,
-    network: keras.Model | None,
+    start: keras.KerasTensor | None,
     train_examples: Examples,
     stop_request: StopRequest,
 ) -> Engine:
@@ -250,8 +250,8 @@ def _start_phase(
             class_weights=class_weights,
         ),
         xla=devices.xla,
-        network=network,
-        flip=config.flip and network is None,
+        start=start,
+        flip=config.flip and start is None,
         clip_norm=config.clip_norm or None,
         accumulation_steps=config.accumulation_steps,
         loss_scale=loss_scale,

@@ -6,12 +6,16 @@ the rows and views that it holds, in whatever order, and the system's page cache
 memory has room for. `key.json` beside them spells out what the features depend on.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +27,7 @@ from trainer.data.dataset import BuiltDataset
 from trainer.data.input import Examples
 from trainer.errors import UserError
 
-_KEY = "key.json"
+_KEY, _SHARDS = "key.json", "*.npy"
 
 
 class FeatureCache:
@@ -60,7 +64,31 @@ class FeatureCache:
 
     def is_whole(self) -> bool:
         """Whether the features of all examples are there, and of the right backbone."""
-        return self._fits(self.folder) and self._count(self.folder) == self._size
+        return self._fits(self.folder) and _count(_open_shards(self.folder)) == self._size
+
+    @contextlib.contextmanager
+    def locked(self, while_waiting: Callable[[], None]) -> Iterator[None]:
+        """While open, no other process that needs the same features computes them.
+
+        Args:
+            while_waiting: called every second while another one does.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            lock = self.folder.with_name(f"{self.folder.name}.lock").open("w")
+        except OSError as error:
+            raise self._not_written(error) from error
+        with lock:
+            while not _is_mine(lock):
+                logging.log_every_n_seconds(
+                    logging.INFO, "features of %s: another process computes them", 30, self.split
+                )
+                while_waiting()
+                time.sleep(1)
+            yield
 
     def begin(self) -> int:
         """Opens the folder for writing; returns how many examples an earlier run has written.
@@ -68,18 +96,22 @@ class FeatureCache:
         Raises:
             UserError: it cannot be written to.
         """
-        for folder in (self.folder, self._partial):
-            if folder.exists() and not self._fits(folder):
-                logging.warning("%s holds other features: computing them anew", folder)
-                shutil.rmtree(folder)
         try:
-            if self.folder.exists():  # Its last shard is missing.
+            for folder in (self.folder, self._partial):
+                if folder.exists() and not self._fits(folder):
+                    logging.warning("%s holds other features: computing them anew", folder)
+                    shutil.rmtree(folder)
+            if self.folder.exists():
+                logging.warning("%s is damaged: computing what is missing", self.folder)
                 self.folder.rename(self._partial)
-            self._partial.mkdir(parents=True, exist_ok=True)
+            self._partial.mkdir(exist_ok=True)
             (self._partial / _KEY).write_text(self._key)
+            shards = _open_shards(self._partial)
+            for path in sorted(self._partial.glob(_SHARDS))[len(shards) :]:
+                path.unlink()
         except OSError as error:
             raise self._not_written(error) from error
-        return self._count(self._partial)
+        return _count(shards)
 
     def write(self, first: int, ids: np.ndarray, features: np.ndarray) -> None:
         """Writes a shard.
@@ -99,7 +131,7 @@ class FeatureCache:
         )
         records["id"], records["features"] = ids, features.view(self._bits)
         path = self._partial / f"{first:08d}.npy"
-        beside = path.with_suffix(f".{os.getpid()}")
+        beside = path.with_suffix(".partial")
         try:
             with beside.open("wb") as file:
                 np.save(file, records, allow_pickle=False)
@@ -113,8 +145,7 @@ class FeatureCache:
         try:
             self._partial.rename(self.folder)
         except OSError as error:
-            if not self.is_whole():  # Another process may have been faster.
-                raise self._not_written(error) from error
+            raise self._not_written(error) from error
 
     def examples(self, images: Examples) -> Examples:
         """The examples with features in the place of images, in the same order.
@@ -126,11 +157,12 @@ class FeatureCache:
             Examples whose batches hold, as `image`, features `[batch, width]` of the view that
             the draws choose; of the image as it is where there are no draws.
         """
-        shards = list(_open_shards(self.folder))
-        ids = np.concatenate([shard["id"] for shard in shards])
+        shards = _open_shards(self.folder)
+        # Examples without an id of their own are named by their content: copies have one name.
+        ids, rows = np.unique(np.concatenate([s["id"] for s in shards]), return_index=True)
         starts = np.cumsum([0] + [len(shard) for shard in shards])
         row_of = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(ids, np.arange(len(ids))), default_value=-1
+            tf.lookup.KeyValueTensorInitializer(ids, rows), default_value=-1
         )
 
         def read(rows: np.ndarray, views: np.ndarray) -> np.ndarray:
@@ -167,9 +199,6 @@ class FeatureCache:
         key = folder / _KEY
         return key.exists() and key.read_text() == self._key
 
-    def _count(self, folder: pathlib.Path) -> int:
-        return sum(len(shard) for shard in _open_shards(folder))
-
     def _not_written(self, error: OSError) -> UserError:
         return UserError(
             f"the features of {self.split} could not be written to {self.folder.parent} "
@@ -178,7 +207,28 @@ class FeatureCache:
         )
 
 
-def _open_shards(folder: pathlib.Path) -> Iterator[np.ndarray]:
-    """The shards of a folder in order, memory-mapped."""
-    for path in sorted(folder.glob("*.npy")):
-        yield np.load(path, mmap_mode="r", allow_pickle=False)
+def _open_shards(folder: pathlib.Path) -> list[np.ndarray]:
+    """A folder's shards, memory-mapped, up to the first one that is missing or damaged."""
+    shards = []
+    for path in sorted(folder.glob(_SHARDS)):
+        try:
+            shard = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            break
+        if int(path.stem) != _count(shards):
+            break
+        shards.append(shard)
+    return shards
+
+
+def _count(shards: list[np.ndarray]) -> int:
+    return sum(map(len, shards))
+
+
+def _is_mine(lock: TextIO) -> bool:
+    """Takes a lock, which the system gives back when this process ends, if nobody has it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

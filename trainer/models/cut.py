@@ -7,27 +7,25 @@ import keras
 from trainer.models.backbones import backbone_layers
 
 
-def cut_behind_backbone(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """Cuts a network at the input of the first layer behind its backbone that has weights.
+def frozen_part(model: keras.Model) -> keras.Model:
+    """The part of a network that is the same in every epoch if its backbone is frozen.
 
-    What stands between and neither learns nor draws at random, such as pooling and flattening,
-    goes with the backbone, because its result is smaller or the same.
+    It ends before the first layer behind the backbone that has weights. What stands between and
+    neither learns nor draws at random, such as pooling and flattening, is part of it.
 
     Args:
         model: what `trainer.models.build` returned, with a backbone.
 
     Returns:
-        Two models that share the layers of the whole: from radiographs to features, and from
-        features to logits.
+        A model from radiographs to features, which shares its layers with the whole; its output is
+        where the rest of the network begins.
     """
-    behind = backbone_layers(model)[-1]
-    layers = model.layers[model.layers.index(behind) + 1 :]
-    for layer in layers:
+    last = backbone_layers(model)[-1]
+    for layer in model.layers[model.layers.index(last) + 1 :]:
         if layer.variables:
             break
-        behind = layer
-    head = keras.Model(behind.output, model.get_layer("logits").output)
-    return keras.Model(model.input, behind.output), head
+        last = layer
+    return keras.Model(model.input, last.output)
 
 
 def weights_digest(model: keras.Model) -> str:

@@ -48,7 +48,7 @@ class Engine:
         *,
         objective: Objective,
         xla: bool,
-        network: keras.Model | None = None,
+        start: keras.KerasTensor | None = None,
         flip: bool = False,
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
@@ -65,8 +65,8 @@ class Engine:
             optimizer: a Keras optimizer, not yet built or built on the model's trainable weights.
             objective: the losses.
             xla: whether XLA compiles what it can.
-            network: from what a batch holds as `image` to logits: the part of the model behind
-                kept features, for example; None: the whole model.
+            start: the tensor of the model that batches hold, as `image`, the values of: the
+                features of a frozen backbone, for example; None: the model's input.
             flip: whether training images are flipped by their draws.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             accumulation_steps: number of micro-batches that a replica's batch is split into, one
@@ -78,7 +78,9 @@ class Engine:
         """
         self.model, self.optimizer, self.loss_scale = model, optimizer, loss_scale
         self._strategy = strategy
-        self._network = network or keras.Model(model.input, model.get_layer("logits").output)
+        self._network = keras.Model(
+            model.input if start is None else start, model.get_layer("logits").output
+        )
         self._objective = objective
         self._flip = flip
         self._clip_norm = clip_norm

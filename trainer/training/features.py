@@ -19,7 +19,7 @@ from trainer.data.input import Examples, distribute_batches
 from trainer.errors import Preempted, UserError
 from trainer.hardware import Hardware
 from trainer.models.backbones import BACKBONES
-from trainer.models.cut import cut_behind_backbone, weights_digest
+from trainer.models.cut import frozen_part, weights_digest
 from trainer.progress_line import ProgressLine
 from trainer.training.interruption import StopRequest
 from trainer.training.phases import Phase
@@ -28,7 +28,7 @@ MODES = ("auto", "on", "off")
 # Raised when the same network gives other features than before.
 _VERSION = 1
 # Images of each replica that pass through the backbone at once, in each view.
-_BATCH = 32
+BATCH = 32
 # Of ResNet-101 in float32, 200 MB.
 _LEAST_ROWS_PER_SHARD = 256
 # Share of the free disk that `auto` lets the features take.
@@ -41,13 +41,11 @@ class FrozenFeatures:
 
     Attributes:
         backbone: from radiographs to features.
-        head: from features to logits; its layers are those of the whole model.
         train: the features of the training split, of every view that it asks for.
         validation: the features of the validation split.
     """
 
     backbone: keras.Model
-    head: keras.Model
     train: FeatureCache
     validation: FeatureCache
 
@@ -131,20 +129,29 @@ def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware)
 
 
 def _complete(cache, examples, backbone, hardware, stop_request) -> None:
-    if cache.is_whole():
-        logging.info("features of %s: those in %s", cache.split, cache.folder)
-        return
-    done = cache.begin()
-    logging.info(
-        "features of %s: %.0f MB in %s, %d of %d images are there",
-        cache.split, cache.bytes_needed / 1e6, cache.folder, done, examples.size,
-    )  # fmt: skip
-    _fill(cache, examples.in_file_order(), backbone, hardware, stop_request, done)
-    cache.finish()
+    """Computes what the cache lacks, unless another process is just doing so."""
+
+    def stop_if_asked(done: int = 0) -> None:
+        if stop_request.value():
+            raise Preempted(
+                f"with the features of {done} of {examples.size} images of {cache.split} computed, "
+                "as asked; the same command goes on from there"
+            )
+
+    with cache.locked(stop_if_asked):
+        if not cache.is_whole():
+            done = cache.begin()
+            logging.info(
+                "features of %s: %.0f MB, of which %d of %d images are there",
+                cache.split, cache.bytes_needed / 1e6, done, examples.size,
+            )  # fmt: skip
+            _fill(cache, examples.in_file_order(), backbone, hardware, stop_if_asked, done)
+            cache.finish()
+    logging.info("features of %s: %s", cache.split, cache.folder)
 
 
-def _fill(cache, examples, backbone, hardware, stop_request, done: int) -> None:
-    batch_size = _BATCH * hardware.num_replicas
+def _fill(cache, examples, backbone, hardware, stop_if_asked, done: int) -> None:
+    batch_size = BATCH * hardware.num_replicas
     first_step, steps = done // batch_size, examples.steps_per_epoch(batch_size)
     ids = np.concatenate([b["id"] for b in examples.one_pass(1024).as_numpy_iterator()])
     batches = iter(
@@ -161,11 +168,7 @@ def _fill(cache, examples, backbone, hardware, stop_request, done: int) -> None:
         if rows >= _LEAST_ROWS_PER_SHARD or step + 1 == steps:
             cache.write(done, ids[done : done + rows], np.concatenate(waiting))
             done, waiting = done + rows, []
-        if stop_request.value():
-            raise Preempted(
-                f"after computing the features of {done} images of {cache.split}, as asked; the "
-                "same command goes on from there"
-            )
+        stop_if_asked(done)
     line.clear()
 
 
@@ -193,7 +196,7 @@ def _on_replicas(backbone: keras.Model, views: int, hardware: Hardware):
 def _frozen_features(
     config: Config, dataset: BuiltDataset, model: keras.Model, hardware: Hardware
 ) -> FrozenFeatures:
-    backbone, head = cut_behind_backbone(model)
+    backbone = frozen_part(model)
     key = {
         "version": _VERSION,
         "model": config.model,
@@ -212,9 +215,7 @@ def _frozen_features(
             views=views, width=backbone.output.shape[-1], dtype=backbone.output.dtype,
         )  # fmt: skip
 
-    return FrozenFeatures(
-        backbone, head, cache("train", 2 if config.flip else 1), cache("validation", 1)
-    )
+    return FrozenFeatures(backbone, cache("train", 2 if config.flip else 1), cache("validation", 1))
 
 
 def _lack_of_room(features: FrozenFeatures, share: float) -> str | None:
