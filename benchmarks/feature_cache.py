@@ -124,7 +124,8 @@ class _Epochs:
             optimizer = keras.optimizers.Adam(config.learning_rate)
         self._engine = Engine(
             devices.strategy, model, optimizer,
-            objective=Objective(4), xla=devices.xla, start=start, flip=start is None,
+            objective=Objective(4), xla=devices.xla, xla_update=devices.xla_update, start=start,
+            flip=start is None,
         )  # fmt: skip
         batch_size = config.global_batch_size
         self._batches, self._held_out = (

@@ -37,7 +37,7 @@ def cache_dir(tmp_path, monkeypatch):
 
 
 def hardware_of(strategy, precision="float32"):
-    return Hardware(strategy, ("/cpu:0",), precision, False, "none")
+    return Hardware(strategy, ("/cpu:0",), precision, False, False, "none")
 
 
 def config_of(model="vgg19", **changes):

@@ -250,6 +250,7 @@ def _start_phase(
             class_weights=class_weights,
         ),
         xla=devices.xla,
+        xla_update=devices.xla_update,
         start=start,
         flip=config.flip and start is None,
         clip_norm=config.clip_norm or None,
