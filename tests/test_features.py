@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests import small_dataset
-from tests.conftest import one_device, two_replicas
+from tests.conftest import one_device, run_command, two_replicas
 from tests.test_config import SETTINGS
 from tests.test_input import global_batch
 from trainer import config, models
@@ -270,3 +270,31 @@ def test_a_disk_without_room_is_told_before_the_work(small, cache_dir, monkeypat
     assert resolve(small, network, config_of())
     assert resolve(small, network, config_of(feature_cache="auto")) is None
     assert not cache_dir.exists()
+
+
+@pytest.mark.slow
+def test_a_run_on_kept_features_leaves_what_the_uncached_run_leaves(data_dir, cache_dir, tmp_path):
+    flags = [
+        "--model=vgg19", "--weights=none", "--scaling=torch", "--learning_rate=1e-4", "--epochs=2",
+        "--strategy=one_device", f"--data_dir={data_dir}",
+    ]  # fmt: skip
+    rows = {}
+    for asked in ("auto", "off"):
+        workdir = tmp_path / asked
+        run_command("trainer.main", *flags, f"--feature_cache={asked}", f"--workdir={workdir}")
+        content = json.loads((workdir / "config.json").read_text())
+        assert content["feature_cache"].startswith({"auto": "on", "off": "off"}[asked])
+        rows[asked] = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+    for name in ("loss", "validation_loss"):
+        found, expected = ([row[name] for row in rows[asked]] for asked in ("auto", "off"))
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+    models_of = [
+        keras.models.load_model(tmp_path / asked / "model.keras") for asked in ("auto", "off")
+    ]
+    shapes = [[weight.shape for weight in model.get_weights()] for model in models_of]
+    assert shapes[0] == shapes[1]
+    run_command(
+        "trainer.export_gradcam", f"--workdir={tmp_path}/auto", "--split=test", "--max_images=1",
+        f"--output_dir={tmp_path}/heatmaps",
+    )  # fmt: skip
+    assert (tmp_path / "heatmaps" / "index.csv").exists()

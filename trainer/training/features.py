@@ -181,7 +181,7 @@ def _on_replicas(backbone: keras.Model, views: int, hardware: Hardware):
         return tf.stack([backbone(view, training=False) for view in seen], axis=1)
 
     @tf.function
-    def of_all(batch: dict) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    def of_all(batch: dict) -> tf.distribute.DistributedValues:
         return hardware.strategy.run(lambda batch: of_replica(batch["image"]), args=(batch,))
 
     def run(batch: dict) -> np.ndarray:
