@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import small_dataset
+from tests import plain_dataset
 from tests.conftest import one_device, run_command, two_replicas
 from tests.test_config import SETTINGS
 from tests.test_input import global_batch
@@ -27,7 +27,7 @@ SEED = 3
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    return small_dataset.write(tmp_path_factory.mktemp("small"))
+    return plain_dataset.write(tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def build(model="vgg19", strategy=None, precision="float32", settings=None):
     keras.utils.set_random_seed(0)
     with (strategy or one_device()).scope():
         network = models.build(
-            model, image_shape=(small_dataset.SIZE, small_dataset.SIZE, 1), precision=precision,
+            model, image_shape=(plain_dataset.SIZE, plain_dataset.SIZE, 1), precision=precision,
             scaling=settings.scaling, train_backbone=settings.train_backbone,
         )  # fmt: skip
     prepare(network, plan(settings)[0])
@@ -262,7 +262,7 @@ def test_where_it_is_not_valid_auto_is_off_and_on_is_refused(changes, workers, s
 
 def test_a_disk_without_room_is_told_before_the_work(small, cache_dir, monkeypatch):
     network = build()
-    needed = 4 * 512 * (2 * small_dataset.COUNTS["train"] + small_dataset.COUNTS["validation"])
+    needed = 4 * 512 * (2 * plain_dataset.COUNTS["train"] + plain_dataset.COUNTS["validation"])
     monkeypatch.setattr(features, "free_bytes", lambda: needed - 1)
     with pytest.raises(UserError, match="--feature_cache=on: .* need .* CXR_CACHE_DIR"):
         resolve(small, network, config_of())

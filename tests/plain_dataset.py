@@ -14,7 +14,7 @@ COUNTS = {"train": 43, "validation": 21}
 
 
 @dataclasses.dataclass(frozen=True)
-class SmallDataset(BuiltDataset):
+class PlainDataset(BuiltDataset):
     """Reads splits from the files that `write` wrote."""
 
     paths: dict
@@ -26,7 +26,7 @@ class SmallDataset(BuiltDataset):
         return self.paths[split]
 
 
-def write(folder: pathlib.Path) -> SmallDataset:
+def write(folder: pathlib.Path) -> PlainDataset:
     """Writes images whose class shows in how bright their left third is."""
     rng = np.random.default_rng(0)
     paths = {}
@@ -41,6 +41,6 @@ def write(folder: pathlib.Path) -> SmallDataset:
                 for row in rows:
                     pixels = images[row].astype(np.uint8).tobytes()
                     writer.write(raw_record(pixels, int(labels[row]), f"{split}-{row}".encode()))
-    return SmallDataset(
+    return PlainDataset(
         "small:1.0.0", str(folder), tuple("abcd"), (SIZE, SIZE, 1), True, None, paths
     )
