@@ -47,8 +47,20 @@ def _scramble(bits: tf.Tensor) -> tf.Tensor:
     return bits
 
 
+def is_flipped(draws: tf.Tensor) -> tf.Tensor:
+    """Which images are mirrored: the half whose draw is below 0.5.
+
+    Args:
+        draws: `[batch] float32` in [0, 1).
+
+    Returns:
+        `[batch] bool`.
+    """
+    return draws < 0.5
+
+
 def horizontal_flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right the half of the images whose draw is below 0.5.
+    """Mirrors left and right the images that their draws say.
 
     Args:
         images: `[batch, height, width, channels]`, any dtype.
@@ -57,4 +69,4 @@ def horizontal_flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     Returns:
         The images, same shape and dtype.
     """
-    return tf.where(draws[:, None, None, None] < 0.5, tf.reverse(images, axis=[2]), images)
+    return tf.where(is_flipped(draws)[:, None, None, None], tf.reverse(images, axis=[2]), images)

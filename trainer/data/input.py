@@ -39,10 +39,12 @@ class Examples:
     Attributes:
         size: number of examples.
         cache: where their decoded images are held, `memory`, `disk` or `off`.
-        filling: a dataset of tokens for the rows that fill an epoch's last batch.
-        tokens: `tokens(epoch)`: a dataset of one scalar token per example, in the epoch's order.
+        filling: a dataset of one scalar token per example, in the order of the files; its first
+            ones fill an epoch's last batch.
+        tokens: `tokens(epoch)`: likewise, in the epoch's order.
         load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64` and
             `id` `[batch] string`.
+        finish: completes a batch for training once its draws are known; None if `load` does all.
     """
 
     size: int
@@ -50,6 +52,11 @@ class Examples:
     filling: tf.data.Dataset
     tokens: Callable[[tf.Tensor], tf.data.Dataset]
     load: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    finish: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] | None = None
+
+    def in_file_order(self) -> "Examples":
+        """The same examples, in the order of their files in every epoch."""
+        return dataclasses.replace(self, tokens=lambda epoch: self.filling)
 
     def steps_per_epoch(self, global_batch_size: int) -> int:
         """Number of global batches that hold every example once."""
@@ -168,7 +175,7 @@ def _batches(examples, global_batch_size, context, augment_seed, start) -> tf.da
         ids = batch.pop("id")
         if augment_seed is not None:
             batch["draws"] = augment.uniform_draws(ids, augment_seed, epoch)
-        return batch
+        return examples.finish(batch) if examples.finish else batch
 
     dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(one_epoch)
     # An endless dataset spares tf.distribute its handling of partial batches, which would put a
