@@ -23,7 +23,7 @@ def test_a_run_leaves_what_it_promises(finished_run):
     content = json.loads((finished_run / "config.json").read_text())
     assert content["hardware"] == {
         "devices": ["/cpu:0", "/cpu:1"], "replicas": 2, "precision": "float32", "xla": False,
-        "collective": "ring", "workers": 1,
+        "xla_update": False, "collective": "ring", "workers": 1,
     }  # fmt: skip
     assert content["config"]["epochs"] == 2
     assert content["parameters"]["total"] == 23_907_908

@@ -24,6 +24,8 @@ class Config:
         xla: as asked for, likewise.
         virtual_devices: number of logical devices that the CPU is split into; 0: not split.
         cache: where the decoded images are held, `auto`, `memory`, `disk` or `off`.
+        feature_cache: whether a frozen backbone runs once and its features are kept, `auto`, `on`
+            or `off`.
         seed: of the initial weights, the order of the examples and the augmentation.
         deterministic: whether TensorFlow's operations are made deterministic.
         weights: `imagenet`, `none` or a path.
@@ -73,6 +75,7 @@ class Config:
     xla: str
     virtual_devices: int
     cache: str
+    feature_cache: str
     seed: int
     deterministic: bool
     weights: str

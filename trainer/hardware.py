@@ -32,6 +32,7 @@ class Hardware:
         devices: names of this process' devices, one for each of its replicas.
         precision: Keras dtype policy in effect.
         xla: whether XLA compiles the forward and backward pass.
+        xla_update: whether it compiles the optimizer's update.
         collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
         workers: number of processes that train together.
         worker: index of this process among them.
@@ -41,6 +42,7 @@ class Hardware:
     devices: tuple[str, ...]
     precision: str
     xla: bool
+    xla_update: bool
     collective: str
     workers: int = 1
     worker: int = 0
@@ -62,6 +64,7 @@ class Hardware:
             "replicas": self.num_replicas,
             "precision": self.precision,
             "xla": self.xla,
+            "xla_update": self.xla_update,
             "collective": self.collective,
             "workers": self.workers,
         }
@@ -75,7 +78,8 @@ def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Ha
         precision: one of `PRECISIONS`; `auto` is bfloat16 or float16 where the GPU multiplies it
             fast, float32 elsewhere.
         xla: one of `XLA_MODES`; `auto` is on for GPUs and off for CPUs, where XLA would lose the
-            oneDNN kernels.
+            oneDNN kernels. The optimizer's update has none to lose: on a single replica `auto`
+            compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
 
     Returns:
@@ -93,20 +97,24 @@ def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Ha
     if strategy == "one_device":
         devices = devices[:1]
     workers, worker = read_tf_config() if strategy == "multi_worker" else (1, 0)
-    collective = _collective(gpu, workers * len(devices))
+    replicas = workers * len(devices)
+    collective = _collective(gpu, replicas)
     hardware = Hardware(
         strategy=_make_strategy(strategy, devices, collective),
         devices=tuple(devices),
         precision=_auto_precision(gpu) if precision == "auto" else precision,
         xla=gpu is not None if xla == "auto" else xla == "on",
+        xla_update=xla != "off" and replicas == 1,
         collective=collective,
         workers=workers,
         worker=worker,
     )
     logging.info(
-        "devices: %s; %d replica(s); precision %s; XLA %s; reduction %s; worker %d of %d",
+        "devices: %s; %d replica(s); precision %s; XLA %s (update: %s); reduction %s; "
+        "worker %d of %d",
         ", ".join(devices), hardware.num_replicas, hardware.precision,
-        "on" if hardware.xla else "off", collective, worker + 1, workers,
+        *("on" if on else "off" for on in (hardware.xla, hardware.xla_update)), collective,
+        worker + 1, workers,
     )  # fmt: skip
     return hardware
 

@@ -37,6 +37,7 @@ from trainer.models.preprocess import SCALINGS
 from trainer.models.weights import describe_weights, find_weights
 from trainer.recipes import RECIPES
 from trainer.run import Run, new_workdir
+from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
@@ -56,6 +57,9 @@ flags.DEFINE_string(
     "data_dir", None, "Where the dataset was built; default: TFDS_DATA_DIR, ~/tensorflow_datasets."
 )
 flags.DEFINE_enum("cache", "auto", CACHES, "Where decoded images are held between epochs.")
+flags.DEFINE_enum(
+    "feature_cache", "auto", features.MODES, "Run a frozen backbone once and keep its features."
+)
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
 flags.DEFINE_enum("precision", "auto", hardware.PRECISIONS, "Keras dtype policy.")
 flags.DEFINE_enum("xla", "auto", hardware.XLA_MODES, "Compile with XLA; auto: on for GPUs.")
@@ -150,12 +154,14 @@ def main() -> None:
     phases = plan(config)
     for phase in reversed(phases):  # Each is tried before the long work starts, the first last.
         prepare(model, phase)
+    frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
     stop_request = StopRequest()
     start_phase = functools.partial(
         _start_phase,
         config=config,
         devices=devices,
         model=model,
+        start=frozen.backbone.output if frozen else None,
         train_examples=train_examples,
         stop_request=stop_request,
     )
@@ -175,6 +181,7 @@ def main() -> None:
             "total": model.count_params(),
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
         },
+        "feature_cache": feature_cache,
         "phases": [dataclasses.asdict(phase) for phase in phases],
         "versions": _versions(),
     }
@@ -184,6 +191,10 @@ def main() -> None:
     batch = first_batch(train_examples, config.global_batch_size, config.seed, change_batch)
     tensorboard.write_batch(_network_input(model, config, batch))
 
+    if frozen:
+        train_examples, validation_examples = frozen.compute(
+            train_examples, validation_examples, devices, stop_request
+        )
     loop = Loop(
         run=run,
         config=config,
@@ -229,6 +240,7 @@ def _start_phase(
     config: configuration.Config,
     devices: hardware.Hardware,
     model: keras.Model,
+    start: keras.KerasTensor | None,
     train_examples: Examples,
     stop_request: StopRequest,
 ) -> Engine:
@@ -260,7 +272,9 @@ def _start_phase(
             class_weights=class_weights,
         ),
         xla=devices.xla,
-        augmentation=Augmentation.of(config),
+        xla_update=devices.xla_update,
+        start=start,
+        augmentation=Augmentation.of(config) if start is None else None,
         clip_norm=config.clip_norm or None,
         accumulation_steps=config.accumulation_steps,
         loss_scale=loss_scale,

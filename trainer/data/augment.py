@@ -8,6 +8,7 @@ network scales them, so that their range is known: 0 to 255.
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 # Uniform draws per example, and the columns that each transformation reads.
@@ -16,10 +17,17 @@ _FLIP, _ROTATION, _SHIFT, _ZOOM, _BRIGHTNESS, _CONTRAST = 0, 1, slice(2, 4), 4, 
 _ERASING = slice(7, 12)
 DROPOUT_DRAW = 12
 
-# 2**24 values are what float32 can hold exactly in [0, 1).
-_RESOLUTION = 2**24
 # Of an erased rectangle, its share of the image and its height over its width.
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.2), (0.5, 2.0)
+
+# Increment and finalizer of the generator SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable
+# pseudorandom number generators"): integer arithmetic on whole batches.
+_GOLDEN_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_SCRAMBLING = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+    (np.uint64(31), np.uint64(1)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +59,7 @@ class Augmentation:
 
 
 def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:
-    """Draws uniform numbers for each example by hashing its id (FarmHash64) with seed and epoch.
+    """Draws uniform numbers for each example by hashing its id (FarmHash64), seed and epoch.
 
     Args:
         ids: `[batch] string`, the examples' ids.
@@ -61,14 +69,44 @@ def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:
     Returns:
         `[batch, NUM_DRAWS] float32` in [0, 1).
     """
-    epochs = tf.broadcast_to(tf.strings.as_string(epoch), tf.shape(ids))
-    columns = [
-        tf.strings.to_hash_bucket_fast(
-            tf.strings.join([f"{seed}/{draw}", epochs, ids], separator="/"), _RESOLUTION
-        )
-        for draw in range(NUM_DRAWS)
-    ]
-    return tf.cast(tf.stack(columns, axis=1), tf.float32) / _RESOLUTION
+    names = tf.cast(tf.strings.to_hash_bucket_fast(ids, tf.int64.max), tf.uint64)
+    seeds = _scramble(tf.constant(seed, tf.uint64)) + tf.cast(epoch, tf.uint64)
+    return streams(_scramble(seeds) ^ names, NUM_DRAWS)
+
+
+def streams(seeds: tf.Tensor, length: int) -> tf.Tensor:
+    """A stream of uniform numbers for each seed.
+
+    Args:
+        seeds: `[batch] uint64`.
+        length: of each stream.
+
+    Returns:
+        `[batch, length] float32` in [0, 1).
+    """
+    counters = np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN_GAMMA
+    bits = _scramble(_scramble(seeds)[:, None] + counters)
+    # The upper 24 bits: what float32 can hold exactly in [0, 1).
+    return tf.cast(tf.bitwise.right_shift(bits, np.uint64(40)), tf.float32) / 2**24
+
+
+def _scramble(bits: tf.Tensor) -> tf.Tensor:
+    """Maps 64 bits to 64 bits, one to one."""
+    for shift, factor in _SCRAMBLING:
+        bits = (bits ^ tf.bitwise.right_shift(bits, shift)) * factor
+    return bits
+
+
+def is_flipped(draws: tf.Tensor) -> tf.Tensor:
+    """Which images are mirrored: the half whose draw is below 0.5.
+
+    Args:
+        draws: `[batch] float32` in [0, 1).
+
+    Returns:
+        `[batch] bool`.
+    """
+    return draws < 0.5
 
 
 # Compiled whatever the rest of the step is: XLA fuses the warp's gathers, which then run three
@@ -110,7 +148,7 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
 
 
 def horizontal_flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right the half of the images whose draw is below 0.5.
+    """Mirrors left and right the images that their draws say.
 
     Args:
         images: `[batch, height, width, channels]`, any dtype.
@@ -119,7 +157,7 @@ def horizontal_flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     Returns:
         The images, same shape and dtype.
     """
-    return tf.where(draws[:, None, None, None] < 0.5, tf.reverse(images, axis=[2]), images)
+    return tf.where(is_flipped(draws)[:, None, None, None], tf.reverse(images, axis=[2]), images)
 
 
 def warp(

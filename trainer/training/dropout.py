@@ -10,30 +10,28 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from trainer.data.augment import DROPOUT_DRAW
-
-# Multipliers of MurmurHash3's finalizer (Appleby 2011, fmix32), and two odd numbers that spread
-# the draw and the feature's index before it.
-_FINALIZER = ((16, 0x85EBCA6B), (13, 0xC2B2AE35))
-_SPREAD_DRAW, _SPREAD_INDEX = 0x9E3779B1, 0x27D4EB2F
+from trainer.data.augment import DROPOUT_DRAW, streams
 
 
-def training_network(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def training_network(
+    model: keras.Model, start: keras.KerasTensor | None = None
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The network as it is trained, with the dropout of its layer `dropout` if it has one.
 
     Args:
         model: a model of `trainer.models.build`.
+        start: the tensor of the model that its first argument holds the values of; None: its input.
 
     Returns:
-        A function from images `[batch, height, width, 1]` and draws `[batch, NUM_DRAWS]` to logits
-        `[batch, num_classes]`.
+        A function from such values and draws `[batch, NUM_DRAWS]` to logits `[batch, num_classes]`.
     """
+    first = model.input if start is None else start
     logits = model.get_layer("logits").output
     if "dropout" not in [layer.name for layer in model.layers]:
-        network = keras.Model(model.input, logits)
+        network = keras.Model(first, logits)
         return lambda images, draws: network(images, training=True)
     layer = model.get_layer("dropout")
-    below, above = keras.Model(model.input, layer.input), keras.Model(layer.output, logits)
+    below, above = keras.Model(first, layer.input), keras.Model(layer.output, logits)
 
     def with_dropout(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         features = below(images, training=True)
@@ -43,7 +41,7 @@ def training_network(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.
     return with_dropout
 
 
-# Compiled, so that the hash is one pass over the mask and every device has its integer arithmetic.
+# Compiled, so that it is one pass over the mask and every device has the integer arithmetic.
 @tf.function(jit_compile=True)
 def dropout_mask(draws: tf.Tensor, features: int, rate: float) -> tf.Tensor:
     """What features are multiplied by (Srivastava et al. 2014, "Dropout", in the inverted form).
@@ -56,17 +54,5 @@ def dropout_mask(draws: tf.Tensor, features: int, rate: float) -> tf.Tensor:
     Returns:
         `[batch, features] float32`: 0, or 1 / (1 - rate).
     """
-    bits = tf.cast(draws * 2.0**24, tf.uint32)[:, None] * _unsigned(_SPREAD_DRAW)
-    bits += tf.cast(tf.range(features), tf.uint32) * _unsigned(_SPREAD_INDEX)
-    for shift, multiplier in _FINALIZER:
-        bits = _fold(bits, shift) * _unsigned(multiplier)
-    kept = _fold(bits, 16) >= _unsigned(round(rate * 2**32))
+    kept = streams(tf.cast(draws * 2.0**24, tf.uint64), features) >= rate
     return tf.where(kept, 1 / (1 - rate), 0.0)
-
-
-def _fold(bits: tf.Tensor, shift: int) -> tf.Tensor:
-    return tf.bitwise.bitwise_xor(bits, tf.bitwise.right_shift(bits, _unsigned(shift)))
-
-
-def _unsigned(number: int) -> tf.Tensor:
-    return tf.constant(number, tf.uint32)

@@ -3,7 +3,8 @@
 XLA compiles one replica's forward and backward pass. The reduction of the gradients stays outside,
 because a collective inside a compiled function fails, and so does the optimizer's update where
 there are several replicas, because another replica's variables are out of its reach; a single
-replica's update is compiled too. Keras' optimizers and losses do the arithmetic.
+replica's update is compiled too: one pass over the weights instead of a dozen. Keras' optimizers
+and losses do the arithmetic.
 """
 
 import contextlib
@@ -49,6 +50,8 @@ class Engine:
         *,
         objective: Objective,
         xla: bool,
+        xla_update: bool | None = None,
+        start: keras.KerasTensor | None = None,
         augmentation: Augmentation | None = None,
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
@@ -64,7 +67,10 @@ class Engine:
             model: a model of `trainer.models.build`.
             optimizer: a Keras optimizer, not yet built or built on the model's trainable weights.
             objective: the losses.
-            xla: whether XLA compiles what it can.
+            xla: whether XLA compiles the forward and backward pass.
+            xla_update: whether it compiles a single replica's update; None: as the passes.
+            start: the tensor of the model that batches hold, as `image`, the values of: the
+                features of a frozen backbone, for example; None: the model's input.
             augmentation: how training images are changed by their draws; None leaves them.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             accumulation_steps: number of micro-batches that a replica's batch is split into, one
@@ -76,8 +82,10 @@ class Engine:
         """
         self.model, self.optimizer, self.loss_scale = model, optimizer, loss_scale
         self._strategy = strategy
-        self._network = keras.Model(model.input, model.get_layer("logits").output)
-        self._training_network = training_network(model)
+        self._network = keras.Model(
+            model.input if start is None else start, model.get_layer("logits").output
+        )
+        self._training_network = training_network(model, start)
         self._objective = objective
         self._augmentation = augmentation
         self._clip_norm = clip_norm
@@ -93,7 +101,8 @@ class Engine:
         classes = self._network.output.shape[-1]
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
         self._apply = optimizer.apply
-        if xla and strategy.num_replicas_in_sync == 1:
+        xla_update = xla if xla_update is None else xla_update
+        if xla_update and strategy.num_replicas_in_sync == 1:
             self._apply = tf.function(optimizer.apply, jit_compile=True)
         self._forward_backward = tf.function(self._forward_backward, jit_compile=xla)
         self._forward = tf.function(self._forward, jit_compile=xla)
@@ -245,7 +254,8 @@ class Engine:
         images = batch["image"]
         if self._augmentation:
             images = augment(images, batch["draws"], self._augmentation)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._weights)  # A frozen backbone's backward pass is not even traced.
             logits = self._training_network(images, batch.get("draws"))
             labels = batch.get("soft_label", batch["label"])
             losses = self._objective.train_losses(labels, logits)
