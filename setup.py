@@ -49,6 +49,7 @@ setup(
             "keras-cv>=0.9,<0.10",
             "pydicom>=3.0,<4",
             "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
             "ruff>=0.12,<1",
         ],
     },
