@@ -89,7 +89,9 @@ def read_slurm(environment: Mapping[str, str]) -> Cluster:
     if len(tasks) != len(nodes):
         raise UserError(f"SLURM names {len(nodes)} nodes and tasks for {len(tasks)}: {nodes}")
     port = _PORT + int(_get(environment, "SLURM_JOB_ID")) % _PORTS_SPREAD
-    places = [(node, slot) for node, count in zip(nodes, tasks, strict=True) for slot in range(count)]
+    places = [
+        (node, slot) for node, count in zip(nodes, tasks, strict=True) for slot in range(count)
+    ]
     rank, slot = int(_get(environment, "SLURM_PROCID")), int(_get(environment, "SLURM_LOCALID"))
     node = nodes[int(_get(environment, "SLURM_NODEID"))]
     if rank >= len(places) or places[rank] != (node, slot):
@@ -116,7 +118,10 @@ def read_kubernetes(environment: Mapping[str, str]) -> Cluster:
         UserError: a variable is missing, or the index is no worker's.
     """
     job, service = _get(environment, "LAUNCH_JOB"), _get(environment, "LAUNCH_SERVICE")
-    count, index = int(_get(environment, "LAUNCH_WORKERS")), int(environment["JOB_COMPLETION_INDEX"])
+    count, index = (
+        int(_get(environment, "LAUNCH_WORKERS")),
+        int(environment["JOB_COMPLETION_INDEX"]),
+    )
     if not 0 <= index < count:
         raise UserError(
             f"JOB_COMPLETION_INDEX={index} with LAUNCH_WORKERS={count}: expected the job's "
@@ -164,9 +169,7 @@ def _expand_counts(text: str) -> list[int]:
     return counts
 
 
-def _share_of_gpus(
-    environment: Mapping[str, str], slot: int, tasks: int
-) -> tuple[str, ...] | None:
+def _share_of_gpus(environment: Mapping[str, str], slot: int, tasks: int) -> tuple[str, ...] | None:
     """A task's part of the GPUs that all tasks of its node see; None if SLURM has split them."""
     seen = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
     on_node = int(environment.get("SLURM_GPUS_ON_NODE", 0))

@@ -28,7 +28,12 @@ from absl import flags, logging
 from trainer import command, hardware, models
 from trainer import config as configuration
 from trainer.data import augment
-from trainer.data.dataset import DEFAULT_DATASET, default_data_dir, open_dataset
+from trainer.data.dataset import (
+    DEFAULT_DATASET,
+    BuiltDataset,
+    default_data_dir,
+    open_dataset,
+)
 from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.models.preprocess import SCALINGS
@@ -53,6 +58,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_enum("cache", "auto", CACHES, "Where decoded images are held between epochs.")
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
+flags.DEFINE_float(
+    "worker_timeout",
+    hardware.WORKER_TIMEOUT,
+    "Seconds without a sign of life after which another worker is lost, and this one ends.",
+    lower_bound=1,
+)
 flags.DEFINE_enum("precision", "auto", hardware.PRECISIONS, "Keras dtype policy.")
 flags.DEFINE_enum("xla", "auto", hardware.XLA_MODES, "Compile with XLA; auto: on for GPUs.")
 flags.DEFINE_integer(
@@ -100,10 +111,19 @@ def main() -> None:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = hardware.resolve(
-        config.strategy, config.precision, config.xla, config.virtual_devices
+        config.strategy, config.precision, config.xla, config.virtual_devices, FLAGS.worker_timeout
     )
     configuration.check_batch(config, devices.num_replicas)
+    with devices.peers.watched(devices.strategy):
+        _train_on(devices, config, dataset, profile_steps)
 
+
+def _train_on(
+    devices: hardware.Hardware,
+    config: configuration.Config,
+    dataset: BuiltDataset,
+    profile_steps: tuple[int, int] | None,
+) -> None:
     run = Run(_workdir(config), writes=devices.is_chief)
     _refuse_other_config(run, config)
     run.create()
