@@ -25,6 +25,12 @@ from trainer.errors import Diverged, Preempted, UserError
 flags.DEFINE_integer("num_workers", 2, "Number of workers.", lower_bound=1)
 flags.DEFINE_integer("gpus_per_worker", 0, "GPUs of each; 0: every worker sees all.", lower_bound=0)
 flags.DEFINE_integer("max_restarts", 0, "Most restarts after failures.", lower_bound=0)
+flags.DEFINE_integer(
+    "data_service_workers",
+    0,
+    "Data hosts to start too; the command gets their addresses as --data_service.",
+    lower_bound=0,
+)
 flags.DEFINE_float(
     "grace_seconds", 30.0, "Seconds after SIGTERM until a worker is killed.", lower_bound=0
 )
@@ -41,7 +47,7 @@ def main(arguments: list[str]) -> None:
     while True:
         workers = Workers(FLAGS.grace_seconds)
         with _signals_passed_on(workers) as asked:
-            workers.start(arguments, _environments())
+            _start(workers, arguments)
             code, said = workers.wait()
         if code:
             logging.error("%s", said)
@@ -51,18 +57,21 @@ def main(arguments: list[str]) -> None:
         logging.warning("restart %d of at most %d", restarts, FLAGS.max_restarts)
 
 
-def _environments() -> list[dict[str, str]]:
-    """The variables of each worker, with ports that are free now."""
+def _start(workers: Workers, arguments: list[str]) -> None:
+    """Starts data hosts and workers, on ports that are free now."""
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(FLAGS.data_service_workers)]
+    for index, address in enumerate(hosts):
+        port = address.rpartition(":")[2]
+        serve = [sys.executable, "-m", "launch.data_service", "--host=127.0.0.1", f"--port={port}"]
+        workers.start(f"data host {index}", serve, {}, serves=True)
+    if hosts:
+        arguments = [*arguments, f"--data_service={','.join(hosts)}"]
     addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(FLAGS.num_workers))
     share = FLAGS.gpus_per_worker
-    return [
-        Cluster(
-            addresses,
-            index,
-            tuple(str(share * index + gpu) for gpu in range(share)) if share else None,
-        ).environment()
-        for index in range(FLAGS.num_workers)
-    ]
+    for index in range(FLAGS.num_workers):
+        gpus = tuple(str(share * index + gpu) for gpu in range(share)) if share else None
+        environment = Cluster(addresses, index, gpus).environment()
+        workers.start(f"worker {index}", arguments, environment)
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,6 +1,7 @@
-"""The worker processes of one start of a job on this machine."""
+"""The processes of one start of a job on this machine."""
 
 import ctypes
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,8 +18,26 @@ _POLL_SECONDS = 0.1
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class _Member:
+    """A process of the job, what it is called, and the thread that passes on what it says."""
+
+    name: str
+    serves: bool
+    process: subprocess.Popen
+    talker: threading.Thread
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def failed(self) -> bool:
+        return not self.runs and (self.serves or self.process.returncode != 0)
+
+
 class Workers:
-    """Processes that run one command together: if one fails, all are ended."""
+    """Processes that work together: if one fails, all are ended."""
 
     def __init__(self, grace: float) -> None:
         """Starts nothing yet.
@@ -27,78 +46,83 @@ class Workers:
             grace: seconds between asking a process to end and killing it.
         """
         self._grace = grace
-        self._processes: list[subprocess.Popen] = []
-        self._talkers: list[threading.Thread] = []
+        self._members: list[_Member] = []
 
-    def start(self, command: Sequence[str], environments: Sequence[dict[str, str]]) -> None:
-        """Starts one worker for each environment.
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        *,
+        serves: bool = False,
+    ) -> None:
+        """Starts a process.
 
         Args:
-            command: the words of the command.
-            environments: variables of each worker, on top of this process' own.
+            name: what it is called in the log.
+            command: the words of its command.
+            environment: its variables, on top of this process' own.
+            serves: whether it serves the others, and is to run until they are done.
 
         Raises:
             UserError: the command cannot be started.
         """
-        for index, environment in enumerate(environments):
-            try:
-                process = _start(command, os.environ | environment)
-            except OSError as error:
-                self.kill()
-                raise UserError(f"{command[0]} could not be started: {error.strerror}") from error
-            self._processes.append(process)
-            talker = threading.Thread(target=_pass_on, args=(process.stdout, f"[worker {index}] "))
-            talker.start()
-            self._talkers.append(talker)
+        try:
+            process = _start(command, os.environ | environment)
+        except OSError as error:
+            self.kill()
+            raise UserError(f"{command[0]} could not be started: {error.strerror}") from error
+        talker = threading.Thread(target=_pass_on, args=(process.stdout, f"[{name}] "))
+        talker.start()
+        self._members.append(_Member(name, serves, process, talker))
 
     def wait(self) -> tuple[int, str]:
-        """Waits until all have ended; ends the others once one has failed.
+        """Waits until all but servers have ended; ends the others once one has failed.
 
         Returns:
             The exit code of the failure that came first, as a shell gives it (128 + N for a
             process ended by signal N), 0 if there is none, and a sentence that says which it was.
         """
-        while not self._failures() and self._running():
+        while not self._failed() and any(m.runs for m in self._members if not m.serves):
             time.sleep(_POLL_SECONDS)
-        failures = self._failures()
-        code, said = 0, "all workers are done"
-        if failures:
+        code, said = 0, "all are done"
+        if failed := self._failed():
             # A worker that lost another is not the cause, where the lost one is known too.
-            first = min(failures, key=lambda index: failures[index] == WorkerLost.exit_code)
-            code, said = _shell_code(failures[first]), f"worker {first} {_say(failures[first])}"
-            self._end_others(failures[first])
-        for talker in self._talkers:
-            talker.join()
+            first = min(failed, key=lambda m: m.process.returncode == WorkerLost.exit_code)
+            code, said = _shell_code(first.process.returncode), _say(first)
+        self._end_others(code)
+        for member in self._members:
+            member.process.wait()
+            member.talker.join()
         return code, said
 
     def ask_to_stop(self) -> None:
         """Sends SIGTERM to all that run: the trainer makes a checkpoint and stops."""
-        for process in self._running():
-            process.terminate()
+        for member in self._running():
+            member.process.terminate()
 
     def kill(self) -> None:
         """Kills all that run."""
-        for process in self._running():
-            process.kill()
+        for member in self._running():
+            member.process.kill()
 
-    def _running(self) -> list[subprocess.Popen]:
-        return [process for process in self._processes if process.poll() is None]
+    def _running(self) -> list[_Member]:
+        return [member for member in self._members if member.runs]
 
-    def _failures(self) -> dict[int, int]:
-        codes = [process.poll() for process in self._processes]
-        return {index: code for index, code in enumerate(codes) if code}
+    def _failed(self) -> list[_Member]:
+        return [member for member in self._members if member.failed]
 
     def _end_others(self, code: int) -> None:
         # Workers that were asked to stop come to their end by themselves, after a checkpoint.
         if code == Preempted.exit_code:
-            self._wait_for_all()
+            self._wait_while(lambda: any(not member.serves for member in self._running()))
         self.ask_to_stop()
-        self._wait_for_all()
+        self._wait_while(self._running)
         self.kill()
 
-    def _wait_for_all(self) -> None:
+    def _wait_while(self, holds) -> None:
         until = time.monotonic() + self._grace
-        while self._running() and time.monotonic() < until:
+        while holds() and time.monotonic() < until:
             time.sleep(_POLL_SECONDS)
 
 
@@ -127,11 +151,13 @@ def _pass_on(lines: IO[bytes], prefix: str) -> None:
         sys.stderr.flush()
 
 
-def _say(code: int) -> str:
+def _say(member: _Member) -> str:
+    code = member.process.returncode
     if code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+        return f"{member.name} was ended by {signal.Signals(-code).name}"
+    return f"{member.name} ended with exit code {code}"
 
 
 def _shell_code(code: int) -> int:
-    return code if code >= 0 else 128 - code
+    """A failure's exit code; a server that ended well before the others failed them too."""
+    return 128 - code if code < 0 else code or 1

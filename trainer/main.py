@@ -28,6 +28,7 @@ from absl import flags, logging
 from trainer import command, hardware, models
 from trainer import config as configuration
 from trainer.data import augment
+from trainer.data.data_service import parse_addresses
 from trainer.data.dataset import (
     DEFAULT_DATASET,
     BuiltDataset,
@@ -57,6 +58,9 @@ flags.DEFINE_string(
     "data_dir", None, "Where the dataset was built; default: TFDS_DATA_DIR, ~/tensorflow_datasets."
 )
 flags.DEFINE_enum("cache", "auto", CACHES, "Where decoded images are held between epochs.")
+flags.DEFINE_string(
+    "data_service", None, "HOST:PORT[,HOST:PORT...] of launch.data_service: they load the batches."
+)
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
 flags.DEFINE_float(
     "worker_timeout",
@@ -103,9 +107,15 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Trains."""
     profile_steps = _parse_steps(FLAGS.profile_steps)
+    data_hosts = parse_addresses(FLAGS.data_service)
     data_dir = FLAGS.data_dir or default_data_dir()
     dataset = open_dataset(FLAGS.dataset, data_dir)
     config = _config_from_flags(dataset.name, data_dir)
+    if data_hosts and config.cache not in ("auto", "off"):
+        raise UserError(
+            f"--cache={config.cache} holds images here, and --data_service loads them elsewhere: "
+            "leave one of them out"
+        )
 
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -115,13 +125,14 @@ def main() -> None:
     )
     configuration.check_batch(config, devices.num_replicas)
     with devices.peers.watched(devices.strategy):
-        _train_on(devices, config, dataset, profile_steps)
+        _train_on(devices, config, dataset, data_hosts, profile_steps)
 
 
 def _train_on(
     devices: hardware.Hardware,
     config: configuration.Config,
     dataset: BuiltDataset,
+    data_hosts: tuple[str, ...],
     profile_steps: tuple[int, int] | None,
 ) -> None:
     run = Run(_workdir(config), writes=devices.is_chief)
@@ -129,10 +140,9 @@ def _train_on(
     run.create()
     logging.info("run directory: %s", run.path)
 
-    train_examples = read_examples(dataset, "train", cache=config.cache, shuffle_seed=config.seed)
-    validation_examples = read_examples(
-        dataset, "validation", cache=config.cache, shuffle_seed=None
-    )
+    cache = "off" if data_hosts else config.cache
+    train_examples = read_examples(dataset, "train", cache=cache, shuffle_seed=config.seed)
+    validation_examples = read_examples(dataset, "validation", cache=cache, shuffle_seed=None)
     logging.info(
         "%s: %d training, %d validation examples of %d classes",
         dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
@@ -169,6 +179,7 @@ def _train_on(
             "image_shape": dataset.image_shape,
             "train_examples": train_examples.size,
             "validation_examples": validation_examples.size,
+            "data_hosts": data_hosts,
             "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
         },
         "parameters": {
@@ -196,6 +207,7 @@ def _train_on(
         stop_request=stop_request,
         tensorboard=tensorboard,
         profile=Profile(run.tensorboard, profile_steps if run.writes else None),
+        data_hosts=data_hosts,
     )
     _train(loop)
     best = loop.progress

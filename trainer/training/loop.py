@@ -44,6 +44,7 @@ class Loop:
         stop_request: asks the engine to stop between steps.
         tensorboard: shows the run.
         profile: records a profile.
+        data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
         progress: where the run stands.
     """
 
@@ -59,6 +60,7 @@ class Loop:
     stop_request: StopRequest
     tensorboard: TensorBoard
     profile: Profile
+    data_hosts: tuple[str, ...] = ()
     progress: Progress = dataclasses.field(default_factory=Progress, init=False)
 
     def train(self) -> None:
@@ -112,10 +114,13 @@ class Loop:
                 self.train_examples, self.strategy, batch_size,
                 augment_seed=self.config.seed,
                 first_epoch=progress.epochs, first_step=progress.step,
+                data_hosts=self.data_hosts,
             )
         )  # fmt: skip
         validation_batches = iter(
-            distribute_batches(self.validation_examples, self.strategy, batch_size)
+            distribute_batches(
+                self.validation_examples, self.strategy, batch_size, data_hosts=self.data_hosts
+            )
         )
         while progress.phase_epochs < phase.epochs:
             if progress.epochs_since_best >= self.config.patience:
