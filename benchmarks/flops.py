@@ -1,0 +1,43 @@
+"""Floating-point operations of a network, counted in its graph.
+
+TensorFlow's profiler knows how many each operation takes; only operations that the result needs are
+counted, as only they run.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow.python.profiler.internal import flops_registry  # noqa: F401 - registers the counts
+
+
+def forward(model: keras.Model) -> int:
+    """Operations of one image's forward pass; a multiplication and an addition are two."""
+    return _count(lambda image: model(image, training=False), model)
+
+
+def training(model: keras.Model) -> int:
+    """Operations of one image's forward and backward pass, for the weights that are trained."""
+    weights = [variable.value for variable in model.trainable_variables]
+
+    def forward_backward(image: tf.Tensor) -> list:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(weights)
+            sums = tf.reduce_sum(model(image, training=True))
+        return tape.gradient(sums, weights)
+
+    return _count(forward_backward, model)
+
+
+def _count(function: Callable[[tf.Tensor], object], model: keras.Model) -> int:
+    image = tf.TensorSpec((1, *model.input.shape[1:]), model.input.dtype)
+    graph = tf.function(function).get_concrete_function(image).graph
+    waiting, needed = [output.op for output in graph.outputs], set()
+    while waiting:
+        operation = waiting.pop()
+        if operation not in needed:
+            needed.add(operation)
+            waiting += [tensor.op for tensor in operation.inputs]
+    counts = [ops.get_stats_for_node_def(graph, op.node_def, "flops").value for op in needed]
+    return sum(int(count) for count in counts if count)
