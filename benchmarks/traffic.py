@@ -12,10 +12,10 @@ import json
 import math
 
 import keras
-from absl import app, flags
+from absl import flags
 
 from benchmarks import flops
-from trainer import config, models
+from trainer import command, config, models
 
 flags.DEFINE_integer("batch_per_gpu", 32, "Images of each GPU in a step.", lower_bound=1)
 flags.DEFINE_float("gpu_tflops", 100.0, "TFLOP/s that a GPU reaches in these networks.")
@@ -116,7 +116,7 @@ _ANY = {
 }  # fmt: skip
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Prints a row for each model, and all of it as JSON."""
     rows = _rows()
     heads = "".join(f"{f'{gpus} GPUs':>10}" for gpus in GPUS)
@@ -134,4 +134,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    command.run(main)

@@ -13,7 +13,7 @@ from absl import logging
 
 from trainer.config import Config
 from trainer.data.input import Examples, distribute_batches
-from trainer.errors import Diverged, Preempted
+from trainer.errors import Diverged, Preempted, UserError
 from trainer.progress_line import ProgressLine
 from trainer.run import Run
 from trainer.training import checkpoint
@@ -85,11 +85,28 @@ class Loop:
         newest = self.checkpoints.newest_whole()
         if newest:
             self.progress = checkpoint.read_progress(newest)
+        self._require_common_start()
         self._engine = self.start_phase(self.phases[self.progress.phase])
         if newest:
             self._restore(newest)
         self._rows = self.run.read_metrics()[: self.progress.epochs]
         self._steps_per_epoch = self.train_examples.steps_per_epoch(self.config.global_batch_size)
+
+    def _require_common_start(self) -> None:
+        """Refuses workers that found different checkpoints, as their weights would differ."""
+        own = tf.constant([[self.progress.epochs, self.progress.step]])
+
+        def gather() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(own, axis=0)
+
+        gathered = self.strategy.experimental_local_results(self.strategy.run(gather))[0]
+        found = sorted({tuple(position) for position in gathered.numpy().tolist()})
+        if len(found) > 1:
+            positions = " and ".join(f"epoch {epochs} step {step}" for epochs, step in found)
+            raise UserError(
+                f"the workers found different checkpoints in {self.run.path}, of {positions}: "
+                "--workdir must be on a file system that all of them share"
+            )
 
     def _restore(self, newest: pathlib.Path) -> None:
         checkpoint.restore(newest, self._state())
