@@ -26,8 +26,11 @@ flags.DEFINE_float("latency_us", 10.0, "Microseconds of each message of the ring
 
 FLAGS = flags.FLAGS
 
+_ASSUMED = (
+    "batch_per_gpu", "gpu_tflops", "gpus_per_node", "nvlink_gbytes", "nic_gbytes", "latency_us",
+)  # fmt: skip
 GPUS = (8, 64, 256)
-# The two numbers that travel with the gradients beside the batch's weight: see the engine.
+# The batch's weight, the count of losses that are not finite, and the requests to stop.
 _SIGNALS = 3
 _FLOAT32 = 4
 
@@ -129,7 +132,7 @@ def main() -> None:
             f"{row['model']:12}{row['trained']:8}{row['reduced_bytes'] / 1e6:12.1f}"
             f"{row['flops_per_image'] / 1e9:13.1f}{row['computing_ms']:14.1f}{shares}"
         )
-    assumed = {flag.name: flag.value for flag in FLAGS.flags_by_module_dict()[__name__]}
+    assumed = {name: FLAGS[name].value for name in _ASSUMED}
     print(json.dumps({"benchmark": "traffic", "assumed": assumed, "rows": rows}))
 
 

@@ -1,12 +1,15 @@
 """Network namespaces with addresses of their own, joined by a bridge: machines for a test."""
 
 import contextlib
+import os
 import shutil
 import subprocess
 
 import pytest
 
-_BRIDGE = "cxrbridge"
+# Of this process alone, so that two tests may run beside each other; at most 15 characters.
+_TAG = f"cxr{os.getpid()}"
+_BRIDGE = f"{_TAG}br"
 
 
 def _ip(*words):
@@ -22,7 +25,7 @@ class Network(contextlib.AbstractContextManager):
     """So many namespaces; skips the test where they cannot be made."""
 
     def __init__(self, count):
-        self.names = [f"cxrhost{index}" for index in range(count)]
+        self.names = [f"{_TAG}host{index}" for index in range(count)]
         self.hosts = [f"10.77.0.{index + 1}" for index in range(count)]
         # The words before a command that put it into a namespace.
         self.prefixes = [["ip", "netns", "exec", name] for name in self.names]
@@ -35,7 +38,7 @@ class Network(contextlib.AbstractContextManager):
             pytest.skip("network namespaces need the privilege to make network devices")
         _must("link", "set", _BRIDGE, "up")
         for index, (name, host) in enumerate(zip(self.names, self.hosts, strict=True)):
-            inner = f"cxrin{index}"
+            inner = f"{_TAG}in{index}"
             _must("netns", "add", name)
             _must("link", "add", self._cable(index), "type", "veth", "peer", "name", inner)
             _must("link", "set", inner, "netns", name)
@@ -55,7 +58,7 @@ class Network(contextlib.AbstractContextManager):
         _must("link", "set", self._cable(index), "up")
 
     def _cable(self, index):
-        return f"cxrout{index}"
+        return f"{_TAG}out{index}"
 
     def _remove(self):
         for index, name in enumerate(self.names):
