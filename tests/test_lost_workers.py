@@ -104,7 +104,7 @@ def inject(kind, launcher, run, moments):
 
 
 def test_with_restarts_a_disturbed_job_ends_as_an_undisturbed_one(flags, tmp_path, table):
-    flags = [*flags, "--epochs=24"]
+    flags = [*flags, "--epochs=14"]
     whole, disturbed = tmp_path / "whole", tmp_path / "disturbed"
     assert launch([*flags, f"--workdir={whole}"], tmp_path / "whole.log").wait(600) == 0
 

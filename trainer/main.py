@@ -9,6 +9,12 @@ On a laptop, with two replicas on virtual CPU devices:
     python -m trainer.main --model=lenet --strategy=mirrored --virtual_devices=2 \
         --data_dir=DATA --workdir=RUN
 
+On several machines, the same command on each (launch/ holds what starts it under SLURM and
+Kubernetes), or as two processes of this one:
+
+    python -m launch.local --num_workers=2 -- python -m trainer.main --model=vgg19 \
+        --strategy=multi_worker --data_dir=DATA --workdir=RUN
+
 The same command again goes on with a run that was interrupted. This is a research tool, not a
 medical device.
 """
