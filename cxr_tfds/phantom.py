@@ -165,7 +165,7 @@ def _write_phantom(folder: pathlib.Path, name: str, phantom: Phantom) -> None:
 
 
 def _colour(gray: np.ndarray) -> np.ndarray:
-    return np.repeat(gray[:, :, None], 3, axis=2)
+    return np.stack([gray] * 3, axis=2)
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -177,7 +177,8 @@ def _png(pixels: np.ndarray) -> bytes:
     height, width = pixels.shape[:2]
     rows = pixels.reshape(height, -1)
     filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)  # 2 names the filter "up".
-    filtered[:, 1:] = np.diff(rows, axis=0, prepend=np.uint8(0))
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
     data = deflate.compress(filtered) + deflate.flush()
     colour = 0 if pixels.ndim == 2 else 2

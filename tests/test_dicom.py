@@ -41,8 +41,9 @@ def windowed(values, centre, width):
     return 255 * gray
 
 
-def test_without_a_window_the_whole_range_is_shown(tmp_path):
-    read = read_dicom(write(tmp_path / "a.dcm", PIXELS // 2 + 100))
+@pytest.mark.parametrize("empty", [{}, {"WindowWidth": None, "WindowCenter": None}])
+def test_without_a_window_the_whole_range_is_shown(empty, tmp_path):
+    read = read_dicom(write(tmp_path / "a.dcm", PIXELS // 2 + 100, **empty))
     values = (PIXELS // 2).astype(float)
     assert read.dtype == np.uint8
     np.testing.assert_allclose(read[:, :, 0], 255 * values / values.max(), atol=0.51)

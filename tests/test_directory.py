@@ -1,6 +1,8 @@
+import errno
+
 import pytest
 
-from trainer.directory import make_writable
+from trainer.directory import make_writable, writing_to
 from trainer.errors import UserError
 
 
@@ -16,3 +18,9 @@ def test_a_place_that_cannot_be_a_directory_is_named(tmp_path):
     file.touch()
     with pytest.raises(UserError, match=f"{file / 'report'} cannot be written to"):
         make_writable(file / "report", "output_dir")
+
+
+def test_a_failure_to_write_becomes_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="written .No space left on device.; make room"):
+        with writing_to(tmp_path):
+            raise OSError(errno.ENOSPC, "No space left on device")

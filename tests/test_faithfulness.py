@@ -93,31 +93,55 @@ def model():
 
 
 def test_shuffled_weights_are_the_same_sizes_elsewhere(model):
-    shuffled = faithfulness.randomised(model, 0)
-    for old, new in zip(model.get_weights(), shuffled.get_weights(), strict=True):
+    learnt = model.get_weights()
+    for old, new in zip(learnt, faithfulness.shuffled(learnt, 0), strict=True):
         sizes = [np.sort(np.abs(array), axis=None) for array in (old, new)]
         np.testing.assert_array_equal(*sizes)
         assert np.any(old != new) or not old.any()
 
 
-def test_a_network_of_negative_kernels_is_not_silenced(model):
-    trained = keras.models.clone_model(model)
-    trained.set_weights([array - 0.1 for array in model.get_weights()])
+def test_of_a_network_of_negative_kernels_the_maps_are_others_and_its_weights_stay(model):
+    """Shuffled without signs it would be silenced, and nothing be left to compare."""
+    model.set_weights([array - 0.1 for array in model.get_weights()])
+    before = model.get_weights()
     images = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 1), dtype=np.uint8)
-    heatmaps, _ = METHODS["layercam"](faithfulness.randomised(trained, 0))(images)
-    assert np.all(np.ptp(heatmaps, axis=(1, 2)) > 0)
+    silent, seeing = METHODS["hirescam"](model), keras.models.clone_model(model)
+    seeing.set_weights([np.abs(array) for array in before])
+    check = faithfulness.randomisation_check(silent, model, images, [0] * 4, 0)
+    assert (check["rank_correlation"], check["passes"], check["no_heat"]) == (None, None, 12)
+    check = faithfulness.randomisation_check(
+        METHODS["layercam"](seeing), seeing, images, np.array([0, 1, 2, 3]), 0
+    )
+    assert check["compared"] == 12 and check["passes"] is True
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+class Scaled:
+    """Stands for a model and its method: its maps are scaled by the first factor, and by the next
+    one each time its weights are set."""
+
+    def __init__(self, *factors):
+        self.factors = list(factors)
+
+    def get_weights(self):
+        return [np.ones(2)]
+
+    def set_weights(self, weights):
+        self.factors.pop(0)
+
+    def __call__(self, images, targets):
+        return self.factors[0] * np.arange(96.0).reshape(6, 4, 4), None
 
 
 def test_the_randomisation_check_fails_maps_that_do_not_change():
-    def explain(scale):
-        return lambda images, targets: (scale * np.arange(96.0).reshape(6, 4, 4), None)
-
     images, targets = np.zeros((6, SIZE, SIZE, 1), np.uint8), np.zeros(6, int)
-    same = faithfulness.randomisation_check(explain(1), [explain(2)] * 2, images, targets)
-    assert (same["rank_correlation"], same["compared"]) == (pytest.approx(1), 12)
-    assert same["passes"] is False
-    other = faithfulness.randomisation_check(explain(1), [explain(-1), explain(0)], images, targets)
-    assert (other["rank_correlation"], other["compared"]) == (pytest.approx(-1), 6)
-    assert (other["no_heat"], other["passes"]) == (6, True)
-    nothing = faithfulness.randomisation_check(explain(0), [explain(1)], images, targets)
-    assert (nothing["rank_correlation"], nothing["passes"]) == (None, None)
+
+    def check(*factors):
+        model = Scaled(*factors, 1)
+        found = faithfulness.randomisation_check(model, model, images, targets, 0)
+        return found["rank_correlation"], found["compared"], found["no_heat"], found["passes"]
+
+    assert check(1, 2, 3, 4) == (pytest.approx(1), 18, 0, False)
+    assert check(1, -1, 0, -2) == (pytest.approx(-1), 12, 6, True)
+    assert check(0, 1, 1, 1) == (None, 0, 18, None)

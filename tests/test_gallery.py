@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ import PIL.Image
 import pytest
 
 from tests.test_page import BROWSER, open_in_browser
+from trainer.errors import UserError
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
 from trainer.explain.judgement import PER_IMAGE
@@ -20,6 +22,14 @@ CHECK = {
     "no_heat": 0,
     "passes": True,
     "how_to_read": "Near 0 is good.",
+}
+ABOUT = {
+    "run": "RUN",
+    "model": "lenet",
+    "source": "test",
+    "note": "",
+    "caution": "Compare it.",
+    "left_out": 0,
 }
 SHARES = np.array([0.1, 0.2, 0.6, 0.1], np.float32)
 
@@ -49,8 +59,7 @@ def write(directory):
             heat = enlarge(heatmap, (32, 32))
             told = numbers | {"lung_heat": lung_heat, "lung_area": 0.375}
             gallery.add(item, heatmap, heat, SHARES, target, told)
-        about = {"run": "RUN", "model": "lenet", "source": "test", "note": "", "left_out": 0}
-        gallery.finish(about, CHECK)
+        gallery.finish(ABOUT, CHECK)
     return heatmaps
 
 
@@ -99,6 +108,7 @@ def test_the_page_shows_every_panel_and_no_name_becomes_markup(written):
     assert "<b>" not in page
     assert "&lt;b&gt;../COVID 1" in page
     assert "not for diagnosis" in page
+    assert "Compare it." in page
 
 
 def test_the_summary_sums_up_what_has_a_number(written):
@@ -123,8 +133,7 @@ def test_a_second_export_replaces_the_first(tmp_path):
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
             [*before, "mine.txt"]
         )
-        about = {"run": "RUN", "model": "lenet", "source": "test", "note": "", "left_out": 0}
-        gallery.finish(about, CHECK)
+        gallery.finish(ABOUT, CHECK)
     assert {path.name for path in tmp_path.iterdir()} == {
         "00000-COVID-9.npy", "00000-COVID-9.png", "index.csv", "index.html", "summary.json",
         "mine.txt",
@@ -136,6 +145,30 @@ def test_what_was_not_finished_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt), Gallery(tmp_path, CLASSES, "gradcam", "x") as gallery:
         gallery.add(subject("A"), heat[:4, :4], heat, SHARES, 0, dict.fromkeys(PER_IMAGE))
         raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_index_of_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "index.csv").write_text("name,size\nthesis,1\n")
+    with pytest.raises(UserError, match="index.csv is not the index of an earlier export"):
+        Gallery(tmp_path, CLASSES, "gradcam", "conv2")
+    assert [path.name for path in tmp_path.iterdir()] == ["index.csv"]
+
+
+@pytest.mark.parametrize("text", ["panel,heatmap\n,\n", "id,heatmap,panel\nx\n"])
+def test_an_index_that_lost_its_files_is_replaced(text, tmp_path):
+    (tmp_path / "index.csv").write_text(text)
+    write(tmp_path)
+    assert (tmp_path / "index.csv").read_text() != text
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", fails)
+    with pytest.raises(UserError, match="written .No space left on device.; make room"):
+        write(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,10 @@ LAYERS = {
     "vgg19": "block5_conv4",
     "densenet169": "relu",
 }
+# Building the deepest one takes as long as all the others' tests.
+WITH_DEEPEST_SLOW = [
+    pytest.param(name, marks=pytest.mark.slow if name == "densenet169" else ()) for name in LAYERS
+]
 CLOSE = {"atol": 1e-5, "rtol": 0}
 
 
@@ -153,13 +157,13 @@ def check_against_reference(name, precision, methods):
 GRADIENT_METHODS = ("gradcam", "gradcam++", "hirescam", "layercam")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name == "densenet169" else ())
-        for name in LAYERS
-    ],
-)
+@functools.cache
+def of_lenet(method):
+    """A method of LeNet, traced once."""
+    return METHODS[method](network("lenet"))
+
+
+@pytest.mark.parametrize("name", WITH_DEEPEST_SLOW)
 def test_grad_cam_is_that_of_an_independent_implementation(name):
     check_against_reference(name, "float32", ["gradcam"])
 
@@ -176,7 +180,7 @@ def test_so_is_every_method_of_every_network_after_every_precision(name, precisi
     check_against_reference(name, precision, GRADIENT_METHODS)
 
 
-@pytest.mark.parametrize("name", ["lenet", "vgg19"])
+@pytest.mark.parametrize("name", ["lenet", pytest.param("vgg19", marks=pytest.mark.slow)])
 def test_the_method_without_gradients_ablates_one_channel_after_the_other(name):
     model, maps, head = parts(name)
     expected = np.stack([ablationcam(head, maps[0], 2), ablationcam(head, maps[1], 0)])
@@ -186,10 +190,9 @@ def test_the_method_without_gradients_ablates_one_channel_after_the_other(name):
 
 
 def test_methods_and_targets_differ():
-    model, _, _ = parts("lenet")
     images = radiographs(3)
     shown = [
-        relative(np.stack([METHODS[name](model)(images, [target] * 3)[0] for target in range(4)]))
+        relative(np.stack([of_lenet(name)(images, [target] * 3)[0] for target in range(4)]))
         for name in METHODS
     ]
     for index, heatmaps in enumerate(shown):
@@ -199,10 +202,9 @@ def test_methods_and_targets_differ():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_targets_the_predicted_class_is_explained(method):
-    model, _, _ = parts("lenet")
     images = radiographs(5)
-    predicted = np.asarray(model(images)).argmax(axis=1)
-    explain = METHODS[method](model)
+    predicted = np.asarray(network("lenet")(images)).argmax(axis=1)
+    explain = of_lenet(method)
     np.testing.assert_array_equal(explain(images)[0], explain(images, predicted)[0])
 
 
@@ -218,26 +220,33 @@ def test_where_nothing_speaks_for_a_class_the_heatmap_is_all_zero(method):
     np.testing.assert_array_equal(heatmaps, np.zeros_like(heatmaps))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", WITH_DEEPEST_SLOW)
 def test_the_last_layer_that_keeps_the_plane_is_explained(name):
     assert GradCAM(network(name)).layer_name == LAYERS[name]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_one_weight_a_channel_and_a_dense_layer_over_places_call_for_caution(method):
+    cautious = method in ("gradcam", "gradcam++", "ablationcam")
+    flattened = of_lenet(method)
+    assert bool(flattened.caution) == cautious
+    if cautious:
+        assert "lenet" in flattened.caution and "--method=hirescam" in flattened.caution
+
+
 def test_another_layer_can_be_named():
-    model, _, _ = parts("vgg19")
-    gradcam = GradCAM(model, "block3_conv2")
+    gradcam = GradCAM(network("vgg19"), "block3_conv2")
     heatmaps, _ = gradcam(radiographs(1))
     assert gradcam.layer_name == "block3_conv2"
     assert heatmaps.shape == (1, 16, 16)  # 64, pooled twice.
 
 
 def test_a_wrong_layer_is_answered_with_the_right_ones():
-    model, _, _ = parts("lenet")
     with pytest.raises(UserError, match="--layer=conv9: lenet .* expected one of conv1, conv2$"):
-        GradCAM(model, "conv9")
+        GradCAM(network("lenet"), "conv9")
 
 
-@pytest.mark.parametrize("name", ["resnet101", "densenet169"])
+@pytest.mark.parametrize("name", ["resnet101", pytest.param("densenet169", marks=pytest.mark.slow)])
 def test_a_layer_inside_a_block_is_not_offered(name):
     """Every layer that is offered splits the network in two; those inside a block do not."""
     inside = {"resnet101": "conv4_block7_2_relu", "densenet169": "conv4_block5_1_relu"}[name]

@@ -1,7 +1,9 @@
-"""A directory for results, proven writable before the long work starts."""
+"""A directory for results: proven writable before the long work starts, a failure told after it."""
 
+import contextlib
 import os
 import pathlib
+from collections.abc import Iterator
 
 from trainer.errors import UserError
 
@@ -31,3 +33,22 @@ def make_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
             f"give another --{flag}"
         ) from error
     return directory
+
+
+@contextlib.contextmanager
+def writing_to(directory: pathlib.Path) -> Iterator[None]:
+    """Turns a failure to write results, such as a full disk, into a sentence.
+
+    Args:
+        directory: of the results.
+
+    Raises:
+        UserError: what is inside raised an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{directory} could not be written ({error.strerror or error}); make room, then run "
+            "the same command again"
+        ) from error

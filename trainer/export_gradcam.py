@@ -29,18 +29,17 @@ from trainer.data.radiographs import list_radiographs
 from trainer.directory import make_writable
 from trainer.errors import UserError
 from trainer.evaluation.predictions import predictor
-from trainer.explain.faithfulness import randomisation_check, randomised
+from trainer.explain.faithfulness import randomisation_check
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
 from trainer.explain.judgement import HOW_TO_READ, judge
 from trainer.explain.methods import METHODS, Method
 from trainer.explain.speed import images_per_second
 from trainer.explain.subjects import Choice, Subject, subjects_of_cases, subjects_of_files
+from trainer.progress_line import ProgressLine
 from trainer.run import Run, best_run
 
 _BATCH = 32
-# Networks of shuffled weights that the first batch is explained by, too.
-_TWINS = 3
 
 flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.")
 flags.DEFINE_string("runs_dir", None, "Directory of several runs, of which the best is taken.")
@@ -72,7 +71,7 @@ def main() -> None:
     _check_flags()
     run = Run(FLAGS.workdir) if FLAGS.workdir else best_run(FLAGS.runs_dir, FLAGS.best_by)
     content = run.finished_config()
-    _warn_if_unfinished(run)
+    run.warn_if_unfinished()
     class_names = tuple(content["dataset"]["class_names"])
     target = _target(class_names)
     files = list_radiographs(FLAGS.images) if FLAGS.images else None
@@ -84,33 +83,21 @@ def main() -> None:
     predict = predictor(model, flip=False)
     explain = METHODS[FLAGS.method](model, FLAGS.layer)
     logging.info("explaining %s at layer %s", run.path, explain.layer_name)
+    if explain.caution:
+        logging.warning(explain.caution)
     if files:
-        shape = content["dataset"]["image_shape"]
-        subjects = subjects_of_files(files[: FLAGS.max_images], shape, drawn)
+        files = files[: FLAGS.max_images]
+        count, subjects = len(files), subjects_of_files(files, (*size, 1), drawn)
     else:
-        subjects = _of_split(content, predict, drawn)
+        count, subjects = _of_split(content, predict, drawn)
 
-    first: list[tuple[np.ndarray, int]] = []
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
-        for batch in _batched(subjects, _BATCH):
-            for subject, heatmap, shares, explained in _explained(explain, batch, target):
-                heat = enlarge(heatmap, subject.image.shape[:2])
-                numbers = judge(
-                    subject, heat, explained, predict if FLAGS.curves else None, FLAGS.seed
-                )
-                gallery.add(subject, heatmap, heat, shares, explained, numbers)
-                first += [(subject.image, explained)][: _BATCH - len(first)]
-            logging.info("%d images explained", len(gallery.rows))
-        if not gallery.rows:
-            raise UserError(f"--images={','.join(FLAGS.images)}: no file is a readable image")
-        speed = images_per_second(explain, first[0][0])
-        twins = [randomised(model, [FLAGS.seed, number]) for number in range(_TWINS)]
-        shuffled = [METHODS[FLAGS.method](twin, FLAGS.layer) for twin in twins]
-        images, targets = map(np.array, zip(*first, strict=True))
-        check = randomisation_check(explain, shuffled, images, targets)
+        images, targets = _fill(gallery, explain, predict, target, subjects, count)
+        logging.info("measuring the speed; comparing with shuffled weights")
+        speed = images_per_second(explain, images[0])
+        check = randomisation_check(explain, model, images, targets, FLAGS.seed)
         check["how_to_read"] = HOW_TO_READ["randomisation"]
-        left_out = len(files[: FLAGS.max_images]) - len(gallery.rows) if files else 0
-        about = _about(run, content, speed) | {"left_out": left_out}
+        about = _about(run, content, explain, speed) | {"left_out": count - len(gallery.rows)}
         _log(gallery.finish(about, check))
     logging.info("gallery: %s", directory / "index.html")
 
@@ -128,15 +115,6 @@ def _check_flags() -> None:
         raise UserError("--target=true needs a --split; the class of own --images is not known")
 
 
-def _warn_if_unfinished(run: Run) -> None:
-    status = run.read_status().get("status")
-    if status != "done":
-        logging.warning(
-            "%s has not finished (its status is %s); its best epoch so far is explained",
-            run.path, status,
-        )  # fmt: skip
-
-
 def _target(class_names: tuple[str, ...]) -> int | str:
     """The class to explain, or `predicted` or `true`."""
     if FLAGS.target in ("predicted", "true"):
@@ -149,8 +127,10 @@ def _target(class_names: tuple[str, ...]) -> int | str:
     return class_names.index(FLAGS.target)
 
 
-def _of_split(content: dict, predict: Any, drawn: MaskFolder | None) -> Iterator[Subject]:
-    """The chosen radiographs of the split."""
+def _of_split(
+    content: dict, predict: Any, drawn: MaskFolder | None
+) -> tuple[int, Iterator[Subject]]:
+    """How many radiographs of the split are chosen, and each of them."""
     config, trained_on = content["config"], content["dataset"]
     dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
     dataset.require_classes(trained_on["class_names"])
@@ -163,7 +143,35 @@ def _of_split(content: dict, predict: Any, drawn: MaskFolder | None) -> Iterator
     choice = Choice(FLAGS.classes, FLAGS.ids, FLAGS.answered, FLAGS.per_class, FLAGS.max_images)
     choice.check(cases)
     predicted = predict(cases.images).argmax(axis=1) if FLAGS.answered != "any" else None
-    return subjects_of_cases(cases, choice.rows(cases, predicted), drawn)
+    rows = choice.rows(cases, predicted)
+    return len(rows), subjects_of_cases(cases, rows, drawn)
+
+
+def _fill(
+    gallery: Gallery,
+    explain: Method,
+    predict: Any,
+    target: int | str,
+    subjects: Iterator[Subject],
+    count: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds every subject to the gallery; the first batch's images and targets are returned."""
+    first: list[tuple[np.ndarray, int]] = []
+    progress = ProgressLine("explaining", count, 1)
+    while batch := list(itertools.islice(subjects, _BATCH)):
+        for subject, heatmap, shares, explained in _explained(explain, batch, target):
+            heat = enlarge(heatmap, subject.image.shape[:2])
+            asked = predict if FLAGS.curves else None
+            numbers = judge(subject, heat, explained, asked, FLAGS.seed)
+            gallery.add(subject, heatmap, heat, shares, explained, numbers)
+            first += [(subject.image, explained)][: _BATCH - len(first)]
+            progress.show(len(gallery.rows))
+    progress.clear()
+    if not first:
+        raise UserError(f"--images={','.join(FLAGS.images)}: no file is a readable image")
+    logging.info("%d images explained", len(gallery.rows))
+    images, targets = map(np.array, zip(*first, strict=True))
+    return images, targets
 
 
 def _explained(
@@ -180,7 +188,7 @@ def _explained(
     return zip(batch, heatmaps, probabilities, map(int, targets), strict=True)
 
 
-def _about(run: Run, content: dict, speed: dict[str, float]) -> dict[str, Any]:
+def _about(run: Run, content: dict, explain: Method, speed: dict[str, float]) -> dict[str, Any]:
     config = content["config"]
     return {
         "note": FLAGS.note,
@@ -189,6 +197,7 @@ def _about(run: Run, content: dict, speed: dict[str, float]) -> dict[str, Any]:
         "model_sha256": run.model_sha256(),
         "source": ", ".join(FLAGS.images or [f"{config['dataset']} {FLAGS.split}"]),
         "target": FLAGS.target,
+        "caution": explain.caution,
         "seed": FLAGS.seed,
         "images_per_second": speed,
         "command": shlex.join(["python", "-m", "trainer.export_gradcam", *sys.argv[1:]]),
@@ -211,11 +220,6 @@ def _log(summary: dict[str, Any]) -> None:
             "randomised weights: rank correlation %.3f, %s",
             check["rank_correlation"], "passed" if check["passes"] else "failed",
         )  # fmt: skip
-
-
-def _batched(items: Iterator[Subject], size: int) -> Iterator[list[Subject]]:
-    while batch := list(itertools.islice(items, size)):
-        yield batch
 
 
 if __name__ == "__main__":

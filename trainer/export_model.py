@@ -10,6 +10,7 @@ goes into the last layer. Beside it lie model.keras, class_names.json, model_car
 export.json. This is a research tool, not a medical device.
 """
 
+import functools
 import pathlib
 import shlex
 import shutil
@@ -26,7 +27,7 @@ from trainer.export.card import read_card, render_card
 from trainer.export.lite import ask_lite, write_lite
 from trainer.export.onnx_file import ask_onnx, require_onnx, write_onnx
 from trainer.export.package import package, write_json
-from trainer.export.served import ServedModel, ask_served
+from trainer.export.served import ask_served, write_served
 from trainer.run import Run
 
 _SAVED_MODEL, _LITE, _ONNX = "saved_model", "tflite", "onnx"
@@ -45,6 +46,7 @@ def main() -> None:
     """Exports."""
     run = Run(FLAGS.workdir)
     content = run.finished_config()
+    run.warn_if_unfinished()
     if _ONNX in FLAGS.format:
         require_onnx()
     about = {
@@ -71,19 +73,15 @@ def _write_formats(
 ) -> dict[str, Any]:
     """Writes each format asked for; returns how far each one's answers are from the model's."""
     writers = {
-        _SAVED_MODEL: (
-            directory,
-            lambda path: ServedModel(model, class_names).save(path),
-            ask_served,
-        ),
-        _LITE: (directory / "model.tflite", lambda path: write_lite(model, path), ask_lite),
-        _ONNX: (directory / "model.onnx", lambda path: write_onnx(model, path), ask_onnx),
+        _SAVED_MODEL: (".", functools.partial(write_served, class_names=class_names), ask_served),
+        _LITE: ("model.tflite", write_lite, ask_lite),
+        _ONNX: ("model.onnx", write_onnx, ask_onnx),
     }
     formats = {}
     for name in sorted(set(FLAGS.format)):
-        path, write, ask = writers[name]
-        write(path)
-        difference = largest_difference(model, lambda images, p=path, a=ask: a(p, images))
+        file, write, ask = writers[name]
+        write(model, directory / file)
+        difference = largest_difference(model, functools.partial(ask, directory / file))
         formats[name] = {"largest_difference": difference}
         logging.info("%s: largest difference to the run's model %.1e", name, difference)
     if _SAVED_MODEL in formats:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+from absl import logging
 
 from trainer.directory import make_writable
 from trainer.errors import UserError
@@ -66,6 +67,15 @@ class Run:
                 "expected the directory of a run of trainer.main that has finished an epoch"
             )
         return content
+
+    def warn_if_unfinished(self) -> None:
+        """Logs that the model is of the best epoch so far, if more epochs may come."""
+        status = self.read_status().get("status")
+        if status != "done":
+            logging.warning(
+                "%s has not finished (its status is %s); its best epoch so far is taken",
+                self.path, status,
+            )  # fmt: skip
 
     def write_config(self, content: dict[str, Any]) -> None:
         """Writes config.json."""

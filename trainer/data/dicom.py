@@ -56,7 +56,8 @@ def _shown(dicom, pixels: np.ndarray) -> np.ndarray:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     values = apply_modality_lut(pixels, dicom)
-    if "WindowWidth" not in dicom and "VOILUTSequence" not in dicom:
+    # Both tags may be there and empty.
+    if not dicom.get("WindowWidth") and not dicom.get("VOILUTSequence"):
         lowest, highest = values.min(), values.max()
         return (values - lowest) / max(highest - lowest, 1)
     # What the window makes of values far below and far above it is black and white.

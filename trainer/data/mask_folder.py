@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from trainer.errors import UserError
 
@@ -11,7 +12,8 @@ from trainer.errors import UserError
 class MaskFolder:
     """A folder in the layout of the database: `CLASS/masks/ID.png`, `CLASS/findings/ID.png`.
 
-    The published database has `masks`, the lungs. Phantom radiographs have `findings` too.
+    The published database has `masks`, the lungs. Phantom radiographs have `findings` too. A mask
+    that cannot be read is reported and counts as one that nobody drew.
     """
 
     def __init__(self, directory: pathlib.Path, size: tuple[int, int]) -> None:
@@ -46,8 +48,9 @@ class MaskFolder:
             return None
         try:
             mask = tf.io.decode_png(tf.io.read_file(str(paths[case])), channels=1)
-        except tf.errors.OpError as error:
-            raise UserError(f"{paths[case]} is not a readable PNG mask") from error
+        except tf.errors.OpError:
+            logging.error("left out: %s is not a readable PNG mask", paths[case])
+            return None
         # A pixel belongs to the mask where half of what it covers does, as in the built dataset.
         inside = tf.image.resize(mask, self._size, method="area").numpy()[:, :, 0] >= 127.5
         return inside if inside.any() else None

@@ -122,9 +122,10 @@ def list_radiographs(patterns: Sequence[str]) -> list[pathlib.Path]:
     """
     paths = []
     for pattern in patterns:
-        found = [
-            path for match in sorted(glob.glob(pattern, recursive=True)) for path in _at(match)
-        ]
+        # A name may hold what a glob would take for a wildcard: scan[1].png.
+        exists = pathlib.Path(pattern).exists()
+        matches = [pattern] if exists else sorted(glob.glob(pattern, recursive=True))
+        found = [path for match in matches for path in _at(match)]
         if not found:
             raise UserError(
                 f"--images={pattern}: no file matches; expected PNG, JPEG or DICOM files, a folder "

@@ -4,16 +4,9 @@ import base64
 import pathlib
 from typing import Any
 
-import jinja2
+from trainer import templates
 
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("trainer.evaluation"),
-    autoescape=jinja2.select_autoescape(["html"]),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+_ENVIRONMENT = templates.environment("trainer.evaluation")
 
 
 def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:

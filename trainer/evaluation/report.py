@@ -19,9 +19,9 @@ from trainer.evaluation import plots
 from trainer.evaluation.answers import Answers
 from trainer.evaluation.page import render_model_card, render_page
 from trainer.evaluation.predictions import write_predictions
+from trainer.templates import RESEARCH_USE
 
 _MISTAKES = "mistakes"
-RESEARCH_USE = "A research tool, not a medical device: not for diagnosis or any clinical decision."
 
 
 def write_report(

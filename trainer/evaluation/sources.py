@@ -51,9 +51,9 @@ def pairs_within_sources(
     There the source is no help, so these numbers are free of the confounding of source and class.
 
     Args:
-        sources: `[examples] str`.
-        labels: `[examples] int`.
-        probabilities: `[examples, classes] float`.
+        sources: as in `statistics_by_source`, like all that follows.
+        labels: the true classes.
+        probabilities: of each class.
         class_names: names of the classes.
         resampling: of the examples.
 

@@ -55,9 +55,9 @@ def weighted_per_class(
     """The numbers named in `statistics.PER_CLASS`, of each class against the rest.
 
     Args:
-        labels: `[examples] int`.
-        probabilities: `[examples, classes] float`.
-        weights: `[weightings, examples] float`.
+        labels: as in `weighted_headline`, like all that follows.
+        probabilities: of each class.
+        weights: of the examples.
 
     Returns:
         Name to `[weightings, classes] float`; NaN where a number does not exist.

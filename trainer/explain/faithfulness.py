@@ -20,6 +20,8 @@ CURVE_STEPS = 12
 _BLUR = 1 / 12
 # A random heatmap is noise on so coarse a grid, enlarged as heatmaps are.
 _RANDOM_GRID = (7, 7)
+# So many sets of shuffled weights explain the same images.
+_SHUFFLES = 3
 # Below this mean rank correlation the map of randomised weights counts as another map.
 _OTHER_MAP = 0.5
 
@@ -97,18 +99,18 @@ def area_under(curve: np.ndarray) -> float:
     return float(np.trapezoid(curve) / (len(curve) - 1))
 
 
-def randomised(model: keras.Model, seed: int | Sequence[int]) -> keras.Model:
-    """The same network with each array's values shuffled: weights alike in size that know nothing.
+def shuffled(weights: Sequence[np.ndarray], seed: int | Sequence[int]) -> list[np.ndarray]:
+    """Each array's values in another order: weights alike in size that know nothing.
 
     The values of kernels get random signs too. Training often leaves a dense kernel's mean below
     zero; shuffled alone it would silence every unit, and no heatmap be left to compare.
 
     Args:
-        model: a flat model of `trainer.models.build`.
+        weights: of a model.
         seed: of the shuffles.
 
     Returns:
-        A new model.
+        New arrays of the same shapes.
     """
     generator = np.random.default_rng(seed)
 
@@ -116,34 +118,36 @@ def randomised(model: keras.Model, seed: int | Sequence[int]) -> keras.Model:
         signs = generator.choice([-1, 1], array.shape) if array.ndim > 1 else 1
         return generator.permuted(array.ravel()).reshape(array.shape) * signs
 
-    other = keras.models.clone_model(model)
-    other.set_weights([shuffle(array) for array in model.get_weights()])
-    return other
+    return [shuffle(array) for array in weights]
 
 
 def randomisation_check(
-    explain: Method, shuffled: Sequence[Method], images: np.ndarray, targets: np.ndarray
+    explain: Method, model: keras.Model, images: np.ndarray, targets: np.ndarray, seed: int
 ) -> dict[str, float | int | bool | None]:
-    """Compares heatmaps with those of randomised weights, for the same classes.
+    """Compares heatmaps with those of `shuffled` weights, for the same classes.
 
     Args:
         explain: of the model.
-        shuffled: of some of its `randomised` twins.
+        model: it has its own weights again in the end.
         images: `[batch, H, W, 1] uint8`.
         targets: `[batch] int`.
+        seed: of the shuffles.
 
     Returns:
-        `rank_correlation`: the mean of Spearman's over all pairs of a map and one of its twins';
+        `rank_correlation`: the mean of Spearman's over all pairs of a map and one of a shuffle's;
         `compared`: how many pairs there are, `no_heat`: how many more had a map without heat,
         which has no order to compare; `passes`: whether the maps are others. Without a pair the
         mean and `passes` are None.
     """
+    learnt = model.get_weights()
     ours = explain(images, targets)[0]
-    pairs = [
-        (our, their)
-        for twin in shuffled
-        for our, their in zip(ours, twin(images, targets)[0], strict=True)
-    ]
+    pairs = []
+    try:
+        for number in range(_SHUFFLES):
+            model.set_weights(shuffled(learnt, [seed, number]))
+            pairs += zip(ours, explain(images, targets)[0], strict=True)
+    finally:
+        model.set_weights(learnt)
     correlations = [
         float(stats.spearmanr(our, their, axis=None).statistic)
         for our, their in pairs

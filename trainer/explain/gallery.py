@@ -8,22 +8,16 @@ import re
 import tempfile
 from typing import Any, Self
 
-import jinja2
 import numpy as np
 
-from trainer.evaluation.report import RESEARCH_USE
+from trainer import templates
+from trainer.directory import writing_to
+from trainer.errors import UserError
 from trainer.explain.judgement import PER_IMAGE, totals
 from trainer.explain.panel import draw_panel
 from trainer.explain.subjects import Subject
 
 _INDEX, _PAGE, _SUMMARY = "index.csv", "index.html", "summary.json"
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("trainer.explain"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 class Gallery:
@@ -42,8 +36,12 @@ class Gallery:
             class_names: names of the classes.
             method: name of the method, for the index.
             layer: name of the layer, likewise.
+
+        Raises:
+            UserError: an index.csv lies there that is not a gallery's.
         """
         self._directory, self._class_names = directory, class_names
+        self._previous = _files_of(directory / _INDEX)
         self._made_by = {"method": method, "layer": layer}
         self._scratch = tempfile.TemporaryDirectory(prefix=".partial-", dir=directory)
         self._partial = pathlib.Path(self._scratch.name)
@@ -75,6 +73,9 @@ class Gallery:
             probabilities: `[classes] float32`.
             target: the class that is explained.
             numbers: what `judge` says.
+
+        Raises:
+            UserError: they cannot be written.
         """
         stem = f"{len(self.rows):05d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', subject.id)[:80]}"
         predicted = int(probabilities.argmax())
@@ -91,10 +92,10 @@ class Gallery:
             "panel": f"{stem}.png",
             "heatmap": f"{stem}.npy",
         }
-        np.save(self._partial / row["heatmap"], heatmap, allow_pickle=False)
-        draw_panel(
-            self._partial / row["panel"], subject, heat, probabilities, target, self._class_names
-        )
+        panel = self._partial / row["panel"]
+        with writing_to(self._directory):
+            np.save(self._partial / row["heatmap"], heatmap, allow_pickle=False)
+            draw_panel(panel, subject, heat, probabilities, target, self._class_names)
         self.rows.append(row)
 
     def finish(self, about: dict[str, Any], randomisation: dict[str, Any]) -> dict[str, Any]:
@@ -106,40 +107,52 @@ class Gallery:
 
         Returns:
             The content of summary.json.
+
+        Raises:
+            UserError: they cannot be written.
         """
-        with (self._partial / _INDEX).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
         summary = {
-            "research_use": RESEARCH_USE,
+            "research_use": templates.RESEARCH_USE,
             **about,
             **self._made_by,
             "images": len(self.rows),
             "empty_heatmaps": sum(row["empty"] for row in self.rows),
             "checks": totals(self.rows) | {"randomisation": randomisation},
         }
-        text = json.dumps(summary, indent=2, allow_nan=False)
-        (self._partial / _SUMMARY).write_text(text + "\n")
-        page = _ENVIRONMENT.get_template("gallery.html")
-        (self._partial / _PAGE).write_text(
-            page.render(summary=summary, rows=self.rows, class_names=self._class_names),
-            encoding="utf-8",
-        )
-        self._remove_previous()
-        for path in sorted(self._partial.iterdir()):
-            os.replace(path, self._directory / path.name)
+        with writing_to(self._directory):
+            self._write_texts(summary)
+            for name in self._previous:
+                (self._directory / name).unlink(missing_ok=True)
+            for path in sorted(self._partial.iterdir()):
+                os.replace(path, self._directory / path.name)
         return summary
 
-    def _remove_previous(self) -> None:
-        index = self._directory / _INDEX
-        if not index.exists():
-            return
-        with index.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                for name in (row["panel"], row["heatmap"]):
-                    (self._directory / pathlib.Path(name).name).unlink(missing_ok=True)
-        index.unlink()
+    def _write_texts(self, summary: dict[str, Any]) -> None:
+        with (self._partial / _INDEX).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        text = json.dumps(summary, indent=2, allow_nan=False)
+        (self._partial / _SUMMARY).write_text(text + "\n")
+        page = templates.environment("trainer.explain").get_template("gallery.html")
+        (self._partial / _PAGE).write_text(
+            page.render(summary=summary, rows=self.rows), encoding="utf-8"
+        )
+
+
+def _files_of(index: pathlib.Path) -> list[str]:
+    """Names of the files of the gallery that an index.csv tells of, its own included."""
+    if not index.exists():
+        return []
+    with index.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(file)
+        if not {"panel", "heatmap"}.issubset(reader.fieldnames or ()):
+            raise UserError(
+                f"{index} is not the index of an earlier export and would be replaced; "
+                "give another --output_dir"
+            )
+        named = [row[column] for row in reader for column in ("panel", "heatmap")]
+    return [pathlib.Path(name).name for name in named if name] + [_INDEX]
 
 
 def _rounded(value: float | bool | None) -> float | bool | None:

@@ -22,7 +22,11 @@ class Method:
 
     Attributes:
         layer_name: the layer whose feature maps are weighed.
+        caution: a sentence for whoever looks at the heatmaps; empty if there is nothing to heed.
     """
+
+    # Whether a channel weighs the same everywhere on the plane.
+    _one_weight_a_channel = False
 
     def __init__(self, model: keras.Model, layer: str | None = None) -> None:
         """Splits the model at a layer.
@@ -41,7 +45,10 @@ class Method:
         # Two models, so that gradients are taken from the feature maps on, which works with frozen
         # weights too: from a uint8 input to frozen layers a tape would record nothing.
         self._head = keras.Model(at.output, model.get_layer("logits").output)
-        self._compiled = tf.function(self.explain, reduce_retracing=True)
+        # One trace for batches of every size: for the deep networks it is most of the time.
+        signature = [tf.TensorSpec(model.input_shape, tf.uint8), tf.TensorSpec([None], tf.int64)]
+        self._compiled = tf.function(self.explain, input_signature=signature)
+        self.caution = self._caution(model.name)
 
     def __call__(
         self, images: np.ndarray, targets: np.ndarray | None = None
@@ -81,6 +88,17 @@ class Method:
         heatmaps = tf.nn.relu(self._weigh(features, gradients, targets))
         return heatmaps, tf.nn.softmax(logits)
 
+    def _caution(self, network: str) -> str:
+        """Draelos & Carin (2020): what a mean over the plane loses behind a dense layer."""
+        flattened = any(isinstance(layer, keras.layers.Flatten) for layer in self._head.layers)
+        if not (self._one_weight_a_channel and flattened):
+            return ""
+        return (
+            f"This method gives each channel one weight for the whole image, but {network} has a "
+            "dense layer that weighs every place by itself: the heat may lie anywhere. Compare it "
+            "with --method=hirescam, which weighs every place too."
+        )
+
     def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """`[batch, h, w, channels]` feature maps and gradients to heatmaps `[batch, h, w]`."""
         raise NotImplementedError
@@ -88,6 +106,8 @@ class Method:
 
 class GradCAM(Method):
     """Grad-CAM (Selvaraju et al. 2017): each channel weighed by its mean gradient."""
+
+    _one_weight_a_channel = True
 
     def _weigh(self, features, gradients, targets):
         weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
@@ -101,6 +121,8 @@ class GradCAMPlusPlus(Method):
     g^2 / (2 g^2 + sum(A) g^3), which is 1 / (2 + sum(A) g) where g is not 0. The score's own factor
     is the same in all of a heatmap and left out.
     """
+
+    _one_weight_a_channel = True
 
     def _weigh(self, features, gradients, targets):
         total = tf.reduce_sum(features, axis=[1, 2], keepdims=True)
@@ -129,6 +151,8 @@ class AblationCAM(Method):
     It takes no gradient. The paper divides the loss by the logit; that factor is the same in all
     of a heatmap, and where a logit is negative it would turn evidence for into evidence against.
     """
+
+    _one_weight_a_channel = True
 
     def _weigh(self, features, gradients, targets):
         def of_image(image: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:

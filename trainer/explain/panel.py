@@ -35,8 +35,8 @@ def draw_panel(
     picture = heatmap.imshow(heat, cmap="inferno", vmin=0, vmax=1)
     heatmap.set_title("heatmap" if heat.any() else "no evidence at this layer")
     _show(overlay, subject.image, f"evidence for {class_names[target]}")
-    # Transparent where there is no heat, so that the radiograph stays readable.
-    overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.6 * heat)
+    # Transparent where there is next to no heat, so that the radiograph stays readable.
+    overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.minimum(2 * heat, 0.6))
     _outline(overlay, subject)
     figure.colorbar(
         picture, ax=heatmap, location="bottom", label="share of the highest heat", shrink=0.8

@@ -9,7 +9,7 @@ from trainer.errors import UserError
 
 _IMAGES = 8
 # What another order of float32 sums may change in a probability.
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-5
 
 
 def largest_difference(model: keras.Model, ask: Callable[[np.ndarray], np.ndarray]) -> float:

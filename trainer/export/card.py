@@ -3,19 +3,8 @@
 import pathlib
 from typing import Any
 
-import jinja2
-
+from trainer import templates
 from trainer.errors import UserError
-from trainer.evaluation.report import RESEARCH_USE
-
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.PackageLoader("trainer.export"),
-    autoescape=jinja2.select_autoescape(["html"]),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
 
 
 def read_card(path: str, model_sha256: str) -> str:
@@ -52,5 +41,5 @@ def render_card(about: dict[str, Any]) -> str:
     Returns:
         Markdown.
     """
-    template = _ENVIRONMENT.get_template("model_card.md")
-    return template.render(about=about, research_use=RESEARCH_USE)
+    template = templates.environment("trainer.export").get_template("model_card.md")
+    return template.render(about=about, research_use=templates.RESEARCH_USE)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.directory import make_writable
+from trainer.directory import make_writable, writing_to
 from trainer.errors import UserError
 
 # What tells a directory that this command wrote from anything else that a user may keep there.
@@ -27,23 +27,28 @@ def package(output_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
         A directory beside it.
 
     Raises:
-        UserError: something else lies there, or it cannot be written to.
+        UserError: something else lies there, or it cannot be written.
     """
-    target = pathlib.Path(output_dir).absolute()
-    if target.is_dir() and any(target.iterdir()) and not (target / _OURS).exists():
+    target = pathlib.Path(output_dir).resolve()
+    if target.exists() and not (target / _OURS).exists() and not _is_empty(target):
         raise UserError(
             f"--output_dir={output_dir} holds files that are no exported model; "
             "give a directory that is empty or new"
         )
     make_writable(target.parent, "output_dir")
-    make_writable(target, "output_dir")
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+    scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent)
+    with writing_to(target), scratch:
         # Its own mode is for the owner alone; whoever serves the model is another user.
-        partial = pathlib.Path(scratch) / "whole"
+        partial = pathlib.Path(scratch.name) / "whole"
         partial.mkdir()
         yield partial
-        shutil.rmtree(target)
+        if target.exists():
+            shutil.rmtree(target)
         os.replace(partial, target)
+
+
+def _is_empty(path: pathlib.Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

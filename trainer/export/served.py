@@ -53,19 +53,6 @@ class ServedModel(tf.Module):
         """`features` `[batch, units] float32`: what goes into the last layer."""
         return {"features": self._features.it(self._decode(image_bytes), training=False)}
 
-    def save(self, directory: pathlib.Path) -> None:
-        """Writes the SavedModel with its three signatures.
-
-        Args:
-            directory: where to.
-        """
-        signatures = {
-            "serving_default": self.classify,
-            "explain": self.explain,
-            "features": self.features,
-        }
-        tf.saved_model.save(self, str(directory), signatures)
-
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """`[batch, H, W, 1] uint8`; it fails with the position of the first undecodable bytes."""
 
@@ -102,6 +89,23 @@ class _Untracked:
 
     def __init__(self, it) -> None:
         self.it = it
+
+
+def write_served(model: keras.Model, path: pathlib.Path, class_names: tuple[str, ...]) -> None:
+    """Writes a SavedModel with the three signatures.
+
+    Args:
+        model: a flat model of `trainer.models.build`, in float32.
+        path: the directory to write to.
+        class_names: names of the classes in the order of the model's outputs.
+    """
+    served = ServedModel(model, class_names)
+    signatures = {
+        "serving_default": served.classify,
+        "explain": served.explain,
+        "features": served.features,
+    }
+    tf.saved_model.save(served, str(path), signatures)
 
 
 def ask_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
