@@ -15,7 +15,7 @@ WORKERS = {f"/job:worker/replica:0/task:{index}": f"host{index}:5" for index in 
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch):
-    monkeypatch.setattr(peers, "_LINGER", 0.0)
+    monkeypatch.setattr(peers.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(peers, "_GRACE", 0.0)
     monkeypatch.setattr(peers, "_SECONDS_BETWEEN_ROUNDS", 0.01)
 
@@ -35,6 +35,14 @@ def test_a_broken_reduction_names_the_worker_that_does_not_answer(monkeypatch):
         with made.watched(one_device()):
             raise tf.errors.UnavailableError(None, None, "connection reset")
     assert error.value.exit_code == 76
+
+
+def test_a_worker_that_left_because_of_another_is_not_named(monkeypatch):
+    made = of_worker_one(monkeypatch, silent=["host0:5", "host2:5"])
+    with pytest.raises(WorkerLost, match=r"^lost worker 2 \(host2:5\): "):
+        with made.watched(one_device()):
+            made._answered["/job:worker/replica:0/task:0"] += peers._LINGER
+            raise tf.errors.UnavailableError(None, None, "connection reset")
 
 
 def test_an_error_that_is_no_loss_stays_what_it_is(monkeypatch):

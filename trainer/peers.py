@@ -60,6 +60,8 @@ class Peers:
             if index != worker
         }
         self._addresses = workers
+        # When each last answered the watching thread.
+        self._answered: dict[str, float] = {}
         self._ended = threading.Event()
 
     @contextlib.contextmanager
@@ -93,6 +95,7 @@ class Peers:
         if not self._names:
             yield
             return
+        self._answered = dict.fromkeys(self._names, time.monotonic())
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             try:
@@ -124,25 +127,28 @@ class Peers:
 
     def _watch(self) -> None:
         """Asks every peer each second; ends the process if the main thread does not end it."""
-        answered = dict.fromkeys(self._names, time.monotonic())
         silent = []
         while not silent:
             if self._ended.wait(_SECONDS_BETWEEN_ROUNDS):
                 return
             unanswered = self._unanswered()
             now = time.monotonic()
-            answered |= {task: now for task in self._names if task not in unanswered}
-            silent = [task for task in unanswered if now - answered[task] > self._timeout]
+            self._answered |= {task: now for task in self._names if task not in unanswered}
+            silent = [task for task in unanswered if now - self._answered[task] > self._timeout]
         if not self._ended.wait(_GRACE):
             print(f"error: {self._loss(silent)}", file=sys.stderr, flush=True)
             os._exit(WorkerLost.exit_code)
 
     def _find_lost(self) -> list[str]:
-        """Asks all peers until one does not answer, for as long as the timeout."""
+        """Asks all peers until one does not answer, for as long as the timeout.
+
+        A peer that answered for longer than another has left because of that one.
+        """
         until = time.monotonic() + self._timeout
         while not (lost := self._unanswered()) and time.monotonic() < until:
             time.sleep(_SECONDS_BETWEEN_ROUNDS)
-        return lost
+        first = min((self._answered[task] for task in lost), default=0.0)
+        return [task for task in lost if self._answered[task] < first + _LINGER / 2]
 
     def _unanswered(self) -> list[str]:
         """The peers that do not answer now; all are asked at once."""
