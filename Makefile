@@ -21,11 +21,11 @@ $(INSTALLED): requirements.lock setup.py
 # Draws phantom radiographs, builds them as a dataset, trains, evaluates, explains.
 demo: $(INSTALLED)
 	rm -rf $(DEMO)
-	$(BIN)/python -m cxr_tfds.phantom --output_dir=$(DEMO)/kaggle --images_per_class=100 --seed=0
+	$(BIN)/python -m cxr_tfds.phantom --output_dir=$(DEMO)/kaggle --images_per_class=250 --seed=0
 	$(BIN)/tfds build cxr_tfds/covid19_radiography --manual_dir=$(DEMO)/kaggle \
 		--data_dir=$(DEMO)/data --config=224x224
-	$(BIN)/python -m trainer.main --model=lenet --recipe=seed --strategy=mirrored \
-		--virtual_devices=2 --epochs=7 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
+	$(BIN)/python -m trainer.main --model=lenet --strategy=mirrored \
+		--virtual_devices=2 --epochs=12 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
 	$(BIN)/python -m trainer.evaluate --workdir=$(DEMO)/run --split=test \
 		--output_dir=$(DEMO)/report --note="Synthetic phantoms: no figure here is about patients."
 	$(BIN)/python -m trainer.export_gradcam --workdir=$(DEMO)/run --split=test \
@@ -37,7 +37,7 @@ demo: $(INSTALLED)
 	@echo "The training:  $(BIN)/tensorboard --logdir=$(DEMO)/run/tensorboard"
 
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # The longer tests.
 drills: $(INSTALLED)

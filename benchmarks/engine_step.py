@@ -12,17 +12,17 @@ counted.
 """
 
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
 
 from absl import flags
 
+from benchmarks import MODELS
+from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
 from cxr_tfds import command
 
-_MODELS = ("lenet", "resnet101", "vgg19", "densenet169")
 # Name of a way: number of virtual devices, what it is called in the table.
 _WAYS = {
     "engine": (1, "this engine"),
@@ -40,27 +40,33 @@ def _work(way: str, name: str, batch_size: int, steps: int) -> Callable[[], floa
     """A function that trains some steps in one way and returns images per second."""
     import tensorflow as tf
 
+    from benchmarks import training
     from trainer import hardware
 
     count = _WAYS[way][0]
     if way.startswith("engine"):
-        xla = "on" if "xla" in way else "off"
-        strategy = hardware.resolve(
-            "mirrored" if count > 1 else "one_device", "float32", xla, count if count > 1 else 0
-        ).strategy
-        run = _engine(way, name, strategy, batch_size)
-    else:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        tf.config.set_logical_device_configuration(
-            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        devices = hardware.resolve(
+            "mirrored" if count > 1 else "one_device",
+            "float32",
+            "on" if "xla" in way else "off",
+            count if count > 1 else 0,
         )
-        devices = [f"/cpu:{index}" for index in range(count)]
-        strategy = (
-            tf.distribute.MirroredStrategy(devices)
-            if count > 1
-            else tf.distribute.OneDeviceStrategy(devices[0])
-        )
-        run = _keras(way, name, strategy, batch_size)
+        ours = training.Training(name, devices, batch_size)
+        if way == "engine_xla_but_update":
+            ours.engine._apply = ours.engine.optimizer.apply
+        return lambda: ours.train(steps)["images_per_second"]
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * count
+    )
+    places = [f"/cpu:{index}" for index in range(count)]
+    strategy = (
+        tf.distribute.MirroredStrategy(places)
+        if count > 1
+        else tf.distribute.OneDeviceStrategy(places[0])
+    )
+    run = _keras(way, training.build(name, strategy), strategy, batch_size)
 
     def images_per_second() -> float:
         started = time.perf_counter()
@@ -70,55 +76,12 @@ def _work(way: str, name: str, batch_size: int, steps: int) -> Callable[[], floa
     return images_per_second
 
 
-def _examples():
-    """Random images and labels."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (_IMAGES, 224, 224, 1)).astype(np.uint8)
-    return images, rng.integers(0, 4, _IMAGES)
-
-
-def _build(name: str, strategy):
-    import keras
-
-    from trainer import models
-
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        return models.build(name), keras.optimizers.Adam(1e-5)
-
-
-def _engine(way: str, name: str, strategy, batch_size: int) -> Callable[[int], None]:
+def _keras(way: str, built: tuple, strategy, batch_size: int) -> Callable[[int], None]:
     import tensorflow as tf
 
-    from trainer.data.input import Examples, distribute_batches
-    from trainer.training.engine import Engine
-    from trainer.training.objective import Objective
+    from benchmarks import training
 
-    images, labels = map(tf.constant, _examples())
-    rows = tf.data.Dataset.range(_IMAGES)
-    ids = tf.strings.as_string(tf.range(_IMAGES))
-
-    def load(batch: tf.Tensor) -> dict:
-        columns = {"image": images, "label": labels, "id": ids}
-        return {key: tf.gather(column, batch) for key, column in columns.items()}
-
-    examples = Examples(_IMAGES, "memory", rows, lambda epoch: rows, load)
-    model, optimizer = _build(name, strategy)
-    engine = Engine(
-        strategy, model, optimizer, objective=Objective(4), xla=way.startswith("engine_xla")
-    )
-    if way == "engine_xla_but_update":
-        engine._apply = optimizer.apply
-    batches = iter(distribute_batches(examples, strategy, batch_size))
-    return lambda steps: engine.train(batches, steps)
-
-
-def _keras(way: str, name: str, strategy, batch_size: int) -> Callable[[int], None]:
-    import tensorflow as tf
-
-    model, optimizer = _build(name, strategy)
+    model, optimizer = built
     with strategy.scope():
         model.compile(
             optimizer=optimizer,
@@ -126,7 +89,7 @@ def _keras(way: str, name: str, strategy, batch_size: int) -> Callable[[int], No
             metrics=["accuracy"],
             jit_compile="auto" if way == "keras" else False,
         )
-    dataset = tf.data.Dataset.from_tensor_slices(_examples()).repeat()
+    dataset = tf.data.Dataset.from_tensor_slices(training.random_images(_IMAGES)).repeat()
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
 
@@ -163,7 +126,7 @@ def _ratios(measured: dict[str, list[float]]) -> dict[str, float]:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("models", list(_MODELS), "Which models.")
+    flags.DEFINE_list("models", list(MODELS), "Which models.")
     flags.DEFINE_list("ways", list(_WAYS), "Which ways to train.")
     flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
@@ -173,8 +136,8 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
-    if unknown := set(options.models) - set(_MODELS):
-        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {_MODELS}")
+    if unknown := set(options.models) - set(MODELS):
+        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {MODELS}")
     if options.way:
         obey(_work(options.way, options.models[0], options.batch_size, options.steps))
         return
@@ -189,8 +152,7 @@ def _main() -> None:
             print(f"  {_WAYS[way][1]:32}{rate:9.2f} images/s")
         for text, value in list(results[name].items())[1:]:
             print(f"  {text.replace('_', ' '):32}{value:9.2f}")
-    cores = len(os.sched_getaffinity(0))
-    print(json.dumps({"benchmark": "engine_step", "cores": cores, "models": results}))
+    print(json.dumps({"benchmark": "engine_step", "machine": describe(), "models": results}))
 
 
 if __name__ == "__main__":

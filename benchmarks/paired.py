@@ -5,22 +5,26 @@ whatever else the machine does meets all of them alike.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
 
 
 class Contestant:
     """One alternative, waiting in its process to be told to work."""
 
-    def __init__(self, module: str, flags: Sequence[str]) -> None:
+    def __init__(
+        self, module: str, flags: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         """Starts it.
 
         Args:
             module: a module of this package that calls `obey` when its flags say so.
             flags: its command line.
+            environment: variables in addition to this process' own.
         """
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", module, *flags],
@@ -28,9 +32,10 @@ class Contestant:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
 
-    def work(self) -> float:
+    def work(self) -> Any:
         """Lets it work once; returns what it measured.
 
         Raises:
@@ -52,7 +57,7 @@ class Contestant:
         self._process.wait()
 
 
-def obey(work: Callable[[], float], orders: TextIO | None = None) -> None:
+def obey(work: Callable[[], Any], orders: TextIO | None = None) -> None:
     """Works whenever the parent process says so, until it says no more.
 
     Args:
@@ -63,7 +68,7 @@ def obey(work: Callable[[], float], orders: TextIO | None = None) -> None:
         print(json.dumps(work()), flush=True)
 
 
-def alternate(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[float]]:
+def alternate(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[Any]]:
     """Lets alternatives work in turn.
 
     Args:

@@ -15,7 +15,8 @@ import keras
 from absl import flags
 
 from benchmarks import flops
-from trainer import command, config, models
+from trainer import command, models
+from trainer.recipes import RECIPES
 
 flags.DEFINE_integer("batch_per_gpu", 32, "Images of each GPU in a step.", lower_bound=1)
 flags.DEFINE_float("gpu_tflops", 100.0, "TFLOP/s that a GPU reaches in these networks.")
@@ -90,7 +91,7 @@ def _rows() -> list[dict]:
     }
     rows = []
     for name in models.NAMES:
-        seed_trains_all = config.make("seed", name, _ANY).train_backbone or name == "lenet"
+        seed_trains_all = RECIPES["seed"][name]["train_backbone"] or name == "lenet"
         for trains_all in [True] if seed_trains_all else [False, True]:
             model = models.build(name, train_backbone=trains_all)
             reduced, per_image = reduced_bytes(model), flops.training(model)
@@ -109,14 +110,6 @@ def _rows() -> list[dict]:
                 }
             )
     return rows
-
-
-# What a configuration wants to know beside recipe and model; nothing of it changes the network.
-_ANY = {
-    "dataset": "", "data_dir": "", "strategy": "multi_worker", "precision": "auto", "xla": "auto",
-    "virtual_devices": 0, "cache": "off", "seed": 0, "deterministic": False, "log_steps": 1,
-    "checkpoint_steps": 0,
-}  # fmt: skip
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from trainer.errors import UserError
 
 SETTINGS = {
     "dataset": "d/c:1.0.0", "data_dir": "data", "strategy": "mirrored", "precision": "auto",
-    "xla": "auto", "virtual_devices": 0, "cache": "auto", "seed": 0, "deterministic": False,
-    "log_steps": 50, "checkpoint_steps": 0,
+    "xla": "auto", "virtual_devices": 0, "cache": "auto", "feature_cache": "auto", "seed": 0,
+    "deterministic": False, "log_steps": 50, "checkpoint_steps": 0,
 }  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def test_a_flag_overrides_the_recipe():
     [
         ("epochs", 0),
         ("global_batch_size", -1),
-        ("patience", 0),
+        ("patience", -1),
         ("learning_rate", 0.0),
         ("learning_rate", float("inf")),
         ("ema_momentum", 1.0),
@@ -41,6 +41,10 @@ def test_a_flag_overrides_the_recipe():
         ("accumulation_steps", 0),
         ("clip_norm", -1.0),
         ("log_steps", 0),
+        ("dropout", 1.0),
+        ("rotation", -1.0),
+        ("erasing", 1.5),
+        ("input_pooling", 0),
     ],  # fmt: skip
 )
 def test_values_out_of_range_are_named(name, value):
@@ -53,8 +57,10 @@ def test_values_out_of_range_are_named(name, value):
     [
         ("lenet", {"weight_decay": 0.1}, "--optimizer=adamw"),
         ("lenet", {"warmup_epochs": 1.0}, "--schedule=cosine"),
-        ("lenet", {"warmup_epochs": 20.0, "schedule": "cosine"}, "leaves nothing of --epochs=20"),
+        ("lenet", {"warmup_epochs": 20.5, "schedule": "cosine"}, "20.5 is longer.*20 epochs"),
         ("lenet", {"head_epochs": 2}, "LeNet has no backbone"),
+        ("lenet", {"head": "average_pool"}, "goes with a backbone"),
+        ("vgg19", {"input_pooling": 2}, "--model=lenet"),
         ("vgg19", {"head_epochs": 20}, "leaves no epoch of --epochs=20"),
         ("vgg19", {"unfreeze_from": "block5"}, "--head_epochs or --train_backbone"),
     ],
@@ -62,6 +68,17 @@ def test_values_out_of_range_are_named(name, value):
 def test_settings_that_would_do_nothing_are_refused(model, changes, said):
     with pytest.raises(UserError, match=said):
         config.make("seed", model, SETTINGS | changes)
+
+
+def test_without_weights_fine_tuning_becomes_training_of_everything():
+    for model in ("resnet101", "vgg19", "densenet169"):
+        tuned = config.make("strong", model, SETTINGS)
+        assert 0 < tuned.head_epochs < tuned.epochs and tuned.unfreeze_from
+        scratch = config.make("strong", model, SETTINGS | {"weights": "none"})
+        assert (scratch.head_epochs, scratch.unfreeze_from) == (0, "")
+        assert scratch.train_backbone
+        asked = config.make("strong", model, SETTINGS | {"weights": "none", "head_epochs": 2})
+        assert asked.head_epochs == 2
 
 
 def test_micro_batches_must_divide_each_replicas_batch():

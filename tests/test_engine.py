@@ -7,7 +7,7 @@ from sklearn import metrics
 from tests.conftest import one_device, relative_difference, two_replicas
 from tests.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
 from trainer import models
-from trainer.data.augment import uniform_draws
+from trainer.data.augment import Augmentation, uniform_draws
 from trainer.data.input import distribute_batches
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
@@ -37,8 +37,8 @@ def train(
         scale = loss_scale() if loss_scale else None
     objective = Objective(4, dtype="float64" if precision == "float64" else "float32")
     engine = Engine(
-        strategy, model, optimizer, objective=objective, xla=xla, flip=flip, loss_scale=scale,
-        **settings,
+        strategy, model, optimizer, objective=objective, xla=xla, loss_scale=scale,
+        augmentation=Augmentation(flip=True) if flip else None, **settings,
     )  # fmt: skip
     batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
     engine.train(batches, steps)
@@ -328,7 +328,7 @@ def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
         optimizer = adam()
     before = [weight.numpy() for weight in model.trainable_variables]
     frozen = [weight.numpy() for weight in model.non_trainable_variables]
-    engine = Engine(strategy, model, optimizer, objective=Objective(4), xla=False, flip=True)
+    engine = Engine(strategy, model, optimizer, objective=Objective(4), xla=False)
     engine.train(iter(distribute_batches(examples, strategy, 4, augment_seed=0)), 1)
     after = [weight.numpy() for weight in model.trainable_variables]
     assert np.isfinite(measure(engine.train_totals.read())["loss"])

@@ -59,7 +59,7 @@ def test_cpus_get_float32_and_no_xla_unless_asked():
     resolved = hardware.resolve("one_device", "auto", "auto", 2)
     assert resolved.summary() == {
         "devices": ["/cpu:0"], "replicas": 1, "precision": "float32", "xla": False,
-        "collective": "none", "workers": 1,
+        "xla_update": True, "collective": "none", "workers": 1,
     }  # fmt: skip
     assert resolved.is_chief
     asked = hardware.resolve("one_device", "mixed_bfloat16", "on", 2)

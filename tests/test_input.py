@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.conftest import one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import distribute_batches, read_examples
+from trainer.data.input import _batches, distribute_batches, read_examples
 
 BATCH = 16
 
@@ -155,6 +155,27 @@ def test_the_global_batch_is_the_same_on_one_device_and_on_two_replicas(dataset,
     for batch, other in zip(sum(one, []), sum(two, []), strict=True):
         for key in ("image", "label", "weight", "draws"):
             np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+@pytest.mark.parametrize("first_step", [0, 2])
+def test_workers_share_each_global_batch_and_take_as_many_steps(dataset, cache, first_step):
+    examples = read_examples(dataset, "train", cache=cache, shuffle_seed=0)
+
+    def replica_batches(worker, workers):
+        context = tf.distribute.InputContext(workers, worker, 4)
+        batches = _batches(examples, BATCH, context, 5, (1, first_step))
+        count = 2 * examples.steps_per_epoch(BATCH) * 4 // workers
+        return list(batches.take(count).as_numpy_iterator())
+
+    alone = replica_batches(0, 1)
+    of_workers = [replica_batches(worker, 2) for worker in range(2)]
+    assert len(of_workers[0]) == len(of_workers[1]) == len(alone) / 2
+    for step in range(len(alone) // 4):
+        shared = [batch for part in of_workers for batch in part[2 * step : 2 * step + 2]]
+        for batch, other in zip(shared, alone[4 * step : 4 * step + 4], strict=True):
+            for key in ("image", "label", "weight", "draws"):
+                np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
 
 
 @pytest.mark.parametrize("cache", ["memory", "off"])

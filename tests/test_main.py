@@ -13,14 +13,17 @@ import tensorflow as tf
 from tests.conftest import ROOT, run_command
 from tests.other_dataset import CLASSES, SIZES, OtherImages
 
-TRAIN = ("--model=lenet", "--strategy=mirrored", "--virtual_devices=2", "--deterministic")
+TRAIN = (
+    "--model=lenet", "--recipe=seed", "--strategy=mirrored", "--virtual_devices=2",
+    "--deterministic",
+)  # fmt: skip
 
 
 def test_a_run_leaves_what_it_promises(finished_run):
     content = json.loads((finished_run / "config.json").read_text())
     assert content["hardware"] == {
         "devices": ["/cpu:0", "/cpu:1"], "replicas": 2, "precision": "float32", "xla": False,
-        "collective": "ring", "workers": 1,
+        "xla_update": False, "collective": "ring", "workers": 1,
     }  # fmt: skip
     assert content["config"]["epochs"] == 2
     assert content["parameters"]["total"] == 23_907_908
@@ -49,8 +52,8 @@ def test_the_saved_model_is_the_best_epochs(finished_run, dataset):
 def test_the_same_command_again_only_reports(finished_run, data_dir):
     before = (finished_run / "metrics.jsonl").read_text()
     run_command(
-        "trainer.main", "--model=lenet", "--strategy=mirrored", "--virtual_devices=2",
-        "--epochs=2", f"--data_dir={data_dir}", f"--workdir={finished_run}",
+        "trainer.main", "--model=lenet", "--recipe=seed", "--strategy=mirrored",
+        "--virtual_devices=2", "--epochs=2", f"--data_dir={data_dir}", f"--workdir={finished_run}",
     )  # fmt: skip
     assert (finished_run / "metrics.jsonl").read_text() == before
 
@@ -89,7 +92,10 @@ def assert_same_run(ours, theirs):
         np.testing.assert_array_equal(mine, other)
 
 
-EXACT = [*TRAIN, "--epochs=3", "--ema_momentum=0.9", "--schedule=cosine", "--clip_norm=100"]
+EXACT = [
+    *TRAIN, "--epochs=3", "--ema_momentum=0.9", "--schedule=cosine", "--clip_norm=100",
+    "--dropout=0.3", "--rotation=5", "--contrast=0.1", "--erasing=0.5",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
             "use a multiple of 3, such as 15",
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            ["--data_dir={data}", "--keras_cv=mixup,blur"],
+            "there is no 'blur'",
+            marks=pytest.mark.slow,
+        ),
         (["--data_dir={data}", "--strategy=multi_worker"], "TF_CONFIG is not set"),
         (["--batch=3"], "Unknown command line flag 'batch'"),
         pytest.param(["spare"], "unexpected argument 'spare'", marks=pytest.mark.slow),
@@ -175,7 +186,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
 def test_a_users_mistake_is_one_sentence_and_exit_code_2(flags, said, data_dir, tmp_path):
     (tmp_path / "file").touch()
     filled = [flag.format(tmp=tmp_path, data=data_dir, file=tmp_path / "file") for flag in flags]
-    stderr = run_command("trainer.main", "--model=lenet", *filled, code=2)
+    stderr = run_command("trainer.main", "--model=lenet", "--recipe=seed", *filled, code=2)
     (sentence,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
     assert said in sentence
     assert "Traceback" not in stderr
@@ -183,8 +194,9 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(flags, said, data_dir, 
 
 def test_a_run_of_another_configuration_is_refused_with_the_differences(finished_run, data_dir):
     said = run_command(
-        "trainer.main", "--model=lenet", "--strategy=mirrored", "--virtual_devices=2", "--seed=5",
-        "--epochs=2", f"--data_dir={data_dir}", f"--workdir={finished_run}", code=2,
+        "trainer.main", "--model=lenet", "--recipe=seed", "--strategy=mirrored",
+        "--virtual_devices=2", "--seed=5", "--epochs=2", f"--data_dir={data_dir}",
+        f"--workdir={finished_run}", code=2,
     )  # fmt: skip
     assert "--seed: 0 in the run, 5 now" in said
 

@@ -127,6 +127,36 @@ def test_a_saved_model_needs_keras_alone_and_takes_uint8(tmp_path):
     np.testing.assert_allclose(probabilities, model(radiographs()), atol=1e-6)
 
 
+def test_the_strong_lenet_is_saved_and_answers_as_it_would_without_dropout(tmp_path):
+    strong = {"scaling": "torch", "input_pooling": 4, "dropout": 0.5}
+    model = models.build("lenet", image_shape=SMALL, **strong)
+    plain = models.build("lenet", image_shape=SMALL, **(strong | {"dropout": 0.0}))
+    plain.set_weights(model.get_weights())
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    for one in (model, loaded):
+        np.testing.assert_allclose(one(radiographs()), plain(radiographs()), atol=1e-6)
+
+
+def test_input_pooling_averages_squares_of_the_scaled_radiograph():
+    model = models.build("lenet", image_shape=SMALL, input_pooling=4)
+    pooled = keras.Model(model.input, model.get_layer("input_pool").output)(radiographs())
+    squares = radiographs().reshape(3, 16, 4, 16, 4).astype(np.float64)
+    np.testing.assert_allclose(pooled[..., 0], squares.mean(axis=(2, 4)), rtol=1e-5)
+
+
+def test_an_average_pooled_head_takes_the_mean_of_each_feature_over_the_plane():
+    model = models.build("vgg19", image_shape=SMALL, head="average_pool")
+    last, logits = (
+        keras.Model(model.input, model.get_layer(name).output)(radiographs())
+        for name in ("block5_pool", "logits")
+    )
+    kernel, bias = model.get_layer("logits").get_weights()
+    expected = np.mean(last, axis=(1, 2)) @ kernel + bias
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+    assert parameters(model.weights) == 20_024_384 + 512 * 4 + 4
+
+
 @pytest.mark.parametrize("mode", ["caffe", "torch"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_scaling_is_that_of_keras_applications(mode, precision):
@@ -214,8 +244,14 @@ def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
     shutil.copy(path, tmp_path / "models" / VGG19_FILE)
     run_python(
         """if True:
-        import sys, numpy
+        import dataclasses, hashlib, pathlib, sys, numpy
         from trainer import models
+        from trainer.models.backbones import BACKBONES
+        file = pathlib.Path(sys.argv[2])
+        of_file = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+        vgg19 = BACKBONES["vgg19"]
+        imagenet = dataclasses.replace(vgg19.imagenet, md5=of_file)
+        BACKBONES["vgg19"] = dataclasses.replace(vgg19, imagenet=imagenet)
         model = models.build("vgg19", "imagenet", image_shape=(64, 64, 1))
         numpy.savez(sys.argv[1], **{
             f"{layer.name}/{index}": weight
@@ -223,6 +259,7 @@ def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
         })
         """,
         tmp_path / "found.npz",
+        path,
         env={"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
     )  # fmt: skip
     with np.load(tmp_path / "found.npz") as found:
@@ -233,7 +270,45 @@ def test_the_weights_of_another_network_are_refused(tmp_path):
     network = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     path = tmp_path / "vgg16.h5"
     write_legacy_weights(network, path)
-    with pytest.raises(UserError, match=rf"{path} do not fit.*16 layers, found 13"):
+    with pytest.raises(UserError, match=rf"{path} do not fit.*layer block\d_conv4 is not in"):
+        models.build("vgg19", str(path), image_shape=SMALL)
+
+
+def rename_layer(file):
+    names = list(file.attrs["layer_names"])
+    names[names.index("block2_conv1")] = "stranger"
+    file.attrs["layer_names"] = names
+    file.move("block2_conv1", "stranger")
+
+
+def reshape_layer(file):
+    layer = file["block3_conv2"]
+    bias = layer.attrs["weight_names"][1]
+    del layer[bias]
+    layer[bias] = np.zeros(7, np.float32)
+
+
+def swap_layers(file):
+    names = list(file.attrs["layer_names"])
+    first, second = names.index("block5_conv1"), names.index("block5_conv2")
+    names[first], names[second] = names[second], names[first]
+    file.attrs["layer_names"] = names
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (rename_layer, "layer block2_conv1 is not in the file"),
+        (reshape_layer, r"layer block3_conv2 has the shapes.*\(7,\).*expected.*\(256,\)"),
+        (swap_layers, "the file.s layers are in another order"),
+    ],
+)
+def test_a_layer_that_does_not_match_is_named(vgg19, tmp_path, change, said):
+    path = tmp_path / "changed.h5"
+    shutil.copy(vgg19[1], path)
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(UserError, match=f"{path} do not fit vgg19: {said}"):
         models.build("vgg19", str(path), image_shape=SMALL)
 
 

@@ -1,9 +1,16 @@
 import keras
+import numpy as np
 import pytest
 
+from tests.conftest import two_replicas
 from tests.test_config import SETTINGS
+from tests.toy import SIZE, make_examples
 from trainer import config, models
+from trainer.data.augment import Augmentation
+from trainer.data.input import distribute_batches
 from trainer.errors import UserError
+from trainer.training.engine import Engine
+from trainer.training.objective import Objective
 from trainer.training.phases import Phase, plan, prepare
 
 
@@ -58,3 +65,53 @@ def test_all_of_a_backbone_is_trained_with_its_normalization(resnet):
 def test_an_unknown_block_is_named_with_those_there_are(resnet):
     with pytest.raises(UserError, match="block9.*conv1_conv.*conv5_block3"):
         prepare(resnet, Phase("fine_tune", 1, 1e-3, "block9", normalization_frozen=True))
+
+
+# The first layers that `strong` trains, and how many of its convolutions stay as they are.
+FINE_TUNED = {
+    "resnet101": ("conv4_block1_1_conv", 1 + 3 * 3 + 1 + 4 * 3 + 1),
+    "vgg19": ("block4_conv1", 8),
+    "densenet169": ("conv4_block1_1_conv", 1 + 6 * 2 + 1 + 12 * 2 + 1),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vgg19",
+        pytest.param("resnet101", marks=pytest.mark.slow),
+        pytest.param("densenet169", marks=pytest.mark.slow),
+    ],
+)
+def test_each_phase_of_strong_changes_the_weights_it_names_and_no_others(name):
+    made = config.make("strong", name, SETTINGS)
+    strategy = two_replicas()
+    with strategy.scope():
+        model = models.build(name, image_shape=(SIZE, SIZE, 1), head=made.head)
+    changed = {}
+    for phase in plan(made):
+        prepare(model, phase)
+        before = weights_by_layer(model)
+        with strategy.scope():
+            optimizer = keras.optimizers.Adam(1e-3)
+        engine = Engine(
+            strategy, model, optimizer, objective=Objective(4), xla=False,
+            augmentation=Augmentation.of(made),
+        )  # fmt: skip
+        batches = distribute_batches(make_examples(4), strategy, 4, augment_seed=0)
+        engine.train(iter(batches), 1)
+        after = weights_by_layer(model)
+        changed[phase.name] = {
+            layer
+            for layer, weights in after.items()
+            if any((new != old).any() for new, old in zip(weights, before[layer], strict=True))
+        }
+    assert changed["head"] == {"logits"}
+    convolutions = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    first, untouched = FINE_TUNED[name]
+    assert convolutions.index(first) == untouched
+    assert changed["fine_tune"] == {"logits", *convolutions[untouched:]}
+
+
+def weights_by_layer(model):
+    return {layer.name: [np.array(w) for w in layer.get_weights()] for layer in model.layers}

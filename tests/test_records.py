@@ -99,12 +99,12 @@ def test_the_disk_cache_is_filled_once_and_used_again(other, cache_dir):
 def test_auto_takes_the_disk_where_memory_is_short(other, monkeypatch):
     monkeypatch.setattr("trainer.data.input.AUTO_CACHE_SHARE", 0.0)
     assert read_examples(other, "train", cache="auto", shuffle_seed=0).cache == "disk"
-    monkeypatch.setattr(disk_cache, "_free", lambda: 1000)
+    monkeypatch.setattr(disk_cache, "free_bytes", lambda: 1000)
     assert read_examples(other, "test", cache="auto", shuffle_seed=0).cache == "off"
 
 
 def test_a_full_disk_is_said_before_it_is_filled(other, monkeypatch, cache_dir):
-    monkeypatch.setattr(disk_cache, "_free", lambda: 1000)
+    monkeypatch.setattr(disk_cache, "free_bytes", lambda: 1000)
     with pytest.raises(UserError, match="--cache=disk needs 1 MB .* CXR_CACHE_DIR"):
         read_examples(other, "train", cache="disk", shuffle_seed=0)
     assert not cache_dir.exists()

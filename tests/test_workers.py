@@ -14,7 +14,13 @@ from tests.test_replicas import free_ports
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ["--model=lenet", "--strategy=multi_worker", "--epochs=2", "--global_batch_size=16"]
+FLAGS = [
+    "--model=lenet",
+    "--recipe=seed",
+    "--strategy=multi_worker",
+    "--epochs=2",
+    "--global_batch_size=16",
+]
 
 
 def start_workers(flags, folder, own_flags=((), ())):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests import toy
 from trainer import hardware
+from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
 from trainer.training.engine import Engine
 from trainer.training.objective import Objective
@@ -43,7 +44,8 @@ def train(strategy, batch, network, optimizer, precision, xla):
         }[optimizer]()
     first = model.get_weights()
     objective = Objective(4, dtype=precision)
-    engine = Engine(strategy, model, rule, objective=objective, xla=xla, flip=True)
+    augmentation = Augmentation(flip=True, rotation=10, shift=0.1, zoom=0.1, contrast=0.2)
+    engine = Engine(strategy, model, rule, objective=objective, xla=xla, augmentation=augmentation)
     batches = distribute_batches(toy.make_examples(103), strategy, batch, augment_seed=3)
     assert engine.train(iter(batches), STEPS).steps == STEPS
     return first, model.get_weights()

@@ -5,39 +5,9 @@ import math
 from typing import Any
 
 from trainer.errors import UserError
+from trainer.recipes import FROM_SCRATCH, RECIPES
 
 CLASS_WEIGHTS = ("none", "balanced")
-
-# What a recipe leaves alone: no schedule, no regularisation, one phase.
-_PLAIN = {
-    "optimizer": "adam",
-    "momentum": 0.9,
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "warmup_epochs": 0.0,
-    "clip_norm": 0.0,
-    "accumulation_steps": 1,
-    "ema_momentum": 0.0,
-    "label_smoothing": 0.0,
-    "class_weights": "none",
-    "head_epochs": 0,
-    "fine_tune_learning_rate": 1e-5,
-    "unfreeze_from": "",
-}
-
-# The original's settings, for all four models: raw gray values, horizontal flip, Adam, at most 20
-# epochs, early stopping on the validation loss. Which weights a model starts from, and whether its
-# backbone is trained, depends on the model: see `_original_start`.
-SEED = _PLAIN | {
-    "global_batch_size": 16,
-    "epochs": 20,
-    "learning_rate": 1e-3,
-    "patience": 5,
-    "scaling": "raw",
-    "flip": True,
-}
-
-RECIPES = {"seed": SEED}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +24,28 @@ class Config:
         xla: as asked for, likewise.
         virtual_devices: number of logical devices that the CPU is split into; 0: not split.
         cache: where the decoded images are held, `auto`, `memory`, `disk` or `off`.
+        feature_cache: whether a frozen backbone runs once and its features are kept, `auto`, `on`
+            or `off`.
         seed: of the initial weights, the order of the examples and the augmentation.
         deterministic: whether TensorFlow's operations are made deterministic.
         weights: `imagenet`, `none` or a path.
         train_backbone: whether the backbone's weights are trained.
         scaling: of gray values, a key of `trainer.models.preprocess.SCALINGS`.
+        input_pooling: side of the squares that LeNet averages first; 1 averages nothing.
+        head: of a backbone, `original` or `average_pool`.
+        dropout: share of the features that training leaves out before the last layer.
         flip: whether training images are flipped left to right at random.
+        rotation: largest angle that they are rotated by, degrees.
+        shift: largest share of the side that they are shifted by.
+        zoom: largest share by which they are enlarged or reduced.
+        brightness: largest share of 255 that is added to their gray values or taken away.
+        contrast: largest share by which their contrast is raised or lowered.
+        erasing: probability that a rectangle is laid over one.
+        keras_cv: names of keras-cv's layers that change them first, with commas in between.
         global_batch_size: examples per step, over all replicas.
         epochs: at most so many epochs, over all phases.
-        patience: epochs without a better validation loss after which a phase ends.
+        patience: epochs without a better validation loss after which a phase ends; 0: it never
+            ends early.
         learning_rate: the highest; of the first phase if there are two.
         optimizer: `adam`, `adamw` or `sgd`.
         momentum: of `sgd`.
@@ -92,12 +75,23 @@ class Config:
     xla: str
     virtual_devices: int
     cache: str
+    feature_cache: str
     seed: int
     deterministic: bool
     weights: str
     train_backbone: bool
     scaling: str
+    input_pooling: int
+    head: str
+    dropout: float
     flip: bool
+    rotation: float
+    shift: float
+    zoom: float
+    brightness: float
+    contrast: float
+    erasing: float
+    keras_cv: str
     global_batch_size: int
     epochs: int
     patience: int
@@ -150,11 +144,10 @@ def make(recipe: str, model: str, settings: dict[str, Any]) -> Config:
         UserError: a value is out of range; the text holds it.
     """
     chosen = {name: value for name, value in settings.items() if value is not None}
-    config = Config(
-        model=model,
-        recipe=recipe,
-        **(RECIPES[recipe] | _original_start(model) | chosen),
-    )
+    named = RECIPES[recipe][model]
+    if named["head_epochs"] and chosen.get("weights") == "none":
+        named = named | FROM_SCRATCH
+    config = Config(model=model, recipe=recipe, **(named | chosen))
     _check_ranges(config)
     _check_combinations(config)
     return config
@@ -181,7 +174,8 @@ def check_batch(config: Config, num_replicas: int) -> None:
 _RANGES = {
     "global_batch_size": (1, math.inf),
     "epochs": (1, math.inf),
-    "patience": (1, math.inf),
+    "patience": (0, math.inf),
+    "input_pooling": (1, math.inf),
     "accumulation_steps": (1, math.inf),
     "log_steps": (1, math.inf),
     "checkpoint_steps": (0, math.inf),
@@ -192,6 +186,13 @@ _RANGES = {
     "momentum": (0, 1),
     "ema_momentum": (0, 1),
     "label_smoothing": (0, 1),
+    "dropout": (0, 1),
+    "rotation": (0, 181),
+    "shift": (0, 1),
+    "zoom": (0, 1),
+    "brightness": (0, 1),
+    "contrast": (0, 1),
+    "erasing": (0, 1),
 }
 
 
@@ -212,24 +213,22 @@ def _check_combinations(config: Config) -> None:
         raise UserError("--weight_decay goes with --optimizer=adamw or --optimizer=sgd")
     if config.warmup_epochs and config.schedule == "constant":
         raise UserError("--warmup_epochs goes with --schedule=cosine")
-    if config.warmup_epochs >= config.epochs:
+    shortest = config.head_epochs or config.epochs
+    if config.warmup_epochs > shortest:
         raise UserError(
-            f"--warmup_epochs={config.warmup_epochs} leaves nothing of --epochs={config.epochs}"
+            f"--warmup_epochs={config.warmup_epochs} is longer than the first phase, which has "
+            f"{shortest} epochs"
         )
     if config.unfreeze_from and not (config.head_epochs or config.train_backbone):
         raise UserError("--unfreeze_from goes with --head_epochs or --train_backbone")
     if config.head_epochs and config.model == "lenet":
         raise UserError("--head_epochs: LeNet has no backbone to freeze; leave it out")
+    if config.head != "original" and config.model == "lenet":
+        raise UserError(f"--head={config.head} goes with a backbone, not with --model=lenet")
+    if config.input_pooling > 1 and config.model != "lenet":
+        raise UserError("--input_pooling goes with --model=lenet")
     if config.head_epochs >= config.epochs:
         raise UserError(
             f"--head_epochs={config.head_epochs} leaves no epoch of --epochs={config.epochs} to "
             "train the backbone in"
         )
-
-
-def _original_start(model: str) -> dict[str, Any]:
-    """Where the original started each model from and what it trained of it."""
-    return {
-        "weights": "none" if model == "lenet" else "imagenet",
-        "train_backbone": model == "densenet169",
-    }

@@ -34,6 +34,7 @@ class Hardware:
         devices: names of this process' devices, one for each of its replicas.
         precision: Keras dtype policy in effect.
         xla: whether XLA compiles the forward and backward pass.
+        xla_update: whether it compiles the optimizer's update.
         collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
         workers: number of processes that train together.
         worker: index of this process among them.
@@ -44,6 +45,7 @@ class Hardware:
     devices: tuple[str, ...]
     precision: str
     xla: bool
+    xla_update: bool
     collective: str
     workers: int = 1
     worker: int = 0
@@ -66,6 +68,7 @@ class Hardware:
             "replicas": self.num_replicas,
             "precision": self.precision,
             "xla": self.xla,
+            "xla_update": self.xla_update,
             "collective": self.collective,
             "workers": self.workers,
         }
@@ -85,7 +88,8 @@ def resolve(
         precision: one of `PRECISIONS`; `auto` is bfloat16 or float16 where the GPU multiplies it
             fast, float32 elsewhere.
         xla: one of `XLA_MODES`; `auto` is on for GPUs and off for CPUs, where XLA would lose the
-            oneDNN kernels.
+            oneDNN kernels. The optimizer's update has none to lose: on a single replica `auto`
+            compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
         worker_timeout: seconds without a sign of life after which another worker is lost.
 
@@ -105,7 +109,8 @@ def resolve(
     if strategy == "one_device":
         devices = devices[:1]
     workers, worker = read_tf_config() if strategy == "multi_worker" else ({}, 0)
-    collective = _collective(gpu, max(1, len(workers)) * len(devices))
+    replicas = max(1, len(workers)) * len(devices)
+    collective = _collective(gpu, replicas)
     peers = Peers(workers, worker, worker_timeout)
     with peers.joining():
         made = _make_strategy(strategy, devices, collective)
@@ -114,15 +119,18 @@ def resolve(
         devices=tuple(devices),
         precision=_auto_precision(gpu) if precision == "auto" else precision,
         xla=gpu is not None if xla == "auto" else xla == "on",
+        xla_update=xla != "off" and replicas == 1,
         collective=collective,
         workers=max(1, len(workers)),
         worker=worker,
         peers=peers,
     )
     logging.info(
-        "devices: %s; %d replica(s); precision %s; XLA %s; reduction %s; worker %d of %d",
+        "devices: %s; %d replica(s); precision %s; XLA %s (update: %s); reduction %s; "
+        "worker %d of %d",
         ", ".join(devices), hardware.num_replicas, hardware.precision,
-        "on" if hardware.xla else "off", collective, worker + 1, hardware.workers,
+        *("on" if on else "off" for on in (hardware.xla, hardware.xla_update)), collective,
+        worker + 1, hardware.workers,
     )  # fmt: skip
     return hardware
 

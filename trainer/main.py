@@ -33,7 +33,7 @@ from absl import flags, logging
 
 from trainer import command, hardware, models
 from trainer import config as configuration
-from trainer.data import augment
+from trainer.data.augment import Augmentation, augment
 from trainer.data.data_service import parse_addresses
 from trainer.data.dataset import (
     DEFAULT_DATASET,
@@ -42,9 +42,14 @@ from trainer.data.dataset import (
     open_dataset,
 )
 from trainer.data.input import CACHES, Examples, first_batch, read_examples
+from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import Diverged, Preempted, UserError
+from trainer.models.backbones import BACKBONES
 from trainer.models.preprocess import SCALINGS
+from trainer.models.weights import describe_weights, find_weights
+from trainer.recipes import RECIPES
 from trainer.run import Run, new_workdir
+from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
@@ -57,7 +62,7 @@ from trainer.training.profile import Profile
 from trainer.training.tensorboard import TensorBoard
 
 flags.DEFINE_enum("model", None, models.NAMES, "The network to train.", required=True)
-flags.DEFINE_enum("recipe", "seed", configuration.RECIPES.keys(), "Named set of hyper-parameters.")
+flags.DEFINE_enum("recipe", "strong", RECIPES.keys(), "Named set of hyper-parameters.")
 flags.DEFINE_string("workdir", None, "The run's directory; default: a new one under runs/.")
 flags.DEFINE_string("dataset", DEFAULT_DATASET, "TFDS name of the dataset, name/config[:version].")
 flags.DEFINE_string(
@@ -66,6 +71,9 @@ flags.DEFINE_string(
 flags.DEFINE_enum("cache", "auto", CACHES, "Where decoded images are held between epochs.")
 flags.DEFINE_string(
     "data_service", None, "HOST:PORT[,HOST:PORT...] of launch.data_service: they load the batches."
+)
+flags.DEFINE_enum(
+    "feature_cache", "auto", features.MODES, "Run a frozen backbone once and keep its features."
 )
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
 flags.DEFINE_float(
@@ -88,10 +96,20 @@ flags.DEFINE_string("profile_steps", None, "A:B records a profile from step A to
 flags.DEFINE_string("weights", None, "imagenet, none, or a Keras weights file of the backbone.")
 flags.DEFINE_bool("train_backbone", None, "Train the backbone's weights too.")
 flags.DEFINE_enum("scaling", None, SCALINGS.keys(), "Scaling of gray values.")
+flags.DEFINE_integer("input_pooling", None, "Side of the squares that LeNet averages first.")
+flags.DEFINE_enum("head", None, models.HEADS, "What follows a backbone.")
+flags.DEFINE_float("dropout", None, "Share of the features left out before the last layer.")
 flags.DEFINE_bool("flip", None, "Flip training images left to right at random.")
+flags.DEFINE_float("rotation", None, "Largest rotation of training images, degrees.")
+flags.DEFINE_float("shift", None, "Largest shift, as a share of the side.")
+flags.DEFINE_float("zoom", None, "Largest change of size, as a share of it.")
+flags.DEFINE_float("brightness", None, "Largest change of gray values, as a share of 255.")
+flags.DEFINE_float("contrast", None, "Largest change of contrast, as a share of it.")
+flags.DEFINE_float("erasing", None, "Probability that a rectangle is laid over an image.")
+flags.DEFINE_string("keras_cv", None, "Of keras-cv: mixup, cutmix, randaugment, cutout, or more.")
 flags.DEFINE_integer("global_batch_size", None, "Examples per step over all replicas.")
 flags.DEFINE_integer("epochs", None, "Most epochs.")
-flags.DEFINE_integer("patience", None, "Epochs without a better validation loss before stopping.")
+flags.DEFINE_integer("patience", None, "Epochs without a better validation loss; 0: any.")
 flags.DEFINE_float("learning_rate", None, "Highest learning rate.")
 flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Keras optimizer.")
 flags.DEFINE_float("momentum", None, "Momentum of sgd.")
@@ -154,11 +172,16 @@ def _train_on(
         dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
     )  # fmt: skip
 
+    change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
+
     architecture = {
         "num_classes": len(dataset.class_names),
         "image_shape": dataset.image_shape,
         "scaling": config.scaling,
         "train_backbone": config.train_backbone,
+        "head": config.head,
+        "dropout": config.dropout,
+        "input_pooling": config.input_pooling,
     }
     with devices.strategy.scope():
         model = models.build(
@@ -167,12 +190,14 @@ def _train_on(
     phases = plan(config)
     for phase in reversed(phases):  # Each is tried before the long work starts, the first last.
         prepare(model, phase)
+    frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
     stop_request = StopRequest()
     start_phase = functools.partial(
         _start_phase,
         config=config,
         devices=devices,
         model=model,
+        start=frozen.backbone.output if frozen else None,
         train_examples=train_examples,
         stop_request=stop_request,
     )
@@ -188,18 +213,25 @@ def _train_on(
             "data_hosts": data_hosts,
             "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
         },
+        "weights": _describe_weights(config),
         "parameters": {
             "total": model.count_params(),
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
         },
+        "feature_cache": feature_cache,
         "phases": [dataclasses.asdict(phase) for phase in phases],
         "versions": _versions(),
     }
     run.write_config(content)
     tensorboard = TensorBoard(run.tensorboard, dataset.class_names, writes=run.writes)
     tensorboard.write_settings(content["config"], content)
-    tensorboard.write_batch(_network_input(model, config, train_examples))
+    batch = first_batch(train_examples, config.global_batch_size, config.seed, change_batch)
+    tensorboard.write_batch(_network_input(model, config, batch))
 
+    if frozen:
+        train_examples, validation_examples = frozen.compute(
+            train_examples, validation_examples, devices, stop_request
+        )
     loop = Loop(
         run=run,
         config=config,
@@ -209,11 +241,13 @@ def _train_on(
         best_model=models.build(config.model, **architecture),
         train_examples=train_examples,
         validation_examples=validation_examples,
+        change_batch=change_batch,
         checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
         stop_request=stop_request,
         tensorboard=tensorboard,
         profile=Profile(run.tensorboard, profile_steps if run.writes else None),
-        data_hosts=data_hosts,
+        # Kept features are read here: there is nothing left to decode.
+        data_hosts=() if frozen else data_hosts,
     )
     _train(loop)
     best = loop.progress
@@ -245,6 +279,7 @@ def _start_phase(
     config: configuration.Config,
     devices: hardware.Hardware,
     model: keras.Model,
+    start: keras.KerasTensor | None,
     train_examples: Examples,
     stop_request: StopRequest,
 ) -> Engine:
@@ -276,7 +311,9 @@ def _start_phase(
             class_weights=class_weights,
         ),
         xla=devices.xla,
-        flip=config.flip,
+        xla_update=devices.xla_update,
+        start=start,
+        augmentation=Augmentation.of(config) if start is None else None,
         clip_norm=config.clip_norm or None,
         accumulation_steps=config.accumulation_steps,
         loss_scale=loss_scale,
@@ -285,14 +322,16 @@ def _start_phase(
     )
 
 
-def _network_input(
-    model: keras.Model, config: configuration.Config, train_examples: Examples
-) -> np.ndarray:
-    """The first batch as it enters the network, after augmentation and scaling."""
-    batch = first_batch(train_examples, config.global_batch_size, config.seed)
-    images = batch["image"]
-    if config.flip:
-        images = augment.horizontal_flip(images, batch["draws"][:, 0])
+def _describe_weights(config: configuration.Config) -> dict[str, str] | None:
+    """The file that the weights came from; None if they are random."""
+    if config.weights == "none":
+        return None
+    return describe_weights(find_weights(config.weights, BACKBONES[config.model].imagenet))
+
+
+def _network_input(model: keras.Model, config: configuration.Config, batch: dict) -> np.ndarray:
+    """A batch as it enters the network, after augmentation and scaling."""
+    images = augment(batch["image"], batch["draws"], Augmentation.of(config))
     return keras.Model(model.input, model.get_layer("scaling").output)(images).numpy()
 
 

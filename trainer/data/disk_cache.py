@@ -1,6 +1,5 @@
 """Decoded images of a split, kept on the local disk: for images that are stored encoded."""
 
-import hashlib
 import os
 import pathlib
 import shutil
@@ -9,6 +8,7 @@ import tempfile
 import tensorflow as tf
 from absl import logging
 
+from trainer.data.cache_folder import cache_root, folder_of, free_bytes, stored_files
 from trainer.data.dataset import BuiltDataset
 from trainer.data.records import parser_of, raw_record
 from trainer.errors import UserError
@@ -22,12 +22,6 @@ _EXAMPLES_PER_FILE = 2048
 _BYTES_BESIDE = 200
 
 
-def cache_root() -> pathlib.Path:
-    """Where decoded images are kept: CXR_CACHE_DIR, else a folder of the temporary directory."""
-    default = pathlib.Path(tempfile.gettempdir()) / "cxr-trainer-cache"
-    return pathlib.Path(os.environ.get("CXR_CACHE_DIR", default))
-
-
 def bytes_needed(dataset: BuiltDataset, split: str) -> int:
     """The size of a split's decoded images on disk."""
     pixels = tf.TensorShape(dataset.image_shape).num_elements()
@@ -36,7 +30,7 @@ def bytes_needed(dataset: BuiltDataset, split: str) -> int:
 
 def fits(dataset: BuiltDataset, split: str) -> bool:
     """Whether the disk has twice the room that a split's decoded images need, or holds them."""
-    return _folder(dataset, split).exists() or bytes_needed(dataset, split) < _free() / 2
+    return _folder(dataset, split).exists() or bytes_needed(dataset, split) < free_bytes() / 2
 
 
 def cached_files(dataset: BuiltDataset, split: str) -> list[str]:
@@ -55,7 +49,7 @@ def cached_files(dataset: BuiltDataset, split: str) -> list[str]:
     """
     folder = _folder(dataset, split)
     if not folder.exists():
-        needed, free = bytes_needed(dataset, split), _free()
+        needed, free = bytes_needed(dataset, split), free_bytes()
         if needed > free:
             raise UserError(
                 f"--cache=disk needs {needed / 1e6:.0f} MB in {cache_root()}, and {free / 1e6:.0f} "
@@ -100,15 +94,7 @@ def _write(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
     line.clear()
 
 
-def _free() -> int:
-    existing = next(path for path in (cache_root(), *cache_root().parents) if path.exists())
-    return shutil.disk_usage(existing).free
-
-
 def _folder(dataset: BuiltDataset, split: str) -> pathlib.Path:
     """The folder of a split, named after all that its content depends on."""
-    files = [(os.path.basename(path), os.path.getsize(path)) for path in dataset.files(split)]
-    key = repr((_VERSION, dataset.name, split, dataset.image_shape, files))
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    name = dataset.name.replace("/", "-").replace(":", "-")
-    return cache_root() / f"{name}-{split}-{digest}"
+    key = repr((_VERSION, dataset.name, split, dataset.image_shape, stored_files(dataset, split)))
+    return folder_of(dataset, split, "images", key)

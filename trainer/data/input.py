@@ -1,7 +1,7 @@
 """The input pipeline: shards of a built dataset to uint8 batches, one for each replica and step.
 
-Light tokens (positions in memory, or serialized records) are shuffled one by one; the heavy work
-on pixels is done a batch at a time. An epoch is `steps_per_epoch` global batches; where the last
+Light tokens (positions in memory, or serialized records) are shuffled one by one; all other work
+is done a batch at a time. An epoch is `steps_per_epoch` global batches; where the last
 one is not full it is filled with examples that weigh nothing, so shapes are static, as XLA wants
 them, and every example counts exactly once.
 """
@@ -32,6 +32,8 @@ _BATCHES_AHEAD = 8
 # A fixed number, because the default depends on the cores and the order of the records on it.
 _FILES_AT_ONCE = 8
 
+ChangeBatch = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
@@ -40,10 +42,12 @@ class Examples:
     Attributes:
         size: number of examples.
         cache: where their decoded images are held, `memory`, `disk` or `off`.
-        filling: a dataset of tokens for the rows that fill an epoch's last batch.
-        tokens: `tokens(epoch)`: a dataset of one scalar token per example, in the epoch's order.
+        filling: a dataset of one scalar token per example, in the order of the files; its first
+            ones fill an epoch's last batch.
+        tokens: `tokens(epoch)`: likewise, in the epoch's order.
         load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64` and
             `id` `[batch] string`.
+        finish: completes a batch for training once its draws are known; None if `load` does all.
     """
 
     size: int
@@ -51,6 +55,11 @@ class Examples:
     filling: tf.data.Dataset
     tokens: Callable[[tf.Tensor], tf.data.Dataset]
     load: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    finish: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] | None = None
+
+    def in_file_order(self) -> "Examples":
+        """The same examples, in the order of their files in every epoch."""
+        return dataclasses.replace(self, tokens=lambda epoch: self.filling)
 
     def steps_per_epoch(self, global_batch_size: int) -> int:
         """Number of global batches that hold every example once."""
@@ -103,10 +112,11 @@ def distribute_batches(
     global_batch_size: int,
     *,
     augment_seed: int | None = None,
+    change_batch: ChangeBatch | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
     data_hosts: Sequence[str] = (),
-) -> tf.distribute.DistributedDataset:
+) -> tf.distribute.DistributedDataset | tf.data.Dataset:
     """Endless epochs of batches, each replica's prefetched to its device.
 
     The replicas' batches are consecutive slices of the global batch, so the global batch is the
@@ -117,6 +127,7 @@ def distribute_batches(
         strategy: the strategy that will consume the batches.
         global_batch_size: a multiple of the number of replicas.
         augment_seed: seed of the draws for augmentation; None makes none.
+        change_batch: changes each replica's batch, on the host, one after the other.
         first_epoch: the epoch to start with.
         first_step: the step of that epoch to start with.
         data_hosts: `HOST:PORT` of the data hosts that load the batches; none: they are loaded here.
@@ -129,44 +140,55 @@ def distribute_batches(
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
         start = (first_epoch, first_step)
-        return _batches(examples, global_batch_size, context, augment_seed, start, data_hosts)
+        return _batches(
+            examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts
+        )
 
+    if _is_one_cpu(strategy):
+        # The batches lie where they are needed: the buffer in front of each device would cost as
+        # much as loading a batch of 16.
+        return replica_batches(tf.distribute.InputContext())
     disable_autotuner()
     return strategy.distribute_datasets_from_function(replica_batches)
 
 
-def first_batch(examples: Examples, batch_size: int, augment_seed: int) -> dict[str, tf.Tensor]:
+def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
+    devices = strategy.extended.worker_devices
+    return strategy.num_replicas_in_sync == 1 and "CPU" in devices[0].upper()
+
+
+def first_batch(
+    examples: Examples, batch_size: int, augment_seed: int, change_batch: ChangeBatch | None = None
+) -> dict[str, tf.Tensor]:
     """The first batch of training, undistributed: what `distribute_batches` would begin with."""
-    batches = _batches(examples, batch_size, tf.distribute.InputContext(), augment_seed, (0, 0))
-    return next(iter(batches))
+    context = tf.distribute.InputContext()
+    return next(iter(_batches(examples, batch_size, context, augment_seed, (0, 0), change_batch)))
 
 
 def _batches(
-    examples, global_batch_size, context, augment_seed, start, data_hosts=()
+    examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts=()
 ) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
-    replicas_here = context.num_replicas_in_sync // context.num_input_pipelines
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
     first_epoch, first_step = start
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         filling = examples.filling.repeat().take(padded - examples.size)
-        tokens = examples.tokens(epoch).concatenate(filling)
-        weights = tf.data.Dataset.range(padded).map(
-            lambda row: tf.cast(row < examples.size, tf.float32)
-        )
-        epochs = tf.data.Dataset.from_tensors(epoch).repeat()
-        rows = tf.data.Dataset.zip(tokens, weights, epochs)
+        tokens = examples.tokens(epoch).concatenate(filling).batch(batch_size, drop_remainder=True)
         steps_done = tf.where(epoch == first_epoch, tf.constant(first_step, tf.int64), 0)
-        return _of_worker(rows, context, batch_size).skip(steps_done * replicas_here)
+        batches = tokens.enumerate().skip(steps_done * (global_batch_size // batch_size))
+        batches = _of_worker(batches, context)
+        return tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensors(epoch).repeat())
 
-    def load(tokens, weights, epochs) -> dict:
-        batch = examples.load(tokens) | {"weight": weights}
+    def load(numbered, epoch) -> dict:
+        number, tokens = numbered
+        rows = number * batch_size + tf.range(batch_size, dtype=tf.int64)
+        batch = examples.load(tokens) | {"weight": tf.cast(rows < examples.size, tf.float32)}
         # Strings cannot enter a compiled function; an id is only needed for the draws.
         ids = batch.pop("id")
         if augment_seed is not None:
-            batch["draws"] = augment.uniform_draws(ids, augment_seed, epochs)
-        return batch
+            batch["draws"] = augment.uniform_draws(ids, augment_seed, epoch)
+        return examples.finish(batch) if examples.finish else batch
 
     dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(one_epoch)
     # An endless dataset spares tf.distribute its handling of partial batches, which would put a
@@ -177,22 +199,26 @@ def _batches(
         return batches.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
 
     dataset = load_on_hosts(dataset, load_all, data_hosts) if data_hosts else load_all(dataset)
+    if change_batch:
+        dataset = dataset.map(change_batch)
     options = tf.data.Options()
-    # The autotuner's thread keeps an iterator from closing for a minute or more at a run's end.
+    # The order is a promise: an interrupted run goes on with it, and replicas and workers share it.
+    options.deterministic = True
+    # Of their own, so that no batch queues behind the operations of the step.
+    options.threading.private_threadpool_size = os.cpu_count()
+    # The buffers are fixed and need no memory budget. The autotuner's thread keeps an iterator from
+    # closing for a minute or more at a run's end.
     options.autotune.enabled = False
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
 
 
-def _of_worker(
-    rows: tf.data.Dataset, context: tf.distribute.InputContext, batch_size: int
-) -> tf.data.Dataset:
-    """Batches of a worker's replicas: its slice of each global batch."""
-    workers = context.num_input_pipelines
-    if workers > 1:
-        replicas_here = context.num_replicas_in_sync // workers
-        slices = rows.batch(batch_size * replicas_here, drop_remainder=True)
-        rows = slices.shard(workers, context.input_pipeline_id).unbatch()
-    return rows.batch(batch_size, drop_remainder=True)
+def _of_worker(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:
+    """Of all replicas' numbered batches, those of a worker's replicas: as many for each worker."""
+    workers, worker = context.num_input_pipelines, context.input_pipeline_id
+    if workers == 1:
+        return batches
+    replicas_here = context.num_replicas_in_sync // workers
+    return batches.filter(lambda number, tokens: number // replicas_here % workers == worker)
 
 
 def _resolve_cache(dataset: BuiltDataset, split: str, cache: str) -> str:

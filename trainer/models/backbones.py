@@ -1,15 +1,11 @@
-"""The three ImageNet backbones of keras.applications, each with the original's head."""
+"""The three ImageNet backbones of keras.applications, and the heads that go on them."""
 
 import dataclasses
-import os
-import pathlib
-import zipfile
 from collections.abc import Callable
 
 import keras
-from absl import logging
 
-from trainer.errors import UserError
+from trainer.models.weights import ImageNetWeights, find_weights, load_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +14,12 @@ class Backbone:
 
     Attributes:
         application: makes the network without its top.
-        weights_file: name of its ImageNet weights without top, as keras.applications calls it.
-        weights_url: where keras.applications takes that file from.
+        imagenet: its ImageNet weights.
         head: from the backbone's last feature map to features.
     """
 
     application: Callable[..., keras.Model]
-    weights_file: str
-    weights_url: str
+    imagenet: ImageNetWeights
     head: Callable[[keras.KerasTensor], keras.KerasTensor]
 
 
@@ -42,29 +36,40 @@ _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
 BACKBONES = {
     "resnet101": Backbone(
         keras.applications.ResNet101,
-        "resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        f"{_STORAGE}/resnet",
+        ImageNetWeights(
+            f"{_STORAGE}/resnet/resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "88cf7a10940856eca736dc7b7e228a21",
+        ),
         _flatten_and_dense(256),
     ),
     "vgg19": Backbone(
         keras.applications.VGG19,
-        "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        f"{_STORAGE}/vgg19",
+        ImageNetWeights(
+            f"{_STORAGE}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "253f8cb515780f3b799900260a226db6",
+        ),
         _flatten_and_dense(1024),
     ),
     "densenet169": Backbone(
         keras.applications.DenseNet169,
-        "densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5",
-        f"{_STORAGE}/densenet",
+        ImageNetWeights(
+            f"{_STORAGE}/densenet/densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            "b8c4d4c20dd625c148057b9ff1c1176b",
+        ),
         keras.layers.GlobalMaxPooling2D(name="max_pool"),
     ),
 }
 
 
+# `original` is the head of `Backbone.head`; `average_pool` averages each feature over the plane.
+HEADS = ("original", "average_pool")
+_FIRST_OF_HEAD = ("max_pool", "flatten", "average_pool")
+
+
 def add_backbone(
-    name: str, inputs: keras.KerasTensor, weights: str, trainable: bool
+    name: str, inputs: keras.KerasTensor, weights: str, trainable: bool, head: str = "original"
 ) -> keras.KerasTensor:
-    """Puts a backbone and the original's head behind the inputs, flat: every layer can be tapped.
+    """Puts a backbone and a head behind the inputs, flat: every layer can be tapped.
 
     Args:
         name: a key of `BACKBONES`.
@@ -72,6 +77,7 @@ def add_backbone(
         weights: `imagenet`, `none` or the path of a weights file without top.
         trainable: whether the backbone is trained; if not, its BatchNormalization stays in
             inference mode.
+        head: one of `HEADS`.
 
     Returns:
         `[batch, features]`.
@@ -82,9 +88,11 @@ def add_backbone(
     backbone = BACKBONES[name]
     before = backbone.application(include_top=False, weights=None, input_tensor=inputs)
     if weights != "none":
-        _load_weights(before, backbone, weights)
+        load_weights(before, find_weights(weights, backbone.imagenet))
     for layer in before.layers:
         layer.trainable = trainable
+    if head == "average_pool":
+        return keras.layers.GlobalAveragePooling2D(name="average_pool")(before.output)
     return backbone.head(before.output)
 
 
@@ -100,34 +108,5 @@ def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     names = [layer.name for layer in model.layers]
     if model.name not in BACKBONES:
         return []
-    first_of_head = "max_pool" if "max_pool" in names else "flatten"
-    return model.layers[names.index("scaling") + 1 : names.index(first_of_head)]
-
-
-def _load_weights(network: keras.Model, backbone: Backbone, weights: str) -> None:
-    path = pathlib.Path(weights) if weights != "imagenet" else _imagenet_file(backbone)
-    if not path.is_file():
-        raise UserError(f"--weights={weights}: there is no such file (expected a Keras .h5 file)")
-    try:
-        network.load_weights(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the weights in {path} do not fit {network.name}: {reason}") from error
-    logging.info("loaded weights from %s", path)
-
-
-def _imagenet_file(backbone: Backbone) -> pathlib.Path:
-    url = f"{backbone.weights_url}/{backbone.weights_file}"
-    try:
-        return pathlib.Path(keras.utils.get_file(backbone.weights_file, url, cache_subdir="models"))
-    except Exception as error:
-        where = _keras_home() / "models" / backbone.weights_file
-        raise UserError(
-            f"the ImageNet weights are not on this machine and could not be downloaded "
-            f"({str(error).splitlines()[0]}); fetch {url} on a machine with network and "
-            f"put it at {where}, or give --weights=none"
-        ) from error
-
-
-def _keras_home() -> pathlib.Path:
-    return pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    first_of_head = next(names.index(name) for name in _FIRST_OF_HEAD if name in names)
+    return model.layers[names.index("scaling") + 1 : first_of_head]

@@ -18,6 +18,9 @@ def build(
     image_shape: tuple[int, int, int] = (224, 224, 1),
     scaling: str = "raw",
     train_backbone: bool | None = None,
+    head: str = "original",
+    dropout: float = 0.0,
+    input_pooling: int = 1,
     precision: str = "float32",
 ) -> keras.Model:
     """Builds the Keras model of a name, of built-in layers only.
@@ -30,6 +33,9 @@ def build(
         scaling: how gray values are scaled, a key of `preprocess.SCALINGS`.
         train_backbone: whether the backbone's weights are trained; None does as the original did:
             DenseNet-169's are, those of ResNet-101 and VGG-19 are not.
+        head: what follows a backbone, one of `backbones.HEADS`.
+        dropout: share of the features that training leaves out before the last layer.
+        input_pooling: side of the squares that LeNet averages before its first convolution.
         precision: Keras dtype policy; under the mixed ones logits and probabilities are float32.
 
     Returns:
@@ -49,10 +55,12 @@ def build(
         inputs = keras.Input(image_shape, dtype="uint8", name="radiograph")
         x = to_network_input(inputs, scaling)
         if name == "lenet":
-            x = lenet(x)
+            x = lenet(x, input_pooling)
         else:
             trainable = name == "densenet169" if train_backbone is None else train_backbone
-            x = add_backbone(name, x, weights, trainable)
+            x = add_backbone(name, x, weights, trainable, head)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name="dropout")(x)
         # The loss needs full precision, whatever the layers before it compute in.
         full = keras.config.dtype_policy().variable_dtype
         x = keras.layers.Dense(num_classes, dtype=full, name="logits")(x)

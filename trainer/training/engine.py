@@ -3,7 +3,8 @@
 XLA compiles one replica's forward and backward pass. The reduction of the gradients stays outside,
 because a collective inside a compiled function fails, and so does the optimizer's update where
 there are several replicas, because another replica's variables are out of its reach; a single
-replica's update is compiled too. Keras' optimizers and losses do the arithmetic.
+replica's update is compiled too: one pass over the weights instead of a dozen. Keras' optimizers
+and losses do the arithmetic.
 """
 
 import contextlib
@@ -14,7 +15,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer.data import augment
+from trainer.data.augment import Augmentation, augment
+from trainer.training.dropout import training_network
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
@@ -48,7 +50,9 @@ class Engine:
         *,
         objective: Objective,
         xla: bool,
-        flip: bool = False,
+        xla_update: bool | None = None,
+        start: keras.KerasTensor | None = None,
+        augmentation: Augmentation | None = None,
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
         time_input: bool = True,
@@ -63,8 +67,11 @@ class Engine:
             model: a model of `trainer.models.build`.
             optimizer: a Keras optimizer, not yet built or built on the model's trainable weights.
             objective: the losses.
-            xla: whether XLA compiles what it can.
-            flip: whether training images are flipped by their draws.
+            xla: whether XLA compiles the forward and backward pass.
+            xla_update: whether it compiles a single replica's update; None: as the passes.
+            start: the tensor of the model that batches hold, as `image`, the values of: the
+                features of a frozen backbone, for example; None: the model's input.
+            augmentation: how training images are changed by their draws; None leaves them.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             accumulation_steps: number of micro-batches that a replica's batch is split into, one
                 after the other, to save memory; the gradients are those of the whole batch.
@@ -75,9 +82,12 @@ class Engine:
         """
         self.model, self.optimizer, self.loss_scale = model, optimizer, loss_scale
         self._strategy = strategy
-        self._network = keras.Model(model.input, model.get_layer("logits").output)
+        self._network = keras.Model(
+            model.input if start is None else start, model.get_layer("logits").output
+        )
+        self._training_network = training_network(model, start)
         self._objective = objective
-        self._flip = flip
+        self._augmentation = augmentation
         self._clip_norm = clip_norm
         self._accumulation_steps = accumulation_steps
         self._time_input = time_input
@@ -91,7 +101,8 @@ class Engine:
         classes = self._network.output.shape[-1]
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
         self._apply = optimizer.apply
-        if xla and strategy.num_replicas_in_sync == 1:
+        xla_update = xla if xla_update is None else xla_update
+        if xla_update and strategy.num_replicas_in_sync == 1:
             self._apply = tf.function(optimizer.apply, jit_compile=True)
         self._forward_backward = tf.function(self._forward_backward, jit_compile=xla)
         self._forward = tf.function(self._forward, jit_compile=xla)
@@ -241,11 +252,13 @@ class Engine:
 
     def _micro_batch(self, batch: dict, scale: tf.Tensor) -> tuple[list, tf.Tensor, tf.Tensor]:
         images = batch["image"]
-        if self._flip:
-            images = augment.horizontal_flip(images, batch["draws"][:, 0])
-        with tf.GradientTape() as tape:
-            logits = self._network(images, training=True)
-            losses = self._objective.train_losses(batch["label"], logits)
+        if self._augmentation:
+            images = augment(images, batch["draws"], self._augmentation)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(self._weights)  # A frozen backbone's backward pass is not even traced.
+            logits = self._training_network(images, batch.get("draws"))
+            labels = batch.get("soft_label", batch["label"])
+            losses = self._objective.train_losses(labels, logits)
             # The mean over this replica's rows keeps float16's range; `_mean_and_clip` divides the
             # sum of such means by the sum of the mean weights: the mean over all examples.
             weights = tf.cast(batch["weight"], losses.dtype)

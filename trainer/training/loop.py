@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from trainer.config import Config
-from trainer.data.input import Examples, distribute_batches
+from trainer.data.input import ChangeBatch, Examples, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.progress_line import ProgressLine
 from trainer.run import Run
@@ -40,6 +40,7 @@ class Loop:
         best_model: the model's float32 twin, into which the best weights are written to be saved.
         train_examples: the training split.
         validation_examples: the validation split.
+        change_batch: changes training batches on the host; None leaves them.
         checkpoints: where the run's state is saved.
         stop_request: asks the engine to stop between steps.
         tensorboard: shows the run.
@@ -56,6 +57,7 @@ class Loop:
     best_model: keras.Model
     train_examples: Examples
     validation_examples: Examples
+    change_batch: ChangeBatch | None
     checkpoints: Checkpoints
     stop_request: StopRequest
     tensorboard: TensorBoard
@@ -129,7 +131,7 @@ class Loop:
         train_batches = iter(
             distribute_batches(
                 self.train_examples, self.strategy, batch_size,
-                augment_seed=self.config.seed,
+                augment_seed=self.config.seed, change_batch=self.change_batch,
                 first_epoch=progress.epochs, first_step=progress.step,
                 data_hosts=self.data_hosts,
             )
@@ -140,7 +142,7 @@ class Loop:
             )
         )
         while progress.phase_epochs < phase.epochs:
-            if progress.epochs_since_best >= self.config.patience:
+            if 0 < self.config.patience <= progress.epochs_since_best:
                 logging.info("no better validation loss in %d epochs", self.config.patience)
                 break
             self._epoch(train_batches, validation_batches)

@@ -40,19 +40,25 @@ class Objective:
         """The losses that are minimised.
 
         Args:
-            labels: `[batch] int64`.
+            labels: `[batch] int64`, or `[batch, num_classes]` each class's share of the example.
             logits: `[batch, num_classes]`.
 
         Returns:
             `[batch]`, in the dtype of the logits.
         """
-        if self._is_plain:
+        if self._is_plain and labels.shape.rank == 1:
             losses = self._plain(labels, logits)
         else:
-            losses = self._smooth(tf.one_hot(labels, self._num_classes, dtype=self._dtype), logits)
+            losses = self._smooth(self._shares(labels), logits)
         if self._class_weights is None:
             return losses
-        return losses * tf.gather(tf.constant(self._class_weights, self._dtype), labels)
+        weights = tf.constant(self._class_weights, self._dtype)
+        return losses * tf.linalg.matvec(self._shares(labels), weights)
+
+    def _shares(self, labels: tf.Tensor) -> tf.Tensor:
+        if labels.shape.rank == 1:
+            return tf.one_hot(labels, self._num_classes, dtype=self._dtype)
+        return tf.cast(labels, self._dtype)
 
     def eval_losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """Plain cross-entropy, which runs of all settings can be compared by; as `train_losses`."""

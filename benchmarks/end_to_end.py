@@ -1,0 +1,200 @@
+"""The whole job, from radiographs to test accuracy: this project beside the original's way.
+
+Usage:
+
+    python -m benchmarks.end_to_end [--data_dir=DATA --manual_dir=KAGGLE] [--models=lenet] \
+        [--epochs=3] [--rounds=1]
+
+The original's way is a notebook's: ImageDataGenerator over folders of PNG files, Keras `fit` with
+batches of 16, `evaluate`. This project's way is `python -m trainer.main --recipe=seed` and
+`python -m trainer.evaluate`, which also writes the report. Same network from random weights, same
+images, same epochs; imports, loading and tracing count. The dataset is built once, which
+`benchmarks.dataset_build` measures. The rest of the seconds of training are imports, loading,
+tracing, saving and closing. Peak memory is that of the training process, with the images it holds.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags
+
+from benchmarks import MODELS
+from benchmarks.machine import describe
+from benchmarks.paired import ratio
+from benchmarks.radiographs import both_forms
+from benchmarks.radiographs import define_flags as define_radiographs_flags
+from cxr_tfds import command
+
+_BATCH = 16
+_SIZE = (224, 224)
+
+
+def run(module: str, arguments: list[str]) -> tuple[dict[str, float], str]:
+    """Runs a command to its end.
+
+    Args:
+        module: of the command.
+        arguments: its flags.
+
+    Returns:
+        Its `seconds` and the peak of its memory, `peak_mib`; what it wrote to standard output.
+
+    Raises:
+        ValueError: it failed.
+    """
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", module, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
+        output = process.stdout.read()
+        # Not `wait`, which does not tell what the process used.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise ValueError(f"{module} failed: {said.read().strip().splitlines()[-1]}")
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "peak_mib": usage.ru_maxrss / 1024}, output
+
+
+def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
+    """Trains and judges with this project.
+
+    Args:
+        model: its name.
+        data_dir: where the dataset was built.
+        epochs: how many.
+
+    Returns:
+        `accuracy` on the test split, `seconds` of it all, of `training`, of its `epochs` and of
+        `evaluation`; `input`, the largest share of an epoch that was waited for batches;
+        `peak_mib` of training and `cache_mib` of the images in it.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        workdir, report = pathlib.Path(scratch, "run"), pathlib.Path(scratch, "report")
+        trained, _ = run("trainer.main", [
+            f"--model={model}", "--recipe=seed", "--weights=none", f"--epochs={epochs}",
+            f"--data_dir={data_dir}", f"--workdir={workdir}",
+        ])  # fmt: skip
+        judged, _ = run("trainer.evaluate", [f"--workdir={workdir}", f"--output_dir={report}"])
+        rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+        dataset = json.loads((workdir / "config.json").read_text())["dataset"]
+        return {
+            "accuracy": json.loads((report / "report.json").read_text())["accuracy"],
+            "seconds": trained["seconds"] + judged["seconds"],
+            "training": trained["seconds"],
+            "epochs": sum(row["seconds"] for row in rows),
+            "evaluation": judged["seconds"],
+            "input": max(row["input_wait"] for row in rows),
+            "peak_mib": trained["peak_mib"],
+            "cache_mib": _cached_bytes(dataset) / 2**20,
+        }
+
+
+def _cached_bytes(dataset: dict) -> int:
+    height, width, channels = dataset["image_shape"]
+    return sum(
+        dataset[f"{split}_examples"] * height * width * channels
+        for split, cache in dataset["cache"].items()
+        if cache == "memory"
+    )
+
+
+def theirs(model: str, folder: str, epochs: int) -> dict[str, float]:
+    """Trains and judges in the original's way; `accuracy`, `seconds`, `epochs` and `peak_mib`."""
+    used, output = run(
+        "benchmarks.end_to_end",
+        [f"--original={folder}", f"--models={model}", f"--epochs={epochs}"],
+    )
+    return json.loads(output.splitlines()[-1]) | used
+
+
+def _train_as_the_original(name: str, folder: str, epochs: int) -> dict[str, float]:
+    import keras
+    import tensorflow as tf
+
+    from trainer import models
+
+    whole = models.build(name)
+    # The notebooks fed RGB: the network behind the layer that makes it.
+    model = keras.Model(whole.get_layer("gray_to_rgb").output, whole.output)
+    model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy",
+                  metrics=["accuracy"])  # fmt: skip
+
+    def split(name: str, **settings: bool):
+        images = tf.keras.preprocessing.image.ImageDataGenerator(**settings)
+        return images.flow_from_directory(
+            f"{folder}/{name}", target_size=_SIZE, batch_size=_BATCH, shuffle=name == "train"
+        )
+
+    stopping = keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True)
+    started = time.perf_counter()
+    model.fit(split("train", horizontal_flip=True), validation_data=split("validation"),
+              epochs=epochs, callbacks=[stopping], verbose=0)  # fmt: skip
+    seconds = time.perf_counter() - started
+    return {"epochs": seconds, "accuracy": model.evaluate(split("test"), verbose=0)[1]}
+
+
+def _compare(model: str, data_dir: str, folder: str, epochs: int, rounds: int) -> dict:
+    """Both ways in turn; of each the turn of the median time."""
+    turns = {"ours": [], "original": []}
+    for _ in range(rounds):
+        turns["ours"].append(ours(model, data_dir, epochs))
+        turns["original"].append(theirs(model, folder, epochs))
+    found = {
+        way: sorted(of_way, key=lambda turn: turn["seconds"])[len(of_way) // 2]
+        for way, of_way in turns.items()
+    }
+    seconds = {way: [turn["seconds"] for turn in of_way] for way, of_way in turns.items()}
+    found["times_faster"] = ratio(seconds["original"], seconds["ours"])
+    found["accuracy"] = {
+        way: statistics.fmean(turn["accuracy"] for turn in of_way) for way, of_way in turns.items()
+    }
+    return found
+
+
+def _define_flags() -> None:
+    define_radiographs_flags()
+    flags.DEFINE_list("models", ["lenet", "resnet101"], "Which models.")
+    flags.DEFINE_integer("epochs", 2, "Epochs of training.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 1, "Turns of each way.", lower_bound=1)
+    flags.DEFINE_string("original", None, "Train in the original's way on this folder.")
+
+
+def _main() -> None:
+    options = flags.FLAGS
+    if unknown := set(options.models) - set(MODELS):
+        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {MODELS}")
+    if options.original:
+        found = _train_as_the_original(options.models[0], options.original, options.epochs)
+        print(json.dumps(found))
+        return
+    results = {}
+    print(f"{'':22}{'seconds':>10}{'epochs':>10}{'accuracy':>10}{'peak MiB':>10}")
+    with both_forms(["224x224"]) as (data_dir, folder):
+        for model in options.models:
+            results[model] = _compare(model, data_dir, folder, options.epochs, options.rounds)
+            for way in ("ours", "original"):
+                row = results[model][way]
+                print(f"{model + ' ' + way:22}{row['seconds']:10.1f}{row['epochs']:10.1f}"
+                      f"{row['accuracy']:10.3f}{row['peak_mib']:10.0f}")  # fmt: skip
+            mine = results[model]["ours"]
+            print(
+                f"  {results[model]['times_faster']:.2f} times faster; waited for input "
+                f"{mine['input']:.2%} of an epoch; {mine['cache_mib']:.0f} MiB of images in memory"
+            )
+    print(json.dumps({"benchmark": "end_to_end", "machine": describe(), "models": results}))
+
+
+if __name__ == "__main__":
+    command.run("benchmarks.end_to_end", _define_flags, _main)

@@ -1,0 +1,275 @@
+"""How much sooner the seed recipe is done when a frozen backbone runs once, not in every epoch.
+
+Usage:
+
+    python -m benchmarks.feature_cache --data_dir=DATA [--models=vgg19,resnet101] [--rounds=2]
+
+Each model trains from random weights (which take as long as any others) on one device, in a process
+of its own. In every round it takes turns at: an epoch of the whole network, validation included;
+the features of all images, computed and written to an empty folder; an epoch on these features; and
+at the parts of the limit: two forward passes over the training images and one over the validation
+images, all in memory already, and the head's steps of an epoch, on one batch over and over. An
+epoch takes as long as the next, so a training is what it begins with and `--epochs` times an epoch.
+The first turn of each, with tracing, is not counted. Checkpoints, which both ways write alike, are
+not part of it: `--whole` measures them too, once, with the commands themselves, from start to end.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+from absl import flags
+
+from benchmarks.paired import ratio
+from cxr_tfds import command
+
+_MODELS = ("vgg19", "resnet101")
+_TURNS = {
+    "whole_epoch": "an epoch, whole network",
+    "features": "features, computed and written",
+    "head_epoch": "an epoch on features",
+    "forward_passes": "limit: forward passes",
+    "head_steps": "limit: an epoch's head steps",
+    "update": "of these, the optimizer's update",
+}
+
+
+def _work(name: str, data_dir: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each turn in each round, for one model in this process."""
+    turns = _turns(name, data_dir)
+    seconds = {turn: [] for turn in turns}
+    for _ in range(rounds + 1):
+        for turn, run in turns.items():
+            started = time.perf_counter()
+            run()
+            seconds[turn].append(time.perf_counter() - started)
+    return {turn: values[1:] for turn, values in seconds.items()}
+
+
+def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
+    import keras
+    import tensorflow as tf
+
+    from trainer import config as configuration
+    from trainer import hardware, models
+    from trainer.data.dataset import DEFAULT_DATASET, open_dataset
+    from trainer.data.input import read_examples
+    from trainer.training import features
+    from trainer.training.interruption import StopRequest
+    from trainer.training.phases import plan, prepare
+
+    dataset = open_dataset(DEFAULT_DATASET, data_dir)
+    config = configuration.make("seed", name, _settings(dataset.name, data_dir))
+    devices = hardware.resolve("one_device", "float32", "auto", 0)
+    keras.utils.set_random_seed(0)
+    with devices.strategy.scope():
+        model = models.build(name, image_shape=dataset.image_shape)
+    phases = plan(config)
+    prepare(model, phases[0])
+    images = [
+        read_examples(dataset, split, cache="memory", shuffle_seed=seed)
+        for split, seed in (("train", 0), ("validation", None))
+    ]
+    frozen, _ = features.resolve(config, phases, dataset, model, devices)
+    kept = []
+
+    def compute() -> None:
+        for cache in (frozen.train, frozen.validation):
+            shutil.rmtree(cache.folder, ignore_errors=True)
+        kept[:] = frozen.compute(*images, devices, StopRequest())
+
+    compute()
+    epochs = {
+        "whole_epoch": _Epochs(config, devices, model, None, images),
+        "head_epoch": _Epochs(config, devices, model, frozen.backbone.output, kept),
+    }
+    forward = tf.function(frozen.backbone)
+    batches = [
+        [batch["image"] for batch in examples.one_pass(features.BATCH)] for examples in images
+    ]
+
+    def forward_passes() -> None:
+        for batch in batches[0] * 2 + batches[1]:
+            forward(batch, training=False)
+
+    head = epochs["head_epoch"]
+    return {
+        "whole_epoch": epochs["whole_epoch"].run,
+        "features": compute,
+        "head_epoch": head.run,
+        "forward_passes": forward_passes,
+        "head_steps": head.steps_on_one_batch,
+        "update": head.updates,
+    }
+
+
+class _Epochs:
+    """Trains and validates on images, or a head on features, as a run of trainer.main does."""
+
+    def __init__(self, config, devices, model, start, examples) -> None:
+        import keras
+        import tensorflow as tf
+
+        from trainer.data.augment import Augmentation
+        from trainer.data.input import distribute_batches
+        from trainer.training.engine import Engine
+        from trainer.training.objective import Objective
+
+        with devices.strategy.scope():
+            optimizer = keras.optimizers.Adam(config.learning_rate)
+        self._engine = Engine(
+            devices.strategy, model, optimizer,
+            objective=Objective(4), xla=devices.xla, xla_update=devices.xla_update, start=start,
+            augmentation=Augmentation(flip=True) if start is None else None,
+        )  # fmt: skip
+        batch_size = config.global_batch_size
+        self._batches, self._held_out = (
+            iter(distribute_batches(part, devices.strategy, batch_size, augment_seed=seed))
+            for part, seed in zip(examples, (config.seed, None), strict=True)
+        )
+        self._steps, self._held_out_steps = (part.steps_per_epoch(batch_size) for part in examples)
+        first = next(self._batches)
+        self._one_batch = iter(tf.data.Dataset.from_tensors(first).repeat())
+        gradients = [tf.zeros(weight.shape) for weight in model.trainable_weights]
+
+        @tf.function
+        def update(times: int) -> None:
+            for _ in tf.range(times):
+                devices.strategy.run(self._engine._apply, args=(gradients,))
+
+        self._update = update
+
+    def run(self) -> None:
+        """An epoch."""
+        self._engine.train(self._batches, self._steps)
+        self._engine.evaluate(self._held_out, self._held_out_steps)
+
+    def steps_on_one_batch(self) -> None:
+        """The training steps of an epoch, with nothing to load."""
+        self._engine.train(self._one_batch, self._steps)
+
+    def updates(self) -> None:
+        """The optimizer's updates of an epoch, with nothing to compute."""
+        self._update(self._steps)
+
+
+def _settings(dataset: str, data_dir: str) -> dict:
+    """What the recipe leaves to the flags of trainer.main."""
+    return {
+        "dataset": dataset, "data_dir": data_dir, "strategy": "one_device", "precision": "float32",
+        "xla": "auto", "virtual_devices": 0, "cache": "memory", "feature_cache": "on", "seed": 0,
+        "deterministic": False, "weights": "none", "log_steps": 50, "checkpoint_steps": 0,
+    }  # fmt: skip
+
+
+def _totals(seconds: dict[str, list[float]], epochs: int) -> dict[str, float]:
+    """Medians of the turns, and what they make of a training of so many epochs."""
+    median = {turn: statistics.median(values) for turn, values in seconds.items()}
+    rounds = [
+        dict(zip(seconds, values, strict=True)) for values in zip(*seconds.values(), strict=True)
+    ]
+    without = [epochs * part["whole_epoch"] for part in rounds]
+    kept = [part["features"] + epochs * part["head_epoch"] for part in rounds]
+    limit = [part["forward_passes"] + epochs * part["head_steps"] for part in rounds]
+    return {
+        "seconds": {turn: round(value, 2) for turn, value in median.items()},
+        "training_without": round(statistics.median(without), 1),
+        "training_with": round(statistics.median(kept), 1),
+        "limit": round(statistics.median(limit), 1),
+        "times_faster": round(ratio(without, kept), 2),
+        "over_limit": round(ratio(kept, limit), 3),
+        "head_share": round(statistics.median(
+            epochs * part["head_epoch"] / total for part, total in zip(rounds, kept, strict=True)
+        ), 3),
+        "update_share_of_head": round(ratio(
+            [part["update"] for part in rounds], [part["head_steps"] for part in rounds]
+        ), 3),
+    }  # fmt: skip
+
+
+def _whole(name: str, data_dir: str, epochs: int) -> dict[str, float]:
+    """Seconds of the commands themselves, from start to end, checkpoints included."""
+    seconds = {}
+    for asked in ("on", "off"):
+        with tempfile.TemporaryDirectory() as scratch:
+            command_line = [
+                sys.executable, "-m", "trainer.main", f"--model={name}", "--recipe=seed",
+                "--weights=none", "--strategy=one_device", f"--feature_cache={asked}", f"--epochs={epochs}",
+                f"--patience={epochs}", f"--data_dir={data_dir}", f"--workdir={scratch}/run",
+            ]  # fmt: skip
+            started = time.perf_counter()
+            subprocess.run(  # noqa: S603
+                command_line,
+                check=True,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"CXR_CACHE_DIR": f"{scratch}/cache"},
+            )
+            seconds[f"command_{'with' if asked == 'on' else 'without'}"] = round(
+                time.perf_counter() - started, 1
+            )
+    return seconds
+
+
+def _in_own_process(name: str, options) -> dict[str, list[float]]:
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "benchmarks.feature_cache", f"--model={name}",
+             f"--data_dir={options.data_dir}", f"--rounds={options.rounds}"],
+            capture_output=True, text=True, env=os.environ | {"CXR_CACHE_DIR": scratch},
+        )  # fmt: skip
+    if done.returncode:
+        raise ValueError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _report(name: str, found: dict, epochs: int) -> None:
+    print(name)
+    for turn, value in found["seconds"].items():
+        print(f"  {_TURNS[turn]:34}{value:9.2f} s")
+    print(f"  {epochs} epochs, the whole network      {found['training_without']:9.1f} s")
+    print(f"  {epochs} epochs, features included      {found['training_with']:9.1f} s")
+    print(f"  {'times faster':34}{found['times_faster']:9.2f}")
+    print(f"  {'of its own limit':34}{found['over_limit']:9.2f}")
+    print(f"  {'share of the head':34}{found['head_share']:9.2f}")
+    print(f"  {'the update, of the head':34}{found['update_share_of_head']:9.2f}")
+    for way in ("without", "with"):
+        if f"command_{way}" in found:
+            print(f"  {f'the command, {way} the cache':34}{found[f'command_{way}']:9.1f} s")
+
+
+def _define_flags() -> None:
+    flags.DEFINE_string("data_dir", None, "Of a built dataset, some hundred images.", required=True)
+    flags.DEFINE_list("models", list(_MODELS), "Which models.")
+    flags.DEFINE_integer("rounds", 2, "Turns that count.", lower_bound=1)
+    flags.DEFINE_integer("epochs", 20, "Epochs of a training.", lower_bound=1)
+    flags.DEFINE_bool("whole", False, "Run the commands from start to end too.")
+    flags.DEFINE_enum("model", None, list(_MODELS), "Measure this one and print the seconds.")
+
+
+def _main() -> None:
+    options = flags.FLAGS
+    if unknown := set(options.models) - set(_MODELS):
+        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {_MODELS}")
+    if options.model:
+        print(json.dumps(_work(options.model, options.data_dir, options.rounds)))
+        return
+    results = {}
+    for name in options.models:
+        found = _totals(_in_own_process(name, options), options.epochs)
+        if options.whole:
+            found |= _whole(name, options.data_dir, options.epochs)
+        _report(name, found, options.epochs)
+        results[name] = found
+    cores = len(os.sched_getaffinity(0))
+    print(json.dumps({"benchmark": "feature_cache", "cores": cores, "epochs": options.epochs,
+                      "models": results}))  # fmt: skip
+
+
+if __name__ == "__main__":
+    command.run("benchmarks.feature_cache", _define_flags, _main)

@@ -1,0 +1,33 @@
+"""What a figure was measured on."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+
+import psutil
+
+
+def describe() -> dict:
+    """Describes this machine, without TensorFlow, so that a parent process stays small.
+
+    Returns:
+        `processor`, `cores` this process may use, `memory_gib`, `load` (processes that wanted to
+        run in the last minute: beyond `cores`, other work disturbed the figures), and the versions
+        of Python and TensorFlow.
+    """
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        "tensorflow": importlib.metadata.version("tensorflow"),
+    }
+
+
+def _processor() -> str:
+    listing = pathlib.Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

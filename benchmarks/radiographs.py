@@ -1,0 +1,74 @@
+"""The same radiographs as a built dataset and as folders of PNG files, as Keras wants them."""
+
+import contextlib
+import csv
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from absl import flags
+
+from cxr_tfds import phantom
+
+DATASET = "covid19_radiography"
+
+
+def define_flags() -> None:
+    """Defines the flags that name the radiographs."""
+    flags.DEFINE_string("data_dir", None, "Where the dataset was built; phantoms if not given.")
+    flags.DEFINE_string("manual_dir", None, "The copy of the database that it was built from.")
+    flags.DEFINE_integer("images_per_class", 100, "How many phantoms to draw.", lower_bound=4)
+
+
+@contextlib.contextmanager
+def both_forms(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Makes the radiographs that the flags name.
+
+    Args:
+        configs: configurations to build where phantoms are drawn.
+
+    Yields:
+        The data directory, and a folder with `SPLIT/CLASS/ID.png` for every image of the dataset.
+
+    Raises:
+        ValueError: one of the two directories is not given, or they do not fit each other.
+    """
+    data_dir, manual_dir = flags.FLAGS.data_dir, flags.FLAGS.manual_dir
+    if bool(data_dir) != bool(manual_dir):
+        raise ValueError("--data_dir and --manual_dir go together: the same images, twice")
+    with tempfile.TemporaryDirectory() as name:
+        scratch = pathlib.Path(name)
+        if not data_dir:
+            data_dir, manual_dir = str(scratch / "data"), str(scratch / "kaggle")
+            _draw_and_build(manual_dir, data_dir, configs)
+        folder = scratch / "folder"
+        _link(data_dir, manual_dir, folder)
+        yield data_dir, str(folder)
+
+
+def _draw_and_build(manual_dir: str, data_dir: str, configs: Sequence[str]) -> None:
+    import tensorflow_datasets as tfds
+
+    import cxr_tfds  # noqa: F401 - registers the builder
+
+    phantom.write_database(pathlib.Path(manual_dir), flags.FLAGS.images_per_class)
+    tfds.disable_progress_bar()
+    for config in configs:
+        tfds.builder(f"{DATASET}/{config}", data_dir=data_dir).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
+
+
+def _link(data_dir: str, manual_dir: str, folder: pathlib.Path) -> None:
+    tables = sorted(pathlib.Path(data_dir, DATASET, "224x224").glob("*/splits.csv"))
+    if not tables:
+        raise ValueError(f"--data_dir={data_dir} holds no {DATASET}/224x224 with its splits.csv")
+    with tables[-1].open() as file:
+        split_of = {row["id"]: row["split"] for row in csv.DictReader(file)}
+    for path in pathlib.Path(manual_dir).resolve().rglob("images/*.png"):
+        if path.stem in split_of:
+            link = folder / split_of[path.stem] / path.parents[1].name / path.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+    if not folder.exists():
+        raise ValueError(f"--manual_dir={manual_dir} holds none of the images of {data_dir}")

@@ -1,0 +1,96 @@
+"""One model in training on random images: what the benchmarks of the engine measure."""
+
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import models
+from trainer.data.input import Examples, distribute_batches
+from trainer.hardware import Hardware
+from trainer.training.engine import Engine
+from trainer.training.loss_scale import DynamicLossScale
+from trainer.training.metrics import measure
+from trainer.training.objective import Objective
+
+_SHAPE = (224, 224, 1)
+_MINIMUM_IMAGES = 64
+
+
+def random_images(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images, `[count, 224, 224, 1] uint8`, and labels of four classes, `[count] int64`."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, *_SHAPE)).astype(np.uint8), rng.integers(0, 4, count)
+
+
+def build(name: str, strategy: tf.distribute.Strategy, **settings: object) -> tuple:
+    """A model of random weights, and an optimizer whose steps are too small to diverge.
+
+    Args:
+        name: of the model.
+        strategy: in whose scope they are made.
+        **settings: for `trainer.models.build`.
+    """
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        return models.build(name, **settings), keras.optimizers.Adam(1e-5)
+
+
+class Training:
+    """A model, its engine and endless batches from memory."""
+
+    def __init__(
+        self, name: str, devices: Hardware, batch_size: int, *, train_backbone: bool | None = None
+    ) -> None:
+        """Builds all; nothing is traced before the first steps.
+
+        Args:
+            name: of the model.
+            devices: what to train on, and in what precision.
+            batch_size: the global one.
+            train_backbone: as for `trainer.models.build`.
+        """
+        strategy, self._batch_size = devices.strategy, batch_size
+        self.model, optimizer = build(
+            name, strategy, precision=devices.precision, train_backbone=train_backbone
+        )
+        with strategy.scope():
+            loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
+        self.engine = Engine(
+            strategy, self.model, optimizer, objective=Objective(4), xla=devices.xla,
+            loss_scale=loss_scale,
+        )  # fmt: skip
+        self._replicas = devices.num_replicas
+        examples = _in_memory(max(_MINIMUM_IMAGES, 2 * batch_size))
+        self._batches = iter(distribute_batches(examples, strategy, batch_size))
+
+    def train(self, steps: int) -> dict[str, float]:
+        """Takes steps; returns `images_per_second` and the share of the time waited for `input`."""
+        return self._timed(self.engine.train, self.engine.train_totals, steps)
+
+    def evaluate(self, steps: int) -> dict[str, float]:
+        """The same for forward passes."""
+        return self._timed(self.engine.evaluate, self.engine.eval_totals, steps)
+
+    def _timed(self, work, totals, steps: int) -> dict[str, float]:
+        totals.reset()
+        started = time.perf_counter()
+        work(self._batches, steps)
+        seconds = time.perf_counter() - started
+        waited = measure(totals.read())["waited"] / self._replicas
+        return {
+            "images_per_second": steps * self._batch_size / seconds,
+            "input": waited / seconds,
+        }
+
+
+def _in_memory(count: int) -> Examples:
+    images, labels = map(tf.constant, random_images(count))
+    columns = {"image": images, "label": labels, "id": tf.strings.as_string(tf.range(count))}
+    rows = tf.data.Dataset.range(count)
+
+    def load(batch: tf.Tensor) -> dict:
+        return {key: tf.gather(column, batch) for key, column in columns.items()}
+
+    return Examples(count, "memory", rows, lambda epoch: rows, load)

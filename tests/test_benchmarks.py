@@ -1,0 +1,236 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import (
+    MODELS,
+    ceilings,
+    flops,
+    input_pipeline,
+    node,
+    op_times,
+    paired,
+    radiographs,
+    roofline,
+)
+from benchmarks.end_to_end import _train_as_the_original
+from benchmarks.training import Training
+from tests import toy
+from tests.conftest import ROOT, one_device, two_replicas
+from trainer import models
+from trainer.hardware import Hardware
+
+BATCH = 4
+
+
+def on(strategy, devices=("/cpu:0",)):
+    return Hardware(strategy, tuple(devices), "float32", xla=False, collective="none")
+
+
+@pytest.fixture(scope="module")
+def folder(phantom_database, data_dir, tmp_path_factory):
+    """The phantoms as folders of files."""
+    folder = tmp_path_factory.mktemp("folders")
+    radiographs._link(str(data_dir), str(phantom_database), folder)
+    return folder
+
+
+def test_the_models_are_those_of_the_trainer():
+    assert MODELS == models.NAMES
+
+
+def test_operations_of_lenet_are_those_of_the_formula():
+    first = 2 * 222**2 * 32 * (3 * 3 * 3)
+    second = 2 * 109**2 * 64 * (3 * 3 * 32)
+    dense = 2 * (54**2 * 64 * 128 + 128 * 4)
+    model = models.build("lenet")
+    # Biases, activations and pooling are counted too.
+    assert 1 <= flops.forward(model) / (first + second + dense) < 1.02
+    # Each product has two in its backward pass, but the first, whose input needs no gradient.
+    assert 1 <= flops.training(model) / (2 * first + 3 * (second + dense)) < 1.04
+
+
+def test_the_backward_pass_of_a_frozen_backbone_is_not_counted():
+    model = toy.frozen_backbone()
+    features = model.layers[-4].output.shape[-1]
+    # Gradients of both layers' weights, and of what goes into the last one.
+    head = 2 * features * 16 + 2 * (2 * 16 * 4)
+    backward = flops.training(model) - flops.forward(model)
+    assert head <= backward < 1.01 * head
+
+
+def test_ceilings_are_work_over_time(monkeypatch):
+    def quarter_of_a_second(work):
+        assert np.isfinite(work().numpy())
+        return 0.25
+
+    monkeypatch.setattr(ceilings, "_seconds", quarter_of_a_second)
+    devices = on(two_replicas(), ["/cpu:0", "/cpu:1"])
+    repeats = ceilings._REPEATS["CPU"]
+    assert ceilings.matrix_product(devices, 64) == 4 * repeats * 2 * 64**3
+    assert ceilings.memory_bandwidth(devices, 1) == 4 * repeats * 2 * 2**20
+    assert ceilings.all_reduce_bandwidth(devices, 1) == 4 * repeats * 2**20
+
+
+def test_one_replica_has_nothing_to_reduce():
+    assert ceilings.all_reduce_bandwidth(on(one_device())) is None
+
+
+def test_a_rate_is_set_beside_the_ceiling():
+    found = roofline.utilisation(50.0, 4_000_000, 1e9)
+    assert found["flops"] == 2e8
+    assert found["of_matrix_product"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("devices", "counts"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])]
+)
+def test_devices_are_doubled_up_to_all(devices, counts):
+    assert node.device_counts(devices) == counts
+
+
+def test_a_step_is_split_into_what_it_waits_for():
+    shares = node.split_step(seconds=2.0, input_share=0.25, reduction_seconds=1.0)
+    assert shares == {"input": 0.25, "reduction": 0.5, "compute": 0.25}
+    assert node.split_step(1.0, 0.5, 3.0) == {"input": 0.5, "reduction": 0.5, "compute": 0.0}
+
+
+@pytest.mark.parametrize(
+    "way", [way for way in input_pipeline._WAYS if way not in ("png", "torch")]
+)
+def test_every_way_gives_images(way, data_dir, folder):
+    work = input_pipeline._work(way, str(data_dir), str(folder / "train"), BATCH, seconds=0.01)
+    assert work() > 0
+
+
+def test_the_pipelines_ratios_are_medians_over_rounds(capsys):
+    measured = {"warm": [80.0, 90.0, 10.0], "generator": [2.0, 1.0, 10.0]}
+    input_pipeline._report(measured, 16)
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["over_generator"]["warm"] == 40.0
+    assert found["images_per_second"] == {"warm": 80.0, "generator": 2.0}
+    assert found["machine"]["cores"] >= 1
+
+
+def test_the_folders_hold_the_dataset(folder, dataset):
+    for split in ("train", "validation", "test"):
+        assert len(list((folder / split).glob("*/*.png"))) == dataset.num_examples(split)
+
+
+@pytest.mark.slow
+def test_the_original_trains_the_same_network_on_the_same_images(folder, dataset):
+    found = _train_as_the_original("lenet", str(folder), epochs=1)
+    assert found["accuracy"] * dataset.num_examples("test") == pytest.approx(
+        round(found["accuracy"] * dataset.num_examples("test"))
+    )
+    assert found["epochs"] > 0
+
+
+@pytest.mark.slow
+def test_training_measures_rate_and_wait():
+    training = Training("lenet", on(one_device()), BATCH)
+    for found in (training.train(2), training.evaluate(2)):
+        assert found["images_per_second"] > 0
+        assert 0 <= found["input"] < 1
+
+
+def test_operations_are_shared_out_and_overlaps_are_not_idle():
+    operations = [
+        ("while/body/PartitionedCall/conv1:_FusedConv2D", 0, 40),
+        ("while/body/PartitionedCall/dense:MatMul", 20, 60),
+        ("while/body/adam/Mul:Mul", 80, 90),
+        ("GatherV2:GatherV2", 80, 100),
+    ]
+    found = op_times.shares(operations)
+    expected = {"convolutions": 40, "products": 40, "other layers": 0, "update": 10, "input": 20}
+    for part, time in expected.items():
+        assert found[part] == time / 110
+    assert found["idle"] == pytest.approx(0.2)
+
+
+@pytest.mark.slow
+def test_the_profile_of_a_step_is_shared_out():
+    found = last_line("benchmarks.op_times", "--models=lenet", "--batch_size=2", "--steps=1")
+    parts = found["models"]["lenet"]
+    assert sum(share for part, share in parts.items() if part != "idle") == pytest.approx(1)
+    assert min(parts["convolutions"], parts["products"], parts["update"]) > 0
+
+
+class Failing(paired.Contestant):
+    def __init__(self):
+        super().__init__("benchmarks.paired", [])
+
+
+def test_a_contestant_that_ends_is_reported():
+    with pytest.raises(ValueError, match="an alternative failed: .*benchmarks.paired"):
+        paired.alternate({"failing": Failing()}, 1)
+
+
+def last_line(module, *arguments):
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_scaling_compares_with_the_first():
+    found = last_line(
+        "benchmarks.scaling", "--models=lenet", "--replicas=1,2", "--rounds=1", "--steps=1",
+        "--batch_size=4",
+    )["models"]["lenet"]  # fmt: skip
+    rates = found["images_per_second"]
+    assert found["kept"]["1"] == 1
+    assert found["kept"]["2"] == pytest.approx(rates["2"] / rates["1"], rel=0.02)
+
+
+@pytest.mark.slow
+def test_roofline_gives_each_model_its_share():
+    found = last_line(
+        "benchmarks.roofline", "--models=lenet", "--rounds=1", "--steps=1", "--batch_size=4"
+    )["models"]["lenet"]
+    for kind in ("forward", "training"):
+        row = found[kind]
+        achieved = row["images_per_second"] * row["flops_per_image"]
+        assert row["of_matrix_product"] * found["matrix_product_flops"] == pytest.approx(achieved)
+
+
+@pytest.mark.slow
+def test_a_node_of_virtual_devices_is_measured():
+    found = last_line(
+        "benchmarks.node", "--virtual_devices=2", "--models=lenet", "--batch_size=2", "--steps=2",
+        "--quick",
+    )  # fmt: skip
+    assert [row["devices"] for row in found["rows"]] == [1, 2]
+    for row in found["rows"]:
+        assert sum(row["shares"].values()) == pytest.approx(1)
+        assert row["limit"] == max(row["shares"], key=row["shares"].get)
+    assert found["rows"][0]["shares"]["reduction"] == 0
+    assert found["rows"][0]["efficiency"] == 1
+    assert found["ceilings"]["2"]["hardware"]["replicas"] == 2
+
+
+@pytest.mark.slow
+def test_a_whole_job_is_measured_both_ways(data_dir, phantom_database):
+    found = last_line(
+        "benchmarks.end_to_end", "--models=lenet", "--epochs=1", f"--data_dir={data_dir}",
+        f"--manual_dir={phantom_database}",
+    )["models"]["lenet"]  # fmt: skip
+    assert found["times_faster"] == pytest.approx(
+        found["original"]["seconds"] / found["ours"]["seconds"]
+    )
+    assert found["ours"]["seconds"] > found["ours"]["training"] > found["ours"]["epochs"]
+
+
+@pytest.mark.slow
+def test_the_input_pipeline_is_measured_on_phantoms():
+    found = last_line(
+        "benchmarks.input_pipeline", "--images_per_class=10", "--ways=png,warm,roofline",
+        "--rounds=1", "--seconds=0.1",
+    )  # fmt: skip
+    rates = found["images_per_second"]
+    assert found["over_roofline"]["warm"] == pytest.approx(rates["warm"] / rates["roofline"], 0.01)

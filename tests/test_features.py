@@ -1,0 +1,304 @@
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import plain_dataset
+from tests.conftest import one_device, run_command, two_replicas
+from tests.test_config import SETTINGS
+from tests.test_input import global_batch
+from trainer import config, models
+from trainer.data.augment import Augmentation
+from trainer.data.input import distribute_batches, read_examples
+from trainer.errors import Preempted, UserError
+from trainer.hardware import Hardware
+from trainer.training import features
+from trainer.training.engine import Engine
+from trainer.training.interruption import StopRequest
+from trainer.training.metrics import measure
+from trainer.training.objective import Objective
+from trainer.training.phases import plan, prepare
+
+BATCH = 16
+SEED = 3
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return plain_dataset.write(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def cache_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def hardware_of(strategy, precision="float32"):
+    return Hardware(strategy, ("/cpu:0",), precision, False, False, "none")
+
+
+def config_of(model="vgg19", **changes):
+    settings = {"feature_cache": "on", "scaling": "torch", "seed": SEED, "weights": "none"}
+    return config.make("seed", model, SETTINGS | settings | changes)
+
+
+def build(model="vgg19", strategy=None, precision="float32", settings=None):
+    settings = settings or config_of(model)
+    keras.utils.set_random_seed(0)
+    with (strategy or one_device()).scope():
+        network = models.build(
+            model, image_shape=(plain_dataset.SIZE, plain_dataset.SIZE, 1), precision=precision,
+            scaling=settings.scaling, train_backbone=settings.train_backbone,
+        )  # fmt: skip
+    prepare(network, plan(settings)[0])
+    if model == "vgg19":  # Glorot's weights let a signal fade behind so many ReLUs; He's do not.
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.Conv2D):
+                layer.kernel.assign(layer.kernel * 2**0.5)
+    return network
+
+
+def images_of(small, cache="memory"):
+    return (
+        read_examples(small, "train", cache=cache, shuffle_seed=SEED),
+        read_examples(small, "validation", cache=cache, shuffle_seed=None),
+    )
+
+
+def resolve(small, network, settings, strategy=None, precision="float32"):
+    hardware = hardware_of(strategy or one_device(), precision)
+    return features.resolve(settings, plan(settings), small, network, hardware)[0]
+
+
+def compute(small, frozen, strategy=None, images=None):
+    hardware = hardware_of(strategy or one_device())
+    return frozen.compute(*(images or images_of(small)), hardware, StopRequest())
+
+
+def losses(small, network, strategy, start=None, examples=None, epochs=3):
+    """Validation loss after each epoch of training the head."""
+    train, validation = examples or images_of(small)
+    with strategy.scope():
+        optimizer = keras.optimizers.Adam(1e-3)
+    engine = Engine(
+        strategy, network, optimizer, objective=Objective(4), xla=False,
+        start=start, augmentation=Augmentation(flip=True) if start is None else None,
+    )  # fmt: skip
+    batches = iter(distribute_batches(train, strategy, BATCH, augment_seed=SEED))
+    held_out = iter(distribute_batches(validation, strategy, BATCH))
+    found = []
+    for _ in range(epochs):
+        engine.train(batches, train.steps_per_epoch(BATCH))
+        engine.evaluate(held_out, validation.steps_per_epoch(BATCH))
+        found.append(measure(engine.eval_totals.read())["loss"])
+        engine.eval_totals.reset()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "replicas"),
+    [
+        ("vgg19", two_replicas),
+        pytest.param("vgg19", one_device, marks=pytest.mark.slow),
+        pytest.param("resnet101", one_device, marks=pytest.mark.slow),
+        pytest.param("densenet169", one_device, marks=pytest.mark.slow),
+    ],
+)
+def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
+    model, replicas, small, cache_dir
+):
+    strategy, settings = replicas(), config_of(model, train_backbone=False)
+    whole = build(model, strategy, settings=settings)
+    first = whole.get_weights()
+    expected = losses(small, whole, strategy)
+    moved = [
+        one for one, other in zip(whole.get_weights(), first, strict=True) if (one != other).any()
+    ]
+    assert len(moved) == len(whole.trainable_weights)
+
+    whole.set_weights(first)
+    frozen = resolve(small, whole, settings, strategy)
+    found = losses(small, whole, strategy, frozen.backbone.output, compute(small, frozen, strategy))
+    print(model, expected, found)
+    assert max(expected) / min(expected) > 1.02
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_batches_hold_the_features_of_the_views_that_the_uncached_run_sees(cache, small, cache_dir):
+    network, settings = build(), config_of()
+    frozen = resolve(small, network, settings)
+    images = images_of(small, cache)
+    kept = compute(small, frozen, images=images)
+    before_head = keras.Model(network.input, network.get_layer("flatten").output)
+    for examples, pictures, seed in zip(kept, images, (SEED, None), strict=True):
+        ours, theirs = (
+            iter(distribute_batches(source, two_replicas(), BATCH, augment_seed=seed))
+            for source in (examples, pictures)
+        )
+        for _ in range(2 * examples.steps_per_epoch(BATCH)):
+            batch, expected = (global_batch(two_replicas(), next(b)) for b in (ours, theirs))
+            seen = expected["image"]
+            if seed is not None:
+                flipped = expected["draws"][:, 0] < 0.5
+                assert flipped.any() and not flipped.all()
+                seen = np.where(flipped[:, None, None, None], seen[:, :, ::-1], seen)
+            np.testing.assert_array_equal(batch["label"], expected["label"])
+            np.testing.assert_array_equal(batch["weight"], expected["weight"])
+            np.testing.assert_allclose(batch["image"], before_head(seen), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_there_is_used_again_and_other_weights_are_computed_anew(small, cache_dir):
+    network, settings = build(), config_of()
+    compute(small, resolve(small, network, settings))
+    before = {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")}
+    assert {path.name for path in before if path.suffix == ".npy"} == {"00000000.npy"}
+    compute(small, resolve(small, network, settings))
+    after = {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")}
+    assert {p: t for p, t in after.items() if p.suffix != ".lock"} == {
+        p: t for p, t in before.items() if p.suffix != ".lock"
+    }
+    kernel = network.get_layer("block1_conv1").kernel
+    kernel.assign(kernel + 1.0)
+    compute(small, resolve(small, network, settings))
+    assert len([path for path in cache_dir.iterdir() if path.is_dir()]) == 2 * 2
+
+
+def test_a_folder_of_another_key_is_computed_anew(small, cache_dir):
+    frozen = resolve(small, build(), config_of())
+    compute(small, frozen)
+    key = json.loads((frozen.train.folder / "key.json").read_text())
+    (frozen.train.folder / "key.json").write_text(json.dumps(key | {"weights_sha256": "0"}))
+    assert not frozen.train.is_whole()
+    compute(small, frozen)
+    assert json.loads((frozen.train.folder / "key.json").read_text()) == key
+    assert frozen.train.is_whole()
+
+
+def test_a_truncated_shard_is_computed_anew(small, cache_dir):
+    frozen = resolve(small, build(), config_of())
+    compute(small, frozen)
+    shard = frozen.train.folder / "00000000.npy"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-9])
+    assert not frozen.train.is_whole()
+    compute(small, frozen)
+    assert len(shard.read_bytes()) == len(content)
+    assert frozen.train.is_whole()
+
+
+def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_dir, monkeypatch):
+    monkeypatch.setattr(features, "BATCH", 8)
+    monkeypatch.setattr(features, "_LEAST_ROWS_PER_SHARD", 16)
+    network = build()
+    frozen = resolve(small, network, config_of())
+    stop = StopRequest()
+    write = frozen.train.write
+
+    def write_and_ask(first, ids, rows):
+        write(first, ids, rows)
+        if first == 16:
+            stop.ask()
+
+    monkeypatch.setattr(frozen.train, "write", write_and_ask)
+    with pytest.raises(Preempted, match="32 of 43 images of train"):
+        frozen.compute(*images_of(small), hardware_of(one_device()), stop)
+    assert not frozen.train.is_whole()
+    (partial,) = cache_dir.glob("*.partial")
+    written = {path: path.stat().st_mtime_ns for path in partial.glob("*.npy")}
+    assert len(written) == 2
+
+    monkeypatch.setattr(features, "BATCH", 5)  # On another number of replicas, say.
+    resumed, _ = compute(small, frozen)
+    for path, time in written.items():
+        assert (frozen.train.folder / path.name).stat().st_mtime_ns == time
+    elsewhere = cache_dir.parent / "elsewhere"
+    monkeypatch.setenv("CXR_CACHE_DIR", str(elsewhere))
+    whole, _ = compute(small, resolve(small, network, config_of()))
+    ours, theirs = (
+        iter(distribute_batches(examples, one_device(), BATCH, augment_seed=0))
+        for examples in (resumed, whole)
+    )
+    for _ in range(whole.steps_per_epoch(BATCH)):
+        np.testing.assert_allclose(next(ours)["image"], next(theirs)["image"], rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_features_are_kept_in_bfloat16(small, cache_dir):
+    network = build(precision="mixed_bfloat16")
+    frozen = resolve(small, network, config_of(), precision="mixed_bfloat16")
+    kept, _ = compute(small, frozen)
+    batch = next(iter(distribute_batches(kept, one_device(), BATCH)))
+    assert batch["image"].dtype == tf.bfloat16
+    picture = next(iter(distribute_batches(images_of(small)[0], one_device(), BATCH)))["image"]
+    kept, expected = (tf.cast(f, tf.float32) for f in (batch["image"], frozen.backbone(picture)))
+    np.testing.assert_allclose(kept, expected, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "workers", "said"),
+    [
+        ({"model": "lenet"}, 1, "lenet has no backbone"),
+        ({"train_backbone": True}, 1, "the backbone is trained"),
+        ({"head_epochs": 2}, 1, "the backbone is trained"),
+        ({}, 2, "several workers"),
+        ({"rotation": 5.0}, 1, "more than the flip"),
+        ({"keras_cv": "mixup"}, 1, "more than the flip"),
+    ],
+)
+def test_where_it_is_not_valid_auto_is_off_and_on_is_refused(changes, workers, said, small):
+    for asked in ("auto", "on"):
+        settings = config_of(**{"feature_cache": asked} | changes)
+        hardware = dataclasses.replace(hardware_of(one_device()), workers=workers)
+        arguments = settings, plan(settings), small, None, hardware
+        if asked == "on":
+            with pytest.raises(UserError, match=f"--feature_cache=on: .*{said}"):
+                features.resolve(*arguments)
+        else:
+            used, why = features.resolve(*arguments)
+            assert used is None
+            assert said in why
+
+
+def test_a_disk_without_room_is_told_before_the_work(small, cache_dir, monkeypatch):
+    network = build()
+    needed = 4 * 512 * (2 * plain_dataset.COUNTS["train"] + plain_dataset.COUNTS["validation"])
+    monkeypatch.setattr(features, "free_bytes", lambda: needed - 1)
+    with pytest.raises(UserError, match="--feature_cache=on: .* need .* CXR_CACHE_DIR"):
+        resolve(small, network, config_of())
+    monkeypatch.setattr(features, "free_bytes", lambda: needed)
+    assert resolve(small, network, config_of())
+    assert resolve(small, network, config_of(feature_cache="auto")) is None
+    assert not cache_dir.exists()
+
+
+@pytest.mark.slow
+def test_a_run_on_kept_features_leaves_what_the_uncached_run_leaves(data_dir, cache_dir, tmp_path):
+    flags = [
+        "--model=vgg19", "--recipe=seed", "--weights=none", "--dropout=0.3", "--scaling=torch",
+        "--learning_rate=1e-4", "--epochs=2",
+        "--strategy=one_device", f"--data_dir={data_dir}",
+    ]  # fmt: skip
+    rows = {}
+    for asked in ("auto", "off"):
+        workdir = tmp_path / asked
+        run_command("trainer.main", *flags, f"--feature_cache={asked}", f"--workdir={workdir}")
+        content = json.loads((workdir / "config.json").read_text())
+        assert content["feature_cache"].startswith({"auto": "on", "off": "off"}[asked])
+        rows[asked] = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
+    for name in ("loss", "validation_loss"):
+        found, expected = ([row[name] for row in rows[asked]] for asked in ("auto", "off"))
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+    models_of = [
+        keras.models.load_model(tmp_path / asked / "model.keras") for asked in ("auto", "off")
+    ]
+    shapes = [[weight.shape for weight in model.get_weights()] for model in models_of]
+    assert shapes[0] == shapes[1]
+    run_command(
+        "trainer.export_gradcam", f"--workdir={tmp_path}/auto", "--split=test", "--max_images=1",
+        f"--output_dir={tmp_path}/heatmaps",
+    )  # fmt: skip
+    assert (tmp_path / "heatmaps" / "index.csv").exists()

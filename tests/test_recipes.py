@@ -1,0 +1,30 @@
+import dataclasses
+
+import pytest
+
+from tests.test_config import SETTINGS
+from trainer import config
+from trainer.models import NAMES
+from trainer.recipes import RECIPES
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_sets_every_hyperparameter_of_every_model_and_no_other(recipe):
+    hyperparameters = {field.name for field in dataclasses.fields(config.Config)}
+    hyperparameters -= {"model", "recipe", *SETTINGS}
+    assert RECIPES[recipe].keys() == set(NAMES)
+    for model, settings in RECIPES[recipe].items():
+        assert settings.keys() == hyperparameters
+        config.make(recipe, model, SETTINGS)
+
+
+def test_strong_scales_as_each_networks_weights_were_trained():
+    scaling = {model: settings["scaling"] for model, settings in RECIPES["strong"].items()}
+    assert scaling["resnet101"] == scaling["vgg19"] == "caffe"
+    assert scaling["densenet169"] == "torch"
+
+
+def test_a_cosine_schedule_is_never_cut_short():
+    for recipe in RECIPES.values():
+        for settings in recipe.values():
+            assert settings["schedule"] == "constant" or settings["patience"] == 0

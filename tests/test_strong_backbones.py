@@ -1,0 +1,34 @@
+"""The `strong` recipe of the deep networks, from random weights on small phantoms."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.conftest import run_command
+from tests.small_phantoms import SmallPhantoms
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def small_phantoms(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("small")
+    SmallPhantoms(data_dir=directory).download_and_prepare()
+    return directory
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("model", ["resnet101", "vgg19", "densenet169"])
+def test_strong_learns_without_divergence_under_two_replicas(
+    model, precision, small_phantoms, tmp_path
+):
+    run = tmp_path / "run"
+    run_command(
+        "trainer.main", f"--model={model}", "--weights=none", "--strategy=mirrored",
+        "--virtual_devices=2", f"--precision={precision}", "--dataset=small_phantoms",
+        f"--data_dir={small_phantoms}", f"--workdir={run}",
+    )  # fmt: skip
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    assert np.isfinite([row["validation_loss"] for row in rows]).all()
+    assert rows[-1]["validation_accuracy"] > 0.4

@@ -1,0 +1,125 @@
+"""A backbone's weights: found here or fetched, and loaded only if every layer matches."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import h5py
+import keras
+from absl import logging
+
+from trainer.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageNetWeights:
+    """The ImageNet weights of a network without its top, as keras.applications publishes them.
+
+    Attributes:
+        url: where the file is.
+        md5: its digest, hexadecimal.
+    """
+
+    url: str
+    md5: str
+
+    @property
+    def file_name(self) -> str:
+        """What the file is called."""
+        return self.url.rpartition("/")[2]
+
+
+def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
+    """Finds a weights file; fetches that of ImageNet if it is not below KERAS_HOME/models.
+
+    Args:
+        weights: `imagenet` or a path.
+        imagenet: the network's.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: there is none, or ImageNet's cannot be fetched; the text says where to put it.
+    """
+    path = _imagenet_file(imagenet) if weights == "imagenet" else pathlib.Path(weights)
+    if not path.is_file():
+        raise UserError(f"--weights={weights}: there is no such file (expected a Keras .h5 file)")
+    return path
+
+
+def describe_weights(path: pathlib.Path) -> dict[str, Any]:
+    """The file and its SHA-256, hexadecimal, for config.json."""
+    with path.open("rb") as file:
+        return {"file": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def load_weights(network: keras.Model, path: pathlib.Path) -> None:
+    """Loads weights into a network that has the same layers.
+
+    Args:
+        network: a network of keras.applications without its top.
+        path: what `find_weights` gave.
+
+    Raises:
+        UserError: the file holds no weights, or those of other layers; the first is named.
+    """
+    try:
+        if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
+            _check_layers(network, path)
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"the weights in {path} do not fit {network.name}: {reason}") from error
+    logging.info("loaded weights from %s", path)
+
+
+def _check_layers(network: keras.Model, path: pathlib.Path) -> None:
+    """Compares a file's layers with the network's: Keras itself goes by their order alone."""
+    with h5py.File(path) as file:
+        group = file if "layer_names" in file.attrs else file["model_weights"]
+        found = {name: _shapes(group[name]) for name in map(_text, group.attrs["layer_names"])}
+    found = {name: shapes for name, shapes in found.items() if shapes}
+    expected = {
+        layer.name: [tuple(weight.shape) for weight in layer.weights]
+        for layer in network.layers
+        if layer.weights
+    }
+    for name, shapes in expected.items():
+        if found.get(name) != shapes:
+            what = f"has the shapes {found[name]}" if name in found else "is not in the file"
+            raise ValueError(f"layer {name} {what}; expected are the shapes {shapes}")
+    for name in found.keys() - expected.keys():
+        raise ValueError(f"layer {name} of the file is not in the network")
+    if list(found) != list(expected):
+        raise ValueError("the file's layers are in another order")
+
+
+def _shapes(group: h5py.Group) -> list[tuple[int, ...]]:
+    return [group[_text(name)].shape for name in group.attrs["weight_names"]]
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
+    name, where = imagenet.file_name, _keras_home() / "models"
+    try:
+        return pathlib.Path(
+            keras.utils.get_file(name, imagenet.url, cache_subdir="models", file_hash=imagenet.md5)
+        )
+    except Exception as error:
+        raise UserError(
+            f"the ImageNet weights are not on this machine, or damaged (their MD5 is "
+            f"{imagenet.md5}), and could not be downloaded ({str(error).splitlines()[0]}); fetch "
+            f"{imagenet.url} on a machine with network and put it at {where / name}, or give "
+            "--weights=none"
+        ) from error
+
+
+def _keras_home() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()

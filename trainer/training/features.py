@@ -1,0 +1,233 @@
+"""Runs a frozen backbone once over the data, so that epochs train the head alone.
+
+The only augmentation of a recipe may be the horizontal flip: then an image has two views, and the
+backbone's features of both are all that an epoch can ask for.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from trainer.config import Config
+from trainer.data.augment import Augmentation
+from trainer.data.cache_folder import cache_root, free_bytes, stored_files
+from trainer.data.dataset import BuiltDataset
+from trainer.data.feature_cache import FeatureCache
+from trainer.data.input import Examples, distribute_batches
+from trainer.errors import Preempted, UserError
+from trainer.hardware import Hardware
+from trainer.models.backbones import BACKBONES
+from trainer.models.cut import frozen_part, weights_digest
+from trainer.progress_line import ProgressLine
+from trainer.training.interruption import StopRequest
+from trainer.training.phases import Phase
+
+MODES = ("auto", "on", "off")
+# Raised when the same network gives other features than before.
+_VERSION = 1
+# Images of each replica that pass through the backbone at once, in each view.
+BATCH = 32
+# Of ResNet-101 in float32, 200 MB.
+_LEAST_ROWS_PER_SHARD = 256
+# Share of the free disk that `auto` lets the features take.
+_AUTO_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenFeatures:
+    """A frozen backbone whose features are kept.
+
+    Attributes:
+        backbone: from radiographs to features.
+        train: the features of the training split, of every view that it asks for.
+        validation: the features of the validation split.
+    """
+
+    backbone: keras.Model
+    train: FeatureCache
+    validation: FeatureCache
+
+    def compute(
+        self,
+        train_examples: Examples,
+        validation_examples: Examples,
+        hardware: Hardware,
+        stop_request: StopRequest,
+    ) -> tuple[Examples, Examples]:
+        """Computes the features that the disk lacks, on all replicas.
+
+        Args:
+            train_examples: the training split's images.
+            validation_examples: the validation split's images.
+            hardware: what the backbone runs on.
+            stop_request: asks to stop after a batch.
+
+        Returns:
+            The examples with features in the place of images.
+
+        Raises:
+            Preempted: a stop was asked for; the shards written so far are kept.
+            UserError: the disk is full.
+        """
+        splits = (self.train, train_examples), (self.validation, validation_examples)
+        with stop_request.on_signals():
+            for cache, examples in splits:
+                _complete(cache, examples, self.backbone, hardware, stop_request)
+        return tuple(cache.examples(examples) for cache, examples in splits)
+
+
+def resolve(
+    config: Config,
+    phases: tuple[Phase, ...],
+    dataset: BuiltDataset,
+    model: keras.Model,
+    hardware: Hardware,
+) -> tuple[FrozenFeatures | None, str]:
+    """Decides whether features are kept, and says why.
+
+    Args:
+        config: the run's configuration.
+        phases: what it trains, in order.
+        dataset: what it trains on.
+        model: the network, with the weights that the run begins with.
+        hardware: what it computes on.
+
+    Returns:
+        The features, or None if every epoch runs the whole network; and the reason.
+
+    Raises:
+        UserError: `--feature_cache=on` cannot be had.
+    """
+    if config.feature_cache == "off":
+        return None, "off, as asked"
+    features, obstacle = None, find_obstacle(config, phases, hardware)
+    if not obstacle:
+        features = _frozen_features(config, dataset, model, hardware)
+        obstacle = _lack_of_room(features, _AUTO_SHARE if config.feature_cache == "auto" else 1)
+    if obstacle and config.feature_cache == "on":
+        raise UserError(f"--feature_cache=on: {obstacle}; use --feature_cache=off")
+    if obstacle:
+        logging.info("feature cache: off, because %s", obstacle)
+        return None, f"off, because {obstacle}"
+    reason = "on, because the backbone is frozen and the flip is the only augmentation"
+    logging.info("feature cache: %s", reason)
+    return features, reason
+
+
+def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware) -> str | None:
+    """What makes kept features invalid, as a clause; None if they are valid."""
+    if config.model not in BACKBONES:
+        return f"{config.model} has no backbone that could be frozen"
+    if any(phase.trained_from is not None for phase in phases):
+        return "the backbone is trained"
+    if config.keras_cv or Augmentation.of(config) != Augmentation(flip=config.flip):
+        return "training images are augmented by more than the flip"
+    if hardware.workers > 1:
+        # Each would decide by its own disk, and all must train the same network.
+        return "several workers train together"
+    return None
+
+
+def _complete(cache, examples, backbone, hardware, stop_request) -> None:
+    """Computes what the cache lacks, unless another process is just doing so."""
+
+    def stop_if_asked(done: int = 0) -> None:
+        if stop_request.value():
+            raise Preempted(
+                f"with the features of {done} of {examples.size} images of {cache.split} computed, "
+                "as asked; the same command goes on from there"
+            )
+
+    with cache.locked(stop_if_asked):
+        if not cache.is_whole():
+            done = cache.begin()
+            logging.info(
+                "features of %s: %.0f MB, of which %d of %d images are there",
+                cache.split, cache.bytes_needed / 1e6, done, examples.size,
+            )  # fmt: skip
+            _fill(cache, examples.in_file_order(), backbone, hardware, stop_if_asked, done)
+            cache.finish()
+    logging.info("features of %s: %s", cache.split, cache.folder)
+
+
+def _fill(cache, examples, backbone, hardware, stop_if_asked, done: int) -> None:
+    batch_size = BATCH * hardware.num_replicas
+    first_step, steps = done // batch_size, examples.steps_per_epoch(batch_size)
+    ids = np.concatenate([b["id"] for b in examples.one_pass(1024).as_numpy_iterator()])
+    batches = iter(
+        distribute_batches(examples, hardware.strategy, batch_size, first_step=first_step)
+    )
+    run = _on_replicas(backbone, cache.views, hardware)
+    line = ProgressLine(f"features of {cache.split}", steps - first_step, batch_size)
+    waiting, skipped = [], done - first_step * batch_size
+    for step in range(first_step, steps):
+        features = run(next(batches))[skipped:]
+        waiting, skipped = [*waiting, features], 0
+        rows = sum(map(len, waiting))
+        line.show(step + 1 - first_step)
+        if rows >= _LEAST_ROWS_PER_SHARD or step + 1 == steps:
+            cache.write(done, ids[done : done + rows], np.concatenate(waiting))
+            done, waiting = done + rows, []
+        stop_if_asked(done)
+    line.clear()
+
+
+def _on_replicas(backbone: keras.Model, views: int, hardware: Hardware):
+    """A function from a distributed batch to features, `[rows, views, width]`, without filling."""
+
+    @tf.function(jit_compile=hardware.xla)
+    def of_replica(images: tf.Tensor) -> tf.Tensor:
+        seen = [images, tf.reverse(images, axis=[2])][:views]
+        return tf.stack([backbone(view, training=False) for view in seen], axis=1)
+
+    @tf.function
+    def of_all(batch: dict) -> tf.distribute.DistributedValues:
+        return hardware.strategy.run(lambda batch: of_replica(batch["image"]), args=(batch,))
+
+    def run(batch: dict) -> np.ndarray:
+        local = hardware.strategy.experimental_local_results
+        features = np.concatenate([part.numpy() for part in local(of_all(batch))])
+        weights = np.concatenate([part.numpy() for part in local(batch["weight"])])
+        return features[weights > 0]
+
+    return run
+
+
+def _frozen_features(
+    config: Config, dataset: BuiltDataset, model: keras.Model, hardware: Hardware
+) -> FrozenFeatures:
+    backbone = frozen_part(model)
+    key = {
+        "version": _VERSION,
+        "model": config.model,
+        "weights_sha256": weights_digest(backbone),
+        "scaling": config.scaling,
+        "precision": hardware.precision,
+        "xla": hardware.xla,
+        "dataset": dataset.name,
+        "image_shape": dataset.image_shape,
+    }
+
+    def cache(split: str, views: int) -> FeatureCache:
+        depends_on = {"split": split, "views": views, "files": stored_files(dataset, split)}
+        return FeatureCache(
+            dataset, split, key | depends_on,
+            views=views, width=backbone.output.shape[-1], dtype=backbone.output.dtype,
+        )  # fmt: skip
+
+    return FrozenFeatures(backbone, cache("train", 2 if config.flip else 1), cache("validation", 1))
+
+
+def _lack_of_room(features: FrozenFeatures, share: float) -> str | None:
+    """Says that the disk has no room, where at most a share of what is free may be taken."""
+    needed = features.train.bytes_missing + features.validation.bytes_missing
+    if needed <= share * free_bytes():
+        return None
+    return (
+        f"the features need {needed / 1e6:.0f} MB in {cache_root()}, where "
+        f"{share * free_bytes() / 1e6:.0f} MB may be taken: make room, or set CXR_CACHE_DIR to "
+        "another disk"
+    )
