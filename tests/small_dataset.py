@@ -36,6 +36,6 @@ def build(directory):
     SmallImages(data_dir=directory).download_and_prepare()
     return [
         "--model=lenet", "--recipe=seed", "--dataset=small_images", f"--data_dir={directory}",
-        "--deterministic", "--global_batch_size=12", "--scaling=torch", "--learning_rate=1e-4", "--patience=1000",
-        "--checkpoint_steps=1", "--log_steps=1",
+        "--deterministic", "--global_batch_size=12", "--scaling=torch", "--learning_rate=1e-4",
+        "--patience=1000", "--checkpoint_steps=1", "--log_steps=1",
     ]  # fmt: skip

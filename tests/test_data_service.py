@@ -78,7 +78,8 @@ def test_two_workers_with_two_data_hosts_train_as_without(data_dir, tmp_path):
 
     train = [
         "--", sys.executable, "-m", "trainer.main", "--model=lenet", "--recipe=seed",
-        "--strategy=multi_worker", "--deterministic", "--cache=off", "--epochs=2", f"--data_dir={data_dir}",
+        "--strategy=multi_worker", "--deterministic", "--cache=off", "--epochs=2",
+        f"--data_dir={data_dir}",
     ]  # fmt: skip
     for name, hosts in (("here", 0), ("there", 2)):
         run_command(

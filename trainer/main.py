@@ -159,6 +159,7 @@ def _train_on(
     data_hosts: tuple[str, ...],
     profile_steps: tuple[int, int] | None,
 ) -> None:
+    """Trains on the devices, while the other workers are watched."""
     run = Run(_workdir(config), writes=devices.is_chief)
     _refuse_other_config(run, config)
     run.create()
