@@ -166,7 +166,7 @@ def first_batch(
 
 
 def _batches(
-    examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts=()
+    examples, global_batch_size, context, augment_seed, start, change_batch=None, data_hosts=()
 ) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
