@@ -161,7 +161,7 @@ def first_batch(
 
 
 def _batches(
-    examples, global_batch_size, context, augment_seed, start, change_batch
+    examples, global_batch_size, context, augment_seed, start, change_batch=None
 ) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
