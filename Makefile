@@ -37,7 +37,7 @@ demo: $(INSTALLED)
 	@echo "The training:  $(BIN)/tensorboard --logdir=$(DEMO)/run/tensorboard"
 
 test: $(INSTALLED) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # The longer tests.
 drills: $(INSTALLED)

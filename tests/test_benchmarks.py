@@ -27,7 +27,9 @@ BATCH = 4
 
 
 def on(strategy, devices=("/cpu:0",)):
-    return Hardware(strategy, tuple(devices), "float32", xla=False, collective="none")
+    return Hardware(
+        strategy, tuple(devices), "float32", xla=False, xla_update=False, collective="none"
+    )
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,24 @@ CLUSTER = {"worker": ["a:1", "b:1", "c:1"]}
 def tf_config(monkeypatch, content):
     text = content if isinstance(content, str) else json.dumps(content)
     monkeypatch.setenv("TF_CONFIG", text)
-    return hardware.read_tf_config()
+    workers, worker = hardware.read_tf_config()
+    return list(workers.values()), worker
 
 
 @pytest.mark.parametrize("index", [0, 2])
-def test_the_workers_are_counted_and_this_one_found(monkeypatch, index):
+def test_the_workers_are_listed_and_this_one_found(monkeypatch, index):
     task = {"type": "worker", "index": index}
-    assert tf_config(monkeypatch, {"cluster": CLUSTER, "task": task}) == (3, index)
+    assert tf_config(monkeypatch, {"cluster": CLUSTER, "task": task}) == (CLUSTER["worker"], index)
 
 
 def test_a_chief_comes_before_the_workers(monkeypatch):
     cluster = CLUSTER | {"chief": ["x:1"]}
     for task, place in (("chief", 0), 0), (("worker", 1), 2):
         task = dict(zip(("type", "index"), task, strict=True))
-        assert tf_config(monkeypatch, {"cluster": cluster, "task": task}) == (4, place)
+        assert tf_config(monkeypatch, {"cluster": cluster, "task": task}) == (
+            ["x:1", "a:1", "b:1", "c:1"],
+            place,
+        )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ FLAGS = [
 ]
 
 
-def start_workers(flags, folder):
+def start_workers(flags, folder, own_flags=((), ())):
     """Starts two workers; what each says goes to a file of its own."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     processes = []
@@ -33,7 +33,7 @@ def start_workers(flags, folder):
         with (folder / f"worker{index}.log").open("w") as log:
             processes.append(
                 subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-m", "trainer.main", *flags],
+                    [sys.executable, "-m", "trainer.main", *flags, *own_flags[index]],
                     cwd=ROOT,
                     env=environment,
                     stderr=log,
@@ -91,3 +91,12 @@ def test_a_signal_to_one_worker_stops_all_after_the_same_step(data_dir, tmp_path
     ]
     assert stops[0] == stops[1]
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "preempted"
+
+
+def test_workers_without_a_common_run_directory_are_refused(trained, data_dir, tmp_path):
+    own_flags = [f"--workdir={trained}/run"], [f"--workdir={tmp_path}/elsewhere"]
+    workers = start_workers([*FLAGS, f"--data_dir={data_dir}"], tmp_path, own_flags)
+    assert 2 in codes(workers)
+    said = (tmp_path / "worker0.log").read_text() + (tmp_path / "worker1.log").read_text()
+    assert "found different checkpoints" in said
+    assert "epoch 0 step 0 and epoch 2 step 0" in said

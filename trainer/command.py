@@ -1,30 +1,39 @@
 """How every command starts and ends: flags in, one sentence for a user's mistake, exit code."""
 
+import functools
 import logging as python_logging
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from trainer.errors import Preempted, UserError
+from trainer.errors import Preempted, UserError, WorkerLost
 
 _PACKAGE = str(pathlib.Path(__file__).parent)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], *, starts_another: bool = False) -> None:
     """Parses the flags, calls `main` and exits with the code that fits what happened.
 
     Args:
         main: the command; it reads `flags.FLAGS` and raises the errors of `trainer.errors`.
+        starts_another: whether what stands after `--` is another command, a list of words that
+            `main` is called with.
 
     Exit codes: 0 done, 2 a mistake of the user's (one sentence on stderr), 3 a training that
-    diverged, 75 a training that was asked to stop and can go on, 130 interrupted.
+    diverged, 75 a training that was asked to stop and can go on, 76 a worker that lost another,
+    130 interrupted.
     """
-    app.run(lambda _: _call(main), flags_parser=_parse_flags)
+
+    def call(argv: Sequence[str]) -> None:
+        _call(functools.partial(main, list(argv[1:])) if starts_another else main)
+
+    app.run(call, flags_parser=functools.partial(_parse_flags, starts_another=starts_another))
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], *, starts_another: bool) -> list[str]:
     _log_in_few_words()
     try:
         rest = flags.FLAGS(argv)
@@ -34,7 +43,9 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         print(sys.modules["__main__"].__doc__)
         print(flags.FLAGS.main_module_help())
         sys.exit(0)
-    if len(rest) > 1:
+    if starts_another and (len(rest) == 1 or "--" not in argv):
+        _exit_for_user("expected a command after --. See --help.")
+    if len(rest) > 1 and not starts_another:
         _exit_for_user(f"unexpected argument {rest[1]!r}; every option is a --flag. See --help.")
     return rest
 
@@ -50,7 +61,8 @@ def _log_in_few_words() -> None:
 
 
 def _is_worth_showing(record: python_logging.LogRecord) -> bool:
-    return record.levelno >= python_logging.ERROR or record.pathname.startswith(_PACKAGE)
+    ours = (_PACKAGE, str(pathlib.Path(sys.modules["__main__"].__file__).parent))
+    return record.levelno >= python_logging.ERROR or record.pathname.startswith(ours)
 
 
 def _call(main: Callable[[], None]) -> None:
@@ -61,6 +73,10 @@ def _call(main: Callable[[], None]) -> None:
     except Preempted as stop:
         print(f"stopped: {stop}", file=sys.stderr)
         sys.exit(stop.exit_code)
+    except WorkerLost as loss:
+        print(f"error: {loss}", file=sys.stderr, flush=True)
+        # Without TensorFlow's own ending, which would wait for the lost worker.
+        os._exit(loss.exit_code)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         sys.exit(130)

@@ -18,3 +18,10 @@ class Preempted(Exception):
 
     # EX_TEMPFAIL of sysexits.h: try again. Schedulers can be told to requeue on it.
     exit_code = 75
+
+
+class WorkerLost(Exception):
+    """Another worker is gone, without which training cannot go on. Its text names it."""
+
+    # EX_PROTOCOL of sysexits.h. The same command on all workers goes on from the last checkpoint.
+    exit_code = 76

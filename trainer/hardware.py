@@ -10,10 +10,12 @@ import tensorflow as tf
 from absl import logging
 
 from trainer.errors import UserError
+from trainer.peers import Peers
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 XLA_MODES = ("auto", "on", "off")
+WORKER_TIMEOUT = 60.0
 
 # Tensor cores multiply bfloat16 from compute capability 8.0 on, float16 from 7.0 on.
 _BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
@@ -36,6 +38,7 @@ class Hardware:
         collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
         workers: number of processes that train together.
         worker: index of this process among them.
+        peers: the other processes.
     """
 
     strategy: tf.distribute.Strategy
@@ -46,6 +49,7 @@ class Hardware:
     collective: str
     workers: int = 1
     worker: int = 0
+    peers: Peers = Peers({}, 0, 0.0)
 
     @property
     def num_replicas(self) -> int:
@@ -70,7 +74,13 @@ class Hardware:
         }
 
 
-def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Hardware:
+def resolve(
+    strategy: str,
+    precision: str,
+    xla: str,
+    virtual_devices: int,
+    worker_timeout: float = WORKER_TIMEOUT,
+) -> Hardware:
     """Finds the devices and decides what `auto` means on them.
 
     Args:
@@ -81,6 +91,7 @@ def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Ha
             oneDNN kernels. The optimizer's update has none to lose: on a single replica `auto`
             compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
+        worker_timeout: seconds without a sign of life after which another worker is lost.
 
     Returns:
         The resolved hardware; it has been logged.
@@ -88,6 +99,7 @@ def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Ha
     Raises:
         UserError: virtual devices were asked for after TensorFlow had started, or several workers
             without a TF_CONFIG that says where they are.
+        WorkerLost: another worker did not start.
     """
     if strategy == "multi_worker" and virtual_devices:
         raise UserError("--virtual_devices goes with one_device and mirrored, not multi_worker")
@@ -96,34 +108,39 @@ def resolve(strategy: str, precision: str, xla: str, virtual_devices: int) -> Ha
         _keep_freed_memory()
     if strategy == "one_device":
         devices = devices[:1]
-    workers, worker = read_tf_config() if strategy == "multi_worker" else (1, 0)
-    replicas = workers * len(devices)
+    workers, worker = read_tf_config() if strategy == "multi_worker" else ({}, 0)
+    replicas = max(1, len(workers)) * len(devices)
     collective = _collective(gpu, replicas)
+    peers = Peers(workers, worker, worker_timeout)
+    with peers.joining():
+        made = _make_strategy(strategy, devices, collective)
     hardware = Hardware(
-        strategy=_make_strategy(strategy, devices, collective),
+        strategy=made,
         devices=tuple(devices),
         precision=_auto_precision(gpu) if precision == "auto" else precision,
         xla=gpu is not None if xla == "auto" else xla == "on",
         xla_update=xla != "off" and replicas == 1,
         collective=collective,
-        workers=workers,
+        workers=max(1, len(workers)),
         worker=worker,
+        peers=peers,
     )
     logging.info(
         "devices: %s; %d replica(s); precision %s; XLA %s (update: %s); reduction %s; "
         "worker %d of %d",
         ", ".join(devices), hardware.num_replicas, hardware.precision,
         *("on" if on else "off" for on in (hardware.xla, hardware.xla_update)), collective,
-        worker + 1, workers,
+        worker + 1, hardware.workers,
     )  # fmt: skip
     return hardware
 
 
-def read_tf_config() -> tuple[int, int]:
+def read_tf_config() -> tuple[dict[str, str], int]:
     """Reads from the environment variable TF_CONFIG who trains together.
 
     Returns:
-        The number of workers, the chief included, and the index of this process among them.
+        `HOST:PORT` of every worker by its task, the chief first, and the index of this process
+        among them.
 
     Raises:
         UserError: it is missing or makes no sense; the text shows what is expected.
@@ -138,12 +155,13 @@ def read_tf_config() -> tuple[int, int]:
     try:
         content = json.loads(text)
         cluster, task = content["cluster"], content["task"]
-        tasks = [
-            (kind, index)
+        workers = {
+            f"/job:{kind}/replica:0/task:{index}": address
             for kind in ("chief", "worker")
-            for index in range(len(cluster.get(kind, ())))
-        ]
-        return len(tasks), tasks.index((task["type"], int(task["index"])))
+            for index, address in enumerate(cluster.get(kind, ()))
+        }
+        own = f"/job:{task['type']}/replica:0/task:{int(task['index'])}"
+        return workers, list(workers).index(own)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--strategy=multi_worker: TF_CONFIG={text} makes no sense; {expected}"

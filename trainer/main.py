@@ -9,6 +9,12 @@ On a laptop, with two replicas on virtual CPU devices:
     python -m trainer.main --model=lenet --strategy=mirrored --virtual_devices=2 \
         --data_dir=DATA --workdir=RUN
 
+On several machines, the same command on each (launch/ holds what starts it under SLURM and
+Kubernetes), or as two processes of this one:
+
+    python -m launch.local --num_workers=2 -- python -m trainer.main --model=vgg19 \
+        --strategy=multi_worker --data_dir=DATA --workdir=RUN
+
 The same command again goes on with a run that was interrupted. This is a research tool, not a
 medical device.
 """
@@ -28,7 +34,13 @@ from absl import flags, logging
 from trainer import command, hardware, models
 from trainer import config as configuration
 from trainer.data.augment import Augmentation, augment
-from trainer.data.dataset import DEFAULT_DATASET, default_data_dir, open_dataset
+from trainer.data.data_service import parse_addresses
+from trainer.data.dataset import (
+    DEFAULT_DATASET,
+    BuiltDataset,
+    default_data_dir,
+    open_dataset,
+)
 from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import Diverged, Preempted, UserError
@@ -57,10 +69,19 @@ flags.DEFINE_string(
     "data_dir", None, "Where the dataset was built; default: TFDS_DATA_DIR, ~/tensorflow_datasets."
 )
 flags.DEFINE_enum("cache", "auto", CACHES, "Where decoded images are held between epochs.")
+flags.DEFINE_string(
+    "data_service", None, "HOST:PORT[,HOST:PORT...] of launch.data_service: they load the batches."
+)
 flags.DEFINE_enum(
     "feature_cache", "auto", features.MODES, "Run a frozen backbone once and keep its features."
 )
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
+flags.DEFINE_float(
+    "worker_timeout",
+    hardware.WORKER_TIMEOUT,
+    "Seconds without a sign of life after which another worker is lost, and this one ends.",
+    lower_bound=1,
+)
 flags.DEFINE_enum("precision", "auto", hardware.PRECISIONS, "Keras dtype policy.")
 flags.DEFINE_enum("xla", "auto", hardware.XLA_MODES, "Compile with XLA; auto: on for GPUs.")
 flags.DEFINE_integer(
@@ -110,27 +131,43 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Trains."""
     profile_steps = _parse_steps(FLAGS.profile_steps)
+    data_hosts = parse_addresses(FLAGS.data_service)
     data_dir = FLAGS.data_dir or default_data_dir()
     dataset = open_dataset(FLAGS.dataset, data_dir)
     config = _config_from_flags(dataset.name, data_dir)
+    if data_hosts and config.cache not in ("auto", "off"):
+        raise UserError(
+            f"--cache={config.cache} holds images here, and --data_service loads them elsewhere: "
+            "leave one of them out"
+        )
 
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = hardware.resolve(
-        config.strategy, config.precision, config.xla, config.virtual_devices
+        config.strategy, config.precision, config.xla, config.virtual_devices, FLAGS.worker_timeout
     )
     configuration.check_batch(config, devices.num_replicas)
+    with devices.peers.watched(devices.strategy):
+        _train_on(devices, config, dataset, data_hosts, profile_steps)
 
+
+def _train_on(
+    devices: hardware.Hardware,
+    config: configuration.Config,
+    dataset: BuiltDataset,
+    data_hosts: tuple[str, ...],
+    profile_steps: tuple[int, int] | None,
+) -> None:
+    """Trains on the devices, while the other workers are watched."""
     run = Run(_workdir(config), writes=devices.is_chief)
     _refuse_other_config(run, config)
     run.create()
     logging.info("run directory: %s", run.path)
 
-    train_examples = read_examples(dataset, "train", cache=config.cache, shuffle_seed=config.seed)
-    validation_examples = read_examples(
-        dataset, "validation", cache=config.cache, shuffle_seed=None
-    )
+    cache = "off" if data_hosts else config.cache
+    train_examples = read_examples(dataset, "train", cache=cache, shuffle_seed=config.seed)
+    validation_examples = read_examples(dataset, "validation", cache=cache, shuffle_seed=None)
     logging.info(
         "%s: %d training, %d validation examples of %d classes",
         dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
@@ -174,6 +211,7 @@ def main() -> None:
             "image_shape": dataset.image_shape,
             "train_examples": train_examples.size,
             "validation_examples": validation_examples.size,
+            "data_hosts": data_hosts,
             "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
         },
         "weights": _describe_weights(config),
@@ -209,6 +247,8 @@ def main() -> None:
         stop_request=stop_request,
         tensorboard=tensorboard,
         profile=Profile(run.tensorboard, profile_steps if run.writes else None),
+        # Kept features are read here: there is nothing left to decode.
+        data_hosts=() if frozen else data_hosts,
     )
     _train(loop)
     best = loop.progress

@@ -8,7 +8,7 @@ them, and every example counts exactly once.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import psutil
@@ -16,6 +16,7 @@ import tensorflow as tf
 from absl import logging
 
 from trainer.data import augment, disk_cache
+from trainer.data.data_service import load_on_hosts
 from trainer.data.dataset import BuiltDataset
 from trainer.data.device_buffers import disable_autotuner
 from trainer.data.records import Parser, parser_of, raw_parser
@@ -114,6 +115,7 @@ def distribute_batches(
     change_batch: ChangeBatch | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
+    data_hosts: Sequence[str] = (),
 ) -> tf.distribute.DistributedDataset | tf.data.Dataset:
     """Endless epochs of batches, each replica's prefetched to its device.
 
@@ -128,6 +130,7 @@ def distribute_batches(
         change_batch: changes each replica's batch, on the host, one after the other.
         first_epoch: the epoch to start with.
         first_step: the step of that epoch to start with.
+        data_hosts: `HOST:PORT` of the data hosts that load the batches; none: they are loaded here.
 
     Returns:
         A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`,
@@ -137,7 +140,9 @@ def distribute_batches(
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
         start = (first_epoch, first_step)
-        return _batches(examples, global_batch_size, context, augment_seed, start, change_batch)
+        return _batches(
+            examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts
+        )
 
     if _is_one_cpu(strategy):
         # The batches lie where they are needed: the buffer in front of each device would cost as
@@ -161,7 +166,7 @@ def first_batch(
 
 
 def _batches(
-    examples, global_batch_size, context, augment_seed, start, change_batch=None
+    examples, global_batch_size, context, augment_seed, start, change_batch=None, data_hosts=()
 ) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
@@ -189,7 +194,11 @@ def _batches(
     # An endless dataset spares tf.distribute its handling of partial batches, which would put a
     # conditional and dynamic shapes in front of every step.
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-    dataset = dataset.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+
+    def load_all(batches: tf.data.Dataset) -> tf.data.Dataset:
+        return batches.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+
+    dataset = load_on_hosts(dataset, load_all, data_hosts) if data_hosts else load_all(dataset)
     if change_batch:
         dataset = dataset.map(change_batch)
     options = tf.data.Options()

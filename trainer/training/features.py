@@ -5,6 +5,7 @@ backbone's features of both are all that an epoch can ask for.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -73,9 +74,14 @@ class FrozenFeatures:
             UserError: the disk is full.
         """
         splits = (self.train, train_examples), (self.validation, validation_examples)
+
+        @tf.function(jit_compile=hardware.xla)
+        def run(images: tf.Tensor) -> tf.Tensor:  # Traced once, for both splits and all views.
+            return self.backbone(images, training=False)
+
         with stop_request.on_signals():
             for cache, examples in splits:
-                _complete(cache, examples, self.backbone, hardware, stop_request)
+                _complete(cache, examples, run, hardware, stop_request)
         return tuple(cache.examples(examples) for cache, examples in splits)
 
 
@@ -131,7 +137,7 @@ def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware)
     return None
 
 
-def _complete(cache, examples, backbone, hardware, stop_request) -> None:
+def _complete(cache, examples, run, hardware, stop_request) -> None:
     """Computes what the cache lacks, unless another process is just doing so."""
 
     def stop_if_asked(done: int = 0) -> None:
@@ -148,23 +154,23 @@ def _complete(cache, examples, backbone, hardware, stop_request) -> None:
                 "features of %s: %.0f MB, of which %d of %d images are there",
                 cache.split, cache.bytes_needed / 1e6, done, examples.size,
             )  # fmt: skip
-            _fill(cache, examples.in_file_order(), backbone, hardware, stop_if_asked, done)
+            _fill(cache, examples.in_file_order(), run, hardware, stop_if_asked, done)
             cache.finish()
     logging.info("features of %s: %s", cache.split, cache.folder)
 
 
-def _fill(cache, examples, backbone, hardware, stop_if_asked, done: int) -> None:
+def _fill(cache, examples, run, hardware, stop_if_asked, done: int) -> None:
     batch_size = BATCH * hardware.num_replicas
     first_step, steps = done // batch_size, examples.steps_per_epoch(batch_size)
     ids = np.concatenate([b["id"] for b in examples.one_pass(1024).as_numpy_iterator()])
     batches = iter(
         distribute_batches(examples, hardware.strategy, batch_size, first_step=first_step)
     )
-    run = _on_replicas(backbone, cache.views, hardware)
+    run_views = _on_replicas(run, cache.views, hardware)
     line = ProgressLine(f"features of {cache.split}", steps - first_step, batch_size)
     waiting, skipped = [], done - first_step * batch_size
     for step in range(first_step, steps):
-        features = run(next(batches))[skipped:]
+        features = run_views(next(batches))[skipped:]
         waiting, skipped = [*waiting, features], 0
         rows = sum(map(len, waiting))
         line.show(step + 1 - first_step)
@@ -175,25 +181,24 @@ def _fill(cache, examples, backbone, hardware, stop_if_asked, done: int) -> None
     line.clear()
 
 
-def _on_replicas(backbone: keras.Model, views: int, hardware: Hardware):
+def _on_replicas(run: Callable, views: int, hardware: Hardware) -> Callable:
     """A function from a distributed batch to features, `[rows, views, width]`, without filling."""
 
-    @tf.function(jit_compile=hardware.xla)
-    def of_replica(images: tf.Tensor) -> tf.Tensor:
-        seen = [images, tf.reverse(images, axis=[2])][:views]
-        return tf.stack([backbone(view, training=False) for view in seen], axis=1)
+    def of_replica(batch: dict) -> tf.Tensor:
+        seen = [batch["image"], tf.reverse(batch["image"], axis=[2])][:views]
+        return tf.stack([run(images) for images in seen], axis=1)
 
     @tf.function
     def of_all(batch: dict) -> tf.distribute.DistributedValues:
-        return hardware.strategy.run(lambda batch: of_replica(batch["image"]), args=(batch,))
+        return hardware.strategy.run(of_replica, args=(batch,))
 
-    def run(batch: dict) -> np.ndarray:
+    def run_views(batch: dict) -> np.ndarray:
         local = hardware.strategy.experimental_local_results
         features = np.concatenate([part.numpy() for part in local(of_all(batch))])
         weights = np.concatenate([part.numpy() for part in local(batch["weight"])])
         return features[weights > 0]
 
-    return run
+    return run_views
 
 
 def _frozen_features(

@@ -13,7 +13,7 @@ from absl import logging
 
 from trainer.config import Config
 from trainer.data.input import ChangeBatch, Examples, distribute_batches
-from trainer.errors import Diverged, Preempted
+from trainer.errors import Diverged, Preempted, UserError
 from trainer.progress_line import ProgressLine
 from trainer.run import Run
 from trainer.training import checkpoint
@@ -45,6 +45,7 @@ class Loop:
         stop_request: asks the engine to stop between steps.
         tensorboard: shows the run.
         profile: records a profile.
+        data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
         progress: where the run stands.
     """
 
@@ -61,6 +62,7 @@ class Loop:
     stop_request: StopRequest
     tensorboard: TensorBoard
     profile: Profile
+    data_hosts: tuple[str, ...] = ()
     progress: Progress = dataclasses.field(default_factory=Progress, init=False)
 
     def train(self) -> None:
@@ -85,11 +87,28 @@ class Loop:
         newest = self.checkpoints.newest_whole()
         if newest:
             self.progress = checkpoint.read_progress(newest)
+        self._require_common_start()
         self._engine = self.start_phase(self.phases[self.progress.phase])
         if newest:
             self._restore(newest)
         self._rows = self.run.read_metrics()[: self.progress.epochs]
         self._steps_per_epoch = self.train_examples.steps_per_epoch(self.config.global_batch_size)
+
+    def _require_common_start(self) -> None:
+        """Refuses workers that found different checkpoints, as their weights would differ."""
+        own = tf.constant([[self.progress.epochs, self.progress.step]])
+
+        def gather() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(own, axis=0)
+
+        gathered = self.strategy.experimental_local_results(self.strategy.run(gather))[0]
+        found = sorted({tuple(position) for position in gathered.numpy().tolist()})
+        if len(found) > 1:
+            positions = " and ".join(f"epoch {epochs} step {step}" for epochs, step in found)
+            raise UserError(
+                f"the workers found different checkpoints in {self.run.path}, of {positions}: "
+                "--workdir must be on a file system that all of them share"
+            )
 
     def _restore(self, newest: pathlib.Path) -> None:
         checkpoint.restore(newest, self._state())
@@ -114,10 +133,13 @@ class Loop:
                 self.train_examples, self.strategy, batch_size,
                 augment_seed=self.config.seed, change_batch=self.change_batch,
                 first_epoch=progress.epochs, first_step=progress.step,
+                data_hosts=self.data_hosts,
             )
         )  # fmt: skip
         validation_batches = iter(
-            distribute_batches(self.validation_examples, self.strategy, batch_size)
+            distribute_batches(
+                self.validation_examples, self.strategy, batch_size, data_hosts=self.data_hosts
+            )
         )
         while progress.phase_epochs < phase.epochs:
             if 0 < self.config.patience <= progress.epochs_since_best:

@@ -1,0 +1,49 @@
+r"""Runs a data host: it loads batches for trainers whose own cores do not keep up.
+
+    python -m launch.data_service --port=5050
+    python -m trainer.main --data_service=HOST1:5050,HOST2:5050 ...
+
+It reads the built dataset under the same path as the trainer does. `python -m launch.local
+--data_service_workers=N` starts N of them beside the workers.
+"""
+
+import signal
+import socket
+import threading
+
+import tensorflow as tf
+from absl import flags, logging
+
+from trainer import command
+from trainer.errors import UserError
+
+flags.DEFINE_integer("port", 5050, "TCP port of the service.", lower_bound=1, upper_bound=65535)
+flags.DEFINE_string("host", None, "Name under which trainers reach it; default: the machine's.")
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    """Serves until SIGTERM or Ctrl-C."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    host = FLAGS.host or socket.gethostname()
+    service = tf.data.experimental.service
+    try:
+        dispatcher = service.DispatchServer(service.DispatcherConfig(port=FLAGS.port))
+    except tf.errors.OpError as error:
+        raise UserError(f"--port={FLAGS.port} cannot be served: {error}") from error
+    # The worker's address is what the trainer is told; its port is a free one.
+    worker = service.WorkerServer(
+        service.WorkerConfig(
+            dispatcher_address=f"localhost:{FLAGS.port}", worker_address=f"{host}:%port%"
+        )
+    )
+    logging.info("--data_service=%s:%d", host, FLAGS.port)
+    stop.wait()
+    worker._stop()
+    dispatcher._stop()
+
+
+if __name__ == "__main__":
+    command.run(main)

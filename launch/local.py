@@ -1,0 +1,113 @@
+r"""Starts several workers of one command on this machine, as SLURM or Kubernetes do on many.
+
+    python -m launch.local --num_workers=2 -- python -m trainer.main --model=lenet \
+        --strategy=multi_worker --data_dir=DATA --workdir=RUN
+
+TF_CONFIG and free ports are set, and the lines of each worker's log begin with its number. The
+first failure ends all, and its exit code is this command's. With --max_restarts all are started
+again, and go on from the last checkpoint, unless the failure is one that a restart would repeat.
+SIGTERM and Ctrl-C are passed on: the workers make a checkpoint and stop with exit code 75.
+"""
+
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+from absl import flags, logging
+
+from launch.cluster import Cluster
+from launch.workers import Workers
+from trainer import command
+from trainer.errors import Diverged, Preempted, UserError
+
+flags.DEFINE_integer("num_workers", 2, "Number of workers.", lower_bound=1)
+flags.DEFINE_integer("gpus_per_worker", 0, "GPUs of each; 0: every worker sees all.", lower_bound=0)
+flags.DEFINE_integer("max_restarts", 0, "Most restarts after failures.", lower_bound=0)
+flags.DEFINE_integer(
+    "data_service_workers",
+    0,
+    "Data hosts to start too; the command gets their addresses as --data_service.",
+    lower_bound=0,
+)
+flags.DEFINE_float(
+    "grace_seconds", 30.0, "Seconds after SIGTERM until a worker is killed.", lower_bound=0
+)
+
+FLAGS = flags.FLAGS
+
+# A restart would end the same way, or was not asked for.
+_FINAL = (0, UserError.exit_code, Diverged.exit_code, Preempted.exit_code, 130)
+
+
+def main(arguments: list[str]) -> None:
+    """Starts the workers until they are done."""
+    restarts = 0
+    while True:
+        workers = Workers(FLAGS.grace_seconds)
+        with _signals_passed_on(workers) as asked:
+            _start(workers, arguments)
+            code, said = workers.wait()
+        if code:
+            logging.error("%s", said)
+        if code in _FINAL or asked or restarts == FLAGS.max_restarts:
+            sys.exit(code)
+        restarts += 1
+        logging.warning("restart %d of at most %d", restarts, FLAGS.max_restarts)
+
+
+def _start(workers: Workers, arguments: list[str]) -> None:
+    """Starts data hosts and workers, on ports that are free now."""
+    hosts = [f"127.0.0.1:{port}" for port in free_ports(FLAGS.data_service_workers)]
+    for index, address in enumerate(hosts):
+        port = address.rpartition(":")[2]
+        serve = [sys.executable, "-m", "launch.data_service", "--host=127.0.0.1", f"--port={port}"]
+        workers.start(f"data host {index}", serve, {}, serves=True)
+    if hosts:
+        arguments = [*arguments, f"--data_service={','.join(hosts)}"]
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(FLAGS.num_workers))
+    share = FLAGS.gpus_per_worker
+    for index in range(FLAGS.num_workers):
+        gpus = tuple(str(share * index + gpu) for gpu in range(share)) if share else None
+        environment = Cluster(addresses, index, gpus).environment()
+        workers.start(f"worker {index}", arguments, environment)
+
+
+def free_ports(count: int) -> list[int]:
+    """TCP ports of this machine that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+@contextlib.contextmanager
+def _signals_passed_on(workers: Workers) -> Iterator[list[int]]:
+    """While open, a signal asks the workers to stop, a second Ctrl-C kills them.
+
+    Yields:
+        The signals that came.
+    """
+    received = []
+
+    def pass_on(number: int, frame: object) -> None:
+        received.append(number)
+        if received.count(signal.SIGINT) > 1:
+            workers.kill()
+        else:
+            workers.ask_to_stop()
+
+    previous = {
+        number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    command.run(main, starts_another=True)

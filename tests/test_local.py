@@ -1,0 +1,139 @@
+"""launch.local with commands of a second each; what trainer.main does under it is a drill."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT
+
+# What every worker of these tests knows of itself.
+START = (
+    "import json, os, pathlib, signal, sys, time;"
+    "config = json.loads(os.environ['TF_CONFIG']);"
+    "index = config['task']['index'];"
+)
+
+
+def start(flags, script):
+    return subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "launch.local", *flags, "--", sys.executable, "-uc", START + script],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def run(flags, script):
+    """Exit code and lines of a launch that ends by itself."""
+    process = start(flags, script)
+    _, said = process.communicate(timeout=120)
+    return process.returncode, said.splitlines()
+
+
+def of_worker(lines, index):
+    prefix = f"[worker {index}] "
+    return [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+
+
+def test_each_worker_has_its_place_its_port_its_gpus_and_its_prefix():
+    code, lines = run(
+        ["--num_workers=3", "--gpus_per_worker=2"],
+        "print(os.environ['TF_CONFIG']); print(os.environ['CUDA_VISIBLE_DEVICES'])",
+    )
+    assert code == 0
+    configs, gpus = zip(*(of_worker(lines, index) for index in range(3)), strict=True)
+    configs = [json.loads(config) for config in configs]
+    assert [config["task"] for config in configs] == [
+        {"type": "worker", "index": index} for index in range(3)
+    ]
+    assert configs[0]["cluster"] == configs[1]["cluster"] == configs[2]["cluster"]
+    assert len(set(configs[0]["cluster"]["worker"])) == 3
+    assert gpus == ("0,1", "2,3", "4,5")
+
+
+@pytest.mark.parametrize(
+    "end, code, said",
+    [
+        ("sys.exit(9)", 9, "worker 1 ended with exit code 9"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137, "worker 1 was ended by SIGKILL"),
+    ],
+)
+def test_the_first_failure_ends_all_and_its_code_is_passed_on(end, code, said):
+    # The others ignore SIGTERM, as a process that is stuck in a reduction does.
+    stuck = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(100) if index != 1 else 0;"
+    got, lines = run(["--grace_seconds=1"], f"{stuck} time.sleep(1); {end}")
+    assert got == code
+    assert lines[-1].endswith(said)
+
+
+def test_it_restarts_as_often_as_allowed(tmp_path):
+    starts = tmp_path / "starts"
+    starts.touch()
+    # One worker waits for the fifth start in all, the other counts them and fails until then.
+    script = (
+        f"starts = pathlib.Path('{starts}');"
+        "count = lambda: len(starts.read_text());"
+        "any(iter(lambda: time.sleep(0.05) or count() == 5, True)) if index == 0 else 0;"
+        "starts.open('a').write('x') if index == 1 else 0;"
+        "sys.exit(76 if count() < 5 else 0)"
+    )
+    code, lines = run(["--max_restarts=2"], script)
+    assert code == 76
+    assert starts.read_text() == "xxx"
+    assert sum("restart 1 of at most 2" in line for line in lines) == 1
+    assert run(["--max_restarts=2"], script)[0] == 0
+    assert starts.read_text() == "xxxxx"
+
+
+@pytest.mark.parametrize("code", [2, 3, 75])
+def test_what_a_restart_would_repeat_is_not_restarted(code):
+    got, lines = run(["--max_restarts=2"], f"print('once'); sys.exit({code})")
+    assert got == code
+    assert of_worker(lines, 0) == ["once"]
+
+
+def test_sigterm_is_passed_on_and_ends_it_with_the_workers_code():
+    handler = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75)); print('ready');"
+    process = start(["--max_restarts=2"], f"{handler} time.sleep(100)")
+    lines = [process.stderr.readline() for _ in range(2)]
+    assert sorted(lines) == ["[worker 0] ready\n", "[worker 1] ready\n"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 75
+    process.stderr.close()
+
+
+def test_workers_do_not_outlive_a_killed_launcher():
+    process = start([], "print(os.getpid()); time.sleep(100)")
+    workers = [psutil.Process(int(process.stderr.readline().split()[-1])) for _ in range(2)]
+    process.kill()
+    process.communicate()
+    until = time.monotonic() + 30
+    while any(is_alive(worker) for worker in workers):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def is_alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE  # Where nobody reaps orphans.
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["python"], "expected a command after --"),
+        (["--"], "expected a command after --"),
+        (["--", "no-such-command"], "no-such-command could not be started"),
+    ],
+)
+def test_what_is_no_command_is_refused(words, said):
+    command = [sys.executable, "-m", "launch.local", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)  # noqa: S603
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,197 @@
+"""The other workers of a training: waited for, watched, and named when they are lost.
+
+TensorFlow's coordination service sends heartbeats and breaks the collectives of all workers once
+one worker's stop; it is told after how long. What it does not do is done here: a sentence that
+names who is missing, and an end for a process whose collective does not come back. The timeout of
+`CommunicationOptions` is not used: it keeps a thread for every reduction of the last minutes.
+"""
+
+import concurrent.futures
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+# Neither the coordination service's timeouts nor a peer's health have a public name.
+from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
+from tensorflow.python.eager import context
+
+from trainer.errors import Preempted, WorkerLost
+
+# For all workers to start: schedulers and image pulls take their time.
+JOIN_SECONDS = 600.0
+_SECONDS_BETWEEN_ROUNDS = 1.0
+_ANSWER_SECONDS = 5.0
+# A worker that has named another lingers, so that the others do not find it missing as well.
+_LINGER = 3.0
+# For the main thread to end by itself once a worker is lost, or to finish what it writes.
+_GRACE = 30.0
+# What a broken connection, heartbeat or collective raises.
+_BROKEN = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
+
+
+class Peers:
+    """The other workers that train with this one; none if it is alone."""
+
+    def __init__(self, workers: dict[str, str], worker: int, timeout: float) -> None:
+        """Names them; asks nothing yet.
+
+        Args:
+            workers: `HOST:PORT` of every worker by its task, `/job:worker/replica:0/task:0`.
+            worker: index among them of this process.
+            timeout: seconds without an answer after which a worker is lost.
+        """
+        self._tasks, self._timeout = list(workers), timeout
+        self._names = {
+            task: f"worker {index} ({address})"
+            for index, (task, address) in enumerate(workers.items())
+            if index != worker
+        }
+        self._addresses = workers
+        # When each last answered the watching thread.
+        self._answered: dict[str, float] = {}
+        self._ended = threading.Event()
+
+    @contextlib.contextmanager
+    def joining(self) -> Iterator[None]:
+        """While open, the workers come together.
+
+        Raises:
+            WorkerLost: one did not come within `JOIN_SECONDS`, or left at once.
+        """
+        if self._names:
+            self._configure_heartbeats()
+        try:
+            yield
+        except _BROKEN as error:
+            absent = [task for task in self._names if not self._listens(task)]
+            raise WorkerLost(
+                f"{self._say(absent) or 'a worker'} did not join ({_first_line(error)}): look at "
+                "its log, then start the same command on all workers"
+            ) from error
+
+    @contextlib.contextmanager
+    def watched(self, strategy: tf.distribute.Strategy) -> Iterator[None]:
+        """While open, the workers train together; all leave together, unless one fails.
+
+        Args:
+            strategy: the workers' common strategy.
+
+        Raises:
+            WorkerLost: a worker did not answer for the timeout, or its connection broke.
+        """
+        if not self._names:
+            yield
+            return
+        self._answered = dict.fromkeys(self._names, time.monotonic())
+        threading.Thread(target=self._watch, daemon=True).start()
+        try:
+            try:
+                yield
+            except Preempted:
+                _wait_for_all(strategy)
+                raise
+            _wait_for_all(strategy)
+        except _BROKEN as error:
+            lost = self._find_lost()
+            if not lost:
+                raise
+            time.sleep(_LINGER)
+            raise self._loss(lost) from error
+        finally:
+            self._ended.set()
+
+    def _configure_heartbeats(self) -> None:
+        jobs = [task.split("/")[1].removeprefix("job:") for task in self._tasks]
+        context.context().configure_coordination_service(
+            service_type="standalone",
+            service_leader=self._tasks[0],
+            coordinated_jobs=[
+                CoordinatedJob(name=job, num_tasks=jobs.count(job)) for job in dict.fromkeys(jobs)
+            ],
+            cluster_register_timeout_in_ms=int(JOIN_SECONDS * 1000),
+            heartbeat_timeout_in_ms=int(self._timeout * 1000),
+        )
+
+    def _watch(self) -> None:
+        """Asks every peer each second; ends the process if the main thread does not end it."""
+        silent = []
+        while not silent:
+            if self._ended.wait(_SECONDS_BETWEEN_ROUNDS):
+                return
+            unanswered = self._unanswered()
+            now = time.monotonic()
+            self._answered |= {task: now for task in self._names if task not in unanswered}
+            silent = [task for task in unanswered if now - self._answered[task] > self._timeout]
+        if not self._ended.wait(_GRACE):
+            print(f"error: {self._loss(silent)}", file=sys.stderr, flush=True)
+            os._exit(WorkerLost.exit_code)
+
+    def _find_lost(self) -> list[str]:
+        """Asks all peers until one does not answer, for as long as the timeout.
+
+        A peer that answered for longer than another has left because of that one.
+        """
+        until = time.monotonic() + self._timeout
+        while not (lost := self._unanswered()) and time.monotonic() < until:
+            time.sleep(_SECONDS_BETWEEN_ROUNDS)
+        first = min((self._answered[task] for task in lost), default=0.0)
+        return [task for task in lost if self._answered[task] < first + _LINGER / 2]
+
+    def _unanswered(self) -> list[str]:
+        """The peers that do not answer now; all are asked at once."""
+        with concurrent.futures.ThreadPoolExecutor(len(self._names)) as pool:
+            answers = pool.map(self._answers, self._names)
+            return [task for task, answer in zip(self._names, answers, strict=True) if not answer]
+
+    def _answers(self, task: str) -> bool:
+        try:
+            context.context().check_collective_ops_peer_health(
+                task, timeout_in_ms=int(min(self._timeout / 2, _ANSWER_SECONDS) * 1000)
+            )
+        except tf.errors.OpError:
+            return False
+        return True
+
+    def _listens(self, task: str) -> bool:
+        host, _, port = self._addresses[task].rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        except OSError:
+            return False
+        return True
+
+    def _loss(self, lost: list[str]) -> WorkerLost:
+        return WorkerLost(
+            f"lost {self._say(lost)}: its connection broke, or it gave no sign of life for "
+            f"{self._timeout:g} s. The same command on all workers goes on from the last checkpoint"
+        )
+
+    def _say(self, tasks: list[str]) -> str:
+        return " and ".join(self._names[task] for task in tasks)
+
+
+def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Keeps a worker that is done here until all are: the chief may still be writing."""
+
+    def meet() -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_reduce("sum", tf.constant(1.0))
+
+    strategy.run(meet)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
