@@ -28,8 +28,8 @@ demo: $(INSTALLED)
 		--virtual_devices=2 --epochs=12 --data_dir=$(DEMO)/data --workdir=$(DEMO)/run
 	$(BIN)/python -m trainer.evaluate --workdir=$(DEMO)/run --split=test \
 		--output_dir=$(DEMO)/report --note="Synthetic phantoms: no figure here is about patients."
-	$(BIN)/python -m trainer.export_gradcam --workdir=$(DEMO)/run --split=test \
-		--output_dir=$(DEMO)/gradcam
+	$(BIN)/python -m trainer.export_gradcam --workdir=$(DEMO)/run --split=test --per_class=8 \
+		--method=hirescam --masks_dir=$(DEMO)/kaggle --output_dir=$(DEMO)/gradcam
 	@echo
 	@echo "Trained on synthetic phantom radiographs; research use only."
 	@echo "The report:    $(DEMO)/report/report.html"
