@@ -42,7 +42,17 @@ SEED = {
     "vgg19": _SEED | {"weights": "imagenet", "train_backbone": False},
     "densenet169": _SEED | {"weights": "imagenet", "train_backbone": True},
 }
-"""The original's settings: raw gray values, horizontal flip, Adam, early stopping."""
+"""The original's settings: raw gray values, horizontal flip, Adam, early stopping.
+
+    python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
+
+LeNet on 2,240 real radiographs, 560 a class, judged on 280 others, two CPU cores shared with other
+work: test accuracy 78.9 % (standard deviation over the seeds 1.1), ECE 0.108, 9 to 12 epochs of 150
+to 260 s.
+
+The original reports, on the whole database: LeNet 78.37, ResNet-101 92.58, VGG-19 91.40,
+DenseNet-169 85.59 % of the test split.
+"""
 
 _STRONG = _PLAIN | {
     "flip": True,
@@ -95,6 +105,13 @@ STRONG = {
     "vgg19": _FINE_TUNED | {"scaling": "caffe", "unfreeze_from": "block4"},
     "densenet169": _FINE_TUNED | {"scaling": "torch", "unfreeze_from": "conv4_block1"},
 }
-"""Today's practice."""
+"""Today's practice, for each model what its validation split said.
+
+    python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
+
+LeNet on the same radiographs and machine as above: test accuracy 88.1 % (0.5), ECE 0.049, 30 epochs
+of 27 to 31 s. No accuracy of the three backbones was measured; BUILD.md has what to expect of them
+on the whole database.
+"""
 
 RECIPES = {"seed": SEED, "strong": STRONG}
