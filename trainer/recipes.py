@@ -97,15 +97,15 @@ STRONG = {
         "dropout": 0.3,
         "epochs": 30,
         "learning_rate": 2e-3,
-        # It fits too little as it is to be too sure of itself: smoothed labels made the validation
-        # split's ECE three times as large.
+        # Chosen by single runs on the validation split, in which the dropout changed too: with
+        # labels smoothed by 0.05 its ECE was 0.056 to 0.078, without 0.032.
         "label_smoothing": 0.0,
     },
     "resnet101": _FINE_TUNED | {"scaling": "caffe", "unfreeze_from": "conv4_block1"},
     "vgg19": _FINE_TUNED | {"scaling": "caffe", "unfreeze_from": "block4"},
     "densenet169": _FINE_TUNED | {"scaling": "torch", "unfreeze_from": "conv4_block1"},
 }
-"""Today's practice, for each model what its validation split said.
+"""Today's practice; LeNet's was chosen on the validation split, the backbones' were not tuned.
 
     python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
 
