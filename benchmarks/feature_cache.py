@@ -125,7 +125,8 @@ class _Epochs:
             optimizer = keras.optimizers.Adam(config.learning_rate)
         self._engine = Engine(
             devices.strategy, model, optimizer,
-            objective=Objective(4), xla=devices.xla, xla_update=devices.xla_update, start=start,
+            objective=Objective(4), xla=devices.xla,
+            xla_update=devices.compiles_update(len(model.trainable_variables)), start=start,
             augmentation=Augmentation(flip=True) if start is None else None,
         )  # fmt: skip
         batch_size = config.global_batch_size

@@ -10,8 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, relative_difference
 from tests.namespaces import Network
-from tests.test_replicas import bound_of, of_case
-from tests.train_toy import CASES
+from tests.test_replicas import BOUNDED, bound_of, of_case
 
 # Divides by two and by three workers.
 BATCH = "24"
@@ -47,7 +46,7 @@ def weights(tmp_path_factory):
 
 
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", BOUNDED)
 def test_workers_end_with_the_weights_of_one_process(weights, count, case):
     alone, together = (of_case(weights[name], case, "last") for name in ("one", str(count)))
     difference = relative_difference(together, alone)

@@ -23,6 +23,9 @@ _BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
 # glibc's malloc.h: no block is mapped on its own (M_MMAP_MAX), the heap is never trimmed
 # (M_TRIM_THRESHOLD), and all threads share one heap, so that it is reused (M_ARENA_MAX).
 _MALLOC_OPTIONS = {-4: 0, -1: -1, -8: 1}
+# Where the passes are not compiled, the update alone is if it is of a few large arrays, as those of
+# heads and LeNet: compiling the 500 of DenseNet-169 takes minutes on a CPU.
+_MOST_COMPILED_ALONE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Hardware:
         devices: names of this process' devices, one for each of its replicas.
         precision: Keras dtype policy in effect.
         xla: whether XLA compiles the forward and backward pass.
-        xla_update: whether it compiles the optimizer's update.
+        xla_update: whether it may compile the optimizer's update; see `compiles_update`.
         collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
         workers: number of processes that train together.
         worker: index of this process among them.
@@ -61,6 +64,10 @@ class Hardware:
         """Whether this process writes the run's directory; one of the workers does."""
         return self.worker == 0
 
+    def compiles_update(self, arrays: int) -> bool:
+        """Whether XLA compiles the optimizer's update of so many trained arrays."""
+        return self.xla_update and (self.xla or arrays <= _MOST_COMPILED_ALONE)
+
     def summary(self) -> dict:
         """What was resolved, as plain values for config.json."""
         return {
@@ -68,7 +75,6 @@ class Hardware:
             "replicas": self.num_replicas,
             "precision": self.precision,
             "xla": self.xla,
-            "xla_update": self.xla_update,
             "collective": self.collective,
             "workers": self.workers,
         }
@@ -126,11 +132,9 @@ def resolve(
         peers=peers,
     )
     logging.info(
-        "devices: %s; %d replica(s); precision %s; XLA %s (update: %s); reduction %s; "
-        "worker %d of %d",
+        "devices: %s; %d replica(s); precision %s; XLA %s; reduction %s; worker %d of %d",
         ", ".join(devices), hardware.num_replicas, hardware.precision,
-        *("on" if on else "off" for on in (hardware.xla, hardware.xla_update)), collective,
-        worker + 1, hardware.workers,
+        "on" if hardware.xla else "off", collective, worker + 1, hardware.workers,
     )  # fmt: skip
     return hardware
 

@@ -189,8 +189,11 @@ def _train_on(
             config.model, config.weights, precision=devices.precision, **architecture
         )
     phases = plan(config)
+    update_compiled = {}
     for phase in reversed(phases):  # Each is tried before the long work starts, the first last.
         prepare(model, phase)
+        update_compiled[phase.name] = devices.compiles_update(len(model.trainable_variables))
+    logging.info("XLA compiles the optimizer's update: %s", update_compiled)
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
     stop_request = StopRequest()
     start_phase = functools.partial(
@@ -220,7 +223,10 @@ def _train_on(
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
         },
         "feature_cache": feature_cache,
-        "phases": [dataclasses.asdict(phase) for phase in phases],
+        "phases": [
+            dataclasses.asdict(phase) | {"update_compiled": update_compiled[phase.name]}
+            for phase in phases
+        ],
         "versions": _versions(),
     }
     run.write_config(content)
@@ -312,7 +318,7 @@ def _start_phase(
             class_weights=class_weights,
         ),
         xla=devices.xla,
-        xla_update=devices.xla_update,
+        xla_update=devices.compiles_update(len(model.trainable_variables)),
         start=start,
         augmentation=Augmentation.of(config) if start is None else None,
         clip_norm=config.clip_norm or None,

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from absl import logging
 
 from trainer.data.augment import Augmentation, augment
 from trainer.training.dropout import training_network
@@ -22,10 +21,6 @@ from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
 from trainer.training.objective import Objective
-
-# On a CPU the update alone is compiled where it is a few large arrays, as heads and LeNet have:
-# compiling the 500 of DenseNet-169 takes minutes.
-_MOST_COMPILED_ALONE = 64
 
 
 class Taken(NamedTuple):
@@ -107,9 +102,6 @@ class Engine:
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
         self._apply = optimizer.apply
         xla_update = xla if xla_update is None else xla_update
-        if xla_update and not xla and len(self._weights) > _MOST_COMPILED_ALONE:
-            logging.info("update: not compiled, as there are %d trained arrays", len(self._weights))
-            xla_update = False
         if xla_update and strategy.num_replicas_in_sync == 1:
             self._apply = tf.function(optimizer.apply, jit_compile=True)
         self._forward_backward = tf.function(self._forward_backward, jit_compile=xla)
