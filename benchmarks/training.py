@@ -59,6 +59,7 @@ class Training:
             loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
         self.engine = Engine(
             strategy, self.model, optimizer, objective=Objective(4), xla=devices.xla,
+            xla_update=devices.compiles_update(len(self.model.trainable_variables)),
             loss_scale=loss_scale,
         )  # fmt: skip
         self._replicas = devices.num_replicas

@@ -51,8 +51,7 @@ def test_workers_end_with_the_weights_of_one_process(weights, count, case):
     alone, together = (of_case(weights[name], case, "last") for name in ("one", str(count)))
     difference = relative_difference(together, alone)
     print(f"{case} {count} workers: {difference:.1e}")
-    # See `bound_of`; the share of filling rows, a third of a float32, is rounded otherwise.
-    assert difference < max(bound_of(case), 1e-5)
+    assert difference < bound_of(case)
     for index in range(1, count):
         other = of_case(weights[f"{count}-{index}"], case, "last")
         assert relative_difference(other, together) == 0

@@ -196,7 +196,8 @@ class Engine:
         scale = self.loss_scale.value.read_value() if self.loss_scale else tf.constant(1.0)
         gradients, losses, logits = self._forward_backward(batch, scale)
         not_finite = self.train_totals.add(losses=losses, logits=logits, batch=batch, waited=waited)
-        weight = tf.reduce_mean(batch["weight"]) * scale
+        weight = tf.reduce_mean(tf.cast(batch["weight"], losses.dtype))
+        weight *= tf.cast(scale, losses.dtype)
         statistics = [statistic.read_value() for statistic in self._moving_statistics]
         # In the gradients' dtype, so that all of it is reduced at once.
         signals = tf.cast(tf.stack([weight, not_finite, self._stop_asked()]), gradients[0].dtype)
