@@ -11,6 +11,7 @@ class Diverged(UserError):
     """A training whose loss is not finite. Its text says where, and what may help."""
 
     exit_code = 3
+    run_status = "diverged"
 
 
 class Preempted(Exception):
@@ -18,6 +19,7 @@ class Preempted(Exception):
 
     # EX_TEMPFAIL of sysexits.h: try again. Schedulers can be told to requeue on it.
     exit_code = 75
+    run_status = "preempted"
 
 
 class WorkerLost(Exception):

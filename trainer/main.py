@@ -41,9 +41,9 @@ from trainer.data.dataset import (
     default_data_dir,
     open_dataset,
 )
-from trainer.data.input import CACHES, Examples, first_batch, read_examples
+from trainer.data.input import CACHES, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
-from trainer.errors import Diverged, Preempted, UserError
+from trainer.errors import UserError
 from trainer.models.backbones import BACKBONES
 from trainer.models.preprocess import SCALINGS
 from trainer.models.weights import describe_weights, find_weights
@@ -51,13 +51,11 @@ from trainer.recipes import RECIPES
 from trainer.run import Run, new_workdir
 from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
-from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
-from trainer.training.loss_scale import DynamicLossScale
-from trainer.training.objective import Objective, balanced_class_weights
-from trainer.training.optimizer import OPTIMIZERS, SCHEDULES, build_optimizer
-from trainer.training.phases import Phase, plan, prepare
+from trainer.training.optimizer import OPTIMIZERS, SCHEDULES
+from trainer.training.phase_engine import build_engine
+from trainer.training.phases import plan, prepare
 from trainer.training.profile import Profile
 from trainer.training.tensorboard import TensorBoard
 
@@ -197,7 +195,7 @@ def _train_on(
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
     stop_request = StopRequest()
     start_phase = functools.partial(
-        _start_phase,
+        build_engine,
         config=config,
         devices=devices,
         model=model,
@@ -256,77 +254,10 @@ def _train_on(
         # Kept features are read here: there is nothing left to decode.
         data_hosts=() if frozen else data_hosts,
     )
-    _train(loop)
+    loop.train()
     best = loop.progress
     logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
     logging.info("judge it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path)
-
-
-def _train(loop: Loop) -> None:
-    """Trains, and leaves in status.json how it ended."""
-
-    def write_status(state: str) -> None:
-        loop.run.write_status(state, loop.progress.best_epoch, loop.progress.best_loss)
-
-    write_status("running")
-    try:
-        loop.train()
-    except Diverged:
-        write_status("diverged")
-        raise
-    except Preempted:
-        write_status("preempted")
-        raise
-    write_status("done")
-
-
-def _start_phase(
-    phase: Phase,
-    *,
-    config: configuration.Config,
-    devices: hardware.Hardware,
-    model: keras.Model,
-    start: keras.KerasTensor | None,
-    train_examples: Examples,
-    stop_request: StopRequest,
-) -> Engine:
-    """Makes the engine that trains what a phase trains."""
-    steps_per_epoch = train_examples.steps_per_epoch(config.global_batch_size)
-    prepare(model, phase)
-    with devices.strategy.scope():
-        optimizer = build_optimizer(
-            config.optimizer,
-            learning_rate=phase.learning_rate,
-            schedule=config.schedule,
-            total_steps=phase.epochs * steps_per_epoch,
-            warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            ema_momentum=config.ema_momentum,
-        )
-        loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
-    class_weights = None
-    if config.class_weights == "balanced":
-        class_weights = balanced_class_weights(train_examples.count_labels(model.output.shape[-1]))
-    return Engine(
-        devices.strategy,
-        model,
-        optimizer,
-        objective=Objective(
-            model.output.shape[-1],
-            label_smoothing=config.label_smoothing,
-            class_weights=class_weights,
-        ),
-        xla=devices.xla,
-        xla_update=devices.compiles_update(len(model.trainable_variables)),
-        start=start,
-        augmentation=Augmentation.of(config) if start is None else None,
-        clip_norm=config.clip_norm or None,
-        accumulation_steps=config.accumulation_steps,
-        loss_scale=loss_scale,
-        time_input=not config.deterministic,
-        stop_request=stop_request,
-    )
 
 
 def _describe_weights(config: configuration.Config) -> dict[str, str] | None:

@@ -84,8 +84,13 @@ _FINE_TUNED = _STRONG | {
 }
 
 # Without ImageNet weights there is nothing to keep: all is trained from the first epoch on,
-# normalisation included, at a rate that VGG-19, which has none, bears.
-FROM_SCRATCH = {"head_epochs": 0, "unfreeze_from": "", "learning_rate": 1e-4}
+# normalisation included, at a rate and from inputs of a size that VGG-19, which has none, bears.
+FROM_SCRATCH = {
+    "head_epochs": 0,
+    "unfreeze_from": "",
+    "learning_rate": 1e-4,
+    "scaling": "torch",
+}
 
 STRONG = {
     "lenet": _STRONG

@@ -68,11 +68,25 @@ class Loop:
     def train(self) -> None:
         """Trains from the newest checkpoint, or the beginning, until the last phase has ended.
 
+        How it stands, and how it ended, is written to status.json.
+
         Raises:
             Preempted: a stop was asked for; a checkpoint has been saved.
             Diverged: the loss is not finite.
         """
         self._resume()
+        self._write_status("running")
+        try:
+            self._train_phases()
+        except (Diverged, Preempted) as end:
+            self._write_status(end.run_status)
+            raise
+        self._write_status("done")
+
+    def _write_status(self, status: str) -> None:
+        self.run.write_status(status, self.progress.best_epoch, self.progress.best_loss)
+
+    def _train_phases(self) -> None:
         with self.stop_request.on_signals():
             try:
                 self._train_phase()
@@ -277,7 +291,7 @@ class Loop:
         if improved:
             self._save_model()
             self.tensorboard.write_best(row)
-        self.run.write_status("running", self.progress.best_epoch, self.progress.best_loss)
+        self._write_status("running")
         logging.info(
             "epoch %d/%d  loss %.4f  accuracy %.4f  validation loss %.4f  accuracy %.4f  "
             "%s images/s  input wait %s%s",
