@@ -200,7 +200,8 @@ class Engine:
         weight *= tf.cast(scale, losses.dtype)
         statistics = [statistic.read_value() for statistic in self._moving_statistics]
         # In the gradients' dtype, so that all of it is reduced at once.
-        signals = tf.cast(tf.stack([weight, not_finite, self._stop_asked()]), gradients[0].dtype)
+        signals = [weight, not_finite, self._stop_asked()]
+        signals = tf.stack([tf.cast(signal, gradients[0].dtype) for signal in signals])
         signals, *reduced = _sum_over_replicas([signals, *gradients, *statistics])
         gradients, statistics = reduced[: len(gradients)], reduced[len(gradients) :]
         self._assign_mean_statistics(statistics)
