@@ -1,5 +1,6 @@
 """How the commands of this package begin and fail: flags in, one sentence out."""
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
-            _fail(name, str(error))
+            _fail(name, _in_words(error))
         if rest[1:]:
             _fail(name, f"unexpected argument {rest[1]!r}: everything is given by flags.")
         return rest
@@ -43,6 +44,14 @@ def define_dataset_flags() -> None:
     """Defines the flags that name a built dataset."""
     flags.DEFINE_string("data_dir", None, "Where `tfds build` put datasets.", required=True)
     flags.DEFINE_string("config", "224x224", "The configuration that was built.")
+
+
+def _in_words(error: flags.Error) -> str:
+    """What absl says of a flag, where it is Python's words in those of a person."""
+    if missing := re.search(r"Flag (--\w+) must have a value other than None", str(error)):
+        return f"{missing[1]} is missing."
+    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number.", str(error))
+    return re.sub(r"could not convert string to float.*", "expected a number.", text)
 
 
 def _fail(name: str, sentence: str, code: int = 2) -> None:
