@@ -21,6 +21,6 @@ def require_gpus(indices: set[int], flag: str) -> None:
     if missing := sorted(indices - set(range(found))):
         there_are = f"GPUs 0 to {found - 1}" if found else "no GPU"
         raise UserError(
-            f"{flag} asks for GPU {missing[0]}, and this machine has {there_are}; ask for those, or "
-            "leave the flag out"
+            f"{flag} asks for GPU {missing[0]}, and this machine has {there_are}: ask for those, "
+            "or leave the flag out"
         )

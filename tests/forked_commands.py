@@ -39,11 +39,13 @@ class Ended:
     Attributes:
         code: its exit code; -N if signal N ended it.
         seconds: from its start, the import of TensorFlow not counted.
+        computing: the seconds in which a processor worked for it.
         said: what it wrote to stderr.
     """
 
     code: int
     seconds: float
+    computing: float
     said: str
 
 
@@ -93,12 +95,12 @@ class Forks:
         order = [module, list(arguments), str(directory), dict(environment or {}), str(self._log)]
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        code, seconds = json.loads(self._process.stdout.readline())
-        return Ended(code, seconds, self._log.read_text(errors="replace"))
+        answer = json.loads(self._process.stdout.readline())
+        return Ended(*answer, said=self._log.read_text(errors="replace"))
 
 
 def _serve() -> None:
-    """Forks for every line of stdin; answers with exit code and seconds."""
+    """Forks for every line of stdin; answers with exit code, seconds and those of computing."""
     for module in _IMPORTED:
         importlib.import_module(module)
     for line in sys.stdin:
@@ -107,8 +109,9 @@ def _serve() -> None:
         if child == 0:
             _become(*json.loads(line))
             return
-        _, status = os.waitpid(child, 0)
-        answer = [os.waitstatus_to_exitcode(status), time.monotonic() - start]
+        _, status, used = os.wait4(child, 0)
+        seconds = time.monotonic() - start, used.ru_utime + used.ru_stime
+        answer = [os.waitstatus_to_exitcode(status), *seconds]
         print(json.dumps(answer), flush=True)
 
 
