@@ -1,6 +1,7 @@
 """How the commands of this package begin and fail: flags in, one sentence out."""
 
 import re
+import signal
 import sys
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from absl import app, flags
 def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
     """Runs a command; whatever is wrong with its input ends it with one sentence and code 2.
 
-    An interrupted command ends with code 130.
+    An interrupted command ends with code 130, a terminated one with 143.
 
     Args:
       name: The command, such as "cxr_tfds.audit".
@@ -30,6 +31,8 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
 
     def guarded(argv: list[str]) -> None:
         del argv
+        # As an exception, so that what is half-written is removed on the way out.
+        signal.signal(signal.SIGTERM, lambda *_: _fail(name, "ended by SIGTERM.", code=143))
         try:
             main()
         except (OSError, ValueError) as error:

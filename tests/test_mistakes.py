@@ -95,7 +95,11 @@ MISTAKES = [
     # trainer.main: several workers and data hosts.
     ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
     ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),
-    ("a TF_CONFIG without a task", f"TF_CONFIG={{}} {WORKERS} --workdir=new", "makes no sense; ex"),
+    (
+        "a TF_CONFIG without a task",
+        f"TF_CONFIG={{{{}}}} {WORKERS} --workdir=new",
+        "makes no sense; ex",
+    ),
     ("workers without a workdir", WORKERS, "needs a --workdir that all workers share"),
     ("workers on a split CPU", f"{WORKERS} --workdir=new --virtual_devices=2", "goes with one_dev"),
     ("a data host without a port", f"{TRAIN} --data_service=here", "expected HOST:PORT of each"),
@@ -136,6 +140,7 @@ MISTAKES = [
     ("a report in a file", f"{EVALUATE} --workdir=run --output_dir=file", "file cannot be written"),
     # trainer.export_gradcam.
     ("no run to explain", f"{EXPLAIN} --split=test", "either --workdir=RUN or --runs_dir=RUNS"),
+    ("two ways to a run", f"{EXPLAIN} --workdir=run --runs_dir=. --split=test", "either --workdir"),
     ("nothing to explain", f"{EXPLAIN} --workdir=run", "either --split=SPLIT or --images=GLOB"),
     ("no runs in there", f"{EXPLAIN} --runs_dir=empty --split=test", "empty holds no run with a m"),
     (
@@ -211,15 +216,19 @@ MISTAKES = [
     ),
     (
         "a build of nothing",
-        f"{BUILD} --manual_dir=empty --data_dir=new",
+        f"{BUILD} --manual_dir=empty --data_dir={{elsewhere}}",
         "There is no folder COVID",
     ),
     (
         "a build of a torn zip",
-        f"{BUILD} --manual_dir=torn --data_dir=new",
+        f"{BUILD} --manual_dir=torn --data_dir={{elsewhere}}",
         "is damaged (File is no",
     ),
-    ("a build of bad files", f"{BUILD} --manual_dir=kaggle --data_dir=new", "Found 4 faults in"),
+    (
+        "a build of bad files",
+        f"{BUILD} --manual_dir=kaggle --data_dir={{elsewhere}}",
+        "Found 4 faults in",
+    ),
     # Benchmarks.
     ("no data to measure on", "benchmarks.recipes", "--data_dir is missing"),
     ("models unknown", "benchmarks.engine_step --models=alexnet", "there is no alexnet; choose of"),
@@ -367,9 +376,13 @@ def used_port():
 @pytest.mark.parametrize(
     "mistake", [pytest.param(mistake, id=mistake[0].replace(" ", "-")) for mistake in MISTAKES]
 )
-def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(mistake, forks, world, used_port):
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
+    mistake, forks, world, used_port, tmp_path
+):
     what, command, part, code = (*mistake, 2)[:4]
-    module, arguments = _split(command.format(root=ROOT, port=used_port).replace("{}", "{}"))
+    # Wherever a dataset is built, TFDS leaves a note of its own.
+    places = {"root": ROOT, "port": used_port, "elsewhere": tmp_path}
+    module, arguments = _split(command.format_map(places))
     environment = {}
     if module.startswith("TF_CONFIG="):
         environment["TF_CONFIG"], (module, *arguments) = module.partition("=")[2], arguments
@@ -377,7 +390,8 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(mistake, forks, wor
     ended = forks.run(module, arguments, world, environment)
     sentences = re.findall(r"^(?:error|[a-z_.]+): (.+)$", ended.said, re.MULTILINE)
     print(
-        f"\n{what}: python -m {command}\n{ended.code}, {ended.seconds:.1f} s ({ended.computing:.1f} s of computing): {sentences[-1:]}"
+        f"\n{what}: python -m {command}\n{ended.code}, {ended.seconds:.1f} s "
+        f"({ended.computing:.1f} s of computing): {sentences[-1:]}"
     )
     assert "Traceback" not in ended.said
     assert len(sentences) == 1, ended.said
