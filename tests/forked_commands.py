@@ -5,6 +5,7 @@ seconds of the import. `Forks` starts the process, `python -m tests.forked_comma
 """
 
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -13,8 +14,9 @@ import runpy
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import NoReturn, Self
 
 ROOT = pathlib.Path(__file__).parents[1]
 # What the commands import. Not the commands themselves: their flags can be defined but once.
@@ -103,12 +105,12 @@ def _serve() -> None:
     """Forks for every line of stdin; answers with exit code, seconds and those of computing."""
     for module in _IMPORTED:
         importlib.import_module(module)
+    gc.freeze()  # A collection in a fork would touch, and so copy, all that was imported.
     for line in sys.stdin:
         start = time.monotonic()
         child = os.fork()
         if child == 0:
             _become(*json.loads(line))
-            return
         _, status, used = os.wait4(child, 0)
         seconds = time.monotonic() - start, used.ru_utime + used.ru_stime
         answer = [os.waitstatus_to_exitcode(status), *seconds]
@@ -117,8 +119,8 @@ def _serve() -> None:
 
 def _become(
     module: str, arguments: list[str], directory: str, environment: dict[str, str], log: str
-) -> None:
-    """Does in this process what `python -m` does in a new one."""
+) -> NoReturn:
+    """Does in this process what `python -m` does in a new one, and ends it."""
     nothing = os.open(os.devnull, os.O_RDWR)
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number, file in enumerate((nothing, nothing, said)):
@@ -126,7 +128,16 @@ def _become(
     os.chdir(directory)
     os.environ.update(environment)
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)  # Python's own ending would touch all that was imported, too.
 
 
 if __name__ == "__main__":

@@ -129,7 +129,11 @@ MISTAKES = [
     ("a run twice", f"{EVALUATE} --workdir=run --workdir=run", "a run is given twice"),
     ("an ensemble of one", f"{EVALUATE} --workdir=run --ensemble", "give --workdir more than once"),
     ("runs of other classes", f"{EVALUATE} --workdir=run --workdir=other_classes", "cannot be com"),
-    ("three resamples", f"{EVALUATE} --workdir=run --resamples=3", "resamples=3: 3 is not an inte"),
+    (
+        "three resamples",
+        f"{EVALUATE} --workdir=run --resamples=3",
+        "resamples=3: 3 is not integer >= 100",
+    ),
     (
         "a folder of no images",
         f"{EVALUATE} --workdir=run --images_dir=empty",
@@ -145,8 +149,8 @@ MISTAKES = [
     ("no runs in there", f"{EXPLAIN} --runs_dir=empty --split=test", "empty holds no run with a m"),
     (
         "a number that no run has",
-        f"{EXPLAIN} --runs_dir=. --best_by=f1 --split=test",
-        "no run in . has the number f1; expected one of accuracy",
+        f"{EXPLAIN} --runs_dir=runs --best_by=f1 --split=test",
+        "no run in runs has the number f1; expected one of accuracy",
     ),
     ("a model that is text", f"{EXPLAIN} --workdir=bad_model --split=test", "cannot be loaded"),
     ("a status that is text", f"{EXPLAIN} --workdir=bad_status --split=test", "status.json is dam"),
@@ -179,7 +183,11 @@ MISTAKES = [
     ("no command to launch", "launch.local --num_workers=2", "expected a command after --"),
     ("a command not there", "launch.local -- no_such_command", "no_such_command could not be star"),
     ("no workers", "launch.local --num_workers=0 -- python", "num_workers=0: 0 is not a positive"),
-    ("GPUs not there", "launch.local --gpus_per_worker=1 -- python", "this machine has no GPU"),
+    (
+        "GPUs not there",
+        "launch.local --gpus_per_worker=1 -- python",
+        "this machine has none: leave",
+    ),
     ("a job of no scheduler", "launch.cluster -- python", "found no job: expected SLURM_PROCID"),
     ("a port in use", "launch.data_service --port={port}", "cannot be served"),
     ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
@@ -195,7 +203,7 @@ MISTAKES = [
     (
         "GPUs to sweep on not there",
         "launch.sweep --file=sweep.txt --runs_dir=new --gpus=0,7",
-        "--gpus=0,7 asks for GPU 0, and this machine has no GPU",
+        "--gpus=0,7 asks for GPU 0, but this machine has none",
     ),
     ("GPUs by name", "launch.sweep --file=sweep.txt --runs_dir=new --gpus=all", "indices of GPUs"),
     # The dataset: phantoms, tfds build, audit, folds.
@@ -217,7 +225,7 @@ MISTAKES = [
     (
         "a build of nothing",
         f"{BUILD} --manual_dir=empty --data_dir={{elsewhere}}",
-        "There is no folder COVID",
+        "Manual directory empty does not exist or is empty",
     ),
     (
         "a build of a torn zip",
@@ -227,7 +235,7 @@ MISTAKES = [
     (
         "a build of bad files",
         f"{BUILD} --manual_dir=kaggle --data_dir={{elsewhere}}",
-        "Found 4 faults in",
+        "Found 8 faults in kaggle/COVID-19_Radiography_Dataset, and built nothing",
     ),
     # Benchmarks.
     ("no data to measure on", "benchmarks.recipes", "--data_dir is missing"),
@@ -318,6 +326,7 @@ def _damage_runs(world):
         return world / name
 
     config = json.loads((world / "run/config.json").read_text())
+    copy("runs/first")
     copy("no_model", ["model.keras"])
     (copy("bad_model") / "model.keras").write_text("some words")
     os.truncate(copy("half_model") / "model.keras", 1000)
@@ -331,7 +340,8 @@ def _damage_runs(world):
 
 
 def _write_tables(world):
-    rows = [f"COVID-{n},COVID,sirm,train,COVID-{n},{n:064}\n" for n in range(8)]
+    splits = ["train"] * 6 + ["validation", "test"]
+    rows = [f"COVID-{n},COVID,sirm,{splits[n]},COVID-{n},{n:064}\n" for n in range(8)]
     head = "id,label,source,split,group,sha256\n"
     version = "covid19_radiography/224x224/1.0.0/splits.csv"
     _write(world / "table" / version, head + "".join(rows))
@@ -344,11 +354,23 @@ def _write_database(folder):
 
 
 def _write_weights_with_top(path):
+    """Writes a file of the shapes of VGG-19's weights, its last layer's too."""
     import h5py
 
+    channels, shapes = 3, {}
+    for block, (layers, size) in enumerate([(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)], 1):
+        for layer in range(1, layers + 1):
+            shapes[f"block{block}_conv{layer}"] = [(3, 3, channels, size), (size,)]
+            channels = size
+    shapes["predictions"] = [(4096, 1000), (1000,)]
     with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [b"predictions"]
-        file.create_group("predictions").attrs["weight_names"] = []
+        file.attrs["layer_names"] = list(shapes)
+        for name, (kernel, bias) in shapes.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = ["kernel", "bias"]
+            # Nothing is written to them, so they take no room.
+            group.create_dataset("kernel", kernel, "float32")
+            group.create_dataset("bias", bias, "float32")
 
 
 def _split(command: str) -> tuple[str, list[str]]:
@@ -356,12 +378,10 @@ def _split(command: str) -> tuple[str, list[str]]:
     return module, arguments
 
 
-def _tree(folder: pathlib.Path) -> dict[str, tuple]:
-    """Every file's size and time of change, every folder."""
-    return {
-        str(path.relative_to(folder)): path.is_file() and path.stat()[6:9:2]
-        for path in folder.rglob("*")
-    }
+def _tree(folder: pathlib.Path) -> dict[str, tuple | bool]:
+    """Every file with its size and time of change, every folder."""
+    found = [(path, path.stat()) for path in folder.rglob("*")]
+    return {str(path): path.is_file() and (stat.st_size, stat.st_mtime_ns) for path, stat in found}
 
 
 @pytest.fixture(scope="module")

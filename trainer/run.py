@@ -158,6 +158,8 @@ class Run:
             UserError: the file is damaged.
         """
         try:
+            if not zipfile.is_zipfile(self.model_file):  # Of which Keras says that it is not found.
+                raise zipfile.BadZipFile("it is not whole")
             return keras.models.load_model(self.model_file)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
