@@ -239,14 +239,15 @@ MISTAKES = [
     ),
     # Benchmarks.
     ("no data to measure on", "benchmarks.recipes", "--data_dir is missing"),
-    ("models unknown", "benchmarks.engine_step --models=alexnet", "there is no alexnet; choose of"),
+    ("models unknown", "benchmarks.engine_step --models=alexnet", "expected some of lenet, resn"),
     (
         "half of the data",
         "benchmarks.input_pipeline --data_dir=data",
         "--data_dir and --manual_dir",
     ),
     ("an odd share", "benchmarks.scaling --batch_size=7", "--batch_size=7 does not divide by 2"),
-    ("a way unknown", "benchmarks.input_pipeline --ways=torch", "there is no torch; choose of"),
+    ("a roof of a model unknown", "benchmarks.roofline --models=lenet,vgg", "expected some of len"),
+    ("a way unknown", "benchmarks.input_pipeline --ways=jax", "expected some of records, first"),
     ("a traffic of no GPUs", "benchmarks.traffic --gpus_per_node=0", "gpus_per_node=0: 0 is not"),
 ]
 
