@@ -11,9 +11,11 @@ import re
 import shlex
 import shutil
 import socket
+import subprocess
 
 import pytest
 
+from cxr_tfds import phantom
 from tests import other_dataset, small_dataset
 from tests.conftest import ROOT
 from tests.forked_commands import Forks
@@ -419,3 +421,41 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
     assert part in sentences[0]
     assert ended.code == code
     assert _tree(world) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 256 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:  # noqa: S603
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{TRAIN} --epochs=1 --workdir={{disk}}/run",
+        f"{EVALUATE} --workdir=run --output_dir={{disk}}/report",
+        f"{EXPLAIN} --workdir=run --split=test --nocurves --output_dir={{disk}}/gallery",
+        f"{EXPORT} --workdir=run --output_dir={{disk}}/model",
+        "cxr_tfds.phantom --output_dir={disk}/kaggle --images_per_class=20",
+        f"{BUILD} --manual_dir=phantoms --data_dir={{disk}}/data",
+    ],
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    command, forks, world, small_disk
+):
+    if "phantoms" in command:
+        phantom.write_database(world / "phantoms", 3)
+    module, arguments = _split(command.format(root=ROOT, disk=small_disk))
+    ended = forks.run(module, arguments, world)
+    print(f"\n{command}\n{ended.code}, {ended.seconds:.1f} s: {ended.said.splitlines()[-1]}")
+    assert "Traceback" not in ended.said
+    assert ended.code == 2, ended.said
+    left = [str(path.relative_to(small_disk)) for path in small_disk.rglob("*")]
+    assert not [name for name in left if "partial" in name or "/." in f"/{name}"]
