@@ -218,7 +218,7 @@ MISTAKES = [
     ("an audit of half a table", "cxr_tfds.audit --data_dir=half_table", "Build the dataset again"),
     ("an audit of an unknown config", "cxr_tfds.audit --data_dir=table --config=big", "/big/VERSI"),
     ("one fold", "cxr_tfds.folds --data_dir=table --folds=1 --output=f.csv", "choose from 2 to 8"),
-    ("folds to nowhere", "cxr_tfds.folds --data_dir=table --output=no/f.csv", "no/f.csv"),
+    ("folds to nowhere", "cxr_tfds.folds --data_dir=table --output=no/f.csv", "no/f.csv (No such"),
     (
         "folds of an unknown split",
         "cxr_tfds.folds --data_dir=table --splits=all --output=f.csv",
