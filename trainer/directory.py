@@ -1,13 +1,19 @@
 """Directories for results: proven writable before the long work starts, never left half-written."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import signal
 import tempfile
 from collections.abc import Iterator
 
+import tensorflow as tf
+
 from trainer.errors import Terminated, UserError
+
+# What a full disk is called, by the system and so by TensorFlow.
+_FULL = os.strerror(errno.ENOSPC)
 
 
 def require_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
@@ -65,7 +71,7 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
         directory: of the results.
 
     Raises:
-        UserError: what is inside raised an `OSError`.
+        UserError: what is inside raised an `OSError`, or TensorFlow met a full disk.
     """
     try:
         yield
@@ -73,6 +79,13 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
         raise UserError(
             f"{directory} could not be written ({error.strerror or error}); make room, then run "
             "the same command again"
+        ) from error
+    except tf.errors.OpError as error:
+        if _FULL not in error.message:
+            raise
+        raise UserError(
+            f"{directory} could not be written ({_FULL}); make room, then run the same command "
+            "again"
         ) from error
 
 
