@@ -25,6 +25,7 @@ import time
 from absl import flags
 
 from benchmarks import MODELS
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import ratio
 from benchmarks.radiographs import both_forms
@@ -165,7 +166,7 @@ def _compare(model: str, data_dir: str, folder: str, epochs: int, rounds: int) -
 
 def _define_flags() -> None:
     define_radiographs_flags()
-    flags.DEFINE_list("models", ["lenet", "resnet101"], "Which models.")
+    define_choice("models", MODELS, "Which models.", ["lenet", "resnet101"])
     flags.DEFINE_integer("epochs", 2, "Epochs of training.", lower_bound=1)
     flags.DEFINE_integer("rounds", 1, "Turns of each way.", lower_bound=1)
     flags.DEFINE_string("original", None, "Train in the original's way on this folder.")
@@ -173,8 +174,6 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
-    if unknown := set(options.models) - set(MODELS):
-        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {MODELS}")
     if options.original:
         found = _train_as_the_original(options.models[0], options.original, options.epochs)
         print(json.dumps(found))

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from absl import flags
 
 from benchmarks import MODELS
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
 from cxr_tfds import command
@@ -126,8 +127,8 @@ def _ratios(measured: dict[str, list[float]]) -> dict[str, float]:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("models", list(MODELS), "Which models.")
-    flags.DEFINE_list("ways", list(_WAYS), "Which ways to train.")
+    define_choice("models", MODELS, "Which models.")
+    define_choice("ways", _WAYS, "Which ways to train.")
     flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=2)
@@ -136,8 +137,6 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
-    if unknown := set(options.models) - set(MODELS):
-        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {MODELS}")
     if options.way:
         obey(_work(options.way, options.models[0], options.batch_size, options.steps))
         return

@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from benchmarks.choice import define_choice
 from benchmarks.paired import ratio
 from cxr_tfds import command
 
@@ -247,7 +248,7 @@ def _report(name: str, found: dict, epochs: int) -> None:
 
 def _define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Of a built dataset, some hundred images.", required=True)
-    flags.DEFINE_list("models", list(_MODELS), "Which models.")
+    define_choice("models", _MODELS, "Which models.")
     flags.DEFINE_integer("rounds", 2, "Turns that count.", lower_bound=1)
     flags.DEFINE_integer("epochs", 20, "Epochs of a training.", lower_bound=1)
     flags.DEFINE_bool("whole", False, "Run the commands from start to end too.")
@@ -256,8 +257,6 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
-    if unknown := set(options.models) - set(_MODELS):
-        raise ValueError(f"--models: there is no {', '.join(unknown)}; choose of {_MODELS}")
     if options.model:
         print(json.dumps(_work(options.model, options.data_dir, options.rounds)))
         return

@@ -26,6 +26,7 @@ from collections.abc import Callable
 
 from absl import flags
 
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
 from benchmarks.radiographs import DATASET, both_forms
@@ -254,7 +255,7 @@ def _report(measured: dict[str, list[float]], batch_size: int) -> None:
 
 def _define_flags() -> None:
     define_radiographs_flags()
-    flags.DEFINE_list("ways", list(_WAYS), "Which ways.")
+    define_choice("ways", _WAYS, "Which ways.")
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "Turns that count.", lower_bound=1)
     flags.DEFINE_float("seconds", 2.0, "Length of a turn.", lower_bound=0.01)
@@ -270,8 +271,6 @@ def _main() -> None:
                   options.seconds)
         )  # fmt: skip
         return
-    if unknown := set(options.ways) - set(_WAYS):
-        raise ValueError(f"--ways: there is no {', '.join(unknown)}; choose of {list(_WAYS)}")
     ways = [way for way in _WAYS if way in options.ways]
     if "torch" in ways and not importlib.util.find_spec("torch"):
         print("PyTorch is not installed and left out")

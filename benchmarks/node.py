@@ -21,6 +21,7 @@ import os
 from absl import flags
 
 from benchmarks import MODELS
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey
 from benchmarks.roofline import utilisation
@@ -154,7 +155,7 @@ def _print_row(name: str, mode: str, row: dict) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("models", list(MODELS), "Which models.")
+    define_choice("models", MODELS, "Which models.")
     flags.DEFINE_integer("virtual_devices", 0, "Split the CPU into so many.", lower_bound=0)
     flags.DEFINE_integer("batch_size", 64, "Batch size of each device.", lower_bound=1)
     flags.DEFINE_integer("steps", 30, "Steps that are timed.", lower_bound=1)

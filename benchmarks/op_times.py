@@ -20,6 +20,7 @@ from collections import Counter
 from absl import flags
 
 from benchmarks import MODELS
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey
 from cxr_tfds import command
@@ -106,7 +107,7 @@ def _obey(name: str, batch_size: int, steps: int) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("models", list(MODELS), "Which models.")
+    define_choice("models", MODELS, "Which models.")
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)
     flags.DEFINE_integer("steps", 8, "Steps that are profiled.", lower_bound=1)
     flags.DEFINE_bool("obey", False, "Work when told to.")

@@ -16,6 +16,7 @@ import statistics
 from absl import flags
 
 from benchmarks import MODELS
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey
 from cxr_tfds import command
@@ -65,7 +66,7 @@ def utilisation(images_per_second: float, flops_per_image: int, ceiling: float) 
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("models", list(MODELS), "Which models.")
+    define_choice("models", MODELS, "Which models.")
     flags.DEFINE_integer("rounds", 3, "Turns that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)

@@ -14,6 +14,7 @@ import statistics
 from absl import flags
 
 from benchmarks import MODELS
+from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
 from cxr_tfds import command
@@ -59,7 +60,7 @@ def measure(
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("models", list(MODELS), "Which models.")
+    define_choice("models", MODELS, "Which models.")
     flags.DEFINE_list("replicas", ["1", "2", "4"], "Numbers of virtual replicas.")
     flags.DEFINE_integer("rounds", 5, "Turns of each that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)

@@ -1,5 +1,7 @@
 """How the commands of this package begin and fail: flags in, one sentence out."""
 
+import re
+import signal
 import sys
 from collections.abc import Callable
 
@@ -9,7 +11,7 @@ from absl import app, flags
 def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
     """Runs a command; whatever is wrong with its input ends it with one sentence and code 2.
 
-    An interrupted command ends with code 130.
+    An interrupted command ends with code 130, a terminated one with 143.
 
     Args:
       name: The command, such as "cxr_tfds.audit".
@@ -22,13 +24,15 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
-            _fail(name, str(error))
+            _fail(name, _in_words(error))
         if rest[1:]:
             _fail(name, f"unexpected argument {rest[1]!r}: everything is given by flags.")
         return rest
 
     def guarded(argv: list[str]) -> None:
         del argv
+        # As an exception, so that what is half-written is removed on the way out.
+        signal.signal(signal.SIGTERM, lambda *_: _fail(name, "ended by SIGTERM.", code=143))
         try:
             main()
         except (OSError, ValueError) as error:
@@ -43,6 +47,14 @@ def define_dataset_flags() -> None:
     """Defines the flags that name a built dataset."""
     flags.DEFINE_string("data_dir", None, "Where `tfds build` put datasets.", required=True)
     flags.DEFINE_string("config", "224x224", "The configuration that was built.")
+
+
+def _in_words(error: flags.Error) -> str:
+    """What absl says of a flag, where it is Python's words in those of a person."""
+    if missing := re.search(r"Flag (--\w+) must have a value other than None", str(error)):
+        return f"{missing[1]} is missing."
+    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number.", str(error))
+    return re.sub(r"could not convert string to float.*", "expected a number.", text)
 
 
 def _fail(name: str, sentence: str, code: int = 2) -> None:

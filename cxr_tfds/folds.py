@@ -66,6 +66,13 @@ def _sizes(rows: Sequence[split_table.Row], folds: int) -> dict[str, dict[str, i
     return sizes
 
 
+def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["id", "label", "group", "fold"])
+        table.writerows([row.id, row.label, row.group, fold_of[row.id]] for row in rows)
+
+
 def _define_flags() -> None:
     command.define_dataset_flags()
     flags.DEFINE_integer("folds", 5, "How many folds.")
@@ -80,10 +87,12 @@ def _main() -> None:
         raise ValueError(f"There is no split {', '.join(sorted(unknown))} in the dataset.")
     rows = [row for row in rows if row.split in options.splits]
     fold_of = assign(rows, options.folds)
-    with pathlib.Path(options.output).open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "label", "group", "fold"])
-        table.writerows([row.id, row.label, row.group, fold_of[row.id]] for row in rows)
+    try:
+        _write(pathlib.Path(options.output), rows, fold_of)
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {options.output} ({error.strerror}): choose another --output."
+        ) from error
     counts = Counter((row.label, fold_of[row.id]) for row in rows)
     for label in sorted({row.label for row in rows}):
         print(f"{label:16}", *(f"{counts[label, fold]:6,}" for fold in range(options.folds)))

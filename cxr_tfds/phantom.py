@@ -144,8 +144,9 @@ def _processors() -> int:
 
 
 def _start_worker() -> None:
-    # Ctrl-C is the parent's to handle.
+    # Ctrl-C is the parent's to handle, and so is what the parent does at SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Freeing one large block teaches glibc to keep freed memory, which more than halves the time
     # of a drawing: its arrays are just large enough to go back to the system one by one.
     np.empty(30 << 20, np.uint8)

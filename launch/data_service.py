@@ -31,8 +31,11 @@ def main() -> None:
     service = tf.data.experimental.service
     try:
         dispatcher = service.DispatchServer(service.DispatcherConfig(port=FLAGS.port))
-    except tf.errors.OpError as error:
-        raise UserError(f"--port={FLAGS.port} cannot be served: {error}") from error
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise UserError(
+            f"--port={FLAGS.port} cannot be served ({error}); if another process listens there, "
+            "give another one"
+        ) from error
     # The worker's address is what the trainer is told; its port is a free one.
     worker = service.WorkerServer(
         service.WorkerConfig(

@@ -43,6 +43,8 @@ _FINAL = (0, UserError.exit_code, Diverged.exit_code, Preempted.exit_code, 130)
 
 def main(arguments: list[str]) -> None:
     """Starts the workers until they are done."""
+    if FLAGS.gpus_per_worker:
+        _require_gpus(FLAGS.num_workers, FLAGS.gpus_per_worker)
     restarts = 0
     while True:
         workers = Workers(FLAGS.grace_seconds)
@@ -55,6 +57,14 @@ def main(arguments: list[str]) -> None:
             sys.exit(code)
         restarts += 1
         logging.warning("restart %d of at most %d", restarts, FLAGS.max_restarts)
+
+
+def _require_gpus(num_workers: int, share: int) -> None:
+    # Imports TensorFlow, which takes seconds: for those who share out GPUs.
+    from launch.gpus import require_gpus
+
+    asked = f"--num_workers={num_workers} with --gpus_per_worker={share}"
+    require_gpus(set(range(num_workers * share)), asked)
 
 
 def _start(workers: Workers, arguments: list[str]) -> None:

@@ -27,8 +27,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from launch.gpus import require_gpus
 from trainer import command
-from trainer.directory import make_writable
+from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.run import Run
 
@@ -46,8 +47,12 @@ def main() -> None:
     path = pathlib.Path(FLAGS.file)
     if not path.is_file():
         raise UserError(f"--file={path}: there is no such file")
-    runs = combinations(parse(path.read_text()))
-    make_writable(pathlib.Path(FLAGS.runs_dir), "runs_dir")
+    swept = parse(_read(path))
+    runs = combinations(swept)
+    if FLAGS.gpus:
+        require_gpus(_indices(FLAGS.gpus), f"--gpus={','.join(FLAGS.gpus)}")
+    require_writable(FLAGS.runs_dir, "runs_dir")
+    _check_flags(swept)
     directories = {name: pathlib.Path(FLAGS.runs_dir, name) for name in runs}
     failed = _train_all(runs, directories)
     for name, loss in _by_loss(directories):
@@ -105,6 +110,31 @@ def combinations(swept: dict[str, list[str]]) -> dict[str, Values]:
     return runs
 
 
+def _read(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--file={path} is no text file; expected lines: flag = value") from error
+
+
+def _indices(gpus: Sequence[str]) -> set[int]:
+    if not all(gpu.isdecimal() for gpu in gpus):
+        raise UserError(f"--gpus={','.join(gpus)}: expected indices of GPUs, such as 0,1")
+    return set(map(int, gpus))
+
+
+def _check_flags(swept: dict[str, list[str]]) -> None:
+    """Lets trainer.main parse every value of every flag, before the first run is started."""
+    values = [f"--{flag}={value}" for flag, listed in swept.items() for value in listed]
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "trainer.main", "--only_check_args", *values],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        said = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
+        raise UserError(f"--file={FLAGS.file}: {said}")
+
+
 def _train_all(runs: dict[str, Values], directories: dict[str, pathlib.Path]) -> list[str]:
     """Trains; returns the names of those that failed."""
     free = queue.SimpleQueue()
@@ -127,7 +157,7 @@ def _train(name: str, values: Values, directory: pathlib.Path, gpu: str | None) 
     if Run(directory).read_status().get("status") == "done":
         _say(f"{name}: done before")
         return True
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     _say(f"{name}: training" + (f" on GPU {gpu}" if gpu else ""))
     environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
     arguments = [f"--{flag}={value}" for flag, value in values.items()]

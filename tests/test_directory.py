@@ -1,23 +1,45 @@
 import errno
+import os
+import signal
 
 import pytest
 
-from trainer.directory import make_writable, writing_to
-from trainer.errors import UserError
+from trainer.directory import require_writable, unfinished, writing_to
+from trainer.errors import Terminated, UserError
 
 
-def test_a_directory_for_results_is_made_with_its_parents_and_left_empty(tmp_path):
-    directory = make_writable(tmp_path / "a" / "b", "output_dir")
-    assert directory.is_dir()
-    assert list(directory.iterdir()) == []
-    assert make_writable(directory, "output_dir") == directory
+def test_a_directory_is_proven_writable_and_left_as_it_was(tmp_path):
+    assert require_writable(tmp_path / "a" / "b", "output_dir") == tmp_path / "a" / "b"
+    require_writable(tmp_path, "output_dir")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_finished_stays_and_the_rest_goes(tmp_path):
+    with unfinished(tmp_path / "a" / "b") as partial:
+        (partial / "whole").touch()
+        (partial / "part").touch()
+        os.replace(partial / "whole", tmp_path / "a" / "b" / "whole")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "whole"]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, signal.SIGTERM])
+def test_an_end_on_the_way_leaves_nothing(end, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    expected = Terminated if end == signal.SIGTERM else end
+    with pytest.raises(expected), unfinished(tmp_path / "a") as partial:
+        (partial / "part").touch()
+        if end == signal.SIGTERM:
+            os.kill(os.getpid(), end)
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_place_that_cannot_be_a_directory_is_named(tmp_path):
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(UserError, match=f"{file / 'report'} cannot be written to"):
-        make_writable(file / "report", "output_dir")
+        require_writable(file / "report", "output_dir")
 
 
 def test_a_failure_to_write_becomes_a_sentence(tmp_path):

@@ -185,34 +185,3 @@ def test_the_onnx_model_gives_the_same_probabilities(model, tmp_path):
     session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
     (found,) = session.run(None, {session.get_inputs()[0].name: images})
     np.testing.assert_allclose(found, model(images), atol=1e-5)
-
-
-def error_sentence(*flags):
-    said = run_command("trainer.export_model", *flags, code=2)
-    (sentence,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert "Traceback" not in said
-    return sentence
-
-
-@pytest.mark.slow
-def test_what_else_lies_there_is_not_replaced(finished_run, tmp_path):
-    (tmp_path / "thesis.txt").write_text("mine")
-    sentence = error_sentence(f"--workdir={finished_run}", f"--output_dir={tmp_path}")
-    assert "holds files that are no exported model" in sentence
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.slow
-def test_the_card_of_another_model_is_refused(finished_run, tmp_path):
-    (tmp_path / "card.md").write_text("# Model card of something else")
-    sentence = error_sentence(
-        f"--workdir={finished_run}", f"--model_card={tmp_path / 'card.md'}",
-        f"--output_dir={tmp_path / 'out'}",
-    )  # fmt: skip
-    assert "does not name this run's model.keras" in sentence
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_directory_without_a_run_is_refused(tmp_path):
-    sentence = error_sentence(f"--workdir={tmp_path}", f"--output_dir={tmp_path / 'out'}")
-    assert f"{tmp_path} holds no config.json" in sentence

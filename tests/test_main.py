@@ -150,58 +150,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
     assert json.loads((run / "status.json").read_text())["status"] == "diverged"
 
 
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--data_dir=/nowhere"], "/nowhere does not exist"),
-        (["--data_dir={tmp}"], "holds no built dataset covid19_radiography/224x224"),
-        (["--model=alexnet"], "alexnet"),
-        (["--data_dir={data}", "--virtual_devices=3"], "16 does not divide by the 3 replicas"),
-        (["--data_dir={data}", "--workdir={file}/run"], "cannot be written to"),
-        pytest.param(["--data_dir={data}", "--epochs=0"], "--epochs=0", marks=pytest.mark.slow),
-        pytest.param(
-            ["--data_dir={data}", "--model=lenet", "--weights=imagenet"],
-            "--weights=none",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["--data_dir={data}", "--profile_steps=9:3"],
-            "--profile_steps=9:3",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["--data_dir={data}", "--accumulation_steps=3"],
-            "use a multiple of 3, such as 15",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            ["--data_dir={data}", "--keras_cv=mixup,blur"],
-            "there is no 'blur'",
-            marks=pytest.mark.slow,
-        ),
-        (["--data_dir={data}", "--strategy=multi_worker"], "TF_CONFIG is not set"),
-        (["--batch=3"], "Unknown command line flag 'batch'"),
-        pytest.param(["spare"], "unexpected argument 'spare'", marks=pytest.mark.slow),
-    ],
-)
-def test_a_users_mistake_is_one_sentence_and_exit_code_2(flags, said, data_dir, tmp_path):
-    (tmp_path / "file").touch()
-    filled = [flag.format(tmp=tmp_path, data=data_dir, file=tmp_path / "file") for flag in flags]
-    stderr = run_command("trainer.main", "--model=lenet", "--recipe=seed", *filled, code=2)
-    (sentence,) = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    assert said in sentence
-    assert "Traceback" not in stderr
-
-
-def test_a_run_of_another_configuration_is_refused_with_the_differences(finished_run, data_dir):
-    said = run_command(
-        "trainer.main", "--model=lenet", "--recipe=seed", "--strategy=mirrored",
-        "--virtual_devices=2", "--seed=5", "--epochs=2", f"--data_dir={data_dir}",
-        f"--workdir={finished_run}", code=2,
-    )  # fmt: skip
-    assert "--seed: 0 in the run, 5 now" in said
-
-
 def test_a_dataset_of_other_classes_is_trained_on_and_judged(tmp_path):
     OtherImages(data_dir=tmp_path / "data").download_and_prepare()
     run, report = tmp_path / "run", tmp_path / "report"

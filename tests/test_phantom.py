@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import ndimage, stats
 
 from cxr_tfds import anatomy, phantom
+from tests.conftest import ROOT
 
 NUMBERS = range(1, 13)
 SICK = [label for label in phantom.CLASSES if label != "Normal"]
@@ -280,3 +281,18 @@ def _assert_refused(result, reason):
     assert "Traceback" not in result.stderr and not result.stdout
     sentence = result.stderr.splitlines()[-1]
     assert sentence.startswith("cxr_tfds.phantom: ") and reason in sentence
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_nothing_behind(tmp_path):
+    command = [sys.executable, "-m", "cxr_tfds.phantom", f"--output_dir={tmp_path}/out"]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, "--images_per_class=100000"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while not list(tmp_path.glob("out/.phantom-*/*/*/images/*")):
+        assert process.poll() is None, process.stderr.read()
+    process.terminate()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert said.endswith("cxr_tfds.phantom: ended by SIGTERM.\n")
+    assert list(tmp_path.glob("out/*")) + list(tmp_path.glob("out/.*")) == []

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tests import small_dataset
 from tests.other_dataset import CLASSES, SIZES, OtherImages, draw
 from trainer.data import disk_cache
 from trainer.data.cases import cases_of_split
@@ -140,3 +141,46 @@ def test_images_that_are_not_of_eight_bits_are_refused(tmp_path):
     LargeNumbers(data_dir=tmp_path).download_and_prepare()
     with pytest.raises(UserError, match="large_numbers cannot be trained on.*uint8 images"):
         open_dataset("large_numbers", str(tmp_path))
+
+
+class UnnamedPixels(small_dataset.SmallImages):
+    """Raw pixels without ids."""
+
+    def _features(self):
+        features = dict(small_dataset.SmallImages._info(self).features)
+        del features["id"]
+        return features
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(self._features())
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _generate_examples(self, split):
+        for number, (key, example) in enumerate(super()._generate_examples(split)):
+            known = {name: example[name] for name in self._features()} | {"id": number}
+            yield key, {name: known[name] for name in self._features()}
+
+
+class NumberedPixels(UnnamedPixels):
+    """Raw pixels with numbers as ids."""
+
+    def _features(self):
+        return super()._features() | {"id": tfds.features.Scalar(np.int64)}
+
+
+@pytest.mark.parametrize("builder", [UnnamedPixels, NumberedPixels])
+def test_raw_pixels_are_read_whatever_their_ids(builder, tmp_path):
+    for made in (builder, small_dataset.SmallImages):
+        made(data_dir=tmp_path).download_and_prepare()
+    name = builder.name
+    named, other = (open_dataset(n, str(tmp_path)) for n in ("small_images", name))
+    assert other.image_shape == named.image_shape == (32, 32, 1)
+    expected, found = columns(named, "train", "memory"), columns(other, "train", "memory")
+    assert len(found) == small_dataset.SIZES["train"]
+    assert columns(other, "train", "off").keys() == found.keys()
+
+    def pixels(rows):
+        return sorted((label, image.tobytes()) for label, image in rows.values())
+
+    assert pixels(found) == pixels(expected)
+    assert len(set(cases_of_split(other, "test").ids)) == small_dataset.SIZES["test"]

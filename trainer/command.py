@@ -4,12 +4,13 @@ import functools
 import logging as python_logging
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from trainer.errors import Preempted, UserError, WorkerLost
+from trainer.errors import Preempted, Terminated, UserError, WorkerLost
 
 _PACKAGE = str(pathlib.Path(__file__).parent)
 
@@ -24,7 +25,7 @@ def run(main: Callable[..., None], *, starts_another: bool = False) -> None:
 
     Exit codes: 0 done, 2 a mistake of the user's (one sentence on stderr), 3 a training that
     diverged, 75 a training that was asked to stop and can go on, 76 a worker that lost another,
-    130 interrupted.
+    130 interrupted, 143 terminated.
     """
 
     def call(argv: Sequence[str]) -> None:
@@ -38,7 +39,7 @@ def _parse_flags(argv: Sequence[str], *, starts_another: bool) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        _exit_for_user(f"{error}. See --help.")
+        _exit_for_user(f"{_in_words(error)}; see --help")
     if flags.FLAGS.help or flags.FLAGS.helpfull:
         print(sys.modules["__main__"].__doc__)
         print(flags.FLAGS.main_module_help())
@@ -48,6 +49,15 @@ def _parse_flags(argv: Sequence[str], *, starts_another: bool) -> list[str]:
     if len(rest) > 1 and not starts_another:
         _exit_for_user(f"unexpected argument {rest[1]!r}; every option is a --flag. See --help.")
     return rest
+
+
+def _in_words(error: flags.Error) -> str:
+    """What absl says of a flag, where it is Python's words in those of a person."""
+    text = str(error).rstrip(".")
+    if missing := re.search(r"Flag (--\w+) must have a value other than None", text):
+        return f"{missing[1]} is missing"
+    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number", text)
+    return re.sub(r"could not convert string to float.*", "expected a number", text)
 
 
 def _log_in_few_words() -> None:
@@ -70,7 +80,7 @@ def _call(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         _exit_for_user(str(error), error.exit_code)
-    except Preempted as stop:
+    except (Preempted, Terminated) as stop:
         print(f"stopped: {stop}", file=sys.stderr)
         sys.exit(stop.exit_code)
     except WorkerLost as loss:

@@ -223,6 +223,10 @@ def _check_combinations(config: Config) -> None:
         raise UserError("--unfreeze_from goes with --head_epochs or --train_backbone")
     if config.head_epochs and config.model == "lenet":
         raise UserError("--head_epochs: LeNet has no backbone to freeze; leave it out")
+    if config.weights != "none" and config.model == "lenet":
+        raise UserError(
+            f"--weights={config.weights}: LeNet has no such weights; use --weights=none"
+        )
     if config.head != "original" and config.model == "lenet":
         raise UserError(f"--head={config.head} goes with a backbone, not with --model=lenet")
     if config.input_pooling > 1 and config.model != "lenet":

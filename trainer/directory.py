@@ -1,38 +1,66 @@
-"""A directory for results: proven writable before the long work starts, a failure told after it."""
+"""Directories for results: proven writable before the long work starts, never left half-written."""
 
 import contextlib
+import errno
 import os
 import pathlib
+import signal
+import tempfile
 from collections.abc import Iterator
 
-from trainer.errors import UserError
+import tensorflow as tf
+
+from trainer.errors import Terminated, UserError
+
+# What a full disk is called, by the system and so by TensorFlow.
+_FULL = os.strerror(errno.ENOSPC)
 
 
-def make_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
-    """Makes a directory and proves that it can be written to.
+def require_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
+    """Proves that a directory can be made and written to, and leaves nothing of the proof behind.
 
     Args:
         path: the directory; it may exist.
         flag: the flag that named it, for the error's text.
 
     Returns:
-        The directory.
+        The directory; it exists if it did before.
 
     Raises:
-        UserError: it cannot be made or written to.
+        UserError: it cannot be made or written to, or its disk is full.
     """
     directory = pathlib.Path(path)
-    probe = directory / ".writable"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with _made(directory), tempfile.TemporaryFile(dir=directory) as probe:
+            probe.write(b"room")
     except OSError as error:
         raise UserError(
             f"the directory {directory} cannot be written to ({error.strerror}); "
             f"give another --{flag}"
         ) from error
     return directory
+
+
+@contextlib.contextmanager
+def unfinished(directory: pathlib.Path, prefix: str = ".partial-") -> Iterator[pathlib.Path]:
+    """Gives a directory inside another to write to, from which finished files are moved.
+
+    It is gone at the end, be that an error, Ctrl-C or SIGTERM; so is the other directory if it was
+    made for this and nothing was moved to it.
+
+    Args:
+        directory: the other directory, made if missing.
+        prefix: of the name inside it.
+
+    Yields:
+        The directory to write to.
+
+    Raises:
+        Terminated: SIGTERM came while it was open.
+    """
+    with _raising_on_sigterm(), _made(directory):
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=directory) as partial:
+            yield pathlib.Path(partial)
 
 
 @contextlib.contextmanager
@@ -43,7 +71,7 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
         directory: of the results.
 
     Raises:
-        UserError: what is inside raised an `OSError`.
+        UserError: what is inside raised an `OSError`, or TensorFlow met a full disk.
     """
     try:
         yield
@@ -52,3 +80,38 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
             f"{directory} could not be written ({error.strerror or error}); make room, then run "
             "the same command again"
         ) from error
+    except tf.errors.OpError as error:
+        if _FULL not in error.message:
+            raise
+        raise UserError(
+            f"{directory} could not be written ({_FULL}); make room, then run the same command "
+            "again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _made(directory: pathlib.Path) -> Iterator[None]:
+    """While open, the directory is there; what was made of it in vain is removed."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for path in missing:
+            with contextlib.suppress(OSError):  # It holds something, or could not be made.
+                path.rmdir()
+
+
+@contextlib.contextmanager
+def _raising_on_sigterm() -> Iterator[None]:
+    """While open, the first SIGTERM raises, so that contexts clean up behind them."""
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Terminated("by SIGTERM; what was not finished has been removed")
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -22,6 +22,13 @@ class Preempted(Exception):
     run_status = "preempted"
 
 
+class Terminated(BaseException):
+    """SIGTERM while results were written, which are removed. No failure that code may handle."""
+
+    # As a shell gives it for a process that SIGTERM ended: 128 + 15.
+    exit_code = 143
+
+
 class WorkerLost(Exception):
     """Another worker is gone, without which training cannot go on. Its text names it."""
 

@@ -23,7 +23,7 @@ from absl import flags, logging
 from trainer import command
 from trainer.data.cases import Cases, cases_of_folder, cases_of_split, labels_and_sources
 from trainer.data.dataset import BuiltDataset, open_dataset
-from trainer.directory import make_writable
+from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.answers import Answers, ask, average
 from trainer.evaluation.comparison import compare
@@ -62,6 +62,7 @@ def main() -> None:
     contents = {name: run.finished_config() for name, run in runs.items()}
     class_names, image_shape = _what_all_share(contents)
     positive = _positive_class(class_names)
+    directory = require_writable(FLAGS.output_dir, "output_dir")
     if FLAGS.images_dir:
         dataset, validation, train = None, None, None
         cases = cases_of_folder(pathlib.Path(FLAGS.images_dir), class_names, image_shape)
@@ -71,7 +72,6 @@ def main() -> None:
         validation = cases_of_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
         tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
         train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
-    directory = make_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
 
     answers = []

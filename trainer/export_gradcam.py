@@ -26,7 +26,7 @@ from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
 from trainer.data.mask_folder import MaskFolder
 from trainer.data.radiographs import list_radiographs
-from trainer.directory import make_writable
+from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.predictions import predictor
 from trainer.explain.faithfulness import randomisation_check
@@ -77,7 +77,7 @@ def main() -> None:
     files = list_radiographs(FLAGS.images) if FLAGS.images else None
     size = tuple(content["dataset"]["image_shape"][:2])
     drawn = MaskFolder(pathlib.Path(FLAGS.masks_dir), size) if FLAGS.masks_dir else None
-    directory = make_writable(FLAGS.output_dir, "output_dir")
+    directory = require_writable(FLAGS.output_dir, "output_dir")
 
     model = run.load_model()
     predict = predictor(model, flip=False)
@@ -85,13 +85,12 @@ def main() -> None:
     logging.info("explaining %s at layer %s", run.path, explain.layer_name)
     if explain.caution:
         logging.warning(explain.caution)
-    if files:
-        files = files[: FLAGS.max_images]
-        count, subjects = len(files), subjects_of_files(files, (*size, 1), drawn)
-    else:
-        count, subjects = _of_split(content, predict, drawn)
-
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
+        if files:
+            files = files[: FLAGS.max_images]
+            count, subjects = len(files), subjects_of_files(files, (*size, 1), drawn)
+        else:
+            count, subjects = _of_split(content, predict, drawn)
         images, targets = _fill(gallery, explain, predict, target, subjects, count)
         logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])

@@ -34,7 +34,7 @@ from absl import flags, logging
 from trainer import command, hardware, models
 from trainer import config as configuration
 from trainer.data.augment import Augmentation, augment
-from trainer.data.data_service import parse_addresses
+from trainer.data.data_service import parse_addresses, require_hosts
 from trainer.data.dataset import (
     DEFAULT_DATASET,
     BuiltDataset,
@@ -138,6 +138,10 @@ def main() -> None:
             f"--cache={config.cache} holds images here, and --data_service loads them elsewhere: "
             "leave one of them out"
         )
+    workdir = _workdir(config)
+    _refuse_other_config(Run(workdir), config)
+    weights = _describe_weights(config)
+    require_hosts(data_hosts, FLAGS.worker_timeout)
 
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -147,30 +151,24 @@ def main() -> None:
     )
     configuration.check_batch(config, devices.num_replicas)
     with devices.peers.watched(devices.strategy):
-        _train_on(devices, config, dataset, data_hosts, profile_steps)
+        run = Run(workdir, writes=devices.is_chief)
+        run.require_writable()
+        _train_on(devices, run, config, dataset, weights, data_hosts, profile_steps)
 
 
 def _train_on(
     devices: hardware.Hardware,
+    run: Run,
     config: configuration.Config,
     dataset: BuiltDataset,
+    weights: dict[str, str] | None,
     data_hosts: tuple[str, ...],
     profile_steps: tuple[int, int] | None,
 ) -> None:
-    """Trains on the devices, while the other workers are watched."""
-    run = Run(_workdir(config), writes=devices.is_chief)
-    _refuse_other_config(run, config)
-    run.create()
-    logging.info("run directory: %s", run.path)
+    """Trains on the devices, while the other workers are watched.
 
-    cache = "off" if data_hosts else config.cache
-    train_examples = read_examples(dataset, "train", cache=cache, shuffle_seed=config.seed)
-    validation_examples = read_examples(dataset, "validation", cache=cache, shuffle_seed=None)
-    logging.info(
-        "%s: %d training, %d validation examples of %d classes",
-        dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
-    )  # fmt: skip
-
+    The run's directory is made last, when nothing is left that could be refused.
+    """
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
 
     architecture = {
@@ -193,6 +191,14 @@ def _train_on(
         update_compiled[phase.name] = devices.compiles_update(len(model.trainable_variables))
     logging.info("XLA compiles the optimizer's update: %s", update_compiled)
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
+
+    cache = "off" if data_hosts else config.cache
+    train_examples = read_examples(dataset, "train", cache=cache, shuffle_seed=config.seed)
+    validation_examples = read_examples(dataset, "validation", cache=cache, shuffle_seed=None)
+    logging.info(
+        "%s: %d training, %d validation examples of %d classes",
+        dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
+    )  # fmt: skip
     stop_request = StopRequest()
     start_phase = functools.partial(
         build_engine,
@@ -215,7 +221,7 @@ def _train_on(
             "data_hosts": data_hosts,
             "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
         },
-        "weights": _describe_weights(config),
+        "weights": weights,
         "parameters": {
             "total": model.count_params(),
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
@@ -227,6 +233,8 @@ def _train_on(
         ],
         "versions": _versions(),
     }
+    run.create()
+    logging.info("run directory: %s", run.path)
     run.write_config(content)
     tensorboard = TensorBoard(run.tensorboard, dataset.class_names, writes=run.writes)
     tensorboard.write_settings(content["config"], content)

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from trainer.directory import make_writable
+from trainer.directory import require_writable
 from trainer.errors import UserError
 
 RUNS_DIR = "runs"
@@ -45,14 +45,29 @@ class Run:
         self._status_file = self.path / "status.json"
         self._calibration_file = self.path / "calibration.json"
 
-    def create(self) -> None:
-        """Makes the directory; raises `UserError` if it cannot be written to."""
+    def require_writable(self) -> None:
+        """Raises `UserError` if the directory cannot be made or written to; makes nothing."""
         if self.writes:
-            make_writable(self.path, "workdir")
+            require_writable(self.path, "workdir")
+
+    def create(self) -> None:
+        """Makes the directory."""
+        if self.writes:
+            self.path.mkdir(parents=True, exist_ok=True)
 
     def read_config(self) -> dict[str, Any] | None:
-        """The content of config.json; None if the run has not been configured yet."""
-        return _read_json(self._config_file)
+        """The content of config.json; None if the run has not been configured yet.
+
+        Raises:
+            UserError: the file is damaged, or not one of trainer.main.
+        """
+        content = _read_json(self._config_file)
+        if content is not None and not {"config", "dataset"} <= content.keys():
+            raise UserError(
+                f"{self._config_file} was not written by trainer.main: expected the directory of a "
+                "run"
+            )
+        return content
 
     def finished_config(self) -> dict[str, Any]:
         """The content of config.json of a run that has a model to judge.
@@ -100,7 +115,8 @@ class Run:
         """The rows of metrics.jsonl, one for each finished epoch."""
         if not self._metrics_file.exists():
             return []
-        return [json.loads(line) for line in self._metrics_file.read_text().splitlines()]
+        with _damage_told(self._metrics_file):
+            return [json.loads(line) for line in self._metrics_file.read_text().splitlines()]
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes metrics.jsonl."""
@@ -109,7 +125,7 @@ class Run:
     def read_calibration(self) -> dict[str, Any] | None:
         """The content of calibration.json; None if there is none for this model.keras."""
         content = _read_json(self._calibration_file)
-        if content is None or content["model_sha256"] != self.model_sha256():
+        if content is None or content.get("model_sha256") != self.model_sha256():
             return None
         return content
 
@@ -142,6 +158,8 @@ class Run:
             UserError: the file is damaged.
         """
         try:
+            if not zipfile.is_zipfile(self.model_file):  # Of which Keras says that it is not found.
+                raise zipfile.BadZipFile("it is not whole")
             return keras.models.load_model(self.model_file)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
@@ -200,7 +218,22 @@ def _best_epoch(run: Run) -> dict[str, Any]:
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+        return None
+    with _damage_told(path):
+        return dict(json.loads(path.read_text()))
+
+
+@contextlib.contextmanager
+def _damage_told(path: pathlib.Path) -> Iterator[None]:
+    """Turns what a file of a run that holds something else raises into a sentence."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{path} is damaged or not a run's ({_first_line(error)}); give the directory of "
+            "another run, or train it again"
+        ) from error
 
 
 @contextlib.contextmanager

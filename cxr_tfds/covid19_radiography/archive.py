@@ -11,6 +11,7 @@ import zipfile
 from etils import epath
 
 from . import disk, source
+from .refusal import RefusedError
 
 # The published archive holds 42,336 files of 0.8 GB, and PNG files do not shrink further.
 _MOST_FILES = 200_000
@@ -19,7 +20,11 @@ _HIGHEST_RATIO = 100
 _SUFFIXES = (".png", ".xlsx", ".txt")
 
 
-class ArchiveError(ValueError):
+class NoDatabaseError(RefusedError, FileNotFoundError):
+    """There is no copy of the database where it is looked for."""
+
+
+class ArchiveError(RefusedError, ValueError):
     """A zip file that is damaged, or that would write where or what it should not."""
 
 
@@ -35,15 +40,15 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
 
     Raises:
       ArchiveError: The zip file cannot be trusted, or does not hold the database.
-      FileNotFoundError: There is neither the folder nor a zip file.
-      OSError: The disk is too full to extract.
+      NoDatabaseError: There is neither the folder nor a zip file.
+      NoRoomError: The disk is too full to extract.
     """
     if (manual_dir / source.DATABASE).is_dir():
         return manual_dir / source.DATABASE
     for name in source.ARCHIVES:
         if (manual_dir / name).is_file():
             return _extract(manual_dir / name, extract_dir)
-    raise FileNotFoundError(
+    raise NoDatabaseError(
         f"There is no folder {source.DATABASE} in {manual_dir}, nor {' or '.join(source.ARCHIVES)}."
         f"\n{source.DOWNLOAD_INSTRUCTIONS}"
     )

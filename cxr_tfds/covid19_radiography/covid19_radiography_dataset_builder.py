@@ -93,7 +93,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Entry]]:
         """Finds the radiographs of each split, in the order in which they are stored."""
         extract_dir = self._config.extract_dir or dl_manager.download_dir / "extracted"
-        database = archive.open_database(dl_manager.manual_dir, epath.Path(extract_dir))
+        try:
+            manual_dir = dl_manager.manual_dir
+        except AssertionError as error:  # TFDS asserts that something lies there.
+            raise archive.NoDatabaseError(str(error)) from error
+        database = archive.open_database(manual_dir, epath.Path(extract_dir))
         entries = {entry.radiograph.id: entry for entry in survey.take(database, self._inspect)}
         ids = {
             split: shards.shuffled([i for i in entries if entries[i].split == split], split)

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from .refusal import RefusedError
+
 
 class Kind(enum.Enum):
     """A kind of fault: what a person reads, and whether it stops the build.
@@ -51,7 +53,7 @@ class Fault(NamedTuple):
     found: str = ""
 
 
-class DatabaseError(ValueError):
+class DatabaseError(RefusedError, ValueError):
     """A copy of the database cannot be built from; the message lists all that is wrong."""
 
 

@@ -11,9 +11,14 @@ from tensorflow_datasets.core.utils import shard_utils
 from tensorflow_datasets.proto import tf_example_pb2
 
 from . import parallel
+from .refusal import RefusedError
 
 # Workers read whole shards, and a shard should be worth opening.
 _FEWEST_EXAMPLES = 64
+
+
+class TooManyShardsError(RefusedError, ValueError):
+    """More shards were asked for than a split has examples."""
 
 
 def number(sizes: Sequence[int], asked_for: int | None) -> int:
@@ -28,11 +33,11 @@ def number(sizes: Sequence[int], asked_for: int | None) -> int:
       shard of the smallest split.
 
     Raises:
-      ValueError: The user asked for more shards than a split has examples.
+      TooManyShardsError: The user asked for more shards than a split has examples.
     """
     smallest = min(sizes)
     if asked_for and asked_for > smallest:
-        raise ValueError(
+        raise TooManyShardsError(
             f"--num_shards={asked_for} is more than the smallest split has examples, {smallest}."
         )
     return asked_for or 1 << max(1, smallest // _FEWEST_EXAMPLES).bit_length() - 1

@@ -8,9 +8,15 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from .refusal import RefusedError
+
 # Changing the salt deals every radiograph anew: that is a new major version of the dataset.
 _SALT = "covid19_radiography"
 _FEWEST = 6  # With fewer, a fifth is a single radiograph, which cannot both validate and test.
+
+
+class TooFewError(RefusedError, ValueError):
+    """There are too few radiographs for three splits."""
 
 
 def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:
@@ -27,10 +33,10 @@ def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, st
       The split of each id: "train", "validation" or "test".
 
     Raises:
-      ValueError: There are too few radiographs, or too few groups, for three splits.
+      TooFewError: There are too few radiographs, or too few groups, for three splits.
     """
     if len(labels) < _FEWEST:
-        raise ValueError(
+        raise TooFewError(
             f"Found {len(labels)} radiographs; train, validation and test need at least {_FEWEST}."
         )
     sizes = Counter(labels.values())
@@ -43,7 +49,7 @@ def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, st
     }
     split_of = deal(labels, groups, wanted)
     if empty := wanted.keys() - set(split_of.values()):
-        raise ValueError(
+        raise TooFewError(
             f"Found {len(labels)} radiographs in {len(set(groups.values()))} groups of duplicates: "
             f"nothing is left for {' and '.join(sorted(empty))}. Add other radiographs."
         )

@@ -146,7 +146,8 @@ def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict
 
     records = tf.data.TFRecordDataset(dataset.files(split))
     examples = records.map(read, num_parallel_calls=tf.data.AUTOTUNE)
-    batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
+    with dataset.damage_told(split):
+        batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
     return {name: np.concatenate([batch[name] for batch in batches]) for name in present}
 
 

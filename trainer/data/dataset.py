@@ -1,10 +1,13 @@
 """A dataset that `tfds build` made: where it lies, its classes, its sizes."""
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainer.errors import UserError
@@ -23,7 +26,8 @@ class BuiltDataset:
         data_dir: the directory given to `tfds build --data_dir`.
         class_names: names of the classes in the order of their labels.
         image_shape: `[height, width, 1]` of the gray uint8 images that it gives.
-        stores_pixels: whether its records hold the bytes of such images, and need no decoding.
+        stores_pixels: whether its records hold the bytes of such images and a text as id, and need
+            no decoding.
         builder: the read-only TFDS builder of the files on disk.
     """
 
@@ -65,8 +69,31 @@ class BuiltDataset:
         return splits[split].num_examples
 
     def files(self, split: str) -> list[str]:
-        """Paths of a split's TFRecord shards, in order."""
-        return [str(path) for path in self.builder.info.splits[split].filepaths]
+        """Paths of a split's TFRecord shards, in order.
+
+        Raises:
+            UserError: one is missing, or they are shorter than they were when they were built.
+        """
+        info = self.builder.info.splits[split]
+        missing = [path for path in info.filepaths if not path.exists()]
+        if missing or sum(path.stat().length for path in info.filepaths) < info.num_bytes:
+            what = f"there is no {missing[0]}" if missing else "its files have been cut short"
+            raise UserError(
+                f"split {split!r} of {self.name} in {self.data_dir} is damaged ({what}): build the "
+                "dataset again"
+            )
+        return [str(path) for path in info.filepaths]
+
+    @contextlib.contextmanager
+    def damage_told(self, split: str) -> Iterator[None]:
+        """While open, reading a damaged record of a split raises `UserError`."""
+        try:
+            yield
+        except tf.errors.DataLossError as error:
+            raise UserError(
+                f"split {split!r} of {self.name} in {self.data_dir} is damaged (a record's "
+                "checksum is wrong): build the dataset again"
+            ) from error
 
 
 def default_data_dir() -> str:
@@ -88,29 +115,62 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         UserError: there is no such directory, no such dataset in it, or it is none of labelled
             uint8 images.
     """
-    how_to_build = (
-        f"tfds build cxr_tfds/covid19_radiography --manual_dir=KAGGLE_FOLDER --data_dir={data_dir}"
-    )
     if not pathlib.Path(data_dir).is_dir():
         raise UserError(
             f"the data directory {data_dir} does not exist; give --data_dir=DIR, "
-            f"the directory of a built dataset, or build one with: {how_to_build}"
+            f"the directory of a built dataset, or build one with: {_how_to_build(name, data_dir)}"
         )
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, FileNotFoundError, ValueError, AssertionError):
-        builder = None
-    if builder is None or not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
-        raise UserError(f"{data_dir} holds no built dataset {name}; build it with: {how_to_build}")
+    except Exception as error:  # Whatever the parsers of names, versions and files raise.
+        raise UserError(_why_not_opened(name, data_dir)) from error
+    if not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
+        raise UserError(_why_not_opened(name, data_dir))
     stored = _image_feature(name, builder)
-    stores_pixels = _stores_pixels(stored)
+    is_gray = _holds_gray_pixels(stored)
+    has_text_id = isinstance(dict(builder.info.features).get("id"), tfds.features.Text)
     return BuiltDataset(
         name=f"{builder.info.full_name}".replace(f"/{builder.version}", f":{builder.version}"),
         data_dir=data_dir,
         class_names=tuple(_label_feature(name, builder).names),
-        image_shape=tuple(stored.shape) if stores_pixels else _NETWORK_SHAPE,
-        stores_pixels=stores_pixels,
+        image_shape=tuple(stored.shape) if is_gray else _NETWORK_SHAPE,
+        stores_pixels=is_gray and has_text_id,
         builder=builder,
+    )
+
+
+def _how_to_build(name: str, data_dir: str) -> str:
+    if name.startswith(DEFAULT_DATASET.partition("/")[0]):
+        return (
+            "tfds build cxr_tfds/covid19_radiography --manual_dir=KAGGLE_FOLDER "
+            f"--data_dir={data_dir}"
+        )
+    return f"tfds build {name.partition(':')[0]} --data_dir={data_dir}"
+
+
+def _why_not_opened(name: str, data_dir: str) -> str:
+    """What the directory holds in the place of a dataset, and what to do."""
+    built = _built(data_dir)
+    if name in built + [full_name.partition(":")[0] for full_name in built]:
+        found = f"{name} in {data_dir} is damaged"
+    else:
+        found = f"{data_dir} holds no built dataset {name}"
+        if built:
+            found += f", but {', '.join(built)}"
+        if any(pathlib.Path(data_dir).glob(f"{re.split('[:/]', name)[0]}/**/incomplete.*")):
+            found += ", and what an interrupted build has left"
+    return f"{found}; build it with: {_how_to_build(name, data_dir)}"
+
+
+def _built(data_dir: str) -> list[str]:
+    """Names of the datasets in a directory, `name[/config]:version`."""
+    infos = [
+        path.parent.relative_to(data_dir)
+        for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json")
+        for path in pathlib.Path(data_dir).glob(pattern)
+    ]
+    return sorted(
+        f"{path.parent}:{path.name}" for path in infos if not path.name.startswith("incomplete")
     )
 
 
@@ -132,7 +192,7 @@ def _image_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.feature
     )
 
 
-def _stores_pixels(image: tfds.features.Tensor) -> bool:
+def _holds_gray_pixels(image: tfds.features.Tensor) -> bool:
     """Whether records hold the bytes of gray pixels of one size, and not a file or a list."""
     if isinstance(image, tfds.features.Image) or image.to_json_content().encoding != "bytes":
         return False

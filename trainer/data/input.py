@@ -94,15 +94,16 @@ def read_examples(
         The examples.
 
     Raises:
-        UserError: there is no such split, or no room on the disk.
+        UserError: there is no such split, it is damaged, or there is no room on the disk.
     """
     size, parse = dataset.num_examples(split), parser_of(dataset)
     resolved = _resolve_cache(dataset, split, cache)
-    if resolved == "memory":
-        return _examples_in_memory(dataset.files(split), parse, size, shuffle_seed)
-    if resolved == "disk":
-        files, parse = disk_cache.cached_files(dataset, split), raw_parser(dataset.image_shape)
-        return _examples_on_disk(files, parse, size, shuffle_seed, resolved)
+    with dataset.damage_told(split):
+        if resolved == "memory":
+            return _examples_in_memory(dataset.files(split), parse, size, shuffle_seed)
+        if resolved == "disk":
+            files, parse = disk_cache.cached_files(dataset, split), raw_parser(dataset.image_shape)
+            return _examples_on_disk(files, parse, size, shuffle_seed, resolved)
     return _examples_on_disk(dataset.files(split), parse, size, shuffle_seed, resolved)
 
 

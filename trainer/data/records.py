@@ -72,6 +72,8 @@ def _decoding_parser(dataset: BuiltDataset) -> Parser:
             # Draws for augmentation need a name that goes with the example wherever it lies.
             name = tf.strings.to_hash_bucket_fast(serialized, 2**62)
             example["id"] = tf.strings.as_string(name)
+        elif example["id"].dtype != tf.string:
+            example["id"] = tf.strings.as_string(example["id"])
         image = pixels.resize(pixels.to_gray(example["image"]), dataset.image_shape)
         return {"image": image, "label": example["label"], "id": example["id"]}
 

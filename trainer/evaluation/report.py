@@ -8,13 +8,13 @@ import os
 import pathlib
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from trainer.data.cases import Cases
+from trainer.directory import unfinished, writing_to
 from trainer.evaluation import plots
 from trainer.evaluation.answers import Answers
 from trainer.evaluation.page import render_model_card, render_page
@@ -35,14 +35,16 @@ def write_report(
     """Writes the report; what is there of that name is replaced when all of it is written.
 
     Args:
-        directory: where to.
+        directory: where to, made if missing.
         cases: what was judged.
         answers: of each model, the first one first.
         judged: name of each model to what `judgement.judge` returned and what is known of its run.
         about: what else report.json says.
+
+    Raises:
+        UserError: it cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as scratch:
-        partial = pathlib.Path(scratch)
+    with writing_to(directory), unfinished(directory) as partial:
         models = {
             model.name: judged[model.name] | _write_model(partial, folder, cases, model, judged)
             for model, folder in zip(answers, _folders(answers), strict=True)

@@ -5,13 +5,12 @@ import json
 import os
 import pathlib
 import re
-import tempfile
 from typing import Any, Self
 
 import numpy as np
 
 from trainer import templates
-from trainer.directory import writing_to
+from trainer.directory import unfinished, writing_to
 from trainer.errors import UserError
 from trainer.explain.judgement import PER_IMAGE, totals
 from trainer.explain.panel import draw_panel
@@ -32,7 +31,7 @@ class Gallery:
         """Opens a gallery.
 
         Args:
-            directory: an existing directory; `finish` replaces a gallery that lies there.
+            directory: where to, made if missing; `finish` replaces a gallery that lies there.
             class_names: names of the classes.
             method: name of the method, for the index.
             layer: name of the layer, likewise.
@@ -43,17 +42,18 @@ class Gallery:
         self._directory, self._class_names = directory, class_names
         self._previous = _files_of(directory / _INDEX)
         self._made_by = {"method": method, "layer": layer}
-        self._scratch = tempfile.TemporaryDirectory(prefix=".partial-", dir=directory)
-        self._partial = pathlib.Path(self._scratch.name)
+        self._unfinished = unfinished(directory)
         self.rows: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
         """Opens the context."""
+        with writing_to(self._directory):
+            self._partial = self._unfinished.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Removes what was not finished."""
-        self._scratch.cleanup()
+        self._unfinished.__exit__(*exception)
 
     def add(
         self,

@@ -5,11 +5,10 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.directory import make_writable, writing_to
+from trainer.directory import require_writable, unfinished, writing_to
 from trainer.errors import UserError
 
 # What tells a directory that this command wrote from anything else that a user may keep there.
@@ -32,14 +31,13 @@ def package(output_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
     target = pathlib.Path(output_dir).resolve()
     if target.exists() and not (target / _OURS).exists() and not _is_empty(target):
         raise UserError(
-            f"--output_dir={output_dir} holds files that are no exported model; "
+            f"--output_dir={output_dir} is a file, or holds files that are no exported model; "
             "give a directory that is empty or new"
         )
-    make_writable(target.parent, "output_dir")
-    scratch = tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent)
-    with writing_to(target), scratch:
+    require_writable(target.parent, "output_dir")
+    with writing_to(target), unfinished(target.parent, f".{target.name}-") as scratch:
         # Its own mode is for the owner alone; whoever serves the model is another user.
-        partial = pathlib.Path(scratch.name) / "whole"
+        partial = scratch / "whole"
         partial.mkdir()
         yield partial
         if target.exists():

@@ -8,6 +8,8 @@ from trainer.models.lenet import lenet
 from trainer.models.preprocess import to_network_input
 
 NAMES = ("lenet", *BACKBONES)
+# Least side of an image: below, a layer would have nothing left to compute.
+_LEAST_LENET, _LEAST_BACKBONE = 10, 32
 
 
 def build(
@@ -43,12 +45,14 @@ def build(
         whose layer `logits` gives what goes into the softmax.
 
     Raises:
-        UserError: there is no network of that name, or its weights cannot be had.
+        UserError: there is no network of that name, its weights cannot be had, or the images are
+            too small for it.
     """
     if name not in NAMES:
         raise UserError(f"there is no model {name!r}; the models are {', '.join(NAMES)}")
     if name == "lenet" and weights != "none":
         raise UserError(f"--weights={weights}: LeNet has no such weights; use --weights=none")
+    _check_size(name, image_shape, input_pooling)
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
@@ -68,3 +72,14 @@ def build(
         return keras.Model(inputs, probabilities, name=name)
     finally:
         keras.config.set_dtype_policy(previous_policy)
+
+
+def _check_size(name: str, image_shape: tuple[int, int, int], input_pooling: int) -> None:
+    least = _LEAST_LENET * input_pooling if name == "lenet" else _LEAST_BACKBONE
+    height, width, _ = image_shape
+    if min(height, width) < least:
+        pooled = f" with --input_pooling={input_pooling}" if input_pooling > 1 else ""
+        raise UserError(
+            f"images of {height}x{width} pixels are too small for {name}{pooled}: expected at "
+            f"least {least}x{least}"
+        )

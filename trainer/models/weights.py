@@ -72,8 +72,11 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
             _check_layers(network, path)
         network.load_weights(path)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"the weights in {path} do not fit {network.name}: {reason}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". Example")[0]
+        raise UserError(
+            f"the weights in {path} do not fit {network.name}: {reason}; expected are weights of "
+            "this network without its top"
+        ) from error
     logging.info("loaded weights from %s", path)
 
 

@@ -1,0 +1,461 @@
+"""Mistakes as a new user makes them: each command, what it says and its exit code, in one table.
+
+`pytest -s tests/test_mistakes.py` prints the whole sentences and the seconds until they were said.
+Every mistake is made in the folder of `world`, and must leave it as it was.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from cxr_tfds import phantom
+from tests import other_dataset, small_dataset
+from tests.conftest import ROOT
+from tests.forked_commands import Forks
+
+TRAIN = "trainer.main --model=lenet --recipe=seed --data_dir=data --dataset=small_images"
+VGG = "trainer.main --model=vgg19 --data_dir=data --dataset=small_images"
+WORKERS = f"{TRAIN} --strategy=multi_worker"
+EVALUATE = "trainer.evaluate --output_dir=out"
+EXPLAIN = "trainer.export_gradcam --output_dir=out"
+EXPORT = "trainer.export_model --output_dir=out"
+BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
+
+# What somebody did; the command, from `python -m` on; a telling part of what it says; and, where
+# it is not 2, the exit code.
+MISTAKES = [
+    # trainer.main: words that are no flags, or not their values.
+    ("no model named", "trainer.main", "--model is missing"),
+    ("a model that there is not", "trainer.main --model=alexnet", "should be one of <lenet|"),
+    ("a typing error in a flag", f"{TRAIN} --learning_rat=1e-3", "Did you mean: learning_rate"),
+    ("a word without --", f"{TRAIN} vgg19", "unexpected argument 'vgg19'; every option is"),
+    ("a word as a number", f"{TRAIN} --learning_rate=fast", "fast: expected a number"),
+    ("a fraction of an epoch", f"{TRAIN} --epochs=2.5", "2.5: expected a whole number"),
+    ("no epochs", f"{TRAIN} --epochs=0", "--epochs=0: expected 1 or more"),
+    ("a negative batch", f"{TRAIN} --global_batch_size=-8", "expected 1 or more"),
+    ("a negative seed", f"{TRAIN} --seed=-1", "seed=-1: -1 is not a non-negative integer"),
+    ("no number as learning rate", f"{TRAIN} --learning_rate=nan", "expected a positive number"),
+    ("a dropout of all", f"{TRAIN} --dropout=1", "expected 0 or more and below 1"),
+    ("a strategy that there is not", f"{TRAIN} --strategy=ddp", "<one_device|mirrored|multi_w"),
+    ("steps of a profile backwards", f"{TRAIN} --profile_steps=9:3", "steps A:B with A below B"),
+    ("an augmentation unknown", f"{TRAIN} --keras_cv=mixup,blur", "there is no 'blur'"),
+    # trainer.main: settings that do not go together.
+    ("weights for LeNet", f"{TRAIN} --weights=imagenet", "LeNet has no such weights"),
+    ("LeNet's head alone", f"{TRAIN} --head_epochs=2", "LeNet has no backbone to freeze"),
+    ("Adam's weight decay", f"{TRAIN} --weight_decay=0.1", "--optimizer=adamw"),
+    ("no epoch for the backbone", f"{VGG} --epochs=5 --head_epochs=5", "leaves no epoch"),
+    ("a batch for two on three", f"{TRAIN} --virtual_devices=3", "does not divide by the 3 repl"),
+    ("micro-batches", f"{TRAIN} --accumulation_steps=3", "use a multiple of 3, such as 15"),
+    ("pooled to nothing", f"{TRAIN} --input_pooling=16", "32x32 pixels are too small for lenet"),
+    ("a cache of what hosts load", f"{TRAIN} --data_service=a:1 --cache=memory", "leave one of"),
+    # trainer.main: the dataset.
+    ("nothing built yet", "trainer.main --model=lenet", "tensorflow_datasets does not exist; give"),
+    ("a directory that is not there", f"{TRAIN} --data_dir=dta", "dta does not exist; give --dat"),
+    ("a file for a directory", f"{TRAIN} --data_dir=file", "file does not exist; give --data_dir"),
+    ("another dataset there", "trainer.main --model=lenet --data_dir=data", "but other_images:1.0"),
+    ("a version not built", f"{TRAIN} --dataset=small_images:2.0.0", "small_images:1.0.0; build"),
+    ("a version in words", f"{TRAIN} --dataset=small_images:new", "no built dataset small_images"),
+    ("an interrupted build", f"{TRAIN} --data_dir=half", "what an interrupted build has left"),
+    ("a shard gone", f"{TRAIN} --data_dir=no_shard", "is damaged (there is no "),
+    ("a shard cut short", f"{TRAIN} --data_dir=cut_shard", "its files have been cut short"),
+    ("a byte changed", f"{TRAIN} --data_dir=changed_shard", "a record's checksum is wrong"),
+    (
+        "a damaged description",
+        f"{TRAIN} --data_dir=bad_info",
+        "small_images in bad_info is damaged",
+    ),
+    ("no split to validate on", f"{TRAIN} --data_dir=no_split", "has no split 'validation'"),
+    # trainer.main: weights.
+    ("no network, no weights", VGG, "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 on a mach"),
+    ("weights not there", f"{VGG} --weights=w.h5", "--weights=w.h5: there is no such file"),
+    ("weights that are text", f"{VGG} --weights=text.h5", "weights in text.h5 do not fit vgg19"),
+    ("weights that are a folder", f"{VGG} --weights=run", "--weights=run: there is no such file"),
+    ("weights of another model", f"{VGG} --weights=run/model.keras", "do not fit vgg19"),
+    ("weights with the top", f"{VGG} --weights=top.h5", "layer predictions of the file is not in"),
+    ("a layer to unfreeze unknown", f"{VGG} --weights=none --unfreeze_from=conv9", "no layer of t"),
+    ("features of a trained net", f"{VGG} --weights=none --feature_cache=on", "=on: the backbone"),
+    # trainer.main: the run's directory.
+    ("a run of other settings", f"{TRAIN} --workdir=run --seed=5", "--seed: 0 in the run, 5 now"),
+    ("a run of another model", f"{VGG} --weights=none --workdir=run", "--model: 'lenet' in the r"),
+    (
+        "a run of another dataset",
+        f"{TRAIN} --dataset=other_images --workdir=run",
+        "--dataset: 'small_images:1.0.0' in the run, 'other_images:1.0.0' now",
+    ),
+    ("a file for a run", f"{TRAIN} --workdir=file", "file cannot be written to (File exists)"),
+    ("a run in a file", f"{TRAIN} --workdir=file/run", "cannot be written to (Not a directory)"),
+    ("a run where none may write", f"{TRAIN} --workdir=/proc/run", "give another --workdir"),
+    ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged or not a r"),
+    ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "not written by trainer.mai"),
+    # trainer.main: several workers and data hosts.
+    ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
+    ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),
+    (
+        "a TF_CONFIG without a task",
+        f"TF_CONFIG={{{{}}}} {WORKERS} --workdir=new",
+        "makes no sense; ex",
+    ),
+    ("workers without a workdir", WORKERS, "needs a --workdir that all workers share"),
+    ("workers on a split CPU", f"{WORKERS} --workdir=new --virtual_devices=2", "goes with one_dev"),
+    ("a data host without a port", f"{TRAIN} --data_service=here", "expected HOST:PORT of each"),
+    ("a port that cannot be", f"{TRAIN} --data_service=here:99999", "expected HOST:PORT of each"),
+    (
+        "a data host not started",
+        f"{TRAIN} --data_service=localhost:1 --worker_timeout=1",
+        "localhost:1 does not answer (Connection refused); start it with",
+        76,
+    ),
+    # trainer.evaluate.
+    ("no run to judge", EVALUATE, "--workdir is missing"),
+    ("a run that is not there", f"{EVALUATE} --workdir=rn", "rn holds no config.json: expected"),
+    (
+        "a run without a model yet",
+        f"{EVALUATE} --workdir=no_model",
+        "no_model holds no model.keras",
+    ),
+    ("a damaged model", f"{EVALUATE} --workdir=bad_model", "model.keras cannot be loaded"),
+    ("half a model", f"{EVALUATE} --workdir=half_model", "model.keras cannot be loaded"),
+    ("a damaged run", f"{EVALUATE} --workdir=bad_config", "config.json is damaged"),
+    ("a split that is not there", f"{EVALUATE} --workdir=run --split=holdout", "no split 'holdout"),
+    ("data moved away", f"{EVALUATE} --workdir=run --data_dir=dta", "dta does not exist; give --d"),
+    ("data of another version", f"{EVALUATE} --workdir=run --data_dir=newer", "small_images:2.0.0"),
+    ("data of other classes", f"{EVALUATE} --workdir=other_run", "has the classes bright, dark"),
+    ("a class unknown", f"{EVALUATE} --workdir=run --positive_class=flu", "expected one of a, b"),
+    ("a run twice", f"{EVALUATE} --workdir=run --workdir=run", "a run is given twice"),
+    ("an ensemble of one", f"{EVALUATE} --workdir=run --ensemble", "give --workdir more than once"),
+    ("runs of other classes", f"{EVALUATE} --workdir=run --workdir=other_classes", "cannot be com"),
+    (
+        "three resamples",
+        f"{EVALUATE} --workdir=run --resamples=3",
+        "resamples=3: 3 is not integer >= 100",
+    ),
+    (
+        "a folder of no images",
+        f"{EVALUATE} --workdir=run --images_dir=empty",
+        "holds no PNG or JPE",
+    ),
+    ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "is a readable PNG or JP"),
+    ("folders of no class", f"{EVALUATE} --workdir=run --images_dir=data", "which is no class"),
+    ("a report in a file", f"{EVALUATE} --workdir=run --output_dir=file", "file cannot be written"),
+    # trainer.export_gradcam.
+    ("no run to explain", f"{EXPLAIN} --split=test", "either --workdir=RUN or --runs_dir=RUNS"),
+    ("two ways to a run", f"{EXPLAIN} --workdir=run --runs_dir=. --split=test", "either --workdir"),
+    ("nothing to explain", f"{EXPLAIN} --workdir=run", "either --split=SPLIT or --images=GLOB"),
+    ("no runs in there", f"{EXPLAIN} --runs_dir=empty --split=test", "empty holds no run with a m"),
+    (
+        "a number that no run has",
+        f"{EXPLAIN} --runs_dir=runs --best_by=f1 --split=test",
+        "no run in runs has the number f1; expected one of accuracy",
+    ),
+    ("a model that is text", f"{EXPLAIN} --workdir=bad_model --split=test", "cannot be loaded"),
+    ("a status that is text", f"{EXPLAIN} --workdir=bad_status --split=test", "status.json is dam"),
+    ("a layer unknown", f"{EXPLAIN} --workdir=run --split=test --layer=conv9", "one of conv1, con"),
+    ("a method unknown", f"{EXPLAIN} --workdir=run --split=test --method=lime", "<gradcam|gradcam"),
+    ("a class to explain unknown", f"{EXPLAIN} --workdir=run --split=test --target=flu", "no such"),
+    ("ids unknown", f"{EXPLAIN} --workdir=run --split=test --ids=x-1", "its ids look like test-"),
+    ("classes unknown", f"{EXPLAIN} --workdir=run --split=test --classes=flu", "no class 'flu'"),
+    ("none of each class", f"{EXPLAIN} --workdir=run --split=test --per_class=0", "per_class=0: 0"),
+    ("no files at all", f"{EXPLAIN} --workdir=run --images=empty", "--images=empty: no file match"),
+    ("a glob of nothing", f"{EXPLAIN} --workdir=run --images=*.jpeg", "*.jpeg: no file matches"),
+    ("texts as images", f"{EXPLAIN} --workdir=run --images=texts", "no file is a readable image"),
+    ("a true class of own files", f"{EXPLAIN} --workdir=run --images=texts --target=true", "needs"),
+    ("own files by class", f"{EXPLAIN} --workdir=run --images=texts --per_class=1", "chooses from"),
+    ("masks elsewhere", f"{EXPLAIN} --workdir=run --split=test --masks_dir=empty", "holds no mask"),
+    (
+        "somebody else's index.csv",
+        f"{EXPLAIN} --workdir=run --split=test --output_dir=thesis",
+        "index.csv is not the index of an earlier export",
+    ),
+    # trainer.export_model.
+    ("no run to export", f"{EXPORT} --workdir=empty", "empty holds no config.json"),
+    ("a format unknown", f"{EXPORT} --workdir=run --format=pt", "<saved_model|tflite|onnx>"),
+    ("an export over a thesis", f"{EXPORT} --workdir=run --output_dir=thesis", "no exported model"),
+    ("an export over a run", f"{EXPORT} --workdir=run --output_dir=run", "no exported model; give"),
+    ("an export over a file", f"{EXPORT} --workdir=run --output_dir=file", "is a file, or holds"),
+    ("a card not there", f"{EXPORT} --workdir=run --model_card=c.md", "c.md"),
+    ("another model's card", f"{EXPORT} --workdir=run --model_card=file", "does not name this run"),
+    # launch.
+    ("no command to launch", "launch.local --num_workers=2", "expected a command after --"),
+    ("a command not there", "launch.local -- no_such_command", "no_such_command could not be star"),
+    ("no workers", "launch.local --num_workers=0 -- python", "num_workers=0: 0 is not a positive"),
+    (
+        "GPUs not there",
+        "launch.local --gpus_per_worker=1 -- python",
+        "this machine has none: leave",
+    ),
+    ("a job of no scheduler", "launch.cluster -- python", "found no job: expected SLURM_PROCID"),
+    ("a port in use", "launch.data_service --port={port}", "cannot be served"),
+    ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
+    ("no sweep", "launch.sweep --file=swp --runs_dir=new", "--file=swp: there is no such file"),
+    ("an empty sweep", "launch.sweep --file=empty.txt --runs_dir=new", "the sweep's file is empty"),
+    ("a sweep of words", "launch.sweep --file=file --runs_dir=new", "expected flag = value, value"),
+    ("a sweep of bytes", "launch.sweep --file=run/model.keras --runs_dir=new", "is no text file"),
+    (
+        "a sweep of flags unknown",
+        "launch.sweep --file=sweep_typo.txt --runs_dir=new",
+        "--file=sweep_typo.txt: Unknown command line flag 'learning_rat'",
+    ),
+    (
+        "GPUs to sweep on not there",
+        "launch.sweep --file=sweep.txt --runs_dir=new --gpus=0,7",
+        "--gpus=0,7 asks for GPU 0, but this machine has none",
+    ),
+    ("GPUs by name", "launch.sweep --file=sweep.txt --runs_dir=new --gpus=all", "indices of GPUs"),
+    # The dataset: phantoms, tfds build, audit, folds.
+    ("phantoms nowhere", "cxr_tfds.phantom", "--output_dir is missing"),
+    ("phantoms in a file", "cxr_tfds.phantom --output_dir=file", "file is a file: choose a folder"),
+    ("phantoms of nobody", "cxr_tfds.phantom --output_dir=new --images_per_class=0", "at least 1"),
+    ("phantoms by halves", "cxr_tfds.phantom --output_dir=new --seed=0.5", "expected a whole num"),
+    ("phantoms over phantoms", "cxr_tfds.phantom --output_dir=kaggle", "already exists: remove it"),
+    ("an audit of nothing", "cxr_tfds.audit --data_dir=data", "that `tfds build cxr_tfds/covid19"),
+    ("an audit of half a table", "cxr_tfds.audit --data_dir=half_table", "Build the dataset again"),
+    ("an audit of an unknown config", "cxr_tfds.audit --data_dir=table --config=big", "/big/VERSI"),
+    ("one fold", "cxr_tfds.folds --data_dir=table --folds=1 --output=f.csv", "choose from 2 to 8"),
+    ("folds to nowhere", "cxr_tfds.folds --data_dir=table --output=no/f.csv", "no/f.csv (No such"),
+    (
+        "folds of an unknown split",
+        "cxr_tfds.folds --data_dir=table --splits=all --output=f.csv",
+        "There is no split all in the dataset",
+    ),
+    (
+        "a build of nothing",
+        f"{BUILD} --manual_dir=empty --data_dir={{elsewhere}}",
+        "Manual directory empty does not exist or is empty",
+    ),
+    (
+        "a build of a torn zip",
+        f"{BUILD} --manual_dir=torn --data_dir={{elsewhere}}",
+        "is damaged (File is no",
+    ),
+    (
+        "a build of bad files",
+        f"{BUILD} --manual_dir=kaggle --data_dir={{elsewhere}}",
+        "Found 8 faults in kaggle/COVID-19_Radiography_Dataset, and built nothing",
+    ),
+    # Benchmarks.
+    ("no data to measure on", "benchmarks.recipes", "--data_dir is missing"),
+    ("models unknown", "benchmarks.engine_step --models=alexnet", "expected some of lenet, resn"),
+    (
+        "half of the data",
+        "benchmarks.input_pipeline --data_dir=data",
+        "--data_dir and --manual_dir",
+    ),
+    ("an odd share", "benchmarks.scaling --batch_size=7", "--batch_size=7 does not divide by 2"),
+    ("a roof of a model unknown", "benchmarks.roofline --models=lenet,vgg", "expected some of len"),
+    ("a way unknown", "benchmarks.input_pipeline --ways=jax", "expected some of records, first"),
+    ("a traffic of no GPUs", "benchmarks.traffic --gpus_per_node=0", "gpus_per_node=0: 0 is not"),
+]
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    """Runs the commands on a machine without GPUs, network, or anything in its home directory."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {
+        "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": str(home),
+        "KERAS_HOME": str(home / "keras"), "MPLCONFIGDIR": str(home),
+        "CXR_CACHE_DIR": str(home / "cache"), "TMPDIR": str(home),
+        # Nothing listens there.
+        "https_proxy": "http://127.0.0.1:9",
+    }  # fmt: skip
+    with Forks(home / "said", environment) as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module")
+def world(forks, tmp_path_factory) -> pathlib.Path:
+    """A folder with a dataset, a run, and what can be wrong with either."""
+    world = tmp_path_factory.mktemp("world")
+    small_dataset.build(world / "data")
+    other_dataset.OtherImages(data_dir=world / "data").download_and_prepare()
+    done = forks.run(*_split(f"{TRAIN} --epochs=1 --workdir=run"), world)
+    assert done.code == 0, done.said
+    for folder in ("empty", "half/small_images/incomplete.ABCDEF_1.0.0"):
+        (world / folder).mkdir(parents=True)
+    for file in ("file", "text.h5", "texts/a/radiograph.png", "torn/archive.zip"):
+        _write(world / file, "some words\n")
+    _write(world / "thesis/index.csv", "chapter,pages\n")
+    _write(world / "sweep.txt", "model = lenet\nseed = 1, 2\n")
+    _write(world / "sweep_typo.txt", "model = lenet\nlearning_rat = 1e-3, 1e-2\n")
+    _write(world / "empty.txt", "# Nothing yet.\n")
+    _damage_datasets(world)
+    _damage_runs(world)
+    _write_tables(world)
+    _write_database(world / "kaggle")
+    _write_weights_with_top(world / "top.h5")
+    return world
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _damage_datasets(world):
+    def copy(name, version="1.0.0"):
+        folder = world / name / "small_images" / version
+        shutil.copytree(world / "data/small_images/1.0.0", folder)
+        return folder, next(folder.glob("*-train.tfrecord*"))
+
+    copy("newer", "2.0.0")
+    copy("no_shard")[1].unlink()
+    _, shard = copy("cut_shard")
+    os.truncate(shard, 1000)
+    _, shard = copy("changed_shard")
+    content = bytearray(shard.read_bytes())
+    content[500] ^= 1
+    shard.write_bytes(content)
+    folder, _ = copy("bad_info")
+    (folder / "dataset_info.json").write_text("some words")
+    folder, _ = copy("no_split")
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["splits"] = [split for split in info["splits"] if split["name"] != "validation"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+
+
+def _damage_runs(world):
+    def copy(name, left_out=()):
+        shutil.copytree(
+            world / "run", world / name,
+            ignore=shutil.ignore_patterns("checkpoints", "tensorboard", *left_out),
+        )  # fmt: skip
+        return world / name
+
+    config = json.loads((world / "run/config.json").read_text())
+    copy("runs/first")
+    copy("no_model", ["model.keras"])
+    (copy("bad_model") / "model.keras").write_text("some words")
+    os.truncate(copy("half_model") / "model.keras", 1000)
+    (copy("bad_config") / "config.json").write_text('{"config": ')
+    (copy("odd_config") / "config.json").write_text('{"name": "package"}')
+    (copy("bad_status") / "status.json").write_text("some words")
+    other = config | {"config": config["config"] | {"dataset": "other_images:1.0.0"}}
+    (copy("other_run") / "config.json").write_text(json.dumps(other))
+    classes = config | {"dataset": config["dataset"] | {"class_names": ["x", "y"]}}
+    (copy("other_classes") / "config.json").write_text(json.dumps(classes))
+
+
+def _write_tables(world):
+    splits = ["train"] * 6 + ["validation", "test"]
+    rows = [f"COVID-{n},COVID,sirm,{splits[n]},COVID-{n},{n:064}\n" for n in range(8)]
+    head = "id,label,source,split,group,sha256\n"
+    version = "covid19_radiography/224x224/1.0.0/splits.csv"
+    _write(world / "table" / version, head + "".join(rows))
+    _write(world / "half_table" / version, head + "COVID-1,COVID,si")
+
+
+def _write_database(folder):
+    for name in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"):
+        _write(folder / "COVID-19_Radiography_Dataset" / name / "images" / f"{name}-1.png", "x")
+
+
+def _write_weights_with_top(path):
+    """Writes a file of the shapes of VGG-19's weights, its last layer's too."""
+    import h5py
+
+    channels, shapes = 3, {}
+    for block, (layers, size) in enumerate([(2, 64), (2, 128), (4, 256), (4, 512), (4, 512)], 1):
+        for layer in range(1, layers + 1):
+            shapes[f"block{block}_conv{layer}"] = [(3, 3, channels, size), (size,)]
+            channels = size
+    shapes["predictions"] = [(4096, 1000), (1000,)]
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = list(shapes)
+        for name, (kernel, bias) in shapes.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = ["kernel", "bias"]
+            # Nothing is written to them, so they take no room.
+            group.create_dataset("kernel", kernel, "float32")
+            group.create_dataset("bias", bias, "float32")
+
+
+def _split(command: str) -> tuple[str, list[str]]:
+    module, *arguments = shlex.split(command)
+    return module, arguments
+
+
+def _tree(folder: pathlib.Path) -> dict[str, tuple | bool]:
+    """Every file with its size and time of change, every folder."""
+    found = [(path, path.stat()) for path in folder.rglob("*")]
+    return {str(path): path.is_file() and (stat.st_size, stat.st_mtime_ns) for path, stat in found}
+
+
+@pytest.fixture(scope="module")
+def used_port():
+    """A TCP port that something listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "mistake", [pytest.param(mistake, id=mistake[0].replace(" ", "-")) for mistake in MISTAKES]
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
+    mistake, forks, world, used_port, tmp_path
+):
+    what, command, part, code = (*mistake, 2)[:4]
+    # Wherever a dataset is built, TFDS leaves a note of its own.
+    places = {"root": ROOT, "port": used_port, "elsewhere": tmp_path}
+    module, arguments = _split(command.format_map(places))
+    environment = {}
+    if module.startswith("TF_CONFIG="):
+        environment["TF_CONFIG"], (module, *arguments) = module.partition("=")[2], arguments
+    before = _tree(world)
+    ended = forks.run(module, arguments, world, environment)
+    sentences = re.findall(r"^(?:error|[a-z_.]+): (.+)$", ended.said, re.MULTILINE)
+    print(
+        f"\n{what}: python -m {command}\n{ended.code}, {ended.seconds:.1f} s "
+        f"({ended.computing:.1f} s of computing): {sentences[-1:]}"
+    )
+    assert "Traceback" not in ended.said
+    assert len(sentences) == 1, ended.said
+    assert part in sentences[0]
+    assert ended.code == code
+    assert _tree(world) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 kB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:  # noqa: S603
+        pytest.skip("only root may mount a small file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{TRAIN} --epochs=1 --workdir={{disk}}/run",
+        f"{EVALUATE} --workdir=run --output_dir={{disk}}/report",
+        f"{EXPLAIN} --workdir=run --split=test --nocurves --output_dir={{disk}}/gallery",
+        f"{EXPORT} --workdir=run --output_dir={{disk}}/model",
+        "cxr_tfds.phantom --output_dir={disk}/kaggle --images_per_class=20",
+        f"{BUILD} --manual_dir=phantoms --data_dir={{disk}}/data",
+    ],
+)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    command, forks, world, small_disk
+):
+    if "phantoms" in command:
+        phantom.write_database(world / "phantoms", 3)
+    module, arguments = _split(command.format(root=ROOT, disk=small_disk))
+    ended = forks.run(module, arguments, world)
+    print(f"\n{command}\n{ended.code}, {ended.seconds:.1f} s: {ended.said.splitlines()[-1]}")
+    assert "Traceback" not in ended.said
+    assert ended.code == 2, ended.said
+    left = {path.name for path in small_disk.rglob("*") if path.name != ".config"}  # TFDS's note.
+    assert not [name for name in left if re.search(r"^\.|partial|incomplete", name)]
