@@ -7,9 +7,21 @@ setup(
     version="0.1.0",
     description="Trains and judges classifiers of chest radiographs (research use only)",
     python_requires=">=3.10",
-    packages=find_packages(include=["benchmarks*", "cxr_tfds*", "trainer*", "launch*"]),
+    packages=find_packages(
+        include=["benchmarks*", "cxr_command", "cxr_tfds*", "launch*", "trainer*"]
+    ),
+    entry_points={
+        "console_scripts": [
+            "cxr-phantom=cxr_tfds.phantom:start",
+            "cxr-train=trainer.main:start",
+            "cxr-evaluate=trainer.evaluate:start",
+            "cxr-gradcam=trainer.export_gradcam:start",
+            "cxr-export=trainer.export_model:start",
+        ]
+    },
     package_data={
         "cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"],
+        "launch": ["docker/*", "kubernetes/*", "slurm/*"],
         "trainer": ["evaluation/templates/*", "explain/templates/*", "export/templates/*"],
     },
     install_requires=[

@@ -5,6 +5,11 @@ from collections.abc import Callable
 
 from absl import app, flags
 
+from cxr_command import usage
+
+# The flags defined here are those of the command that asks for them, also in its --help.
+flags.disclaim_key_flags()
+
 
 def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
     """Runs a command; whatever is wrong with its input ends it with one sentence and code 2.
@@ -19,6 +24,7 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
 
     def parse(argv: list[str]) -> list[str]:
         define_flags()
+        usage.show_if_asked(argv, main)
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:

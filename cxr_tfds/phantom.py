@@ -277,5 +277,10 @@ def _main() -> None:
     print(f"Wrote {images} images ({images / seconds:.0f} a second) to {path}")
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run("cxr_tfds.phantom", _define_flags, _main)
+
+
+if __name__ == "__main__":
+    start()

@@ -1,4 +1,4 @@
-"""Exports a finished run's best model to be served, with everything inside.
+r"""Exports a finished run's best model to be served, with everything inside.
 
     python -m trainer.export_model --workdir=RUN --output_dir=SAVED
     python -m trainer.export_model --workdir=RUN --format=saved_model --format=tflite \
@@ -94,5 +94,10 @@ def _write_formats(
     return formats
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run(main)
+
+
+if __name__ == "__main__":
+    start()

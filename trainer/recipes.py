@@ -115,3 +115,23 @@ on the whole database.
 """
 
 RECIPES = {"seed": SEED, "strong": STRONG}
+
+
+def describe(setting: str) -> str:
+    """Says what a setting is in each recipe.
+
+    Args:
+        setting: a hyper-parameter.
+
+    Returns:
+        Such as `seed 16, strong 32`; of values that differ by model, all.
+    """
+    return ", ".join(
+        f"{recipe} {' or '.join(_distinct(by_model, setting))}"
+        for recipe, by_model in RECIPES.items()
+    )
+
+
+def _distinct(by_model: dict[str, dict], setting: str) -> list[str]:
+    texts = [str(settings[setting]).lower() or "none" for settings in by_model.values()]
+    return list(dict.fromkeys(texts))
