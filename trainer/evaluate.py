@@ -236,7 +236,7 @@ def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]
             "groups": None if cases.groups is None else len(set(cases.groups)),
         },
         "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in packages},
     }

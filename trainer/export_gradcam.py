@@ -187,9 +187,11 @@ def _explained(
 ) -> Iterator[tuple[Subject, np.ndarray, np.ndarray, int]]:
     """Each subject of a batch with its heatmap, its probabilities and the class explained."""
     images = np.stack([subject.image for subject in batch])
-    targets = {"predicted": None, "true": [subject.label for subject in batch]}.get(
-        target, [target] * len(batch)
-    )
+    targets = None
+    if target == "true":
+        targets = np.array([subject.label for subject in batch])
+    elif target != "predicted":
+        targets = np.full(len(batch), target)
     heatmaps, probabilities = explain(images, targets)
     if targets is None:
         targets = probabilities.argmax(axis=1)

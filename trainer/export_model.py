@@ -15,6 +15,7 @@ import pathlib
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -72,7 +73,7 @@ def _write_formats(
     model: keras.Model, class_names: tuple[str, ...], directory: pathlib.Path
 ) -> dict[str, Any]:
     """Writes each format asked for; returns how far each one's answers are from the model's."""
-    writers = {
+    writers: dict[str, tuple[str, Callable, Callable]] = {
         _SAVED_MODEL: (".", functools.partial(write_served, class_names=class_names), ask_served),
         _LITE: ("model.tflite", write_lite, ask_lite),
         _ONNX: ("model.onnx", write_onnx, ask_onnx),

@@ -24,6 +24,7 @@ import functools
 import math
 import pathlib
 import platform
+from typing import Any
 
 import keras
 import numpy as np
@@ -194,7 +195,7 @@ def _train_on(
 
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
 
-    architecture = {
+    architecture: dict[str, Any] = {
         "num_classes": len(dataset.class_names),
         "image_shape": dataset.image_shape,
         "scaling": config.scaling,
@@ -225,7 +226,7 @@ def _train_on(
         stop_request=stop_request,
     )
 
-    content = {
+    content: dict[str, Any] = {
         "config": dataclasses.asdict(config),
         "hardware": devices.summary(),
         "dataset": {

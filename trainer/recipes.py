@@ -1,7 +1,9 @@
 """Recipes: named sets of hyper-parameters, for each model one, as plain data."""
 
+from typing import Any
+
 # What a recipe leaves alone: no schedule, no regularisation, one phase.
-_PLAIN = {
+_PLAIN: dict[str, Any] = {
     "input_pooling": 1,
     "head": "original",
     "dropout": 0.0,
@@ -36,7 +38,7 @@ _SEED = _PLAIN | {
     "flip": True,
 }
 
-SEED = {
+SEED: dict[str, dict[str, Any]] = {
     "lenet": _SEED | {"weights": "none", "train_backbone": False},
     "resnet101": _SEED | {"weights": "imagenet", "train_backbone": False},
     "vgg19": _SEED | {"weights": "imagenet", "train_backbone": False},
@@ -85,9 +87,9 @@ _FINE_TUNED = _STRONG | {
 
 # Without ImageNet weights there is nothing to keep: all is trained from the first epoch on,
 # normalisation included, at a rate that VGG-19, which has none, bears.
-FROM_SCRATCH = {"head_epochs": 0, "unfreeze_from": "", "learning_rate": 1e-4}
+FROM_SCRATCH: dict[str, Any] = {"head_epochs": 0, "unfreeze_from": "", "learning_rate": 1e-4}
 
-STRONG = {
+STRONG: dict[str, dict[str, Any]] = {
     "lenet": _STRONG
     | {
         "weights": "none",
