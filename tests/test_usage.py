@@ -40,6 +40,7 @@ def help_of(monkeypatch, capsys):
         path = str(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
         monkeypatch.setattr(sys, "argv", [path, asked])
         monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.delitem(sys.modules, module, raising=False)
         try:
             with pytest.raises(SystemExit) as end:
                 runpy.run_module(module, run_name="__main__", alter_sys=True)
