@@ -87,7 +87,7 @@ _FINE_TUNED = _STRONG | {
 
 # Without ImageNet weights there is nothing to keep: all is trained from the first epoch on,
 # normalisation included, at a rate that VGG-19, which has none, bears.
-FROM_SCRATCH: dict[str, Any] = {"head_epochs": 0, "unfreeze_from": "", "learning_rate": 1e-4}
+FROM_SCRATCH = {"head_epochs": 0, "unfreeze_from": "", "learning_rate": 1e-4}
 
 STRONG: dict[str, dict[str, Any]] = {
     "lenet": _STRONG
