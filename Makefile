@@ -6,8 +6,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
 INSTALLED := $(VENV)/installed
+PACKAGE := build/package
 
-.PHONY: demo test drills lint install lock clean
+.PHONY: demo test drills coverage lint package install lock clean
 
 install: $(INSTALLED)
 
@@ -43,9 +44,32 @@ test: $(INSTALLED) lint
 drills: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
 
+# The tests once more, with the lines that they run counted, those of their processes too.
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Makes dist/, the wheel from the sdist, and tries the wheel in an environment and folder of its own.
+package: $(INSTALLED)
+	rm -rf dist $(PACKAGE)
+	$(BIN)/python -m build --no-isolation --outdir=dist .
+	$(PYTHON) -m venv $(PACKAGE)/venv
+	$(PACKAGE)/venv/bin/python -m pip install --quiet --constraint requirements.lock dist/*.whl
+	$(PACKAGE)/venv/bin/python -m pip check
+	cd $(PACKAGE) && venv/bin/cxr-phantom --output_dir=kaggle --images_per_class=12
+	cd $(PACKAGE) && venv/bin/tfds build covid19_radiography --imports=cxr_tfds \
+		--manual_dir=kaggle --data_dir=data --config=224x224
+	cd $(PACKAGE) && venv/bin/cxr-train --model=lenet --epochs=1 --data_dir=data --workdir=run
+	cd $(PACKAGE) && venv/bin/cxr-evaluate --workdir=run --output_dir=report --resamples=100
+	cd $(PACKAGE) && venv/bin/cxr-gradcam --workdir=run --split=test --output_dir=gradcam
+	cd $(PACKAGE) && venv/bin/cxr-export --workdir=run --output_dir=saved
 
 # Writes requirements.lock anew from the ranges in setup.py.
 lock:
@@ -58,4 +82,4 @@ lock:
 	cat build/requirements.txt >> requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage* .mypy_cache

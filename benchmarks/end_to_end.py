@@ -1,4 +1,4 @@
-"""The whole job, from radiographs to test accuracy: this project beside the original's way.
+r"""The whole job, from radiographs to test accuracy: this project beside the original's way.
 
 Usage:
 

@@ -143,13 +143,13 @@ def _main() -> None:
     results = {}
     for name in options.models:
         measured = _measure(name, options.ways, options.rounds, options.batch_size, options.steps)
-        results[name] = {
-            "images_per_second": {w: round(statistics.median(v), 2) for w, v in measured.items()}
-        } | _ratios(measured)
+        rates = {way: round(statistics.median(values), 2) for way, values in measured.items()}
+        ratios = _ratios(measured)
+        results[name] = {"images_per_second": rates, **ratios}
         print(name)
-        for way, rate in results[name]["images_per_second"].items():
+        for way, rate in rates.items():
             print(f"  {_WAYS[way][1]:32}{rate:9.2f} images/s")
-        for text, value in list(results[name].items())[1:]:
+        for text, value in ratios.items():
             print(f"  {text.replace('_', ' '):32}{value:9.2f}")
     print(json.dumps({"benchmark": "engine_step", "machine": describe(), "models": results}))
 

@@ -83,7 +83,7 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
     def compute() -> None:
         for cache in (frozen.train, frozen.validation):
             shutil.rmtree(cache.folder, ignore_errors=True)
-        kept[:] = frozen.compute(*images, devices, StopRequest())
+        kept[:] = frozen.compute(images[0], images[1], devices, StopRequest())
 
     compute()
     epochs = {

@@ -10,7 +10,9 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+_Name = TypeVar("_Name")
 
 
 class Contestant:
@@ -26,8 +28,9 @@ class Contestant:
             flags: its command line.
             environment: variables in addition to this process' own.
         """
+        self._command = [sys.executable, "-m", module, *flags]
         self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", module, *flags],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -48,7 +51,7 @@ class Contestant:
             pass
         line = self._process.stdout.readline()
         if not line:
-            raise ValueError(f"an alternative failed: {' '.join(self._process.args)}")
+            raise ValueError(f"an alternative failed: {' '.join(self._command)}")
         return json.loads(line)
 
     def end(self) -> None:
@@ -68,7 +71,7 @@ def obey(work: Callable[[], Any], orders: TextIO | None = None) -> None:
         print(json.dumps(work()), flush=True)
 
 
-def alternate(contestants: dict[str, Contestant], rounds: int) -> dict[str, list[Any]]:
+def alternate(contestants: Mapping[_Name, Contestant], rounds: int) -> dict[_Name, list[Any]]:
     """Lets alternatives work in turn.
 
     Args:

@@ -12,6 +12,9 @@ from cxr_tfds import phantom
 
 DATASET = "covid19_radiography"
 
+# The flags defined here are those of the benchmark that asks for them, also in its --help.
+flags.disclaim_key_flags()
+
 
 def define_flags() -> None:
     """Defines the flags that name the radiographs."""

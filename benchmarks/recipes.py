@@ -1,4 +1,4 @@
-"""What recipes are worth: each trained over several seeds on a built dataset, then judged.
+r"""What recipes are worth: each trained over several seeds on a built dataset, then judged.
 
 Usage:
 

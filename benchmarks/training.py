@@ -1,6 +1,7 @@
 """One model in training on random images: what the benchmarks of the engine measure."""
 
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,7 +25,7 @@ def random_images(count: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (count, *_SHAPE)).astype(np.uint8), rng.integers(0, 4, count)
 
 
-def build(name: str, strategy: tf.distribute.Strategy, **settings: object) -> tuple:
+def build(name: str, strategy: tf.distribute.Strategy, **settings: Any) -> tuple:
     """A model of random weights, and an optimizer whose steps are too small to diverge.
 
     Args:

@@ -157,13 +157,13 @@ def _pick(pixels: np.ndarray, places: np.ndarray) -> np.ndarray:
     return pixels.take(places, 0).take(places, 1)
 
 
-def _outer(build: Build, v: np.ndarray) -> np.ndarray:
+def _outer(build: Build, v: np.ndarray | float) -> np.ndarray:
     """Distance of the lungs' lateral border from the midline."""
     height = np.clip((0.3 - v) / (0.3 - build.apex), 0, 1)
     return 0.26 + (build.width - 0.26) * np.sqrt(1 - height * height)
 
 
-def _inner(build: Build, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+def _inner(build: Build, u: np.ndarray | float, v: np.ndarray | float) -> np.ndarray:
     """Distance of the lungs' medial border: mediastinum, right atrium, aortic arch, heart, apex."""
     right = 0.12 + 0.1 * _bulge(v, 0.3, 0.4)
     arch, heart = 0.06 * _bulge(v, -0.28, 0.13), build.heart * _bulge(v, 0.4, 0.55)
@@ -181,7 +181,7 @@ def _floor(build: Build, u: np.ndarray) -> np.ndarray:
     return right + (left - right) * _ramp(u, 0.3) + steepness * offset * offset
 
 
-def _bulge(x: np.ndarray, centre: float, half: float) -> np.ndarray:
+def _bulge(x: np.ndarray | float, centre: float, half: float) -> np.ndarray:
     """A parabola: 1 at the centre, 0 at ``half`` from it and beyond."""
     scaled = (x - centre) / half
     return np.maximum(1 - scaled * scaled, 0)
@@ -199,7 +199,8 @@ def _meet(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _wobble(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
     """A smooth random curve of roughly unit spread over one coordinate."""
-    return sum(np.sin(rng.uniform(2, 14) * x + rng.uniform(0, 6.3)) for _ in range(3))
+    waves = (np.sin(rng.uniform(2, 14) * x + rng.uniform(0, 6.3)) for _ in range(3))
+    return sum(waves, np.zeros_like(x))
 
 
 def _clouds(rng: np.random.Generator, cells: int) -> np.ndarray:

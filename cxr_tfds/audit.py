@@ -145,6 +145,10 @@ def _print_source_only(judged: SourceOnly) -> None:
     )
 
 
+def _define_flags() -> None:
+    command.define_dataset_flags()
+
+
 def _main() -> None:
     folder = split_table.find(flags.FLAGS.data_dir, flags.FLAGS.config)
     rows = split_table.read(folder)
@@ -162,4 +166,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("cxr_tfds.audit", command.define_dataset_flags, _main)
+    command.run("cxr_tfds.audit", _define_flags, _main)

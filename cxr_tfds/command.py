@@ -1,11 +1,16 @@
 """How the commands of this package begin and fail: flags in, one sentence out."""
 
-import re
 import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags
+
+from cxr_command import usage
+from cxr_command.wrong_flags import in_words
+
+# The flags defined here are those of the command that asks for them, also in its --help.
+flags.disclaim_key_flags()
 
 
 def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
@@ -21,10 +26,11 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
 
     def parse(argv: list[str]) -> list[str]:
         define_flags()
+        usage.show_if_asked(argv, main)
         try:
             rest = flags.FLAGS(argv)
         except flags.Error as error:
-            _fail(name, _in_words(error))
+            _fail(name, f"{in_words(error)}.")
         if rest[1:]:
             _fail(name, f"unexpected argument {rest[1]!r}: everything is given by flags.")
         return rest
@@ -47,14 +53,6 @@ def define_dataset_flags() -> None:
     """Defines the flags that name a built dataset."""
     flags.DEFINE_string("data_dir", None, "Where `tfds build` put datasets.", required=True)
     flags.DEFINE_string("config", "224x224", "The configuration that was built.")
-
-
-def _in_words(error: flags.Error) -> str:
-    """What absl says of a flag, where it is Python's words in those of a person."""
-    if missing := re.search(r"Flag (--\w+) must have a value other than None", str(error)):
-        return f"{missing[1]} is missing."
-    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number.", str(error))
-    return re.sub(r"could not convert string to float.*", "expected a number.", text)
 
 
 def _fail(name: str, sentence: str, code: int = 2) -> None:

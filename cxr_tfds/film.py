@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 
 SIZE = 299
 
-_LETTERS = {
+_LETTERS: dict[str, list[tuple[float, float]]] = {
     "L": [(0, 0), (0, 1), (0.6, 1)],
     "R": [(0, 1), (0, 0), (0.5, 0), (0.6, 0.25), (0.5, 0.5), (0, 0.5), (0.6, 1)],
 }

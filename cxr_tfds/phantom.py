@@ -181,7 +181,7 @@ def _png(pixels: np.ndarray) -> bytes:
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
-    data = deflate.compress(filtered) + deflate.flush()
+    data = deflate.compress(filtered.data) + deflate.flush()
     colour = 0 if pixels.ndim == 2 else 2
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     chunks = _png_chunk(b"IHDR", header), _png_chunk(b"IDAT", data), _png_chunk(b"IEND", b"")
@@ -278,5 +278,10 @@ def _main() -> None:
     print(f"Wrote {images} images ({images / seconds:.0f} a second) to {path}")
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run("cxr_tfds.phantom", _define_flags, _main)
+
+
+if __name__ == "__main__":
+    start()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PACKAGES = ("cxr_tfds", "trainer", "launch", "benchmarks")
+PACKAGES = ("cxr_command", "cxr_tfds", "trainer", "launch", "benchmarks")
 
 
 def part_of(module):

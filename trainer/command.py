@@ -4,12 +4,14 @@ import functools
 import logging as python_logging
 import os
 import pathlib
-import re
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from absl import app, flags, logging
 
+from cxr_command import usage
+from cxr_command.wrong_flags import in_words
 from trainer.errors import Preempted, Terminated, UserError, WorkerLost
 
 _PACKAGE = str(pathlib.Path(__file__).parent)
@@ -31,19 +33,19 @@ def run(main: Callable[..., None], *, starts_another: bool = False) -> None:
     def call(argv: Sequence[str]) -> None:
         _call(functools.partial(main, list(argv[1:])) if starts_another else main)
 
-    app.run(call, flags_parser=functools.partial(_parse_flags, starts_another=starts_another))
+    def parse(argv: Sequence[str]) -> list[str]:
+        usage.show_if_asked(argv, main)
+        _log_in_few_words(sys.modules[main.__module__])
+        return _parse_flags(argv, starts_another=starts_another)
+
+    app.run(call, flags_parser=parse)
 
 
 def _parse_flags(argv: Sequence[str], *, starts_another: bool) -> list[str]:
-    _log_in_few_words()
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
-        _exit_for_user(f"{_in_words(error)}; see --help")
-    if flags.FLAGS.help or flags.FLAGS.helpfull:
-        print(sys.modules["__main__"].__doc__)
-        print(flags.FLAGS.main_module_help())
-        sys.exit(0)
+        _exit_for_user(f"{in_words(error)}; see --help")
     if starts_another and (len(rest) == 1 or "--" not in argv):
         _exit_for_user("expected a command after --. See --help.")
     if len(rest) > 1 and not starts_another:
@@ -51,28 +53,19 @@ def _parse_flags(argv: Sequence[str], *, starts_another: bool) -> list[str]:
     return rest
 
 
-def _in_words(error: flags.Error) -> str:
-    """What absl says of a flag, where it is Python's words in those of a person."""
-    text = str(error).rstrip(".")
-    if missing := re.search(r"Flag (--\w+) must have a value other than None", text):
-        return f"{missing[1]} is missing"
-    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number", text)
-    return re.sub(r"could not convert string to float.*", "expected a number", text)
-
-
-def _log_in_few_words() -> None:
+def _log_in_few_words(command: ModuleType) -> None:
     """Shows the time and the message; of what the libraries log, their errors alone."""
+    ours = (_PACKAGE, str(pathlib.Path(command.__file__).parent))
+
+    def is_worth_showing(record: python_logging.LogRecord) -> bool:
+        return record.levelno >= python_logging.ERROR or record.pathname.startswith(ours)
+
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    handler.addFilter(_is_worth_showing)
+    handler.addFilter(is_worth_showing)
     python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
-
-
-def _is_worth_showing(record: python_logging.LogRecord) -> bool:
-    ours = (_PACKAGE, str(pathlib.Path(sys.modules["__main__"].__file__).parent))
-    return record.levelno >= python_logging.ERROR or record.pathname.startswith(ours)
 
 
 def _call(main: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 
 from absl import flags, logging
 
+from cxr_command import usage
 from trainer import command
 from trainer.data.cases import Cases, cases_of_folder, cases_of_split, labels_and_sources
 from trainer.data.dataset import BuiltDataset, open_dataset
@@ -39,18 +40,22 @@ from trainer.run import Run
 _TRAIN, _VALIDATION = "train", "validation"
 _ENSEMBLE = "ensemble"
 
-flags.DEFINE_multi_string("workdir", None, "Directory of a run; repeat it to compare runs.")
+usage.section("What is judged")
+flags.DEFINE_multi_string(
+    "workdir", None, "Directory of a run; repeat it to compare runs.", required=True
+)
 flags.DEFINE_string("split", None, "Split of the dataset to judge on; default: test.")
-flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
-flags.DEFINE_string("output_dir", None, "Where the report is written.", required=True)
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
-flags.DEFINE_string("positive_class", None, "Class of the operating point; default: the first.")
+flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
 flags.DEFINE_bool("ensemble", False, "Judge the mean of the runs' probabilities too.")
 flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
+
+usage.section("The report")
+flags.DEFINE_string("output_dir", None, "Where the report is written.", required=True)
+flags.DEFINE_string("positive_class", None, "Class of the operating point; default: the first.")
 flags.DEFINE_integer("resamples", 2000, "Resamples of the bootstrap.", lower_bound=100)
 flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.", lower_bound=0)
 flags.DEFINE_string("note", "", "A remark that stands at the top of the report.")
-flags.mark_flag_as_required("workdir")
 
 FLAGS = flags.FLAGS
 
@@ -231,7 +236,7 @@ def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]
             "groups": None if cases.groups is None else len(set(cases.groups)),
         },
         "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in packages},
     }
@@ -247,5 +252,10 @@ def _log(name: str, result: dict[str, Any]) -> None:
         logging.info("%-16s %s  of %d", class_name, shown, numbers["support"])
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -1,4 +1,4 @@
-"""Exports heatmaps of what a finished run's best model looks at, with the numbers to check them.
+r"""Exports heatmaps of what a finished run's best model looks at, with the numbers to check them.
 
     python -m trainer.export_gradcam --workdir=RUN --split=test --per_class=10 --output_dir=OUT
     python -m trainer.export_gradcam --workdir=RUN --split=test --answered=incorrect --target=true \
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
+from cxr_command import usage
 from trainer import command
 from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
@@ -41,11 +42,15 @@ from trainer.run import Run, best_run
 
 _BATCH = 32
 
+usage.section("The run")
 flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.")
 flags.DEFINE_string("runs_dir", None, "Directory of several runs, of which the best is taken.")
 flags.DEFINE_string("best_by", "validation_loss", "Number of metrics.jsonl that is best.")
-flags.DEFINE_string("split", None, "Split of the run's dataset to explain.")
+
+usage.section("The radiographs")
 flags.DEFINE_multi_string("images", None, "Own files: a file, a folder or a glob; repeatable.")
+flags.DEFINE_string("split", None, "Split of the run's dataset to explain.")
+flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_list("classes", None, "Of the split, only radiographs of these true classes.")
 flags.DEFINE_list("ids", None, "Of the split, only these ids.")
 flags.DEFINE_enum(
@@ -53,15 +58,18 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("per_class", None, "Of the split, so many of each class.", lower_bound=1)
 flags.DEFINE_integer("max_images", None, "Explain at most so many images.", lower_bound=1)
+
+usage.section("The heatmaps")
 flags.DEFINE_enum("method", "gradcam", list(METHODS), "How heatmaps are made.")
 flags.DEFINE_string("layer", None, "Layer to explain at; default: the last convolutional one.")
 flags.DEFINE_string("target", "predicted", "Class to explain: predicted, true, or a class's name.")
+
+usage.section("The gallery")
+flags.DEFINE_string("output_dir", None, "Where the panels are written.", required=True)
 flags.DEFINE_string("masks_dir", None, "Folder of CLASS/masks/ID.png and CLASS/findings/ID.png.")
 flags.DEFINE_bool("curves", True, "Draw deletion and insertion curves, 52 answers an image.")
 flags.DEFINE_integer("seed", 0, "Of random heatmaps and shuffled weights.", lower_bound=0)
 flags.DEFINE_string("note", "", "A remark that stands at the top of the gallery.")
-flags.DEFINE_string("output_dir", None, "Where the panels are written.", required=True)
-flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 
 FLAGS = flags.FLAGS
 
@@ -178,9 +186,11 @@ def _explained(
 ) -> Iterator[tuple[Subject, np.ndarray, np.ndarray, int]]:
     """Each subject of a batch with its heatmap, its probabilities and the class explained."""
     images = np.stack([subject.image for subject in batch])
-    targets = {"predicted": None, "true": [subject.label for subject in batch]}.get(
-        target, [target] * len(batch)
-    )
+    targets = None
+    if target == "true":
+        targets = np.array([subject.label for subject in batch])
+    elif target != "predicted":
+        targets = np.full(len(batch), target)
     heatmaps, probabilities = explain(images, targets)
     if targets is None:
         targets = probabilities.argmax(axis=1)
@@ -221,5 +231,10 @@ def _log(summary: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -1,4 +1,4 @@
-"""Exports a finished run's best model to be served, with everything inside.
+r"""Exports a finished run's best model to be served, with everything inside.
 
     python -m trainer.export_model --workdir=RUN --output_dir=SAVED
     python -m trainer.export_model --workdir=RUN --format=saved_model --format=tflite \
@@ -15,6 +15,7 @@ import pathlib
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -72,7 +73,7 @@ def _write_formats(
     model: keras.Model, class_names: tuple[str, ...], directory: pathlib.Path
 ) -> dict[str, Any]:
     """Writes each format asked for; returns how far each one's answers are from the model's."""
-    writers = {
+    writers: dict[str, tuple[str, Callable, Callable]] = {
         _SAVED_MODEL: (".", functools.partial(write_served, class_names=class_names), ask_served),
         _LITE: ("model.tflite", write_lite, ask_lite),
         _ONNX: ("model.onnx", write_onnx, ask_onnx),
@@ -94,5 +95,10 @@ def _write_formats(
     return formats
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -24,6 +24,7 @@ import functools
 import math
 import pathlib
 import platform
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,6 +32,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import flags, logging
 
+from cxr_command import usage
 from trainer import command, hardware, models
 from trainer import config as configuration
 from trainer.data.augment import Augmentation, augment
@@ -48,6 +50,7 @@ from trainer.models.backbones import BACKBONES
 from trainer.models.preprocess import SCALINGS
 from trainer.models.weights import describe_weights, find_weights
 from trainer.recipes import RECIPES
+from trainer.recipes import describe as describe_in_recipes
 from trainer.run import Run, new_workdir
 from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
@@ -59,44 +62,73 @@ from trainer.training.phases import plan, prepare
 from trainer.training.profile import Profile
 from trainer.training.tensorboard import TensorBoard
 
-flags.DEFINE_enum("model", None, models.NAMES, "The network to train.", required=True)
+usage.section("What to train")
+flags.DEFINE_enum("model", None, models.NAMES, "The network.", required=True)
 flags.DEFINE_enum("recipe", "strong", RECIPES.keys(), "Named set of hyper-parameters.")
 flags.DEFINE_string("workdir", None, "The run's directory; default: a new one under runs/.")
+flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", lower_bound=0)
+flags.DEFINE_bool("deterministic", False, "Bit-identical results on the same device, slower.")
+
+usage.section("Data")
 flags.DEFINE_string("dataset", DEFAULT_DATASET, "TFDS name of the dataset, name/config[:version].")
 flags.DEFINE_string(
     "data_dir", None, "Where the dataset was built; default: TFDS_DATA_DIR, ~/tensorflow_datasets."
 )
 flags.DEFINE_enum("cache", "auto", CACHES, "Where decoded images are held between epochs.")
-flags.DEFINE_string(
-    "data_service", None, "HOST:PORT[,HOST:PORT...] of launch.data_service: they load the batches."
-)
 flags.DEFINE_enum(
     "feature_cache", "auto", features.MODES, "Run a frozen backbone once and keep its features."
 )
+flags.DEFINE_string(
+    "data_service", None, "HOST:PORT[,HOST:PORT...] of launch.data_service: they load the batches."
+)
+
+usage.section("Hardware")
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
+flags.DEFINE_enum("precision", "auto", hardware.PRECISIONS, "Keras dtype policy.")
+flags.DEFINE_enum("xla", "auto", hardware.XLA_MODES, "Compile with XLA; auto: on for GPUs.")
+flags.DEFINE_integer(
+    "virtual_devices", 0, "Split the CPU into so many devices and use them.", lower_bound=0
+)
 flags.DEFINE_float(
     "worker_timeout",
     hardware.WORKER_TIMEOUT,
     "Seconds without a sign of life after which another worker is lost, and this one ends.",
     lower_bound=1,
 )
-flags.DEFINE_enum("precision", "auto", hardware.PRECISIONS, "Keras dtype policy.")
-flags.DEFINE_enum("xla", "auto", hardware.XLA_MODES, "Compile with XLA; auto: on for GPUs.")
-flags.DEFINE_integer(
-    "virtual_devices", 0, "Split the CPU into so many devices and use them.", lower_bound=0
-)
-flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.", lower_bound=0)
-flags.DEFINE_bool("deterministic", False, "Bit-identical results on the same device, slower.")
-flags.DEFINE_integer("log_steps", 50, "Steps between rows of TensorBoard's step charts.")
-flags.DEFINE_integer("checkpoint_steps", 0, "Steps between checkpoints in an epoch; 0: none.")
-flags.DEFINE_string("profile_steps", None, "A:B records a profile from step A to step B.")
-# Hyper-parameters: the recipe's value, unless given.
+
+# From here on the recipe's value, unless given.
+usage.section("Network", unset=describe_in_recipes)
 flags.DEFINE_string("weights", None, "imagenet, none, or a Keras weights file of the backbone.")
 flags.DEFINE_bool("train_backbone", None, "Train the backbone's weights too.")
 flags.DEFINE_enum("scaling", None, SCALINGS.keys(), "Scaling of gray values.")
 flags.DEFINE_integer("input_pooling", None, "Side of the squares that LeNet averages first.")
 flags.DEFINE_enum("head", None, models.HEADS, "What follows a backbone.")
+
+usage.section("Optimisation", unset=describe_in_recipes)
+flags.DEFINE_integer("global_batch_size", None, "Examples per step over all replicas.")
+flags.DEFINE_integer("accumulation_steps", None, "Micro-batches of each replica's batch.")
+flags.DEFINE_integer("epochs", None, "Most epochs.")
+flags.DEFINE_integer("patience", None, "Epochs without a better validation loss; 0: any.")
+flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Keras optimizer.")
+flags.DEFINE_float("momentum", None, "Momentum of sgd.")
+flags.DEFINE_float("learning_rate", None, "Highest learning rate.")
+flags.DEFINE_enum("schedule", None, SCHEDULES, "Course of the learning rate in a phase.")
+flags.DEFINE_float("warmup_epochs", None, "Epochs in which the learning rate of cosine rises.")
+flags.DEFINE_float("clip_norm", None, "Largest global norm of the reduced gradients; 0: off.")
+flags.DEFINE_enum("class_weights", None, configuration.CLASS_WEIGHTS, "Weights of the loss.")
+
+usage.section("Two phases", unset=describe_in_recipes)
+flags.DEFINE_integer("head_epochs", None, "Epochs that train the head before the backbone.")
+flags.DEFINE_float("fine_tune_learning_rate", None, "Highest learning rate after head_epochs.")
+flags.DEFINE_string("unfreeze_from", None, "First trained layer of the backbone, or its block.")
+
+usage.section("Regularisation", unset=describe_in_recipes)
 flags.DEFINE_float("dropout", None, "Share of the features left out before the last layer.")
+flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of adamw and sgd.")
+flags.DEFINE_float("label_smoothing", None, "Share of a label spread over all classes.")
+flags.DEFINE_float("ema_momentum", None, "Momentum of the weights' moving average; 0: off.")
+
+usage.section("Augmentation", unset=describe_in_recipes)
 flags.DEFINE_bool("flip", None, "Flip training images left to right at random.")
 flags.DEFINE_float("rotation", None, "Largest rotation of training images, degrees.")
 flags.DEFINE_float("shift", None, "Largest shift, as a share of the side.")
@@ -105,23 +137,11 @@ flags.DEFINE_float("brightness", None, "Largest change of gray values, as a shar
 flags.DEFINE_float("contrast", None, "Largest change of contrast, as a share of it.")
 flags.DEFINE_float("erasing", None, "Probability that a rectangle is laid over an image.")
 flags.DEFINE_string("keras_cv", None, "Of keras-cv: mixup, cutmix, randaugment, cutout, or more.")
-flags.DEFINE_integer("global_batch_size", None, "Examples per step over all replicas.")
-flags.DEFINE_integer("epochs", None, "Most epochs.")
-flags.DEFINE_integer("patience", None, "Epochs without a better validation loss; 0: any.")
-flags.DEFINE_float("learning_rate", None, "Highest learning rate.")
-flags.DEFINE_enum("optimizer", None, OPTIMIZERS, "Keras optimizer.")
-flags.DEFINE_float("momentum", None, "Momentum of sgd.")
-flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of adamw and sgd.")
-flags.DEFINE_enum("schedule", None, SCHEDULES, "Course of the learning rate in a phase.")
-flags.DEFINE_float("warmup_epochs", None, "Epochs in which the learning rate of cosine rises.")
-flags.DEFINE_float("clip_norm", None, "Largest global norm of the reduced gradients; 0: off.")
-flags.DEFINE_integer("accumulation_steps", None, "Micro-batches of each replica's batch.")
-flags.DEFINE_float("ema_momentum", None, "Momentum of the weights' moving average; 0: off.")
-flags.DEFINE_float("label_smoothing", None, "Share of a label spread over all classes.")
-flags.DEFINE_enum("class_weights", None, configuration.CLASS_WEIGHTS, "Weights of the loss.")
-flags.DEFINE_integer("head_epochs", None, "Epochs that train the head before the backbone.")
-flags.DEFINE_float("fine_tune_learning_rate", None, "Highest learning rate after head_epochs.")
-flags.DEFINE_string("unfreeze_from", None, "First trained layer of the backbone, or its block.")
+
+usage.section("Checkpoints and logs")
+flags.DEFINE_integer("checkpoint_steps", 0, "Steps between checkpoints in an epoch; 0: none.")
+flags.DEFINE_integer("log_steps", 50, "Steps between rows of TensorBoard's step charts.")
+flags.DEFINE_string("profile_steps", None, "A:B records a profile from step A to step B.")
 
 FLAGS = flags.FLAGS
 
@@ -171,7 +191,7 @@ def _train_on(
     """
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
 
-    architecture = {
+    architecture: dict[str, Any] = {
         "num_classes": len(dataset.class_names),
         "image_shape": dataset.image_shape,
         "scaling": config.scaling,
@@ -210,7 +230,7 @@ def _train_on(
         stop_request=stop_request,
     )
 
-    content = {
+    content: dict[str, Any] = {
         "config": dataclasses.asdict(config),
         "hardware": devices.summary(),
         "dataset": {
@@ -328,5 +348,10 @@ def _versions() -> dict[str, str]:
     }
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
     command.run(main)
+
+
+if __name__ == "__main__":
+    start()

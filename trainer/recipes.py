@@ -1,7 +1,9 @@
 """Recipes: named sets of hyper-parameters, for each model one, as plain data."""
 
+from typing import Any
+
 # What a recipe leaves alone: no schedule, no regularisation, one phase.
-_PLAIN = {
+_PLAIN: dict[str, Any] = {
     "input_pooling": 1,
     "head": "original",
     "dropout": 0.0,
@@ -36,7 +38,7 @@ _SEED = _PLAIN | {
     "flip": True,
 }
 
-SEED = {
+SEED: dict[str, dict[str, Any]] = {
     "lenet": _SEED | {"weights": "none", "train_backbone": False},
     "resnet101": _SEED | {"weights": "imagenet", "train_backbone": False},
     "vgg19": _SEED | {"weights": "imagenet", "train_backbone": False},
@@ -92,7 +94,7 @@ FROM_SCRATCH = {
     "scaling": "torch",
 }
 
-STRONG = {
+STRONG: dict[str, dict[str, Any]] = {
     "lenet": _STRONG
     | {
         "weights": "none",
@@ -120,3 +122,23 @@ on the whole database.
 """
 
 RECIPES = {"seed": SEED, "strong": STRONG}
+
+
+def describe(setting: str) -> str:
+    """Says what a setting is in each recipe.
+
+    Args:
+        setting: a hyper-parameter.
+
+    Returns:
+        Such as `seed 16, strong 32`; of values that differ by model, all.
+    """
+    return ", ".join(
+        f"{recipe} {' or '.join(_distinct(by_model, setting))}"
+        for recipe, by_model in RECIPES.items()
+    )
+
+
+def _distinct(by_model: dict[str, dict], setting: str) -> list[str]:
+    texts = [str(settings[setting]).lower() or "none" for settings in by_model.values()]
+    return list(dict.fromkeys(texts))

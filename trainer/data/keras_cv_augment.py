@@ -7,6 +7,7 @@ interruption draws anew. What does not depend on replicas is in `trainer.data.au
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,7 +18,7 @@ _GRAY_RANGE = (0, 255)
 # As the papers have them for ImageNet: Zhang et al. 2018, "mixup"; Yun et al. 2019, "CutMix"; Cubuk
 # et al. 2020, "RandAugment" (two operations; a third of the magnitude, as radiographs bear less);
 # DeVries and Taylor 2017, "Cutout".
-_LAYERS = {
+_LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     "mixup": ("MixUp", {"alpha": 0.2}),
     "cutmix": ("CutMix", {"alpha": 1.0}),
     "randaugment": (

@@ -17,7 +17,7 @@ _DASHES = ("-", "--", "-.", ":")
 
 
 def plot_confusion_matrix(
-    matrix: Sequence[Sequence[int]],
+    matrix: Sequence[Sequence[int]] | np.ndarray,
     class_names: tuple[str, ...],
     title: str,
     path: pathlib.Path | BinaryIO,
@@ -170,7 +170,7 @@ def _canvas(title: str, height: float = 4.4) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _style(index: int) -> dict[str, str]:
+def _style(index: int) -> dict[str, Any]:
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],

@@ -1,5 +1,6 @@
 """Whether the answer comes from the lungs: one part of each radiograph blanked, then judged."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def shortcut_controls(
         statistics = classification_statistics(labels, shares, class_names)
         numbers = {name: statistics[name] for name in names}
         numbers["why"] = {name: why for name, why in statistics["why"].items() if name in names}
-        samples = resampling.samples(lambda w, shares=shares: weighted_headline(labels, shares, w))
+        samples = resampling.samples(functools.partial(weighted_headline, labels, shares))
         hits = (int(np.sum(shares.argmax(axis=1) == labels)), len(labels))
         add_intervals(numbers, {name: samples[name] for name in names}, {"accuracy": hits})
         controls[view] = numbers

@@ -6,6 +6,7 @@ deletion and insertion, Petsiuk et al. 2018; randomised weights, Adebayo et al. 
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -123,7 +124,7 @@ def shuffled(weights: Sequence[np.ndarray], seed: int | Sequence[int]) -> list[n
 
 def randomisation_check(
     explain: Method, model: keras.Model, images: np.ndarray, targets: np.ndarray, seed: int
-) -> dict[str, float | int | bool | None]:
+) -> dict[str, Any]:
     """Compares heatmaps with those of `shuffled` weights, for the same classes.
 
     Args:

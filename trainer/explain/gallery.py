@@ -92,9 +92,9 @@ class Gallery:
             "panel": f"{stem}.png",
             "heatmap": f"{stem}.npy",
         }
-        panel = self._partial / row["panel"]
+        panel = self._partial / f"{stem}.png"
         with writing_to(self._directory):
-            np.save(self._partial / row["heatmap"], heatmap, allow_pickle=False)
+            np.save(self._partial / f"{stem}.npy", heatmap, allow_pickle=False)
             draw_panel(panel, subject, heat, probabilities, target, self._class_names)
         self.rows.append(row)
 

@@ -64,7 +64,7 @@ class Method:
             probabilities `[batch, classes] float32`.
         """
         if targets is None:
-            targets = [-1] * len(images)
+            targets = np.full(len(images), -1)
         heatmaps, probabilities = self._compiled(images, tf.constant(targets, tf.int64))
         return heatmaps.numpy(), probabilities.numpy()
 

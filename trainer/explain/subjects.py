@@ -114,9 +114,11 @@ def subjects_of_cases(
     stored = {} if cases.masks is None else dict(zip(cases.masked, cases.masks, strict=True))
     for row in rows:
         case = str(cases.ids[row])
-        lungs = stored[row][:, :, 0] if row in stored else drawn and drawn.lungs(case)
+        lungs = drawn.lungs(case) if drawn else None
+        if row in stored:
+            lungs = stored[row][:, :, 0]
         source = "" if cases.sources is None else str(cases.sources[row])
-        finding = drawn and drawn.finding(case)
+        finding = drawn.finding(case) if drawn else None
         yield Subject(case, source, int(cases.labels[row]), cases.images[row], lungs, finding)
 
 
@@ -136,7 +138,8 @@ def subjects_of_files(
     for path in paths:
         try:
             image = read_radiograph(path, image_shape)
-            lungs, finding = drawn and drawn.lungs(path.stem), drawn and drawn.finding(path.stem)
+            lungs = drawn.lungs(path.stem) if drawn else None
+            finding = drawn.finding(path.stem) if drawn else None
         except UserError as error:
             logging.error("left out: %s", error)
             continue

@@ -1,5 +1,7 @@
 """From stored uint8 radiographs to what a network expects, as built-in layers in the model."""
 
+from typing import Any
+
 import keras
 
 # Scaling of gray values for each backbone's ImageNet weights, as `scale * x + offset` per channel.
@@ -8,7 +10,7 @@ import keras
 _CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-SCALINGS = {
+SCALINGS: dict[str, dict[str, Any]] = {
     # The original fed raw gray values, 0 to 255, to every network.
     "raw": {"scale": 1.0, "offset": 0.0},
     "caffe": {"scale": [1.0] * 3, "offset": [-mean for mean in _CAFFE_MEAN_BGR]},

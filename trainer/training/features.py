@@ -82,7 +82,7 @@ class FrozenFeatures:
         with stop_request.on_signals():
             for cache, examples in splits:
                 _complete(cache, examples, run, hardware, stop_request)
-        return tuple(cache.examples(examples) for cache, examples in splits)
+        return self.train.examples(train_examples), self.validation.examples(validation_examples)
 
 
 def resolve(

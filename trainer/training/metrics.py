@@ -4,6 +4,8 @@ All sums are integers, the loss in whole numbers and units of 2**-32. Adding int
 any order: the sums depend neither on the number of replicas nor on where a pass was interrupted.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -72,7 +74,7 @@ class Totals:
         self._sums.assign(tf.zeros_like(self._sums))
 
 
-def measure(sums: np.ndarray) -> dict[str, float | np.ndarray]:
+def measure(sums: np.ndarray) -> dict[str, Any]:
     """Turns sums into metrics.
 
     Args:

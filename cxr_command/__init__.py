@@ -1,0 +1,1 @@
+"""What the commands of all packages share. Knows flags, nothing of radiographs or models."""

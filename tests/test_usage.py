@@ -1,0 +1,155 @@
+"""`--help` of every command: complete, with defaults, wrapped, and as what a script is called."""
+
+import importlib.metadata
+import os
+import pathlib
+import re
+import runpy
+import subprocess
+import sys
+
+import pytest
+from absl import app, flags
+
+from cxr_command import usage
+from tests.conftest import ROOT
+from trainer import recipes
+
+BIN = pathlib.Path(sys.executable).parent
+PACKAGES = ("trainer", "cxr_tfds", "launch", "benchmarks")
+COMMANDS = sorted(
+    f"{file.parent.name}.{file.stem}"
+    for package in PACKAGES
+    for file in (ROOT / package).glob("*.py")
+    if "command.run(" in file.read_text() and file.stem != "command"
+)
+SHARED = {
+    "cxr_tfds/command.py": r"command\.define_dataset_flags\(\)",
+    "benchmarks/radiographs.py": r"\b(radiographs\.define|define_radiographs)_flags\(\)",
+}
+
+
+@pytest.fixture
+def help_of(monkeypatch, capsys):
+    """Runs a command in this process, which has imported TensorFlow already."""
+    app.define_help_flags()
+    monkeypatch.setattr(usage, "_SECTIONS", [])
+
+    def run(module, asked="--help", columns=80):
+        known = set(flags.FLAGS)
+        path = str(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
+        monkeypatch.setattr(sys, "argv", [path, asked])
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        try:
+            with pytest.raises(SystemExit) as end:
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+        finally:
+            for name in set(flags.FLAGS) - known:
+                delattr(flags.FLAGS, name)
+        assert end.value.code == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def defined_by(module):
+    """The names of a command's flags, read from the sources."""
+    path = module.replace(".", "/") + ".py"
+    source = (ROOT / path).read_text()
+    for shared, call in SHARED.items():
+        if re.search(call, source):
+            source += (ROOT / shared).read_text()
+    return re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_names_every_flag_once_with_its_default(module, help_of):
+    said = help_of(module)
+    entries = re.split(r"^  --", said, flags=re.MULTILINE)[1:]
+    names = [re.match(r"(?:\[no\])?(\w+)", entry)[1] for entry in entries]
+    assert sorted(names) == sorted(defined_by(module))
+    for entry in entries:
+        text = " ".join(entry.split("\n\n")[0].split())
+        assert "default: " in text or "(required)" in text, entry
+    assert f"python -m {module}" in said.split("\n  --")[0]
+    prose = [line for line in said.splitlines() if not line.startswith("   ")]
+    assert max(map(len, prose)) <= 80
+
+
+def test_help_is_by_subject(help_of):
+    said = help_of("trainer.main", "-h", columns=70)
+    titles = re.findall(r"^([A-Z][\w ]+):\n  --", said, re.MULTILINE)
+    assert titles == [
+        "What to train", "Data", "Hardware", "Network", "Optimisation", "Two phases",
+        "Regularisation", "Augmentation", "Checkpoints and logs",
+    ]  # fmt: skip
+    assert "--cache=auto|memory|disk|off\n" in said
+    assert "(default: seed 16, strong 32)" in " ".join(said.split())
+    assert "verbosity" not in said
+
+
+def test_helpfull_also_has_the_flags_of_the_libraries(help_of):
+    said = help_of("cxr_tfds.folds", "--helpfull")
+    assert "--verbosity" in said
+    assert "--folds" in said
+
+
+def test_a_recipes_value_is_told_once_if_the_models_share_it():
+    assert recipes.describe("global_batch_size") == "seed 16, strong 32"
+    assert recipes.describe("unfreeze_from") == "seed none, strong none or conv4_block1 or block4"
+
+
+def test_what_another_command_is_asked_is_not_answered():
+    asked = ["launch.cluster", "--", "python", "-m", "trainer.main", "--help"]
+    usage.show_if_asked(asked, test_help_is_by_subject)
+    with pytest.raises(SystemExit):
+        usage.show_if_asked(asked[:1] + asked[-1:], test_help_is_by_subject)
+
+
+# Console scripts -----------------------------------------------------------------------------
+
+
+def run_script(*words, **environment):
+    return subprocess.run(  # noqa: S603
+        words, cwd=ROOT, capture_output=True, text=True, env=os.environ | environment
+    )
+
+
+@pytest.mark.parametrize(
+    "script, module", [("cxr-phantom", "cxr_tfds.phantom"), ("cxr-evaluate", "trainer.evaluate")]
+)
+def test_a_script_answers_as_its_module(script, module, help_of):
+    asked = run_script(BIN / script, "--help", COLUMNS="80")
+    assert (asked.returncode, asked.stdout) == (0, help_of(module))
+
+
+def test_a_script_ends_with_its_commands_exit_code():
+    mistaken = run_script(BIN / "cxr-phantom", "--images_per_class=0")
+    assert mistaken.returncode == 2
+    assert mistaken.stderr.startswith("cxr_tfds.phantom: ")
+
+
+def test_every_script_starts_a_command():
+    scripts = importlib.metadata.distribution("cxr-trainer").entry_points
+    assert {script.name: script.value for script in scripts} == {
+        "cxr-phantom": "cxr_tfds.phantom:start",
+        "cxr-train": "trainer.main:start",
+        "cxr-evaluate": "trainer.evaluate:start",
+        "cxr-gradcam": "trainer.export_gradcam:start",
+        "cxr-export": "trainer.export_model:start",
+    }
+    for script in scripts:
+        assert script.module in COMMANDS
+
+
+def test_a_script_shows_the_commands_own_log():
+    """A script is no file beside the command's, by which its log was once told from others'."""
+    start = "from launch import cluster; cluster.command.run(cluster.main, starts_another=True)"
+    job = {
+        "JOB_COMPLETION_INDEX": "0", "LAUNCH_JOB": "job", "LAUNCH_SERVICE": "service",
+        "LAUNCH_WORKERS": "1",
+    }  # fmt: skip
+    done = run_script(sys.executable, "-c", start, "--", "true", **job)
+    assert done.returncode == 0, done.stderr
+    assert "worker 1 of 1: job-0.service" in done.stderr
