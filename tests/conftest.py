@@ -71,7 +71,7 @@ def run_command(module: str, *flags: str, code: int = 0) -> str:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}"
     return done.stderr

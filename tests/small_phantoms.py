@@ -6,7 +6,7 @@ from PIL import Image
 
 from cxr_tfds.phantom import CLASSES, draw
 
-SIDE = 64
+SIDE = 48
 PER_CLASS = {"train": 60, "validation": 20}
 
 
