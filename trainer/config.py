@@ -162,10 +162,11 @@ def check_batch(config: Config, num_replicas: int) -> None:
     parts = num_replicas * config.accumulation_steps
     if config.global_batch_size % parts:
         nearest = max(1, round(config.global_batch_size / parts)) * parts
+        replicas = "replica" if num_replicas == 1 else f"{num_replicas} replicas"
         micro_batches = f" with {config.accumulation_steps} micro-batches each"
         raise UserError(
-            f"--global_batch_size={config.global_batch_size} does not divide by the {num_replicas} "
-            f"replicas{micro_batches if config.accumulation_steps > 1 else ''}; use a multiple of "
+            f"--global_batch_size={config.global_batch_size} does not divide by the {replicas}"
+            f"{micro_batches if config.accumulation_steps > 1 else ''}; use a multiple of "
             f"{parts}, such as {nearest}"
         )
 
