@@ -42,7 +42,7 @@ class Ended:
         code: its exit code; -N if signal N ended it.
         seconds: from its start, the import of TensorFlow not counted.
         computing: the seconds in which a processor worked for it.
-        said: what it wrote to stderr.
+        said: what it wrote to stdout and stderr.
     """
 
     code: int
@@ -58,7 +58,7 @@ class Forks:
         """Starts it.
 
         Args:
-            log: a file for what the commands write to stderr.
+            log: a file for what the commands write.
             environment: variables of all commands, on top of this process' own.
         """
         self._log = log
@@ -123,7 +123,7 @@ def _become(
     """Does in this process what `python -m` does in a new one, and ends it."""
     nothing = os.open(os.devnull, os.O_RDWR)
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for number, file in enumerate((nothing, nothing, said)):
+    for number, file in enumerate((nothing, said, said)):
         os.dup2(file, number)
     os.chdir(directory)
     os.environ.update(environment)
@@ -136,6 +136,7 @@ def _become(
     except BaseException:
         traceback.print_exc()
         code = 1
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # Python's own ending would touch all that was imported, too.
 

@@ -33,7 +33,7 @@ def test_what_is_chosen_is_chosen_on_validation():
 def run(tmp_path):
     """A finished run whose validation split had 90 examples."""
     run = Run(tmp_path)
-    run.write_config({"dataset": {"validation_examples": 90}})
+    run.write_config({"config": {}, "dataset": {"validation_examples": 90}})
     run.model_file.write_bytes(b"model")
     return run
 

@@ -4,15 +4,14 @@ import importlib.metadata
 import os
 import pathlib
 import re
-import runpy
 import subprocess
 import sys
 
 import pytest
-from absl import app, flags
 
 from cxr_command import usage
 from tests.conftest import ROOT
+from tests.forked_commands import Forks
 from trainer import recipes
 
 BIN = pathlib.Path(sys.executable).parent
@@ -29,28 +28,17 @@ SHARED = {
 }
 
 
-@pytest.fixture
-def help_of(monkeypatch, capsys):
-    """Runs a command in this process, which has imported TensorFlow already."""
-    app.define_help_flags()
-    monkeypatch.setattr(usage, "_SECTIONS", [])
+@pytest.fixture(scope="module")
+def help_of(tmp_path_factory):
+    """Asks a command for its help."""
+    with Forks(tmp_path_factory.mktemp("help") / "said", {}) as forks:
 
-    def run(module, asked="--help", columns=80):
-        known = set(flags.FLAGS)
-        path = str(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
-        monkeypatch.setattr(sys, "argv", [path, asked])
-        monkeypatch.setenv("COLUMNS", str(columns))
-        monkeypatch.delitem(sys.modules, module, raising=False)
-        try:
-            with pytest.raises(SystemExit) as end:
-                runpy.run_module(module, run_name="__main__", alter_sys=True)
-        finally:
-            for name in set(flags.FLAGS) - known:
-                delattr(flags.FLAGS, name)
-        assert end.value.code == 0
-        return capsys.readouterr().out
+        def ask(module, asked="--help", columns=80):
+            ended = forks.run(module, [asked], ROOT, {"COLUMNS": str(columns)})
+            assert ended.code == 0, ended.said
+            return ended.said
 
-    return run
+        yield ask
 
 
 def defined_by(module):
