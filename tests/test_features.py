@@ -55,10 +55,6 @@ def build(model="vgg19", strategy=None, precision="float32", settings=None):
             scaling=settings.scaling, train_backbone=settings.train_backbone,
         )  # fmt: skip
     prepare(network, plan(settings)[0])
-    if model == "vgg19":  # Glorot's weights let a signal fade behind so many ReLUs; He's do not.
-        for layer in network.layers:
-            if isinstance(layer, keras.layers.Conv2D):
-                layer.kernel.assign(layer.kernel * 2**0.5)
     return network
 
 
@@ -79,11 +75,11 @@ def compute(small, frozen, strategy=None, images=None):
     return frozen.compute(*(images or images_of(small)), hardware, StopRequest())
 
 
-def losses(small, network, strategy, start=None, examples=None, epochs=3):
+def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1e-3):
     """Validation loss after each epoch of training the head."""
     train, validation = examples or images_of(small)
     with strategy.scope():
-        optimizer = keras.optimizers.Adam(1e-3)
+        optimizer = keras.optimizers.Adam(rate)
     engine = Engine(
         strategy, network, optimizer, objective=Objective(4), xla=False,
         start=start, augmentation=Augmentation(flip=True) if start is None else None,
@@ -100,21 +96,22 @@ def losses(small, network, strategy, start=None, examples=None, epochs=3):
 
 
 @pytest.mark.parametrize(
-    ("model", "replicas"),
+    ("model", "replicas", "rate"),
     [
-        ("vgg19", two_replicas),
-        pytest.param("vgg19", one_device, marks=pytest.mark.slow),
-        pytest.param("resnet101", one_device, marks=pytest.mark.slow),
-        pytest.param("densenet169", one_device, marks=pytest.mark.slow),
+        ("vgg19", two_replicas, 1e-3),
+        pytest.param("vgg19", one_device, 1e-3, marks=pytest.mark.slow),
+        pytest.param("resnet101", one_device, 1e-3, marks=pytest.mark.slow),
+        # Its head is a single layer, which moves less.
+        pytest.param("densenet169", one_device, 1e-2, marks=pytest.mark.slow),
     ],
 )
 def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
-    model, replicas, small, cache_dir
+    model, replicas, rate, small, cache_dir
 ):
     strategy, settings = replicas(), config_of(model, train_backbone=False)
     whole = build(model, strategy, settings=settings)
     first = whole.get_weights()
-    expected = losses(small, whole, strategy)
+    expected = losses(small, whole, strategy, rate=rate)
     moved = [
         one for one, other in zip(whole.get_weights(), first, strict=True) if (one != other).any()
     ]
@@ -122,7 +119,8 @@ def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
 
     whole.set_weights(first)
     frozen = resolve(small, whole, settings, strategy)
-    found = losses(small, whole, strategy, frozen.backbone.output, compute(small, frozen, strategy))
+    kept = compute(small, frozen, strategy)
+    found = losses(small, whole, strategy, frozen.backbone.output, kept, rate=rate)
     print(model, expected, found)
     assert max(expected) / min(expected) > 1.02
     np.testing.assert_allclose(found, expected, rtol=1e-3)
