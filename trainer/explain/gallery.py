@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -51,9 +52,14 @@ class Gallery:
             self._partial = self._unfinished.__enter__()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Removes what was not finished."""
-        self._unfinished.__exit__(*exception)
+        self._unfinished.__exit__(kind, error, trace)
 
     def add(
         self,
