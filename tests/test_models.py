@@ -336,3 +336,11 @@ def test_without_network_the_user_is_told_what_to_fetch_and_where_to_put_it(monk
     published = keras.src.applications.vgg19.WEIGHTS_PATH_NO_TOP
     assert published in str(refused.value)
     assert str(pathlib.Path(tmp_path, "models", VGG19_FILE)) in str(refused.value)
+
+
+def test_vgg19_from_random_weights_keeps_the_size_of_its_signals():
+    model = models.build("vgg19", image_shape=(64, 64, 1), scaling="torch")
+    layers = [model.get_layer(name).output for name in ("block1_conv1", "block5_conv4")]
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1)).astype(np.uint8)
+    first, last = (np.std(out) for out in keras.Model(model.input, layers)(images))
+    assert 0.1 < last / first < 10  # Of Keras' own draws less than 0.01 is left.
