@@ -344,3 +344,17 @@ def test_vgg19_from_random_weights_keeps_the_size_of_its_signals():
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1)).astype(np.uint8)
     first, last = (np.std(out) for out in keras.Model(model.input, layers)(images))
     assert 0.1 < last / first < 10  # Of Keras' own draws less than 0.01 is left.
+
+
+def test_resnet101_from_random_weights_knows_the_statistics_of_its_inputs_after_eighty_batches():
+    model = models.build("resnet101", image_shape=SMALL, train_backbone=True, scaling="torch")
+    before, first = (model.get_layer(f"conv1_{name}").output for name in ("conv", "bn"))
+    network = keras.Model(model.input, [before, first])
+    images = radiographs()
+    for _ in range(80):
+        inputs, _ = network(images, training=True)
+    normalised = network(images, training=False)[1].numpy()
+    # Of what it started from, a mean of 0 and a variance of 1, Keras' own momentum would keep 0.45.
+    mean, variance = np.mean(inputs, (0, 1, 2)), np.var(inputs, (0, 1, 2))
+    expected = (inputs - mean) / np.sqrt(variance + 1.001e-5)
+    assert np.abs(normalised - expected).max() < 0.01

@@ -146,7 +146,7 @@ def make(recipe: str, model: str, settings: dict[str, Any]) -> Config:
     chosen = {name: value for name, value in settings.items() if value is not None}
     named = RECIPES[recipe][model]
     if named["head_epochs"] and chosen.get("weights") == "none":
-        named = named | FROM_SCRATCH
+        named = named | FROM_SCRATCH[model]
     config = Config(model=model, recipe=recipe, **(named | chosen))
     _check_ranges(config)
     _check_combinations(config)

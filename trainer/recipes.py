@@ -85,13 +85,16 @@ _FINE_TUNED = _STRONG | {
 }
 
 # Without ImageNet weights there is nothing to keep: all is trained from the first epoch on,
-# normalisation included, at a rate and from inputs of a size that VGG-19, which has none, bears.
-FROM_SCRATCH = {
-    "head_epochs": 0,
-    "unfreeze_from": "",
-    "learning_rate": 1e-4,
-    "scaling": "torch",
+# normalisation included.
+_FROM_SCRATCH = {"head_epochs": 0, "unfreeze_from": "", "scaling": "torch"}
+
+FROM_SCRATCH: dict[str, dict[str, Any]] = {
+    "resnet101": _FROM_SCRATCH,
+    # It has no normalisation, and bears no higher rate.
+    "vgg19": _FROM_SCRATCH | {"learning_rate": 1e-4},
+    "densenet169": _FROM_SCRATCH,
 }
+"""What of `strong` changes with `--weights=none`."""
 
 STRONG: dict[str, dict[str, Any]] = {
     "lenet": _STRONG

@@ -89,13 +89,25 @@ def add_backbone(
     before = backbone.application(include_top=False, weights=None, input_tensor=inputs)
     if weights != "none":
         load_weights(before, find_weights(weights, backbone.imagenet))
-    elif not any(isinstance(layer, keras.layers.BatchNormalization) for layer in before.layers):
-        _keep_variance(before)
+    else:
+        _start_from_random(before)
     for layer in before.layers:
         layer.trainable = trainable
     if head == "average_pool":
         return keras.layers.GlobalAveragePooling2D(name="average_pool")(before.output)
     return backbone.head(before.output)
+
+
+def _start_from_random(network: keras.Model) -> None:
+    normalisations = [
+        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    # Keras' 0.99 remembers the statistics of a thousand steps ago, more than a small dataset has in
+    # all; torchvision trains the same networks with 0.9.
+    for layer in normalisations:
+        layer.momentum = 0.9
+    if not normalisations:
+        _keep_variance(network)
 
 
 def _keep_variance(network: keras.Model) -> None:
