@@ -14,7 +14,7 @@ PACKAGES = ("cxr_command", "cxr_tfds", "trainer", "launch", "benchmarks")
 def part_of(module):
     """What an arrow begins or ends at: a package, or a module or package inside trainer."""
     words = module.split(".")
-    return words[1] if words[0] == "trainer" else words[0]
+    return words[1] if words[0] == "trainer" and words[1:] else words[0]
 
 
 def imported(file):
@@ -41,6 +41,7 @@ def made():
     for package in PACKAGES:
         for file in (ROOT / package).rglob("*.py"):
             module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            module = module.removesuffix(".__init__")
             names = [name for name in imported(file) if name.split(".")[0] in PACKAGES]
             others = set(map(part_of, names)) - {part_of(module), "errors"}
             if others:
