@@ -24,6 +24,7 @@ import functools
 import math
 import pathlib
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -43,7 +44,7 @@ from trainer.data.dataset import (
     default_data_dir,
     open_dataset,
 )
-from trainer.data.input import CACHES, first_batch, read_examples
+from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError
 from trainer.models.backbones import BACKBONES
@@ -58,7 +59,7 @@ from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
 from trainer.training.optimizer import OPTIMIZERS, SCHEDULES
 from trainer.training.phase_engine import build_engine
-from trainer.training.phases import plan, prepare
+from trainer.training.phases import Phase, plan, prepare
 from trainer.training.profile import Profile
 from trainer.training.tensorboard import TensorBoard
 
@@ -146,22 +147,32 @@ flags.DEFINE_string("profile_steps", None, "A:B records a profile from step A to
 FLAGS = flags.FLAGS
 
 
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """What the flags ask for, checked as far as it can be before a device is touched.
+
+    Attributes:
+        config: the configuration.
+        dataset: the built dataset.
+        weights: the file that the weights come from; None if they are random.
+        data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
+        profile_steps: first and last step of the profile; None records none.
+    """
+
+    config: configuration.Config
+    dataset: BuiltDataset
+    weights: dict[str, str] | None
+    data_hosts: tuple[str, ...]
+    profile_steps: tuple[int, int] | None
+
+
 def main() -> None:
     """Trains."""
-    profile_steps = _parse_steps(FLAGS.profile_steps)
-    data_hosts = parse_addresses(FLAGS.data_service)
-    data_dir = FLAGS.data_dir or default_data_dir()
-    dataset = open_dataset(FLAGS.dataset, data_dir)
-    config = _config_from_flags(dataset.name, data_dir)
-    if data_hosts and config.cache not in ("auto", "off"):
-        raise UserError(
-            f"--cache={config.cache} holds images here, and --data_service loads them elsewhere: "
-            "leave one of them out"
-        )
+    request = _request_from_flags()
+    config = request.config
     workdir = _workdir(config)
     _refuse_other_config(Run(workdir), config)
-    weights = _describe_weights(config)
-    require_hosts(data_hosts, FLAGS.worker_timeout)
+    require_hosts(request.data_hosts, FLAGS.worker_timeout)
 
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -173,52 +184,25 @@ def main() -> None:
     with devices.peers.watched(devices.strategy):
         run = Run(workdir, writes=devices.is_chief)
         run.require_writable()
-        _train_on(devices, run, config, dataset, weights, data_hosts, profile_steps)
+        _train_on(devices, run, request)
 
 
-def _train_on(
-    devices: hardware.Hardware,
-    run: Run,
-    config: configuration.Config,
-    dataset: BuiltDataset,
-    weights: dict[str, str] | None,
-    data_hosts: tuple[str, ...],
-    profile_steps: tuple[int, int] | None,
-) -> None:
+def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
     """Trains on the devices, while the other workers are watched.
 
     The run's directory is made last, when nothing is left that could be refused.
     """
+    config, dataset = request.config, request.dataset
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
-
-    architecture: dict[str, Any] = {
-        "num_classes": len(dataset.class_names),
-        "image_shape": dataset.image_shape,
-        "scaling": config.scaling,
-        "train_backbone": config.train_backbone,
-        "head": config.head,
-        "dropout": config.dropout,
-        "input_pooling": config.input_pooling,
-    }
+    architecture = _architecture(config, dataset)
     with devices.strategy.scope():
         model = models.build(
             config.model, config.weights, precision=devices.precision, **architecture
         )
     phases = plan(config)
-    update_compiled = {}
-    for phase in reversed(phases):  # Each is tried before the long work starts, the first last.
-        prepare(model, phase)
-        update_compiled[phase.name] = devices.compiles_update(len(model.trainable_variables))
-    logging.info("XLA compiles the optimizer's update: %s", update_compiled)
+    update_compiled = _try_phases(model, phases, devices)
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
-
-    cache = "off" if data_hosts else config.cache
-    train_examples = read_examples(dataset, "train", cache=cache, shuffle_seed=config.seed)
-    validation_examples = read_examples(dataset, "validation", cache=cache, shuffle_seed=None)
-    logging.info(
-        "%s: %d training, %d validation examples of %d classes",
-        dataset.name, train_examples.size, validation_examples.size, len(dataset.class_names),
-    )  # fmt: skip
+    train_examples, validation_examples = _read_splits(request)
     stop_request = StopRequest()
     start_phase = functools.partial(
         build_engine,
@@ -233,15 +217,8 @@ def _train_on(
     content: dict[str, Any] = {
         "config": dataclasses.asdict(config),
         "hardware": devices.summary(),
-        "dataset": {
-            "class_names": dataset.class_names,
-            "image_shape": dataset.image_shape,
-            "train_examples": train_examples.size,
-            "validation_examples": validation_examples.size,
-            "data_hosts": data_hosts,
-            "cache": {"train": train_examples.cache, "validation": validation_examples.cache},
-        },
-        "weights": weights,
+        "dataset": _summary_of_data(request, train_examples, validation_examples),
+        "weights": request.weights,
         "parameters": {
             "total": model.count_params(),
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
@@ -278,9 +255,9 @@ def _train_on(
         checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
         stop_request=stop_request,
         tensorboard=tensorboard,
-        profile=Profile(run.tensorboard, profile_steps if run.writes else None),
+        profile=Profile(run.tensorboard, request.profile_steps if run.writes else None),
         # Kept features are read here: there is nothing left to decode.
-        data_hosts=() if frozen else data_hosts,
+        data_hosts=() if frozen else request.data_hosts,
     )
     loop.train()
     best = loop.progress
@@ -288,6 +265,74 @@ def _train_on(
     logging.info("its model: %s", run.model_file)
     logging.info("its curves: tensorboard --logdir=%s", run.tensorboard)
     logging.info("judge it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path)
+
+
+def _request_from_flags() -> _Request:
+    profile_steps = _parse_steps(FLAGS.profile_steps)
+    data_hosts = parse_addresses(FLAGS.data_service)
+    data_dir = FLAGS.data_dir or default_data_dir()
+    dataset = open_dataset(FLAGS.dataset, data_dir)
+    config = _config_from_flags(dataset.name, data_dir)
+    if data_hosts and config.cache not in ("auto", "off"):
+        raise UserError(
+            f"--cache={config.cache} holds images here, and --data_service loads them elsewhere: "
+            "leave one of them out"
+        )
+    return _Request(config, dataset, _describe_weights(config), data_hosts, profile_steps)
+
+
+def _architecture(config: configuration.Config, dataset: BuiltDataset) -> dict[str, Any]:
+    """What `models.build` is told of the network, its weights and precision apart."""
+    return {
+        "num_classes": len(dataset.class_names),
+        "image_shape": dataset.image_shape,
+        "scaling": config.scaling,
+        "train_backbone": config.train_backbone,
+        "head": config.head,
+        "dropout": config.dropout,
+        "input_pooling": config.input_pooling,
+    }
+
+
+def _try_phases(
+    model: keras.Model, phases: Sequence[Phase], devices: hardware.Hardware
+) -> dict[str, bool]:
+    """Prepares the model for each phase, the first last, before the long work starts.
+
+    Returns:
+        For each phase's name, whether XLA compiles the optimizer's update.
+    """
+    update_compiled = {}
+    for phase in reversed(phases):
+        prepare(model, phase)
+        update_compiled[phase.name] = devices.compiles_update(len(model.trainable_variables))
+    logging.info("XLA compiles the optimizer's update: %s", update_compiled)
+    return update_compiled
+
+
+def _read_splits(request: _Request) -> tuple[Examples, Examples]:
+    """The examples to train on and those to validate on."""
+    cache = "off" if request.data_hosts else request.config.cache
+    train, validation = (
+        read_examples(request.dataset, split, cache=cache, shuffle_seed=seed)
+        for split, seed in (("train", request.config.seed), ("validation", None))
+    )
+    logging.info(
+        "%s: %d training, %d validation examples of %d classes",
+        request.dataset.name, train.size, validation.size, len(request.dataset.class_names),
+    )  # fmt: skip
+    return train, validation
+
+
+def _summary_of_data(request: _Request, train: Examples, validation: Examples) -> dict[str, Any]:
+    return {
+        "class_names": request.dataset.class_names,
+        "image_shape": request.dataset.image_shape,
+        "train_examples": train.size,
+        "validation_examples": validation.size,
+        "data_hosts": request.data_hosts,
+        "cache": {"train": train.cache, "validation": validation.cache},
+    }
 
 
 def _describe_weights(config: configuration.Config) -> dict[str, str] | None:
