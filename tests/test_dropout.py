@@ -7,7 +7,7 @@ from tests.conftest import one_device, relative_difference, two_replicas
 from tests.test_engine import train
 from tests.toy import SIZE, make_examples
 from trainer import models
-from trainer.data.augment import DROPOUT_DRAW, NUM_DRAWS, uniform_draws
+from trainer.data.augment import DROPOUT_DRAW, MAP_DROPOUT_DRAW, NUM_DRAWS, uniform_draws
 from trainer.training.dropout import dropout_mask, training_network
 
 
@@ -36,18 +36,36 @@ def test_an_example_has_the_same_mask_in_whatever_batch_it_falls():
     )
 
 
-def with_dropout(precision="float32"):
-    return models.build("lenet", image_shape=(SIZE, SIZE, 1), precision=precision, dropout=0.4)
+def with_dropout(precision="float32", **rates):
+    rates = rates or {"dropout": 0.4, "map_dropout": 0.2}
+    return models.build("lenet", image_shape=(SIZE, SIZE, 1), precision=precision, **rates)
 
 
 def test_the_training_network_multiplies_the_features_by_the_mask():
-    model = with_dropout()
+    model = with_dropout(dropout=0.4)
     images, drawn = make_examples(6).load(tf.range(6))["image"], draws(6)
     features = keras.Model(model.input, model.get_layer("dense").output)(images).numpy()
     kernel, bias = model.get_layer("logits").get_weights()
     mask = dropout_mask(drawn[:, DROPOUT_DRAW], 128, 0.4).numpy()
     logits = training_network(model)(images, drawn)
     np.testing.assert_allclose(logits, features * mask @ kernel + bias, rtol=1e-3, atol=1e-3)
+
+
+def test_a_feature_map_is_left_out_as_a_whole():
+    model = with_dropout(map_dropout=0.4)
+    images, drawn = make_examples(6).load(tf.range(6))["image"], draws(6)
+    maps = keras.Model(model.input, model.get_layer("pool1").output)(images).numpy()
+    mask = dropout_mask(drawn[:, MAP_DROPOUT_DRAW], 32, 0.4).numpy()
+    assert 0.2 < np.mean(mask == 0) < 0.6
+    above = keras.Model(model.get_layer("conv2").input, model.get_layer("logits").output)
+    expected = above(maps * mask[:, np.newaxis, np.newaxis])
+    np.testing.assert_allclose(training_network(model)(images, drawn), expected, rtol=1e-5)
+
+
+def test_both_dropouts_draw_apart():
+    drawn = draws(500)
+    masks = [dropout_mask(drawn[:, n], 32, 0.5) for n in (DROPOUT_DRAW, MAP_DROPOUT_DRAW)]
+    assert abs(np.corrcoef(*(np.ravel(mask) for mask in masks))[0, 1]) < 5 / np.sqrt(500 * 32)
 
 
 def test_a_model_without_dropout_needs_no_draws():

@@ -128,9 +128,10 @@ def test_a_saved_model_needs_keras_alone_and_takes_uint8(tmp_path):
 
 
 def test_the_strong_lenet_is_saved_and_answers_as_it_would_without_dropout(tmp_path):
-    strong = {"scaling": "torch", "input_pooling": 4, "dropout": 0.5}
-    model = models.build("lenet", image_shape=SMALL, **strong)
-    plain = models.build("lenet", image_shape=SMALL, **(strong | {"dropout": 0.0}))
+    strong = {"scaling": "torch", "input_pooling": 4, "pooling": "average_max"}
+    dropout = {"dropout": 0.5, "map_dropout": 0.5}
+    model = models.build("lenet", image_shape=SMALL, **strong, **dropout)
+    plain = models.build("lenet", image_shape=SMALL, **strong)
     plain.set_weights(model.get_weights())
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -143,6 +144,18 @@ def test_input_pooling_averages_squares_of_the_scaled_radiograph():
     pooled = keras.Model(model.input, model.get_layer("input_pool").output)(radiographs())
     squares = radiographs().reshape(3, 16, 4, 16, 4).astype(np.float64)
     np.testing.assert_allclose(pooled[..., 0], squares.mean(axis=(2, 4)), rtol=1e-5)
+
+
+def test_the_dense_layer_sees_averages_and_maxima_of_the_squares():
+    model = models.build("lenet", image_shape=SMALL, pooling="average_max")
+    outputs = [model.get_layer(name).output for name in ("conv2", "dense")]
+    maps, features = keras.Model(model.input, outputs)(radiographs())
+    height, width = (side // 2 for side in maps.shape[1:3])
+    squares = maps.numpy()[:, : 2 * height, : 2 * width].reshape(3, height, 2, width, 2, 64)
+    seen = [squares.mean((2, 4)).reshape(3, -1), squares.max((2, 4)).reshape(3, -1)]
+    kernel, bias = model.get_layer("dense").get_weights()
+    expected = np.maximum(np.concatenate(seen, axis=1) @ kernel + bias, 0)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_an_average_pooled_head_takes_the_mean_of_each_feature_over_the_plane():

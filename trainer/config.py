@@ -32,6 +32,8 @@ class Config:
         train_backbone: whether the backbone's weights are trained.
         scaling: of gray values, a key of `trainer.models.preprocess.SCALINGS`.
         input_pooling: side of the squares that LeNet averages first; 1 averages nothing.
+        pooling: of LeNet's second stage, `average` or `average_max`.
+        map_dropout: share of the feature maps that training leaves out after LeNet's first stage.
         head: of a backbone, `original` or `average_pool`.
         dropout: share of the features that training leaves out before the last layer.
         flip: whether training images are flipped left to right at random.
@@ -82,6 +84,8 @@ class Config:
     train_backbone: bool
     scaling: str
     input_pooling: int
+    pooling: str
+    map_dropout: float
     head: str
     dropout: float
     flip: bool
@@ -188,6 +192,7 @@ _RANGES = {
     "ema_momentum": (0, 1),
     "label_smoothing": (0, 1),
     "dropout": (0, 1),
+    "map_dropout": (0, 1),
     "rotation": (0, 181),
     "shift": (0, 1),
     "zoom": (0, 1),
@@ -232,6 +237,10 @@ def _check_combinations(config: Config) -> None:
         raise UserError(f"--head={config.head} goes with a backbone, not with --model=lenet")
     if config.input_pooling > 1 and config.model != "lenet":
         raise UserError("--input_pooling goes with --model=lenet")
+    if config.pooling != "average" and config.model != "lenet":
+        raise UserError(f"--pooling={config.pooling} goes with --model=lenet")
+    if config.map_dropout and config.model != "lenet":
+        raise UserError("--map_dropout goes with --model=lenet")
     if config.head_epochs >= config.epochs:
         raise UserError(
             f"--head_epochs={config.head_epochs} leaves no epoch of --epochs={config.epochs} to "

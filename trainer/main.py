@@ -48,6 +48,7 @@ from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError
 from trainer.models.backbones import BACKBONES
+from trainer.models.lenet import POOLINGS
 from trainer.models.preprocess import SCALINGS
 from trainer.models.weights import describe_weights, find_weights
 from trainer.recipes import RECIPES
@@ -103,6 +104,7 @@ flags.DEFINE_string("weights", None, "imagenet, none, or a Keras weights file of
 flags.DEFINE_bool("train_backbone", None, "Train the backbone's weights too.")
 flags.DEFINE_enum("scaling", None, SCALINGS.keys(), "Scaling of gray values.")
 flags.DEFINE_integer("input_pooling", None, "Side of the squares that LeNet averages first.")
+flags.DEFINE_enum("pooling", None, POOLINGS, "What LeNet's dense layer sees of its feature maps.")
 flags.DEFINE_enum("head", None, models.HEADS, "What follows a backbone.")
 
 usage.section("Optimisation", unset=describe_in_recipes)
@@ -125,6 +127,7 @@ flags.DEFINE_string("unfreeze_from", None, "First trained layer of the backbone,
 
 usage.section("Regularisation", unset=describe_in_recipes)
 flags.DEFINE_float("dropout", None, "Share of the features left out before the last layer.")
+flags.DEFINE_float("map_dropout", None, "Share of LeNet's first feature maps left out.")
 flags.DEFINE_float("weight_decay", None, "Decoupled weight decay of adamw and sgd.")
 flags.DEFINE_float("label_smoothing", None, "Share of a label spread over all classes.")
 flags.DEFINE_float("ema_momentum", None, "Momentum of the weights' moving average; 0: off.")
@@ -291,6 +294,8 @@ def _architecture(config: configuration.Config, dataset: BuiltDataset) -> dict[s
         "head": config.head,
         "dropout": config.dropout,
         "input_pooling": config.input_pooling,
+        "pooling": config.pooling,
+        "map_dropout": config.map_dropout,
     }
 
 

@@ -5,6 +5,8 @@ from typing import Any
 # What a recipe leaves alone: no schedule, no regularisation, one phase.
 _PLAIN: dict[str, Any] = {
     "input_pooling": 1,
+    "pooling": "average",
+    "map_dropout": 0.0,
     "head": "original",
     "dropout": 0.0,
     "rotation": 0.0,
@@ -103,6 +105,8 @@ STRONG: dict[str, dict[str, Any]] = {
         "train_backbone": False,
         "scaling": "torch",
         "input_pooling": 4,
+        "pooling": "average_max",
+        "map_dropout": 0.1,
         "dropout": 0.3,
         "epochs": 30,
         "learning_rate": 2e-3,

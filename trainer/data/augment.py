@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 # Uniform draws per example, and the columns that each transformation reads.
-NUM_DRAWS = 13
+NUM_DRAWS = 14
 _FLIP, _ROTATION, _SHIFT, _ZOOM, _BRIGHTNESS, _CONTRAST = 0, 1, slice(2, 4), 4, 5, 6
 _ERASING = slice(7, 12)
-DROPOUT_DRAW = 12
+DROPOUT_DRAW, MAP_DROPOUT_DRAW = 12, 13
 
 # Of an erased rectangle, its share of the image and its height over its width.
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.2), (0.5, 2.0)

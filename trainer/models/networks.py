@@ -23,6 +23,8 @@ def build(
     head: str = "original",
     dropout: float = 0.0,
     input_pooling: int = 1,
+    pooling: str = "average",
+    map_dropout: float = 0.0,
     precision: str = "float32",
 ) -> keras.Model:
     """Builds the Keras model of a name, of built-in layers only.
@@ -38,6 +40,8 @@ def build(
         head: what follows a backbone, one of `backbones.HEADS`.
         dropout: share of the features that training leaves out before the last layer.
         input_pooling: side of the squares that LeNet averages before its first convolution.
+        pooling: what LeNet's dense layer sees of its feature maps, one of `lenet.POOLINGS`.
+        map_dropout: share of LeNet's first feature maps that training leaves out.
         precision: Keras dtype policy; under the mixed ones logits and probabilities are float32.
 
     Returns:
@@ -59,7 +63,7 @@ def build(
         inputs = keras.Input(image_shape, dtype="uint8", name="radiograph")
         x = to_network_input(inputs, scaling)
         if name == "lenet":
-            x = lenet(x, input_pooling)
+            x = lenet(x, input_pooling, pooling, map_dropout)
         else:
             trainable = name == "densenet169" if train_backbone is None else train_backbone
             x = add_backbone(name, x, weights, trainable, head)
