@@ -1,4 +1,4 @@
-# Needs Python 3.11 (with venv) and make, nothing else. `make demo` shows everything once;
+# Needs Python 3.11, 3.12 or 3.13 (with venv) and make, nothing else. `make demo` shows everything once;
 # `make test` runs the tests. See README.md.
 
 PYTHON ?= python3
@@ -16,7 +16,7 @@ install: $(INSTALLED)
 $(INSTALLED): requirements.lock setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --use-pep517 --editable .
 	touch $@
 
 # Draws phantom radiographs, builds them as a dataset, trains, evaluates, explains.
