@@ -25,7 +25,7 @@ def install() -> None:
     Warnings and errors still show, once the import has ended, and everything if it fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" not in sys.modules:
+    if "tensorflow" not in sys.modules and sys.stderr:  # None if file descriptor 2 is closed.
         sys.meta_path.insert(0, _QuietFinder())
 
 

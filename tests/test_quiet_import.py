@@ -52,3 +52,15 @@ def test_an_import_that_fails_hides_nothing(tmp_path):
     assert done.returncode == 1
     assert "port.cc:153] all is well" in done.stderr
     assert done.stderr.rstrip().endswith("ImportError: no such library")
+
+
+def test_a_closed_stderr_is_no_obstacle(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("")
+    program = "import trainer, tensorflow; print('imported')"
+    done = subprocess.run(  # noqa: S603
+        ["/bin/sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, program],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert done.stdout == "imported\n"
