@@ -102,8 +102,8 @@ def _start_from_random(network: keras.Model) -> None:
     normalisations = [
         layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    # Keras' 0.99 remembers the statistics of hundreds of steps ago, which may be all steps of a small
-    # dataset's training; torchvision trains the same networks with 0.9.
+    # Keras' 0.99 remembers the statistics of hundreds of steps ago, which may be all steps of a
+    # small dataset's training; torchvision trains the same networks with 0.9.
     for layer in normalisations:
         layer.momentum = 0.9
     if not normalisations:
