@@ -84,6 +84,7 @@ MISTAKES = [
     # trainer.main: the run's directory.
     ("a run of other settings", f"{TRAIN} --workdir=run --seed=5", "--seed: 0 in the run, 5 now"),
     ("a run of another model", f"{VGG} --weights=none --workdir=run", "--model: 'lenet' in the r"),
+    ("another model, weights to fetch", f"{VGG} --workdir=run", "--model: 'lenet' in the r"),
     (
         "a run of another dataset",
         f"{TRAIN} --dataset=other_images --workdir=run",

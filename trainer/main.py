@@ -156,6 +156,7 @@ class _Request:
 
     Attributes:
         config: the configuration.
+        workdir: of the run; it holds none of another configuration.
         dataset: the built dataset.
         weights: the file that the weights come from; None if they are random.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
@@ -163,6 +164,7 @@ class _Request:
     """
 
     config: configuration.Config
+    workdir: str | pathlib.Path
     dataset: BuiltDataset
     weights: dict[str, str] | None
     data_hosts: tuple[str, ...]
@@ -173,8 +175,6 @@ def main() -> None:
     """Trains."""
     request = _request_from_flags()
     config = request.config
-    workdir = _workdir(config)
-    _refuse_other_config(Run(workdir), config)
     require_hosts(request.data_hosts, FLAGS.worker_timeout)
 
     keras.utils.set_random_seed(config.seed)
@@ -185,7 +185,7 @@ def main() -> None:
     )
     configuration.check_batch(config, devices.num_replicas)
     with devices.peers.watched(devices.strategy):
-        run = Run(workdir, writes=devices.is_chief)
+        run = Run(request.workdir, writes=devices.is_chief)
         run.require_writable()
         _train_on(devices, run, request)
 
@@ -281,7 +281,10 @@ def _request_from_flags() -> _Request:
             f"--cache={config.cache} holds images here, and --data_service loads them elsewhere: "
             "leave one of them out"
         )
-    return _Request(config, dataset, _describe_weights(config), data_hosts, profile_steps)
+    workdir = _workdir(config)
+    _refuse_other_config(Run(workdir), config)
+    weights = _describe_weights(config)  # Last: they may have to be fetched.
+    return _Request(config, workdir, dataset, weights, data_hosts, profile_steps)
 
 
 def _architecture(config: configuration.Config, dataset: BuiltDataset) -> dict[str, Any]:
