@@ -69,8 +69,7 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
     config = configuration.make("seed", name, _settings(dataset.name, data_dir))
     devices = hardware.resolve("one_device", "float32", "auto", 0)
     keras.utils.set_random_seed(0)
-    with devices.strategy.scope():
-        model = models.build(name, image_shape=dataset.image_shape)
+    model = models.build(name, image_shape=dataset.image_shape)
     phases = plan(config)
     prepare(model, phases[0])
     images = [
@@ -122,12 +121,10 @@ class _Epochs:
         from trainer.training.engine import Engine
         from trainer.training.objective import Objective
 
-        with devices.strategy.scope():
-            optimizer = keras.optimizers.Adam(config.learning_rate)
         self._engine = Engine(
-            devices.strategy, model, optimizer,
+            devices.strategy, model, keras.optimizers.Adam(config.learning_rate),
             objective=Objective(4), xla=devices.xla,
-            xla_update=devices.compiles_update(len(model.trainable_variables)), start=start,
+            xla_update=devices.xla_update, start=start,
             augmentation=Augmentation(flip=True) if start is None else None,
         )  # fmt: skip
         batch_size = config.global_batch_size
@@ -138,12 +135,17 @@ class _Epochs:
         self._steps, self._held_out_steps = (part.steps_per_epoch(batch_size) for part in examples)
         first = next(self._batches)
         self._one_batch = iter(tf.data.Dataset.from_tensors(first).repeat())
-        gradients = [tf.zeros(weight.shape) for weight in model.trainable_weights]
+        self._engine.train(self._one_batch, 1)
+        (apply,) = self._engine._updates
+        reduced = [
+            tf.ones(spec.shape, spec.dtype)
+            for spec in tf.nest.flatten(apply.structured_input_signature)
+        ]
 
         @tf.function
         def update(times: int) -> None:
             for _ in tf.range(times):
-                devices.strategy.run(self._engine._apply, args=(gradients,))
+                apply(reduced)
 
         self._update = update
 
@@ -164,9 +166,10 @@ class _Epochs:
 def _settings(dataset: str, data_dir: str) -> dict:
     """What the recipe leaves to the flags of trainer.main."""
     return {
-        "dataset": dataset, "data_dir": data_dir, "strategy": "one_device", "precision": "float32",
-        "xla": "auto", "virtual_devices": 0, "cache": "memory", "feature_cache": "on", "seed": 0,
-        "deterministic": False, "weights": "none", "log_steps": 50, "checkpoint_steps": 0,
+        "dataset": dataset, "data_dir": data_dir, "strategy": "one_device",
+        "precision": "float32", "reduce_precision": "auto", "xla": "auto", "virtual_devices": 0,
+        "cache": "memory", "feature_cache": "on", "seed": 0, "deterministic": False,
+        "weights": "none", "log_steps": 50, "checkpoint_steps": 0,
     }  # fmt: skip
 
 

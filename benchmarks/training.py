@@ -25,17 +25,15 @@ def random_images(count: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(0, 256, (count, *_SHAPE)).astype(np.uint8), rng.integers(0, 4, count)
 
 
-def build(name: str, strategy: tf.distribute.Strategy, **settings: Any) -> tuple:
+def build(name: str, **settings: Any) -> tuple:
     """A model of random weights, and an optimizer whose steps are too small to diverge.
 
     Args:
         name: of the model.
-        strategy: in whose scope they are made.
         **settings: for `trainer.models.build`.
     """
     keras.utils.set_random_seed(0)
-    with strategy.scope():
-        return models.build(name, **settings), keras.optimizers.Adam(1e-5)
+    return models.build(name, **settings), keras.optimizers.Adam(1e-5)
 
 
 class Training:
@@ -53,15 +51,15 @@ class Training:
             train_backbone: as for `trainer.models.build`.
         """
         strategy, self._batch_size = devices.strategy, batch_size
-        self.model, optimizer = build(
-            name, strategy, precision=devices.precision, train_backbone=train_backbone
-        )
-        with strategy.scope():
-            loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
+        with tf.device("/cpu:0"):
+            self.model, optimizer = build(
+                name, precision=devices.precision, train_backbone=train_backbone
+            )
         self.engine = Engine(
             strategy, self.model, optimizer, objective=Objective(4), xla=devices.xla,
-            xla_update=devices.compiles_update(len(self.model.trainable_variables)),
-            loss_scale=loss_scale,
+            xla_update=devices.xla_update,
+            loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
+            reduce_dtype=devices.reduce_precision,
         )  # fmt: skip
         self._replicas = devices.num_replicas
         examples = _in_memory(max(_MINIMUM_IMAGES, 2 * batch_size))

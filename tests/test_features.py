@@ -46,14 +46,13 @@ def config_of(model="vgg19", **changes):
     return config.make("seed", model, SETTINGS | settings | changes)
 
 
-def build(model="vgg19", strategy=None, precision="float32", settings=None):
+def build(model="vgg19", precision="float32", settings=None):
     settings = settings or config_of(model)
     keras.utils.set_random_seed(0)
-    with (strategy or one_device()).scope():
-        network = models.build(
-            model, image_shape=(plain_dataset.SIZE, plain_dataset.SIZE, 1), precision=precision,
-            scaling=settings.scaling, train_backbone=settings.train_backbone,
-        )  # fmt: skip
+    network = models.build(
+        model, image_shape=(plain_dataset.SIZE, plain_dataset.SIZE, 1), precision=precision,
+        scaling=settings.scaling, train_backbone=settings.train_backbone,
+    )  # fmt: skip
     prepare(network, plan(settings)[0])
     return network
 
@@ -78,10 +77,8 @@ def compute(small, frozen, strategy=None, images=None):
 def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1e-3):
     """Validation loss after each epoch of training the head."""
     train, validation = examples or images_of(small)
-    with strategy.scope():
-        optimizer = keras.optimizers.Adam(rate)
     engine = Engine(
-        strategy, network, optimizer, objective=Objective(4), xla=False,
+        strategy, network, keras.optimizers.Adam(rate), objective=Objective(4), xla=False,
         start=start, augmentation=Augmentation(flip=True) if start is None else None,
     )  # fmt: skip
     batches = iter(distribute_batches(train, strategy, BATCH, augment_seed=SEED))
@@ -92,6 +89,7 @@ def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1
         engine.evaluate(held_out, validation.steps_per_epoch(BATCH))
         found.append(measure(engine.eval_totals.read())["loss"])
         engine.eval_totals.reset()
+    network.set_weights(engine.weights())
     return found
 
 
@@ -109,7 +107,7 @@ def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
     model, replicas, rate, small, cache_dir
 ):
     strategy, settings = replicas(), config_of(model, train_backbone=False)
-    whole = build(model, strategy, settings=settings)
+    whole = build(model, settings=settings)
     first = whole.get_weights()
     expected = losses(small, whole, strategy, rate=rate)
     moved = [

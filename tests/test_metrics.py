@@ -4,7 +4,7 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tests.conftest import two_replicas
-from trainer.training.metrics import Totals, measure
+from trainer.training.metrics import Totals, count, count_not_finite, measure
 
 
 def add(totals, losses, logits, labels, weights):
@@ -28,9 +28,9 @@ def add(totals, losses, logits, labels, weights):
     def run():
         def body(losses, logits, labels, weights):
             batch = {"label": labels, "weight": weights}
-            return totals.add(
-                losses=losses, logits=logits, batch=batch, waited=tf.constant(0.25, tf.float64)
-            )
+            sums = count(losses, logits, batch)
+            totals.add(sums, tf.constant(250_000, tf.int64))
+            return count_not_finite(sums)
 
         return strategy.run(body, args=values)
 

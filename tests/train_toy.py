@@ -37,19 +37,18 @@ RATES = {"small_lenet": 1e-6, "frozen_backbone": 1e-2}
 def train(strategy, batch, network, optimizer, precision, xla):
     """Trains with augmentation on; returns the weights before and after."""
     keras.utils.set_random_seed(0)
-    with strategy.scope():
-        model = getattr(toy, network)(precision)
-        rule = {
-            "sgd": lambda: keras.optimizers.SGD(RATES[network], momentum=0.9),
-            "adam": lambda: keras.optimizers.Adam(1e-3),
-        }[optimizer]()
+    model = getattr(toy, network)(precision)
+    rule = {
+        "sgd": lambda: keras.optimizers.SGD(RATES[network], momentum=0.9),
+        "adam": lambda: keras.optimizers.Adam(1e-3),
+    }[optimizer]()
     first = model.get_weights()
     objective = Objective(4, dtype=precision)
     augmentation = Augmentation(flip=True, rotation=10, shift=0.1, zoom=0.1, contrast=0.2)
     engine = Engine(strategy, model, rule, objective=objective, xla=xla, augmentation=augmentation)
     batches = distribute_batches(toy.make_examples(103), strategy, batch, augment_seed=3)
     assert engine.train(iter(batches), STEPS).steps == STEPS
-    return first, model.get_weights()
+    return first, engine.weights()
 
 
 def main(strategy: str, virtual_devices: str, output: str, batch: str = str(toy.BATCH)) -> None:

@@ -22,6 +22,7 @@ class Config:
         strategy: `one_device`, `mirrored` or `multi_worker`.
         precision: as asked for; what `auto` became stands beside it in config.json.
         xla: as asked for, likewise.
+        reduce_precision: in which gradients are summed over the replicas, as asked for, likewise.
         virtual_devices: number of logical devices that the CPU is split into; 0: not split.
         cache: where the decoded images are held, `auto`, `memory`, `disk` or `off`.
         feature_cache: whether a frozen backbone runs once and its features are kept, `auto`, `on`
@@ -75,6 +76,7 @@ class Config:
     strategy: str
     precision: str
     xla: str
+    reduce_precision: str
     virtual_devices: int
     cache: str
     feature_cache: str

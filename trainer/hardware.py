@@ -14,6 +14,7 @@ from trainer.peers import Peers
 
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+REDUCE_PRECISIONS = ("auto", "float32", "bfloat16")
 XLA_MODES = ("auto", "on", "off")
 WORKER_TIMEOUT = 60.0
 
@@ -23,9 +24,9 @@ _BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
 # glibc's malloc.h: no block is mapped on its own (M_MMAP_MAX), the heap is never trimmed
 # (M_TRIM_THRESHOLD), and all threads share one heap, so that it is reused (M_ARENA_MAX).
 _MALLOC_OPTIONS = {-4: 0, -1: -1, -8: 1}
-# Where the passes are not compiled, the update alone is if it is of a few large arrays, as those of
-# heads and LeNet: compiling the 500 of DenseNet-169 takes minutes on a CPU.
-_MOST_COMPILED_ALONE = 64
+# Grappler goes over every replica's copy of the step anew. These passes take seconds for each and
+# gain the four networks nothing: `benchmarks.step_overhead`.
+_GRAPPLER = {"layout_optimizer": False, "function_optimization": False, "loop_optimization": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Hardware:
         devices: names of this process' devices, one for each of its replicas.
         precision: Keras dtype policy in effect.
         xla: whether XLA compiles the forward and backward pass.
-        xla_update: whether it may compile the optimizer's update; see `compiles_update`.
+        xla_update: whether it compiles the optimizer's update.
         collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
+        reduce_precision: dtype in which gradients are summed over the replicas.
         workers: number of processes that train together.
         worker: index of this process among them.
         peers: the other processes.
@@ -50,6 +52,7 @@ class Hardware:
     xla: bool
     xla_update: bool
     collective: str
+    reduce_precision: str = "float32"
     workers: int = 1
     worker: int = 0
     peers: Peers = Peers({}, 0, 0.0)
@@ -64,10 +67,6 @@ class Hardware:
         """Whether this process writes the run's directory; one of the workers does."""
         return self.worker == 0
 
-    def compiles_update(self, arrays: int) -> bool:
-        """Whether XLA compiles the optimizer's update of so many trained arrays."""
-        return self.xla_update and (self.xla or arrays <= _MOST_COMPILED_ALONE)
-
     def summary(self) -> dict:
         """What was resolved, as plain values for config.json."""
         return {
@@ -75,6 +74,8 @@ class Hardware:
             "replicas": self.num_replicas,
             "precision": self.precision,
             "xla": self.xla,
+            "xla_update": self.xla_update,
+            "reduce_precision": self.reduce_precision,
             "collective": self.collective,
             "workers": self.workers,
         }
@@ -86,6 +87,7 @@ def resolve(
     xla: str,
     virtual_devices: int,
     worker_timeout: float = WORKER_TIMEOUT,
+    reduce_precision: str = "auto",
 ) -> Hardware:
     """Finds the devices and decides what `auto` means on them.
 
@@ -94,10 +96,10 @@ def resolve(
         precision: one of `PRECISIONS`; `auto` is bfloat16 or float16 where the GPU multiplies it
             fast, float32 elsewhere.
         xla: one of `XLA_MODES`; `auto` is on for GPUs and off for CPUs, where XLA would lose the
-            oneDNN kernels. The optimizer's update has none to lose: on a single replica `auto`
-            compiles it everywhere.
+            oneDNN kernels. The optimizer's update has none to lose: `auto` compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
         worker_timeout: seconds without a sign of life after which another worker is lost.
+        reduce_precision: one of `REDUCE_PRECISIONS`; `auto` is float32.
 
     Returns:
         The resolved hardware; it has been logged.
@@ -112,6 +114,7 @@ def resolve(
     devices, gpu = _find_devices(virtual_devices)
     if gpu is None:
         _keep_freed_memory()
+    tf.config.optimizer.set_experimental_options(_GRAPPLER)
     if strategy == "one_device":
         devices = devices[:1]
     workers, worker = read_tf_config() if strategy == "multi_worker" else ({}, 0)
@@ -125,18 +128,25 @@ def resolve(
         devices=tuple(devices),
         precision=_auto_precision(gpu) if precision == "auto" else precision,
         xla=gpu is not None if xla == "auto" else xla == "on",
-        xla_update=xla != "off" and replicas == 1,
+        xla_update=xla != "off",
         collective=collective,
+        reduce_precision="float32" if reduce_precision == "auto" else reduce_precision,
         workers=max(1, len(workers)),
         worker=worker,
         peers=peers,
     )
     logging.info(
-        "devices: %s; %d replica(s); precision %s; XLA %s; reduction %s; worker %d of %d",
-        ", ".join(devices), hardware.num_replicas, hardware.precision,
-        "on" if hardware.xla else "off", collective, worker + 1, hardware.workers,
+        "devices: %s; %d replica(s); precision %s; XLA %s, of the update %s; reduction %s in %s; "
+        "worker %d of %d",
+        ", ".join(devices), hardware.num_replicas, hardware.precision, _on_off(hardware.xla),
+        _on_off(hardware.xla_update), collective, hardware.reduce_precision, worker + 1,
+        hardware.workers,
     )  # fmt: skip
     return hardware
+
+
+def _on_off(value: bool) -> str:
+    return "on" if value else "off"
 
 
 def read_tf_config() -> tuple[dict[str, str], int]:

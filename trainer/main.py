@@ -88,6 +88,12 @@ usage.section("Hardware")
 flags.DEFINE_enum("strategy", "mirrored", hardware.STRATEGIES, "How the work is distributed.")
 flags.DEFINE_enum("precision", "auto", hardware.PRECISIONS, "Keras dtype policy.")
 flags.DEFINE_enum("xla", "auto", hardware.XLA_MODES, "Compile with XLA; auto: on for GPUs.")
+flags.DEFINE_enum(
+    "reduce_precision",
+    "auto",
+    hardware.REDUCE_PRECISIONS,
+    "Dtype of the gradients' sum over replicas; auto: float32.",
+)
 flags.DEFINE_integer(
     "virtual_devices", 0, "Split the CPU into so many devices and use them.", lower_bound=0
 )
@@ -181,7 +187,12 @@ def main() -> None:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = hardware.resolve(
-        config.strategy, config.precision, config.xla, config.virtual_devices, FLAGS.worker_timeout
+        config.strategy,
+        config.precision,
+        config.xla,
+        config.virtual_devices,
+        FLAGS.worker_timeout,
+        config.reduce_precision,
     )
     configuration.check_batch(config, devices.num_replicas)
     with devices.peers.watched(devices.strategy):
@@ -198,12 +209,12 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
     config, dataset = request.config, request.dataset
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
     architecture = _architecture(config, dataset)
-    with devices.strategy.scope():
+    with tf.device("/cpu:0"):  # The replicas hold what is trained, as vectors of their own.
         model = models.build(
             config.model, config.weights, precision=devices.precision, **architecture
         )
     phases = plan(config)
-    update_compiled = _try_phases(model, phases, devices)
+    _try_phases(model, phases)
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
     train_examples, validation_examples = _read_splits(request)
     stop_request = StopRequest()
@@ -227,10 +238,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
             "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
         },
         "feature_cache": feature_cache,
-        "phases": [
-            dataclasses.asdict(phase) | {"update_compiled": update_compiled[phase.name]}
-            for phase in phases
-        ],
+        "phases": [dataclasses.asdict(phase) for phase in phases],
         "versions": _versions(),
     }
     run.create()
@@ -302,20 +310,10 @@ def _architecture(config: configuration.Config, dataset: BuiltDataset) -> dict[s
     }
 
 
-def _try_phases(
-    model: keras.Model, phases: Sequence[Phase], devices: hardware.Hardware
-) -> dict[str, bool]:
-    """Prepares the model for each phase, the first last, before the long work starts.
-
-    Returns:
-        For each phase's name, whether XLA compiles the optimizer's update.
-    """
-    update_compiled = {}
+def _try_phases(model: keras.Model, phases: Sequence[Phase]) -> None:
+    """Prepares the model for each phase, the first last, before the long work starts."""
     for phase in reversed(phases):
         prepare(model, phase)
-        update_compiled[phase.name] = devices.compiles_update(len(model.trainable_variables))
-    logging.info("XLA compiles the optimizer's update: %s", update_compiled)
-    return update_compiled
 
 
 def _read_splits(request: _Request) -> tuple[Examples, Examples]:

@@ -25,6 +25,8 @@ from trainer.models.cut import frozen_part, weights_digest
 from trainer.progress_line import ProgressLine
 from trainer.training.interruption import StopRequest
 from trainer.training.phases import Phase
+from trainer.training.traced_once import TracedOnce, replica_index, specs_of_replica
+from trainer.training.vectors import Packing, bind
 
 MODES = ("auto", "on", "off")
 # Raised when the same network gives other features than before.
@@ -75,10 +77,7 @@ class FrozenFeatures:
         """
         splits = (self.train, train_examples), (self.validation, validation_examples)
 
-        @tf.function(jit_compile=hardware.xla)
-        def run(images: tf.Tensor) -> tf.Tensor:  # Traced once, for both splits and all views.
-            return self.backbone(images, training=False)
-
+        run = _Backbone(self.backbone, hardware)
         with stop_request.on_signals():
             for cache, examples in splits:
                 _complete(cache, examples, run, hardware, stop_request)
@@ -166,6 +165,7 @@ def _fill(cache, examples, run, hardware, stop_if_asked, done: int) -> None:
     batches = iter(
         distribute_batches(examples, hardware.strategy, batch_size, first_step=first_step)
     )
+    run.trace(specs_of_replica(batches)["image"])
     run_views = _on_replicas(run, cache.views, hardware)
     line = ProgressLine(f"features of {cache.split}", steps - first_step, batch_size)
     waiting, skipped = [], done - first_step * batch_size
@@ -181,7 +181,32 @@ def _fill(cache, examples, run, hardware, stop_if_asked, done: int) -> None:
     line.clear()
 
 
-def _on_replicas(run: Callable, views: int, hardware: Hardware) -> Callable:
+class _Backbone:
+    """A backbone with a copy of its weights on every replica; traced once, for all of them."""
+
+    def __init__(self, backbone: keras.Model, hardware: Hardware) -> None:
+        self._packing = Packing(backbone.weights, backbone.weights[0].dtype)
+        self._backbone = backbone
+        self._weights = []
+        for device in hardware.strategy.extended.worker_devices:
+            with tf.device(device):
+                self._weights.append(tf.Variable(self._packing.values(), trainable=False))
+        self._run = TracedOnce(self._features, jit_compile=hardware.xla)
+
+    def trace(self, images: tf.TensorSpec) -> None:
+        self._run.trace(tf.TensorSpec([self._packing.size], self._packing.dtype), images)
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """The features of a replica's images. Called in replica context."""
+        return self._run(self._weights[replica_index(len(self._weights))].read_value(), images)
+
+    def _features(self, vector: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        arrays = self._packing.unpack(vector)
+        with bind([self._packing], [arrays]):
+            return self._backbone(images, training=False)
+
+
+def _on_replicas(run: "_Backbone", views: int, hardware: Hardware) -> Callable:
     """A function from a distributed batch to features, `[rows, views, width]`, without filling."""
 
     def of_replica(batch: dict) -> tf.Tensor:

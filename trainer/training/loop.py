@@ -64,6 +64,7 @@ class Loop:
     profile: Profile
     data_hosts: tuple[str, ...] = ()
     progress: Progress = dataclasses.field(default_factory=Progress, init=False)
+    _engine: Engine = dataclasses.field(init=False)
 
     def train(self) -> None:
         """Trains from the newest checkpoint, or the beginning, until the last phase has ended.
@@ -91,11 +92,17 @@ class Loop:
             try:
                 self._train_phase()
                 while self.progress.phase + 1 < len(self.phases):
-                    self.progress.begin_phase(self.progress.phase + 1)
-                    self._engine = self.start_phase(self.phases[self.progress.phase])
+                    self._begin_next_phase()
                     self._train_phase()
             finally:
                 self.profile.stop()
+            self.checkpoints.wait()
+
+    def _begin_next_phase(self) -> None:
+        self._engine.model.set_weights(self._engine.weights())
+        del self._engine  # The next one needs the memory.
+        self.progress.begin_phase(self.progress.phase + 1)
+        self._engine = self.start_phase(self.phases[self.progress.phase])
 
     def _resume(self) -> None:
         newest = self.checkpoints.newest_whole()
@@ -125,17 +132,12 @@ class Loop:
             )
 
     def _restore(self, newest: pathlib.Path) -> None:
-        checkpoint.restore(newest, self._state())
+        self._engine.load_state(checkpoint.read_state(newest, self._engine.state_shapes()))
         progress = self.progress
         logging.info("going on after epoch %d, step %d", progress.epochs, progress.step)
         if progress.step == 0 and progress.epochs == progress.best_epoch:
             # The checkpoint is written first: the run may have been killed before the model was.
             self._save_model()
-
-    def _state(self) -> dict:
-        engine = self._engine
-        state = {"model": engine.model, "optimizer": engine.optimizer}
-        return state | ({"loss_scale": engine.loss_scale} if engine.loss_scale else {})
 
     def _train_phase(self) -> None:
         phase, progress = self.phases[self.progress.phase], self.progress
@@ -198,7 +200,7 @@ class Loop:
             self._stop_if(taken)
             line.show(progress.step)
             if self._is_checkpoint_due():
-                self.checkpoints.save(self._state(), progress)
+                self.checkpoints.save(self._engine.state, progress)
             if timed_from == first_step and progress.step < self._steps_per_epoch:
                 # The first call of a process traces and compiles: the rate is of what follows.
                 clock, timed_from = time.monotonic(), progress.step
@@ -224,15 +226,18 @@ class Loop:
     def _stop_if(self, taken: Taken) -> None:
         progress = self.progress
         if taken.diverged:
-            raise self._diverged(f"at step {progress.step} of epoch {progress.epochs + 1}")
+            step = progress.step - taken.steps + taken.diverged
+            raise self._diverged(f"at step {step} of epoch {progress.epochs + 1}")
         if taken.stopped:
-            self.checkpoints.save(self._state(), progress)
+            self.checkpoints.save(self._engine.state, progress)
+            self.checkpoints.wait()
             raise Preempted(
                 f"after step {progress.step} of epoch {progress.epochs + 1}, as asked; the same "
                 "command goes on from there"
             )
 
     def _diverged(self, where: str) -> Diverged:
+        self.checkpoints.wait()
         last = self.checkpoints.newest_whole()
         return Diverged(
             f"training diverged: the loss is not finite {where}, at learning rate "
@@ -246,7 +251,6 @@ class Loop:
             return
         sums = np.array(self.progress.train_sums) - np.array(before or 0)
         interval = measure(sums)
-        scale = self._engine.loss_scale
         images = interval["examples"]
         self.tensorboard.write_steps(
             self.progress.epochs * self._steps_per_epoch + self.progress.step,
@@ -255,7 +259,7 @@ class Loop:
                 "accuracy": interval["accuracy"],
                 "learning_rate": self._engine.learning_rate(),
                 "gradient_norm": taken.gradient_norm,
-                "loss_scale": float(scale.value.numpy()) if scale else None,
+                "loss_scale": self._engine.loss_scale(),
                 "images_per_second": self._timed(images / seconds),
                 "input_wait": self._share_waited(interval["waited"], seconds),
             },
@@ -263,8 +267,7 @@ class Loop:
 
     def _validate(self, batches) -> dict:
         steps = self.validation_examples.steps_per_epoch(self.config.global_batch_size)
-        with self._engine.averaged_weights():
-            taken = self._engine.evaluate(batches, steps)
+        taken = self._engine.evaluate(batches, steps)
         self._stop_if(taken)
         sums = self._engine.eval_totals.read()
         self._engine.eval_totals.reset()
@@ -287,7 +290,7 @@ class Loop:
         self.tensorboard.write_epoch(
             row, train["recall"], validation["recall"], validation["confusion"]
         )
-        self.checkpoints.save(self._state(), self.progress)
+        self.checkpoints.save(self._engine.state, self.progress)
         if improved:
             self._save_model()
             self.tensorboard.write_best(row)
@@ -303,6 +306,5 @@ class Loop:
         )  # fmt: skip
 
     def _save_model(self) -> None:
-        with self._engine.averaged_weights():
-            self.best_model.set_weights(self._engine.model.get_weights())
+        self.best_model.set_weights(self._engine.weights(averaged=True))
         self.run.save_model(self.best_model)

@@ -5,31 +5,41 @@ another replica reaches the weights. Here the reduced gradients decide: an inf s
 The rule is that of Micikevicius et al. 2018, "Mixed Precision Training", section 3.2.
 """
 
+import dataclasses
+
 import tensorflow as tf
 
 
-class DynamicLossScale(tf.Module):
-    """A loss scale that halves on overflow and doubles after a run of finite steps."""
+@dataclasses.dataclass(frozen=True)
+class DynamicLossScale:
+    """A loss scale that halves on overflow and doubles after a run of finite steps.
 
-    def __init__(self, initial: float = 2.0**15, growth_interval: int = 2000) -> None:
-        """Creates the scale's state; call it inside the strategy's scope.
+    Attributes:
+        initial: first value of the scale.
+        growth_interval: number of finite steps in a row after which the scale doubles.
+    """
+
+    initial: float = 2.0**15
+    growth_interval: int = 2000
+
+    def next(
+        self, scale: tf.Tensor, finite_steps: tf.Tensor, is_finite: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The scale and the finite steps in a row after a step.
 
         Args:
-            initial: first value of the scale.
-            growth_interval: number of finite steps in a row after which the scale doubles.
+            scale: the present scale, a float32 scalar.
+            finite_steps: finite steps in a row since the scale changed, an int64 scalar.
+            is_finite: whether the step's reduced gradients are finite, a bool scalar.
+
+        Returns:
+            Both anew; the scale is never below 1.
         """
-        super().__init__()
-        self._growth_interval = growth_interval
-        self.value = tf.Variable(initial, trainable=False, dtype=tf.float32, name="loss_scale")
-        self.finite_steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="finite_steps")
-
-    def after_finite_step(self) -> None:
-        """Counts a finite step, and doubles the scale at the end of each interval."""
-        not_grown = self.finite_steps + 1 < self._growth_interval
-        self.value.assign(tf.where(not_grown, self.value, self.value * 2.0))
-        self.finite_steps.assign((self.finite_steps + 1) * tf.cast(not_grown, tf.int64))
-
-    def after_overflow(self) -> None:
-        """Halves the scale, but never below 1."""
-        self.value.assign(tf.maximum(self.value / 2.0, 1.0))
-        self.finite_steps.assign(0)
+        grows = finite_steps + 1 >= self.growth_interval
+        grown = tf.where(grows, scale * 2.0, scale)
+        counted = tf.where(grows, tf.zeros_like(finite_steps), finite_steps + 1)
+        halved = tf.maximum(scale / 2.0, 1.0)
+        return (
+            tf.where(is_finite, grown, halved),
+            tf.where(is_finite, counted, tf.zeros_like(finite_steps)),
+        )

@@ -12,8 +12,9 @@ import tensorflow as tf
 _LOSS_UNIT = 2.0**-32
 # A loss beyond this counts as not finite; millions of examples below it do not overflow the sum.
 _LARGEST_LOSS = 1e12
-# Whole losses, fractions of losses, losses that are not finite, microseconds waited.
-_HEAD = 4
+# Before the confusion matrix: whole losses, fractions of losses, losses that are not finite,
+# microseconds waited.
+_NOT_FINITE, _WAITED, _HEAD = 2, 3, 4
 
 
 class Totals:
@@ -25,45 +26,22 @@ class Totals:
 
     def __init__(self, strategy: tf.distribute.Strategy, num_classes: int) -> None:
         """Creates the sums, all zero, on every replica."""
-        self._classes = num_classes
         with strategy.scope():
             self._sums = tf.Variable(
-                tf.zeros([_HEAD + num_classes**2], tf.int64),
+                empty_sums(num_classes),
                 trainable=False,
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
             )
 
-    def add(
-        self, *, losses: tf.Tensor, logits: tf.Tensor, batch: dict, waited: tf.Tensor
-    ) -> tf.Tensor:
+    def add(self, sums: tf.Tensor, waited: tf.Tensor) -> None:
         """Adds one replica's batch. Called in replica context.
 
         Args:
-            losses: `[batch] float32`, the loss of each example.
-            logits: `[batch, classes] float32`.
-            batch: its `label` `[batch] int64` and `weight` `[batch] float32` are used.
-            waited: seconds for which the replica stood waiting for the batch.
-
-        Returns:
-            How many of the examples have a loss that is not finite, a float32 scalar.
+            sums: what `count` gave for it.
+            waited: microseconds for which the replica stood waiting for it, an int64 scalar.
         """
-        counts = tf.cast(batch["weight"] > 0, tf.int64)
-        is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN too.
-        finite = tf.where(is_finite, tf.cast(losses, tf.float64), 0.0)
-        fractions = tf.round((finite - tf.floor(finite)) / _LOSS_UNIT)
-        not_finite = tf.reduce_sum(counts * tf.cast(~is_finite, tf.int64))
-        predicted = tf.argmax(logits, axis=1)
-        cells = tf.one_hot(batch["label"] * self._classes + predicted, self._classes**2)
-        confusion = tf.reduce_sum(tf.cast(cells, tf.int64) * counts[:, None], axis=0)
-        head = [
-            tf.reduce_sum(tf.cast(tf.floor(finite), tf.int64) * counts),
-            tf.reduce_sum(tf.cast(fractions, tf.int64) * counts),
-            not_finite,
-            tf.cast(waited * 1e6, tf.int64),
-        ]
-        self._sums.assign_add(tf.concat([head, confusion], axis=0))
-        return tf.cast(not_finite, tf.float32)
+        self._sums.assign_add(tf.tensor_scatter_nd_add(sums, [[_WAITED]], [waited]))
 
     def read(self) -> np.ndarray:
         """The sums over all replicas, `int64`; `measure` tells what they mean."""
@@ -72,6 +50,44 @@ class Totals:
     def reset(self) -> None:
         """Begins a new pass."""
         self._sums.assign(tf.zeros_like(self._sums))
+
+
+def empty_sums(num_classes: int) -> tf.Tensor:
+    """The sums of no example, `[sums] int64`."""
+    return tf.zeros([_HEAD + num_classes**2], tf.int64)
+
+
+def count(losses: tf.Tensor, logits: tf.Tensor, batch: dict) -> tf.Tensor:
+    """The sums of one replica's batch, as a function of tensors alone.
+
+    Args:
+        losses: `[batch] float32`, the loss of each example.
+        logits: `[batch, classes] float32`.
+        batch: its `label` `[batch] int64` and `weight` `[batch] float32` are used.
+
+    Returns:
+        `[sums] int64`, without a wait; `measure` tells what they mean.
+    """
+    classes = logits.shape[-1]
+    counts = tf.cast(batch["weight"] > 0, tf.int64)
+    is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN too.
+    finite = tf.where(is_finite, tf.cast(losses, tf.float64), 0.0)
+    fractions = tf.round((finite - tf.floor(finite)) / _LOSS_UNIT)
+    predicted = tf.argmax(logits, axis=1)
+    cells = tf.one_hot(batch["label"] * classes + predicted, classes**2)
+    confusion = tf.reduce_sum(tf.cast(cells, tf.int64) * counts[:, None], axis=0)
+    head = [
+        tf.reduce_sum(tf.cast(tf.floor(finite), tf.int64) * counts),
+        tf.reduce_sum(tf.cast(fractions, tf.int64) * counts),
+        tf.reduce_sum(counts * tf.cast(~is_finite, tf.int64)),
+        tf.zeros([], tf.int64),
+    ]
+    return tf.concat([head, confusion], axis=0)
+
+
+def count_not_finite(sums: tf.Tensor) -> tf.Tensor:
+    """Of such sums, how many examples had a loss that is not finite; an int64 scalar."""
+    return sums[_NOT_FINITE]
 
 
 def measure(sums: np.ndarray) -> dict[str, Any]:

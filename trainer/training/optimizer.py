@@ -6,7 +6,12 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
 
 # Names of the weights of Keras' layers that are biases or belong to a normalisation.
-_NEVER_DECAYED = ["bias", "gamma", "beta"]
+_NEVER_DECAYED = ("bias", "gamma", "beta")
+
+
+def is_decayed(variable: keras.Variable) -> bool:
+    """Whether weight decay applies to a weight of a Keras layer."""
+    return variable.name not in _NEVER_DECAYED
 
 
 def build_optimizer(
@@ -20,7 +25,7 @@ def build_optimizer(
     weight_decay: float = 0.0,
     ema_momentum: float = 0.0,
 ) -> keras.optimizers.Optimizer:
-    """Builds an optimizer. Call it inside the strategy's scope.
+    """Builds an optimizer.
 
     Args:
         name: one of `OPTIMIZERS`.
@@ -31,7 +36,7 @@ def build_optimizer(
         warmup_steps: steps in which the learning rate rises linearly from 0.
         momentum: of `sgd`.
         weight_decay: share of a weight that a step takes away per unit of learning rate (decoupled
-            as in AdamW, Loshchilov and Hutter 2019); biases and normalisation are left alone.
+            as in AdamW, Loshchilov and Hutter 2019).
         ema_momentum: momentum of the moving average of the weights; 0 keeps none.
 
     Returns:
@@ -44,12 +49,9 @@ def build_optimizer(
         "ema_momentum": ema_momentum,
     }
     if name == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=momentum, **settings)
-    else:
-        make = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name]
-        optimizer = make(**settings)
-    optimizer.exclude_from_weight_decay(var_names=_NEVER_DECAYED)
-    return optimizer
+        return keras.optimizers.SGD(momentum=momentum, **settings)
+    make = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name]
+    return make(**settings)
 
 
 def _schedule(

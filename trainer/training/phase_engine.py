@@ -41,18 +41,16 @@ def build_engine(
     """
     steps_per_epoch = train_examples.steps_per_epoch(config.global_batch_size)
     prepare(model, phase)
-    with devices.strategy.scope():
-        optimizer = build_optimizer(
-            config.optimizer,
-            learning_rate=phase.learning_rate,
-            schedule=config.schedule,
-            total_steps=phase.epochs * steps_per_epoch,
-            warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            ema_momentum=config.ema_momentum,
-        )
-        loss_scale = DynamicLossScale() if devices.precision == "mixed_float16" else None
+    optimizer = build_optimizer(
+        config.optimizer,
+        learning_rate=phase.learning_rate,
+        schedule=config.schedule,
+        total_steps=phase.epochs * steps_per_epoch,
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        ema_momentum=config.ema_momentum,
+    )
     class_weights = None
     if config.class_weights == "balanced":
         class_weights = balanced_class_weights(train_examples.count_labels(model.output.shape[-1]))
@@ -66,12 +64,13 @@ def build_engine(
             class_weights=class_weights,
         ),
         xla=devices.xla,
-        xla_update=devices.compiles_update(len(model.trainable_variables)),
+        xla_update=devices.xla_update,
         start=start,
         augmentation=Augmentation.of(config) if start is None else None,
         clip_norm=config.clip_norm or None,
         accumulation_steps=config.accumulation_steps,
-        loss_scale=loss_scale,
+        loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
         time_input=not config.deterministic,
         stop_request=stop_request,
+        reduce_dtype=devices.reduce_precision,
     )

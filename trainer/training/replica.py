@@ -1,0 +1,155 @@
+"""What a replica holds on its device: weights and optimizer as vectors, and the update of both.
+
+Each replica has an ordinary Keras optimizer of two variables, which nobody else can reach: XLA can
+compile its update, however many replicas there are. All replicas are handed the same reduced
+gradients, and so hold the same weights.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.training.loss_scale import DynamicLossScale
+from trainer.training.step import Step
+from trainer.training.traced_once import NOT_INLINED
+from trainer.training.vectors import Vectors
+
+
+class Replica:
+    """The state of one replica, all of it on its device."""
+
+    def __init__(
+        self,
+        device: str,
+        values: Vectors,
+        optimizer: keras.optimizers.Optimizer,
+        loss_scale: DynamicLossScale | None,
+    ) -> None:
+        """Creates the variables. Call it outside of the strategy's scope.
+
+        Args:
+            device: name of the device.
+            values: the model's weights.
+            optimizer: the replica takes a copy of it, with slots of its own.
+            loss_scale: the loss scale for float16; None scales nothing.
+        """
+        self.device, self._loss_scale = device, loss_scale
+        dtype = values.decayed.dtype.name
+        with tf.device(device):
+            self._decayed, self._undecayed = (
+                keras.Variable(value, dtype=dtype, name=name)
+                for name, value in zip(("decayed", "undecayed"), values[:2], strict=True)
+            )
+            self._statistics = tf.Variable(values.statistics, name="statistics")
+            self._frozen = tf.Variable(values.frozen, trainable=False, name="frozen")
+            self.optimizer = type(optimizer).from_config(optimizer.get_config())
+            self.optimizer.exclude_from_weight_decay(var_list=[self._undecayed])
+            self.optimizer.build([self._decayed, self._undecayed])
+            initial = loss_scale.initial if loss_scale else 1.0
+            self._scale = tf.Variable(initial, dtype=tf.float32, name="loss_scale")
+            self._finite_steps = tf.Variable(0, dtype=tf.int64, name="finite_steps")
+
+    def vectors(self, *, averaged: bool = False) -> Vectors:
+        """Reads the weights, or the moving average of the trained ones if one is kept."""
+        decayed, undecayed = self._decayed.value, self._undecayed.value
+        if averaged and self.optimizer.use_ema:
+            decayed, undecayed = (
+                average.value for average in self.optimizer._model_variables_moving_average
+            )
+        variables = Vectors(decayed, undecayed, self._statistics, self._frozen)
+        return variables.map(lambda variable: variable.read_value())
+
+    def set_vectors(self, values: Vectors) -> None:
+        """Sets the weights."""
+        targets = Vectors(self._decayed, self._undecayed, self._statistics, self._frozen)
+        for variable, value in zip(targets, values, strict=True):
+            variable.assign(value)
+
+    def loss_scale(self) -> tf.Tensor:
+        """What the loss is multiplied by, a float32 scalar; 1 without a loss scale."""
+        return self._scale.read_value()
+
+    def state(self) -> dict[str, tf.Variable]:
+        """All that a checkpoint has to hold, by name; the frozen weights are among it."""
+        slots = {variable.name: variable.value for variable in self.optimizer.variables}
+        return {
+            "weights/decayed": self._decayed.value,
+            "weights/undecayed": self._undecayed.value,
+            "weights/statistics": self._statistics,
+            "weights/frozen": self._frozen,
+            "loss_scale/scale": self._scale,
+            "loss_scale/finite_steps": self._finite_steps,
+        } | {f"optimizer/{name}": variable for name, variable in slots.items()}
+
+    def load(self, values: dict[str, np.ndarray]) -> None:
+        """Takes over what the state of this name held elsewhere."""
+        for name, variable in self.state().items():
+            variable.assign(values[name])
+
+    def update_function(
+        self, step: Step, replicas: int, clip_norm: float | None, *, jit_compile: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
+        """The update of this replica, to be traced.
+
+        Args:
+            step: the step whose sums it is handed.
+            replicas: number of replicas that the sums are over.
+            clip_norm: largest global norm of the mean gradient; None clips nothing.
+            jit_compile: whether XLA compiles it.
+
+        Returns:
+            A function from the reduced vectors to `[3] float32`: whether a stop was asked for (0 if
+            not), how many losses are not finite, and the gradients' norm before clipping.
+        """
+
+        def update(reduced: list[tf.Tensor]) -> tf.Tensor:
+            signals, statistics, gradients = step.split_reduced(reduced)
+            weight, not_finite, stop_asked = tf.unstack(signals)
+            norm = tf.norm(gradients) / weight
+            factor = 1.0 / weight
+            if clip_norm:
+                factor *= tf.minimum(tf.ones_like(norm), clip_norm / norm)
+            # An inf or NaN of any replica survives the sum and reaches the norm.
+            is_finite = tf.math.is_finite(norm)
+
+            def apply() -> None:
+                self.optimizer.apply(tf.split(gradients * factor, self._trained_sizes()))
+                # Linear in the batches' statistics, which each replica has of its own examples.
+                self._statistics.assign(statistics / replicas)
+
+            self._unless_overflown(is_finite, apply, compiled=jit_compile)
+            self._rescale(is_finite)
+            return tf.cast(tf.stack([stop_asked, not_finite, norm]), tf.float32)
+
+        return tf.function(
+            update,
+            jit_compile=jit_compile,
+            autograph=False,
+            experimental_attributes=NOT_INLINED,
+        )
+
+    def _trained_sizes(self) -> list[int]:
+        return [self._decayed.shape[0], self._undecayed.shape[0]]
+
+    def _unless_overflown(
+        self, is_finite: tf.Tensor, apply: Callable[[], None], *, compiled: bool
+    ) -> None:
+        """Applies a step whose gradients are finite; another changes nothing."""
+        if not compiled:
+            # A select would copy every vector: XLA fuses it with the update, TensorFlow does not.
+            tf.cond(is_finite, apply, lambda: None)
+            return
+        variables = [self._decayed.value, self._undecayed.value, self._statistics]
+        variables += [variable.value for variable in self.optimizer.variables]
+        before = [variable.read_value() for variable in variables]
+        apply()
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(tf.where(is_finite, variable.read_value(), value))
+
+    def _rescale(self, is_finite: tf.Tensor) -> None:
+        if self._loss_scale:
+            scale, finite_steps = self._loss_scale.next(self._scale, self._finite_steps, is_finite)
+            self._scale.assign(scale)
+            self._finite_steps.assign(finite_steps)

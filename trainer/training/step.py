@@ -1,0 +1,163 @@
+"""Forward and backward pass of one replica, as functions of tensors alone.
+
+Nothing here reads or writes a variable: weights come in as vectors, gradients and moving statistics
+go out as vectors. So one trace, and on one device one compilation, serves every replica.
+"""
+
+import keras
+import tensorflow as tf
+
+from trainer.data.augment import Augmentation, augment
+from trainer.training.dropout import training_network
+from trainer.training.metrics import count, count_not_finite, empty_sums
+from trainer.training.objective import Objective
+from trainer.training.vectors import Vectors, bind
+
+# What is reduced beside gradients and moving statistics: the mean weight of the replica's rows
+# times the loss scale, the number of losses that are not finite, whether a stop was asked for.
+NUM_SIGNALS = 3
+
+
+class Step:
+    """The training step and the evaluation step of a model."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        packings: Vectors,
+        objective: Objective,
+        *,
+        start: keras.KerasTensor | None = None,
+        augmentation: Augmentation | None = None,
+        accumulation_steps: int = 1,
+        reduce_dtype: str | None = None,
+    ) -> None:
+        """Prepares both; traces nothing.
+
+        Args:
+            model: a model of `trainer.models.build`.
+            packings: of its weights.
+            objective: the losses.
+            start: the tensor of the model that batches hold, as `image`, the values of; None: the
+                model's input.
+            augmentation: how training images are changed by their draws; None leaves them.
+            accumulation_steps: number of micro-batches that a batch is split into.
+            reduce_dtype: dtype of the gradients that leave the step; None: the weights'.
+        """
+        self._packings, self._objective = packings, objective
+        self._network = keras.Model(
+            model.input if start is None else start, model.get_layer("logits").output
+        )
+        self._training_network = training_network(model, start)
+        self._augmentation = augmentation
+        self._accumulation_steps = accumulation_steps
+        self._dtype = packings.decayed.dtype
+        self._reduce_dtype = reduce_dtype or self._dtype
+
+    def train(
+        self, vectors: Vectors, batch: dict, scale: tf.Tensor, stop_asked: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """One replica's part of a training step.
+
+        Args:
+            vectors: the weights.
+            batch: `image`, `label` or `soft_label`, `weight` and `draws` of the replica.
+            scale: what the loss is multiplied by, a float32 scalar.
+            stop_asked: 1 if this process was asked to stop, else 0; a float32 scalar.
+
+        Returns:
+            What is to be summed over the replicas, one vector for each dtype: `NUM_SIGNALS`
+            signals, statistics and gradients; and the sums that `metrics.count` gives.
+        """
+        arrays = self._unpack(vectors)
+        if self._accumulation_steps == 1:
+            gradients, statistics, sums = self._micro_batch(
+                arrays, vectors.statistics, batch, scale
+            )
+        else:
+            gradients, statistics, sums = self._accumulate(arrays, vectors.statistics, batch, scale)
+        # The mean over this replica's rows keeps float16's range; the update divides the sum of
+        # such means by the sum of the mean weights: the mean over all examples.
+        weight = tf.reduce_mean(tf.cast(batch["weight"], self._dtype))
+        not_finite = tf.cast(count_not_finite(sums), self._dtype)
+        signals = tf.stack(
+            [weight * tf.cast(scale, self._dtype), not_finite, tf.cast(stop_asked, self._dtype)]
+        )
+        if self._reduce_dtype == self._dtype:
+            return [tf.concat([signals, statistics, gradients], axis=0)], sums
+        # Statistics and signals need their digits: they are few.
+        return [
+            tf.concat([signals, statistics], axis=0),
+            tf.cast(gradients, self._reduce_dtype),
+        ], sums
+
+    def split_reduced(self, reduced: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Signals, statistics and gradients of what `train` gave, summed over the replicas."""
+        whole = tf.concat([tf.cast(vector, self._dtype) for vector in reduced], axis=0)
+        trained = self._packings.decayed.size + self._packings.undecayed.size
+        return tuple(tf.split(whole, [NUM_SIGNALS, self._packings.statistics.size, trained]))
+
+    def evaluate(self, vectors: Vectors, batch: dict) -> tf.Tensor:
+        """The sums of a replica's batch.
+
+        Args:
+            vectors: the weights.
+            batch: `image`, `label` and `weight` of the replica.
+        """
+        with bind(self._packings, self._unpack(vectors)):
+            logits = self._network(batch["image"], training=False)
+        losses = self._objective.eval_losses(batch["label"], logits)
+        return count(losses, logits, batch)
+
+    def _unpack(self, vectors: Vectors) -> Vectors:
+        pairs = zip(self._packings, vectors, strict=True)
+        return Vectors(*(packing.unpack(vector) for packing, vector in pairs))
+
+    def _accumulate(
+        self, arrays: Vectors, statistics: tf.Tensor, batch: dict, scale: tf.Tensor
+    ) -> tuple:
+        """One micro-batch after the other; the gradients are those of the whole batch."""
+        micro_batches = self._accumulation_steps
+        rows = batch["label"].shape[0] // micro_batches
+        parts = {
+            name: tf.reshape(column, [micro_batches, rows, *column.shape[1:]])
+            for name, column in batch.items()
+        }
+        trained = self._packings.decayed.size + self._packings.undecayed.size
+        gradients = tf.zeros([trained], self._dtype)
+        sums = empty_sums(self._network.output.shape[-1])
+        for index in tf.range(micro_batches):
+            of_part, statistics, part_sums = self._micro_batch(
+                arrays, statistics, {name: part[index] for name, part in parts.items()}, scale
+            )
+            gradients += of_part / micro_batches
+            sums += part_sums
+        return gradients, statistics, sums
+
+    def _micro_batch(
+        self, arrays: Vectors, statistics: tf.Tensor, batch: dict, scale: tf.Tensor
+    ) -> tuple:
+        packings = self._packings
+        arrays = arrays._replace(statistics=packings.statistics.unpack(statistics))
+        trained = [*arrays.decayed, *arrays.undecayed]
+        images = batch["image"]
+        if self._augmentation:
+            images = augment(images, batch["draws"], self._augmentation)
+        with bind(packings, arrays) as scope, tf.GradientTape() as tape:
+            tape.watch(trained)
+            logits = self._training_network(images, batch.get("draws"))
+            labels = batch.get("soft_label", batch["label"])
+            losses = self._objective.train_losses(labels, logits)
+            weights = tf.cast(batch["weight"], losses.dtype)
+            scaled_loss = tf.reduce_mean(losses * weights) * tf.cast(scale, losses.dtype)
+        gradients = tape.gradient(scaled_loss, trained)
+        moved = [scope.get_current_value(variable) for variable in packings.statistics.variables]
+        return (
+            _join(gradients, self._dtype),
+            packings.statistics.pack(moved),
+            count(losses, logits, batch),
+        )
+
+
+def _join(arrays: list[tf.Tensor], dtype: str) -> tf.Tensor:
+    return tf.concat([tf.reshape(tf.cast(array, dtype), [-1]) for array in arrays], axis=0)
