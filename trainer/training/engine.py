@@ -121,8 +121,7 @@ class Engine:
             iterator: over `distribute_batches`, with draws.
             steps: the number of steps.
         """
-        self._trace_train(iterator)
-        taken, last, before = self._train(iterator, tf.constant(steps))
+        taken, last, before = self.trace(iterator)(iterator, tf.constant(steps))
         taken, outcomes = int(taken), np.stack([before.numpy(), last.numpy()])
         not_finite = [
             taken - late
@@ -244,8 +243,15 @@ class Engine:
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
             return batch, tf.cast((tf.timestamp() - asked) * 1e6, tf.int64)
 
-    def _trace_train(self, iterator: tf.distribute.DistributedIterator) -> None:
-        """Traces what the replicas will call, before a graph is built that calls it."""
+    def trace(
+        self, iterator: tf.distribute.DistributedIterator
+    ) -> tf.types.experimental.ConcreteFunction:
+        """The training loop as a graph; it is traced unless that was done.
+
+        Args:
+            iterator: over batches as `train` will be given.
+        """
+        # What the replicas call is traced first, outside of the graph that calls it.
         scalar = tf.TensorSpec([], tf.float32)
         *reduced, _ = self._train_step.trace(
             self._vector_specs(), specs_of_replica(iterator), scalar, scalar
@@ -257,6 +263,7 @@ class Engine:
             ).get_concrete_function(reduced)
             for replica in self._replicas
         ]  # fmt: skip
+        return self._train.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
     def _vector_specs(self) -> Vectors:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))

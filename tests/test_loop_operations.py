@@ -1,0 +1,69 @@
+"""What stands outside a step's compiled parts does not grow with the network."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from benchmarks.loop_operations import TracedLoop
+from tests.conftest import one_device, two_replicas
+from tests.toy import examples_of
+from trainer import models
+from trainer.data.augment import Augmentation
+from trainer.data.input import distribute_batches
+from trainer.training.engine import Engine
+from trainer.training.objective import Objective
+from trainer.training.optimizer import build_optimizer
+
+SIZE = 32
+
+
+def traced_loop(name, strategy, **settings):
+    """The loop of a network, all of it trained as the strong recipe does."""
+    model = models.build(name, image_shape=(SIZE, SIZE, 1), train_backbone=name != "lenet")
+    optimizer = build_optimizer(
+        "adamw", learning_rate=1e-3, schedule="cosine", total_steps=9, warmup_steps=3,
+        weight_decay=0.05, ema_momentum=0.99,
+    )  # fmt: skip
+    engine = Engine(
+        strategy, model, optimizer, objective=Objective(4), xla=True, clip_norm=1.0,
+        augmentation=Augmentation(flip=True), **settings,
+    )  # fmt: skip
+    images = np.zeros((4, SIZE, SIZE, 1), np.uint8)
+    examples = examples_of(images, np.zeros(4, int))
+    batches = iter(distribute_batches(examples, strategy, 4, augment_seed=0))
+    return TracedLoop(engine, batches), len(model.trainable_variables)
+
+
+@pytest.mark.parametrize("strategy", [one_device, two_replicas])
+@pytest.mark.parametrize("name", models.NAMES)
+def test_a_step_is_so_many_operations_outside_the_compiled_parts(name, strategy):
+    loop, arrays = traced_loop(name, strategy())
+    counted = loop.count_operations()
+    print(name, arrays, dict(counted))
+    assert counted.total() <= (40 + 4 * arrays) * strategy().num_replicas_in_sync
+    # One call of the step and one of the update for each replica: nothing was counted twice or
+    # left out.
+    calls = sum(number for kind, number in counted.items() if kind.endswith("PartitionedCall"))
+    assert calls == 2 * strategy().num_replicas_in_sync
+    # However many arrays there are.
+    assert counted.total() <= 25 * strategy().num_replicas_in_sync
+
+
+def test_the_next_step_waits_for_nothing_that_this_one_computes():
+    loop, _ = traced_loop("lenet", two_replicas())
+    assert loop.count_awaited() == 0
+
+
+def test_a_condition_on_the_steps_own_outcome_would_be_counted(monkeypatch):
+    def impatient(self, iterator, steps):
+        taken, last = tf.constant(0), tf.zeros([3])
+        while taken < steps and last[1] == 0.0:
+            batch, waited = self._next_batch(iterator)
+            outcome = self._strategy.run(self._train_batch, args=(batch, waited))
+            last = self._of_first_replica(outcome)
+            taken += 1
+        return taken, last, last
+
+    monkeypatch.setattr(Engine, "_train", impatient)
+    loop, _ = traced_loop("lenet", two_replicas())
+    assert loop.count_awaited() == 1
