@@ -19,10 +19,12 @@ _SHAPE = (224, 224, 1)
 _MINIMUM_IMAGES = 64
 
 
-def random_images(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images, `[count, 224, 224, 1] uint8`, and labels of four classes, `[count] int64`."""
+def random_images(
+    count: int, shape: tuple[int, int, int] = _SHAPE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images, `[count, *shape] uint8`, and labels of four classes, `[count] int64`."""
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (count, *_SHAPE)).astype(np.uint8), rng.integers(0, 4, count)
+    return rng.integers(0, 256, (count, *shape)).astype(np.uint8), rng.integers(0, 4, count)
 
 
 def build(name: str, **settings: Any) -> tuple:
@@ -62,7 +64,7 @@ class Training:
             reduce_dtype=devices.reduce_precision,
         )  # fmt: skip
         self._replicas = devices.num_replicas
-        examples = _in_memory(max(_MINIMUM_IMAGES, 2 * batch_size))
+        examples = in_memory(max(_MINIMUM_IMAGES, 2 * batch_size))
         self._batches = iter(distribute_batches(examples, strategy, batch_size))
 
     def train(self, steps: int) -> dict[str, float]:
@@ -85,8 +87,14 @@ class Training:
         }
 
 
-def _in_memory(count: int) -> Examples:
-    images, labels = map(tf.constant, random_images(count))
+def in_memory(count: int, shape: tuple[int, int, int] = _SHAPE) -> Examples:
+    """Random images in memory.
+
+    Args:
+        count: how many.
+        shape: of each.
+    """
+    images, labels = map(tf.constant, random_images(count, shape))
     columns = {"image": images, "label": labels, "id": tf.strings.as_string(tf.range(count))}
     rows = tf.data.Dataset.range(count)
 

@@ -17,13 +17,20 @@ from trainer.errors import Preempted, Terminated, UserError, WorkerLost
 _PACKAGE = str(pathlib.Path(__file__).parent)
 
 
-def run(main: Callable[..., None], *, starts_another: bool = False) -> None:
+def run(
+    main: Callable[..., None],
+    *,
+    starts_another: bool = False,
+    before_devices: Callable[[], None] | None = None,
+) -> None:
     """Parses the flags, calls `main` and exits with the code that fits what happened.
 
     Args:
         main: the command; it reads `flags.FLAGS` and raises the errors of `trainer.errors`.
         starts_another: whether what stands after `--` is another command, a list of words that
             `main` is called with.
+        before_devices: is called as soon as the flags are known. When `main` is, TensorFlow has
+            listed its devices, and read those settings of its own that stand in the environment.
 
     Exit codes: 0 done, 2 a mistake of the user's (one sentence on stderr), 3 a training that
     diverged, 75 a training that was asked to stop and can go on, 76 a worker that lost another,
@@ -36,7 +43,10 @@ def run(main: Callable[..., None], *, starts_another: bool = False) -> None:
     def parse(argv: Sequence[str]) -> list[str]:
         usage.show_if_asked(argv, main)
         _log_in_few_words(sys.modules[main.__module__])
-        return _parse_flags(argv, starts_another=starts_another)
+        rest = _parse_flags(argv, starts_another=starts_another)
+        if before_devices:
+            _call(before_devices)
+        return rest
 
     app.run(call, flags_parser=parse)
 

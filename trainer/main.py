@@ -36,6 +36,7 @@ from absl import flags, logging
 from cxr_command import usage
 from trainer import command, hardware, models
 from trainer import config as configuration
+from trainer.compile_cache import CompileCache
 from trainer.data.augment import Augmentation, augment
 from trainer.data.data_service import parse_addresses, require_hosts
 from trainer.data.dataset import (
@@ -93,6 +94,11 @@ flags.DEFINE_enum(
     "auto",
     hardware.REDUCE_PRECISIONS,
     "Dtype of the gradients' sum over replicas; auto: float32.",
+)
+flags.DEFINE_string(
+    "compile_cache_dir",
+    None,
+    "Where XLA's executables are kept; default: in the cache folder, on GPUs alone.",
 )
 flags.DEFINE_integer(
     "virtual_devices", 0, "Split the CPU into so many devices and use them.", lower_bound=0
@@ -182,7 +188,6 @@ def main() -> None:
     request = _request_from_flags()
     config = request.config
     require_hosts(request.data_hosts, FLAGS.worker_timeout)
-
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -269,6 +274,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
         profile=Profile(run.tensorboard, request.profile_steps if run.writes else None),
         # Kept features are read here: there is nothing left to decode.
         data_hosts=() if frozen else request.data_hosts,
+        after_epoch=CompileCache(FLAGS.compile_cache_dir).seal,
     )
     loop.train()
     best = loop.progress
@@ -401,9 +407,14 @@ def _versions() -> dict[str, str]:
     }
 
 
+def _use_compile_cache() -> None:
+    if FLAGS.xla != "off":
+        CompileCache(FLAGS.compile_cache_dir).use()
+
+
 def start() -> None:
     """Starts the command: flags in, exit code out."""
-    command.run(main)
+    command.run(main, before_devices=_use_compile_cache)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ class Engine:
         self._train_step = TracedOnce(self._step.train, jit_compile=xla, device=place)
         self._eval_step = TracedOnce(self._step.evaluate, jit_compile=xla, device=place)
         self._updates: list[tf.types.experimental.ConcreteFunction] = []
-        self._train = tf.function(self._train)
-        self._evaluate = tf.function(self._evaluate)
+        self._train_loop = tf.function(self._train)
+        self._evaluate_loop = tf.function(self._evaluate)
 
     def train(self, iterator: tf.distribute.DistributedIterator, steps: int) -> Taken:
         """Takes steps in the graph, without a word to the host.
@@ -143,7 +143,7 @@ class Engine:
             steps: the number of batches.
         """
         self._eval_step.trace(self._vector_specs(), specs_of_replica(iterator))
-        taken, stopped = self._evaluate(iterator, tf.constant(steps))
+        taken, stopped = self._evaluate_loop(iterator, tf.constant(steps))
         return Taken(int(taken), bool(stopped), diverged=None)
 
     def weights(self, *, averaged: bool = False, replica: int = 0) -> list[np.ndarray]:
@@ -263,7 +263,7 @@ class Engine:
             ).get_concrete_function(reduced)
             for replica in self._replicas
         ]  # fmt: skip
-        return self._train.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
+        return self._train_loop.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
     def _vector_specs(self) -> Vectors:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))

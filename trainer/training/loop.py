@@ -46,6 +46,7 @@ class Loop:
         tensorboard: shows the run.
         profile: records a profile.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
+        after_epoch: called once an epoch has been recorded.
         progress: where the run stands.
     """
 
@@ -63,6 +64,7 @@ class Loop:
     tensorboard: TensorBoard
     profile: Profile
     data_hosts: tuple[str, ...] = ()
+    after_epoch: Callable[[], None] = lambda: None
     progress: Progress = dataclasses.field(default_factory=Progress, init=False)
     _engine: Engine = dataclasses.field(init=False)
 
@@ -295,6 +297,7 @@ class Loop:
             self._save_model()
             self.tensorboard.write_best(row)
         self._write_status("running")
+        self.after_epoch()
         logging.info(
             "epoch %d/%d  loss %.4f  accuracy %.4f  validation loss %.4f  accuracy %.4f  "
             "%s images/s  input wait %s%s",

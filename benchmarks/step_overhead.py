@@ -1,0 +1,188 @@
+"""What a step costs beside its arithmetic: operations, time to the first step, time a step, memory.
+
+    python -m benchmarks.step_overhead [--models=densenet169] [--replicas=1,2,4,8] [--xla=off]
+
+Small images, two a replica, all weights trained as the strong recipe does: next to nothing to
+compute, so that what is left is overhead. Keras `fit` runs under the same strategy, on virtual
+devices of the one processor; each way is a process of its own. The first step is timed from when
+TensorFlow has been imported, with nothing else running; steps are timed in turns.
+"""
+
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable
+
+from absl import flags
+
+from benchmarks import MODELS
+from benchmarks.choice import define_choice
+from benchmarks.machine import describe
+from benchmarks.paired import Contestant, obey, ratio
+from cxr_tfds import command
+
+_WAYS = ("engine", "keras")
+_BATCH_PER_REPLICA = 2
+_IMAGES = 64
+
+
+def _engine(name: str, devices, size: int) -> tuple[Callable[[int], object], Callable[[], dict]]:
+    """Takes steps with the engine; and what its loop is made of."""
+    import tensorflow as tf
+
+    from benchmarks.loop_operations import TracedLoop
+    from benchmarks.training import in_memory
+    from trainer.data.input import distribute_batches
+    from trainer.training.engine import Engine
+    from trainer.training.objective import Objective
+
+    with tf.device("/cpu:0"):
+        model, optimizer = _build(name, size)
+    engine = Engine(
+        devices.strategy, model, optimizer, objective=Objective(4), xla=devices.xla,
+        xla_update=devices.xla_update, clip_norm=1.0,
+    )  # fmt: skip
+    examples = in_memory(_IMAGES, (size, size, 1))
+    batch_size = _BATCH_PER_REPLICA * devices.num_replicas
+    batches = iter(distribute_batches(examples, devices.strategy, batch_size))
+
+    def operations() -> dict:
+        counted = TracedLoop(engine, batches).count_operations()
+        return {"operations": counted.total(), "kinds": dict(counted.most_common())}
+
+    return lambda steps: engine.train(batches, steps), operations
+
+
+def _keras(name: str, devices, size: int) -> tuple[Callable[[int], object], Callable[[], dict]]:
+    """Takes steps with Keras `fit`."""
+    import tensorflow as tf
+
+    from benchmarks.training import random_images
+
+    with devices.strategy.scope():
+        model, optimizer = _build(name, size)
+        model.compile(
+            optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"],
+            jit_compile=devices.xla,
+        )  # fmt: skip
+    batch_size = _BATCH_PER_REPLICA * devices.num_replicas
+    dataset = tf.data.Dataset.from_tensor_slices(random_images(_IMAGES, (size, size, 1))).repeat()
+    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0), dict
+
+
+def _build(name: str, size: int) -> tuple:
+    from benchmarks.training import build
+    from trainer.training.optimizer import build_optimizer
+
+    model, _ = build(name, image_shape=(size, size, 1), train_backbone=name != "lenet")
+    optimizer = build_optimizer(
+        "adamw", learning_rate=1e-5, schedule="cosine", total_steps=10_000, warmup_steps=100,
+        weight_decay=0.05, ema_momentum=0.99,
+    )  # fmt: skip
+    return model, optimizer
+
+
+def _work(options) -> Callable[[], dict]:
+    """A function that takes the first step when first called, and several steps after that."""
+    import tensorflow  # noqa: F401 - its import is no part of what is timed
+
+    from trainer import hardware
+
+    started = time.perf_counter()
+    count = int(options.replicas[0])
+    devices = hardware.resolve(
+        "mirrored" if count > 1 else "one_device", "float32", options.xla, count
+    )
+    ways = {"engine": _engine, "keras": _keras}
+    train, describe_loop = ways[options.way](options.models[0], devices, options.size)
+    train(1)
+    first = {"first_step_s": time.perf_counter() - started, **describe_loop()}
+    orders = iter([first])
+
+    def work() -> dict:
+        if answer := next(orders, None):
+            return answer
+        began = time.perf_counter()
+        train(options.steps)
+        return {
+            "step_ms": (time.perf_counter() - began) / options.steps * 1e3,
+            "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        }
+
+    return work
+
+
+def _measure(name: str, count: int, options) -> dict[str, dict]:
+    """What each way measured; the first steps one after the other, the others in turns."""
+    contestants: dict[str, Contestant] = {}
+    found: dict[str, dict] = {}
+    for way in options.ways:
+        contestants[way] = Contestant(
+            "benchmarks.step_overhead",
+            [f"--way={way}", f"--models={name}", f"--replicas={count}", f"--size={options.size}",
+             f"--steps={options.steps}", f"--xla={options.xla}"],
+        )  # fmt: skip
+        found[way] = contestants[way].work()
+    turns: dict[str, list[dict]] = {way: [] for way in contestants}
+    for _ in range(options.rounds + 1):  # Of which the first does not count.
+        for way, contestant in contestants.items():
+            turns[way].append(contestant.work())
+    for way, contestant in contestants.items():
+        contestant.end()
+        steps = [turn["step_ms"] for turn in turns[way][1:]]
+        found[way] |= {
+            "step_ms": statistics.median(steps),
+            "steps_ms": steps,
+            "peak_gb": turns[way][-1]["peak_gb"],
+        }
+    return found
+
+
+def _ratios(found: dict[str, dict]) -> dict[str, float]:
+    if len(found) < len(_WAYS):
+        return {}
+    return {
+        "first_step_of_keras": found["engine"]["first_step_s"] / found["keras"]["first_step_s"],
+        "speed_over_keras": ratio(found["keras"]["steps_ms"], found["engine"]["steps_ms"]),
+    }
+
+
+def _define_flags() -> None:
+    define_choice("models", MODELS, "Which models.")
+    define_choice("ways", _WAYS, "Which ways to train.")
+    define_choice("replicas", ("1", "2", "4", "8"), "How many virtual replicas.")
+    flags.DEFINE_enum("xla", "off", ("auto", "on", "off"), "As of trainer.main; Keras: on or not.")
+    flags.DEFINE_integer("size", 64, "Side of the images.", lower_bound=32)
+    flags.DEFINE_integer("rounds", 3, "Turns of each way that count.", lower_bound=1)
+    flags.DEFINE_integer("steps", 5, "Steps in a turn.", lower_bound=1)
+    flags.DEFINE_enum("way", None, _WAYS, "Train in this way when told to.")
+
+
+def _main() -> None:
+    options = flags.FLAGS
+    if options.way:
+        obey(_work(options))
+        return
+    results: dict[str, dict] = {}
+    print(
+        f"{'':12}{'replicas':>9}{'':8}{'operations':>11}{'first step':>12}{'a step':>11}{'peak':>9}"
+    )
+    for name in options.models:
+        results[name] = {}
+        for count in map(int, options.replicas):
+            found = _measure(name, count, options)
+            results[name][count] = found | _ratios(found)
+            for way, numbers in found.items():
+                print(
+                    f"{name:12}{count:9d}  {way:6}{numbers.get('operations', ''):>11}"
+                    f"{numbers['first_step_s']:10.1f} s{numbers['step_ms']:8.1f} ms"
+                    f"{numbers['peak_gb']:6.1f} GB",
+                    flush=True,
+                )
+    print(json.dumps({"benchmark": "step_overhead", "machine": describe(), "models": results}))
+
+
+if __name__ == "__main__":
+    command.run("benchmarks.step_overhead", _define_flags, _main)
