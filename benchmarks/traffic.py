@@ -1,58 +1,71 @@
 """What the workers of a training send each other, and the efficiency to expect of many GPUs.
 
-    python -m benchmarks.traffic [--batch_per_gpu=32] [--gpu_tflops=100] [--nic_gbytes=25]
+    python -m benchmarks.traffic [--node=h100] [--reduce_precision=bfloat16] [--batch_per_gpu=32]
 
 Nothing is measured here: bytes and operations are counted in the networks, and a step's time is
-modelled from the rates that the flags assume. A step computes, then reduces everything at once: the
-two do not overlap. Reduction is a ring over all GPUs (Patarasuk and Yuan, 2009): each GPU sends
-2 (n - 1) / n of the bytes, over the slowest link of the ring, in 2 (n - 1) messages.
+modelled from the rates that the flags assume. --node stands for the rates of the links; the flags
+of these override it. A step computes, then reduces everything at once: the two do not overlap.
+Reduction is a ring over all GPUs (Patarasuk and Yuan, 2009): each GPU sends 2 (n - 1) / n of the
+bytes, over the slowest link of the ring, in 2 (n - 1) messages. In bfloat16 the gradients are half
+the bytes; statistics and signals stay in float32 and take a ring of their own: twice the messages.
 """
 
 import json
-import math
 
 import keras
+import tensorflow as tf
 from absl import flags
 
 from benchmarks import flops
-from trainer import command, models
+from trainer import command, hardware, models
 from trainer.recipes import RECIPES
+from trainer.training.step import NUM_SIGNALS
+from trainer.training.vectors import pack_model
 
+# What the flags of these names are where they are not given: the rates that a ring is assumed to
+# reach between the GPUs of a node and between two nodes.
+NODES = {
+    "a100": {"nvlink_gbytes": 200.0, "nic_gbytes": 25.0},
+    "h100": {"nvlink_gbytes": 480.0, "nic_gbytes": 50.0},
+}
+_PRECISIONS = [precision for precision in hardware.REDUCE_PRECISIONS if precision != "auto"]
+
+flags.DEFINE_enum("node", "a100", NODES.keys(), "The kind of node, which sets its links' GB/s.")
+flags.DEFINE_enum("reduce_precision", "float32", _PRECISIONS, "Dtype of the gradients' sum.")
 flags.DEFINE_integer("batch_per_gpu", 32, "Images of each GPU in a step.", lower_bound=1)
 flags.DEFINE_float("gpu_tflops", 100.0, "TFLOP/s that a GPU reaches in these networks.")
 flags.DEFINE_integer("gpus_per_node", 8, "GPUs that a node has.", lower_bound=1)
-flags.DEFINE_float("nvlink_gbytes", 200.0, "GB/s between the GPUs of a node.")
-flags.DEFINE_float("nic_gbytes", 25.0, "GB/s between two nodes.")
+flags.DEFINE_float("nvlink_gbytes", None, "GB/s between GPUs of a node; default: as --node.")
+flags.DEFINE_float("nic_gbytes", None, "GB/s between two nodes; default: as --node.")
 flags.DEFINE_float("latency_us", 10.0, "Microseconds of each message of the ring.")
 
 FLAGS = flags.FLAGS
 
 _ASSUMED = (
-    "batch_per_gpu", "gpu_tflops", "gpus_per_node", "nvlink_gbytes", "nic_gbytes", "latency_us",
+    "node", "reduce_precision", "batch_per_gpu", "gpu_tflops", "gpus_per_node", "nvlink_gbytes",
+    "nic_gbytes", "latency_us",
 )  # fmt: skip
 GPUS = (8, 64, 256)
-# The batch's weight, the count of losses that are not finite, and the requests to stop.
-_SIGNALS = 3
-_FLOAT32 = 4
 
 
-def reduced_bytes(model: keras.Model) -> int:
-    """Bytes that the engine sums over the replicas in a step: float32, whatever the precision.
+def reduced_bytes(model: keras.Model, precision: str = "float32") -> list[int]:
+    """Bytes of the vectors that the engine sums over the replicas in a step, each in a collective.
 
     Args:
         model: a network; what of it is trained counts.
+        precision: dtype in which gradients are summed.
 
     Returns:
-        Gradients, moving statistics of BatchNormalization layers that are trained, and signals.
+        Of one vector of gradients, moving statistics of BatchNormalization layers that are trained,
+        and signals; or of two, the gradients last, if these have a dtype of their own.
     """
-    statistics = [
-        variable
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        for variable in layer.non_trainable_variables
-    ]
-    values = sum(math.prod(v.shape) for v in [*model.trainable_variables, *statistics])
-    return _FLOAT32 * (values + _SIGNALS)
+    packings = pack_model(model)
+    gradients = packings.decayed.size + packings.undecayed.size
+    others = NUM_SIGNALS + packings.statistics.size
+    kept, summed = tf.as_dtype(packings.decayed.dtype), tf.as_dtype(precision)
+    if summed == kept:
+        return [kept.size * (others + gradients)]
+    return [kept.size * others, summed.size * gradients]
 
 
 def ring_bytes(reduced: int, gpus: int) -> float:
@@ -66,7 +79,7 @@ def reduction_seconds(
     """Seconds of a ring over all GPUs.
 
     Args:
-        reduced: bytes to be summed.
+        reduced: bytes to be summed, of one vector.
         gpus: number of GPUs.
         gpus_per_node: how many share a node.
         nvlink: bytes a second between the GPUs of a node.
@@ -82,39 +95,55 @@ def efficiency(computing: float, reducing: float) -> float:
     return computing / (computing + reducing)
 
 
-def _rows() -> list[dict]:
-    links = {
-        "gpus_per_node": FLAGS.gpus_per_node,
-        "nvlink": FLAGS.nvlink_gbytes * 1e9,
-        "nic": FLAGS.nic_gbytes * 1e9,
-        "latency": FLAGS.latency_us * 1e-6,
+def _assumptions() -> dict:
+    """What is assumed, by the flags' names: what was given, else what the node stands for."""
+    given = {name: FLAGS[name].value for name in _ASSUMED}
+    return given | {name: rate for name, rate in NODES[FLAGS.node].items() if given[name] is None}
+
+
+def _links(assumed: dict) -> dict:
+    """The assumptions that `reduction_seconds` takes, in its units."""
+    return {
+        "gpus_per_node": assumed["gpus_per_node"],
+        "nvlink": assumed["nvlink_gbytes"] * 1e9,
+        "nic": assumed["nic_gbytes"] * 1e9,
+        "latency": assumed["latency_us"] * 1e-6,
     }
+
+
+def _row(name: str, trains_all: bool, assumed: dict) -> dict:
+    model = models.build(name, train_backbone=trains_all)
+    vectors = reduced_bytes(model, assumed["reduce_precision"])
+    per_image = flops.training(model)
+    computing = assumed["batch_per_gpu"] * per_image / (assumed["gpu_tflops"] * 1e12)
+    links = _links(assumed)
+    reducing = {
+        gpus: sum(reduction_seconds(vector, gpus, **links) for vector in vectors) for gpus in GPUS
+    }
+    return {
+        "model": name,
+        "trained": "all" if trains_all else "head",
+        "collectives": len(vectors),
+        "reduced_bytes": sum(vectors),
+        "flops_per_image": per_image,
+        "computing_ms": 1e3 * computing,
+        "efficiency": {gpus: efficiency(computing, seconds) for gpus, seconds in reducing.items()},
+    }
+
+
+def _rows(assumed: dict) -> list[dict]:
     rows = []
     for name in models.NAMES:
         seed_trains_all = RECIPES["seed"][name]["train_backbone"] or name == "lenet"
         for trains_all in [True] if seed_trains_all else [False, True]:
-            model = models.build(name, train_backbone=trains_all)
-            reduced, per_image = reduced_bytes(model), flops.training(model)
-            computing = FLAGS.batch_per_gpu * per_image / (FLAGS.gpu_tflops * 1e12)
-            rows.append(
-                {
-                    "model": name,
-                    "trained": "all" if trains_all else "head",
-                    "reduced_bytes": reduced,
-                    "flops_per_image": per_image,
-                    "computing_ms": 1e3 * computing,
-                    "efficiency": {
-                        gpus: efficiency(computing, reduction_seconds(reduced, gpus, **links))
-                        for gpus in GPUS
-                    },
-                }
-            )
+            rows.append(_row(name, trains_all, assumed))
     return rows
 
 
 def main() -> None:
     """Prints a row for each model, and all of it as JSON."""
-    rows = _rows()
+    assumed = _assumptions()
+    rows = _rows(assumed)
     heads = "".join(f"{f'{gpus} GPUs':>10}" for gpus in GPUS)
     print(
         f"{'model':12}{'trained':8}{'MB reduced':>12}{'GFLOP/image':>13}{'ms computing':>14}{heads}"
@@ -125,7 +154,6 @@ def main() -> None:
             f"{row['model']:12}{row['trained']:8}{row['reduced_bytes'] / 1e6:12.1f}"
             f"{row['flops_per_image'] / 1e9:13.1f}{row['computing_ms']:14.1f}{shares}"
         )
-    assumed = {name: FLAGS[name].value for name in _ASSUMED}
     print(json.dumps({"benchmark": "traffic", "assumed": assumed, "rows": rows}))
 
 
