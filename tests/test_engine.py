@@ -216,6 +216,28 @@ def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping():
 
 
 @pytest.mark.parametrize("xla", [False, True])
+def test_gradients_reduced_in_bfloat16_leave_statistics_alone(xla):
+    examples = make_examples(BATCH)
+    settings = {
+        "build": with_batch_normalization, "flip": False, "xla": xla,
+        "optimizer": lambda: keras.optimizers.SGD(0.1),
+    }  # fmt: skip
+    rounded, model, first = train(two_replicas(), examples, 1, reduce_dtype="bfloat16", **settings)
+    _, exact, _ = train(two_replicas(), examples, 1, **settings)
+    for weight, after, wanted, before in zip(
+        model.weights, model.get_weights(), exact.get_weights(), first, strict=True
+    ):
+        if "moving" in weight.path:
+            np.testing.assert_allclose(after, wanted, rtol=1e-6)
+        else:  # bfloat16 has 8 bits; gradients of opposite sign cancel.
+            change = wanted - before
+            assert not np.array_equal(after, wanted)
+            np.testing.assert_allclose(after - before, change, atol=2**-7 * np.abs(change).max())
+    for one, other in zip(*(rounded.weights(replica=i) for i in range(2)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("xla", [False, True])
 def test_four_micro_batches_equal_one_batch(xla):
     # The last batch of 42 examples has rows that weigh nothing in its last micro-batches.
     examples = make_examples(42)

@@ -49,6 +49,12 @@ def test_a_step_is_so_many_operations_outside_the_compiled_parts(name, strategy)
     assert counted.total() <= 25 * strategy().num_replicas_in_sync
 
 
+@pytest.mark.parametrize(("reduce_dtype", "collectives"), [("float32", 1), ("bfloat16", 2)])
+def test_all_is_reduced_at_once_for_each_dtype(reduce_dtype, collectives):
+    loop, _ = traced_loop("lenet", two_replicas(), reduce_dtype=reduce_dtype)
+    assert loop.count_operations()["CollectiveReduceV2"] == 2 * collectives
+
+
 def test_the_next_step_waits_for_nothing_that_this_one_computes():
     loop, _ = traced_loop("lenet", two_replicas())
     assert loop.count_awaited() == 0

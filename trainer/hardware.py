@@ -107,7 +107,8 @@ def resolve(
             oneDNN kernels. The optimizer's update has none to lose: `auto` compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
         worker_timeout: seconds without a sign of life after which another worker is lost.
-        reduce_precision: one of `REDUCE_PRECISIONS`; `auto` is float32.
+        reduce_precision: one of `REDUCE_PRECISIONS`; `auto` is float32. TensorFlow 2.21 cannot sum
+            bfloat16 by NCCL.
 
     Returns:
         The resolved hardware; it has been logged.
@@ -132,6 +133,11 @@ def resolve(
     workers, worker = read_tf_config() if strategy == "multi_worker" else ({}, 0)
     replicas = max(1, len(workers)) * len(devices)
     collective = _collective(gpu, replicas)
+    if collective == "nccl" and reduce_precision == "bfloat16":
+        raise UserError(
+            "--reduce_precision=bfloat16: TensorFlow cannot sum bfloat16 by NCCL, which GPUs use; "
+            "leave it at float32"
+        )
     peers = Peers(workers, worker, worker_timeout)
     with peers.joining():
         made = _make_strategy(strategy, devices, collective)

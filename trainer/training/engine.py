@@ -289,4 +289,6 @@ class Engine:
 
 
 def _sum_over_replicas(values: list) -> list:
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+    # In one call TensorFlow would join vectors of several dtypes to one, and fail.
+    context = tf.distribute.get_replica_context()
+    return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in values]
