@@ -1,3 +1,5 @@
+import errno
+import os
 import resource
 import subprocess
 import sys
@@ -56,15 +58,60 @@ def test_a_checkpoint_holds_the_progress_of_when_it_was_saved(tmp_path):
 
 
 def test_a_checkpoint_of_another_version_is_refused(tmp_path):
-    # Earlier versions saved Keras' objects, each array under the name of its place in them.
     state = make_state(seed=0)
-    progress = save_epochs(Checkpoints(tmp_path), [0.5], state)
+    save_epochs(Checkpoints(tmp_path), [0.5], state)
     newest = Checkpoints(tmp_path).newest_whole()
-    kept = tf.train.Checkpoint(model=tf.Variable(np.ones(6000)))
-    kept.write(str(newest / "state"))
-    assert read_progress(Checkpoints(tmp_path).newest_whole()) == progress
+    for expected in (shapes_of(state) | {"more": tf.TensorShape([3])}, {}):
+        with pytest.raises(UserError, match="another version of this project.*new --workdir"):
+            read_state(newest, expected)
+
+
+def test_a_checkpoint_of_keras_objects_is_refused_and_stays(tmp_path):
+    # Earlier versions saved these, with TensorFlow.
+    save_epochs(Checkpoints(tmp_path), [0.5])
+    (newest,) = tmp_path.iterdir()
+    (newest / "state.npz").unlink()
+    tf.train.Checkpoint(model=tf.Variable(np.ones(6000))).write(str(newest / "state"))
+    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="another version of this project.*new --workdir"):
-        read_state(newest, shapes_of(state))
+        Checkpoints(tmp_path).newest_whole()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["lr[1]", "a*b", "what?", "l\u00e4uf [1] *"])
+def test_letters_of_a_path_are_letters(tmp_path, name):
+    state = make_state(seed=3)
+    directory = tmp_path / name / "checkpoints"
+    save_epochs(Checkpoints(directory), [0.5, 0.4], state)
+    newest = Checkpoints(directory).newest_whole()
+    assert read_progress(newest).epochs == 2
+    np.testing.assert_array_equal(
+        read_state(newest, shapes_of(state))["vector_0"], state["vector_0"].numpy()
+    )
+
+
+def test_what_cannot_be_read_is_neither_damaged_nor_passed_over(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    save_epochs(checkpoints, [0.5, 0.4])
+    before = sorted(tmp_path.rglob("*"))
+
+    def too_many_open_files(*args, **kwargs):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(np, "load", too_many_open_files)
+    with pytest.raises(UserError, match="cannot be read .*Too many open files.* may be whole"):
+        checkpoints.newest_whole()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_where_all_are_damaged_a_run_does_not_begin_anew(tmp_path):
+    save_epochs(Checkpoints(tmp_path), [0.5, 0.4])
+    for path in tmp_path.glob("*/state.npz"):
+        path.write_bytes(path.read_bytes()[:-100])
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match="no checkpoint in .* can be used: .*00002.*00001"):
+        Checkpoints(tmp_path).newest_whole()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_nothing_to_restore_is_none(tmp_path):
@@ -91,7 +138,7 @@ def test_steps_within_an_epoch_come_before_its_end(tmp_path):
     assert read_progress(checkpoints.newest_whole()) == progress
 
 
-@pytest.mark.parametrize("file", ["state.data-00000-of-00001", "state.index", "progress.json"])
+@pytest.mark.parametrize("file", ["state.npz", "progress.json"])
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, caplog, file, damage):
     if (file, damage) == ("progress.json", "changed"):
@@ -110,6 +157,8 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path, caplog
     whole = checkpoints.newest_whole()
     assert read_progress(whole).epochs == 1
     assert f"{newest} is damaged" in caplog.text
+    assert (tmp_path / f"damaged-{newest.name}").exists()
+    assert not newest.exists()
     save_epochs(checkpoints, [0.5, 0.3])  # Where the damaged one was, a whole one comes.
     assert read_progress(checkpoints.newest_whole()).best_loss == 0.3
 
@@ -118,7 +167,7 @@ def test_a_half_written_checkpoint_is_not_seen(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     save_epochs(checkpoints, [0.5])
     (tmp_path / "partial").mkdir()
-    (tmp_path / "partial" / "state.index").write_bytes(b"half")
+    (tmp_path / "partial" / "state.npz").write_bytes(b"half")
     assert read_progress(checkpoints.newest_whole()).epochs == 1
     save_epochs(checkpoints, [0.5, 0.4])
     assert not (tmp_path / "partial").exists()

@@ -35,7 +35,7 @@ def test_a_run_leaves_what_it_promises(finished_run):
         "status": "done", "best_epoch": 1 + int(np.argmin(losses)),
         "best_validation_loss": min(losses),
     }  # fmt: skip
-    assert list((finished_run / "checkpoints").glob("epoch-00002-*/state.index"))
+    assert list((finished_run / "checkpoints").glob("epoch-00002-*/state.npz"))
 
 
 def test_the_saved_model_is_the_best_epochs(finished_run, dataset):

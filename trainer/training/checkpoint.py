@@ -1,14 +1,16 @@
 """Checkpoints: what a run needs to go on after an interruption at any moment.
 
 Each is a directory that is written beside its place and then renamed, so that it is whole or
-absent; a thread does that while training goes on. What was written but damaged later is found by
-TensorFlow's checksums.
+absent; a thread does that while training goes on. The state is a NumPy archive, whose checksums
+find what was damaged later. TensorFlow's own format cannot be read below a directory whose name
+holds `[`, `*` or `?`, which its reader takes for a pattern.
 """
 
 import dataclasses
-import json
 import pathlib
 import shutil
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -20,7 +22,22 @@ from trainer.errors import UserError
 from trainer.training.progress import Progress
 
 _NEWEST_KEPT = 2
-_PARTIAL, _STATE = "partial", "state"
+_PARTIAL, _STATE, _PROGRESS, _DAMAGED = "partial", "state.npz", "progress.json", "damaged-"
+# What reading raises if bytes are missing or are not those written. An error of the system, such as
+# one of a network file system, is none of them: the file may be whole.
+_DAMAGE = (
+    FileNotFoundError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+# Versions before 0.2 kept a checkpoint of TensorFlow's, which begins with this file.
+_INDEX_OF_BEFORE = "state.index"
 
 
 class Checkpoints:
@@ -38,21 +55,44 @@ class Checkpoints:
         self._writing: Future[None] | None = None
 
     def newest_whole(self) -> pathlib.Path | None:
-        """Finds the newest checkpoint that can be read; says which newer ones are damaged.
+        """Finds the newest checkpoint that can be read, and sets newer ones aside.
 
-        Those are deleted, as the run will come to where they were made once more.
+        What is damaged gets the prefix `damaged-`: the run will come to where it was made once
+        more.
+
+        Returns:
+            The checkpoint; None if none was ever made.
+
+        Raises:
+            UserError: one cannot be read, but may be whole; or all of them are damaged.
         """
+        damaged = []
         for path in reversed(self._all()):
             try:
                 _read_whole(path)
-            except Exception as error:  # TensorFlow's reader raises a dozen types.
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                logging.warning("%s is damaged (%s): going back to the one before", path, reason)
-                if self._writes:
-                    shutil.rmtree(path, ignore_errors=True)
+            except _DAMAGE as error:
+                damaged.append(f"{path.name} ({_first_line(error)})")
+                logging.warning("%s is damaged (%s)", path, _first_line(error))
+            except OSError as error:
+                raise UserError(
+                    f"checkpoint {path} cannot be read ({_first_line(error)}) and may be whole; "
+                    "nothing was changed: run the same command again once it can be"
+                ) from error
             else:
+                self._set_aside(damaged_paths=self._all()[-len(damaged) :] if damaged else [])
                 return path
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self._directory} can be used, all are damaged: "
+                f"{', '.join(damaged)}; put a copy of one in its place, or give a new --workdir"
+            )
         return None
+
+    def _set_aside(self, damaged_paths: list[pathlib.Path]) -> None:
+        for path in damaged_paths if self._writes else ():
+            aside = path.with_name(_DAMAGED + path.name)
+            shutil.rmtree(aside, ignore_errors=True)  # Of the same checkpoint, damaged before.
+            path.rename(aside)
 
     def save(self, read_state: Callable[[], Mapping[str, tf.Tensor]], progress: Progress) -> None:
         """Begins to save a checkpoint, after the one before has been written.
@@ -89,19 +129,15 @@ class Checkpoints:
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            tf.raw_ops.SaveV2(
-                prefix=str(partial / _STATE),
-                tensor_names=list(state),
-                shape_and_slices=[""] * len(state),
-                tensors=list(state.values()),
-            )
-            progress.write(partial / "progress.json")
+            arrays = {name: tensor.numpy() for name, tensor in state.items()}
+            np.savez(partial / _STATE, allow_pickle=False, **arrays)
+            progress.write(partial / _PROGRESS)
             partial.rename(self._directory / name)
         except (tf.errors.OpError, OSError) as error:
             shutil.rmtree(partial, ignore_errors=True)
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"checkpoint {name} could not be written to {self._directory} ({reason}); "
+                f"checkpoint {name} could not be written to {self._directory} "
+                f"({_first_line(error)}); "
                 "earlier ones are intact: make room, then run the same command again"
             ) from error
         self._delete_old(progress)
@@ -117,7 +153,7 @@ class Checkpoints:
 
 def read_progress(path: pathlib.Path) -> Progress:
     """Where the run stood at a checkpoint."""
-    return Progress.read(path / "progress.json")
+    return Progress.read(path / _PROGRESS)
 
 
 def read_state(path: pathlib.Path, shapes: Mapping[str, tf.TensorShape]) -> dict[str, np.ndarray]:
@@ -128,30 +164,41 @@ def read_state(path: pathlib.Path, shapes: Mapping[str, tf.TensorShape]) -> dict
         shapes: what is expected in it, by name.
 
     Raises:
-        UserError: it holds something else, as those of earlier versions of this project do.
+        UserError: it holds something else, as those of other versions of this project do.
     """
-    reader = tf.train.load_checkpoint(str(path / _STATE))
-    stored = reader.get_variable_to_shape_map()
-    if stored != {name: shape.as_list() for name, shape in shapes.items()}:
-        raise UserError(
-            f"{path} was written by another version of this project, which keeps the state of a "
-            "training in another form: go on with that version, or give a new --workdir"
-        )
-    return {name: reader.get_tensor(name) for name in stored}
+    with np.load(path / _STATE, allow_pickle=False) as archive:
+        state = {name: archive[name] for name in archive.files}
+    expected = {name: tuple(shape.as_list()) for name, shape in shapes.items()}
+    if {name: array.shape for name, array in state.items()} != expected:
+        raise _of_another_version(path)
+    return state
 
 
 def _read_whole(path: pathlib.Path) -> None:
     """Reads every value of a checkpoint, which compares the checksums."""
+    if (path / _INDEX_OF_BEFORE).exists():
+        raise _of_another_version(path)
     read_progress(path)
-    reader = tf.train.load_checkpoint(str(path / _STATE))
-    for name in reader.get_variable_to_shape_map():
-        reader.get_tensor(name)
+    with np.load(path / _STATE, allow_pickle=False) as archive:
+        for name in archive.files:
+            archive[name]
+
+
+def _of_another_version(path: pathlib.Path) -> UserError:
+    return UserError(
+        f"{path} was written by another version of this project, which keeps the state of a "
+        "training in another form: go on with that version, or give a new --workdir"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _is_of_best_epoch(path: pathlib.Path, progress: Progress) -> bool:
     """Whether a checkpoint was made at the end of the best epoch."""
     try:
         then = read_progress(path)
-    except (OSError, TypeError, json.JSONDecodeError):
+    except (OSError, TypeError, ValueError):
         return False
     return then.step == 0 and then.epochs == progress.best_epoch
