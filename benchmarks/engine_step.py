@@ -21,6 +21,7 @@ from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
+from benchmarks.random_images import random_images
 from cxr_tfds import command
 
 # Name of a way: number of virtual devices, what it is called in the table.
@@ -78,8 +79,6 @@ def _work(way: str, name: str, batch_size: int, steps: int) -> Callable[[], floa
 def _keras(way: str, built: tuple, strategy, batch_size: int) -> Callable[[int], None]:
     import tensorflow as tf
 
-    from benchmarks import training
-
     model, optimizer = built
     with strategy.scope():
         model.compile(
@@ -88,7 +87,7 @@ def _keras(way: str, built: tuple, strategy, batch_size: int) -> Callable[[int],
             metrics=["accuracy"],
             jit_compile="auto" if way == "keras" else False,
         )
-    dataset = tf.data.Dataset.from_tensor_slices(training.random_images(_IMAGES)).repeat()
+    dataset = tf.data.Dataset.from_tensor_slices(random_images(_IMAGES)).repeat()
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
 
