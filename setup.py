@@ -55,6 +55,8 @@ setup(
         "keras_cv": ["keras-cv>=0.9,<0.10"],
         # Converts and checks trainer.export_model --format=onnx.
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
+        # The PyTorch ways of benchmarks.engine_step and benchmarks.input_pipeline.
+        "torch": ["torch>=2.9,<3"],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [

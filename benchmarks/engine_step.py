@@ -1,16 +1,25 @@
-"""How long a training step takes: this engine beside Keras `fit`, on the same model and batches.
+"""How long a training step takes: this engine beside Keras `fit` and PyTorch, on the same batches.
 
 Usage:
 
     python -m benchmarks.engine_step [--models=lenet,vgg19] [--rounds=5] [--steps=4]
+        [--train_backbone] [--ways=engine,keras,torch,torch_compiled]
 
-Every model starts from random weights and trains what the seed recipe trains of it. Keras runs as
-its users have it: with the XLA that its `auto` chooses, and without XLA; two virtual replicas share
-the processor, where Keras can run without XLA only. The first turn of each, with tracing and
-compiling, is not counted.
+Every model starts from random weights and trains what the seed recipe trains of it, or with
+--train_backbone all. Keras runs as its users have it: with the XLA that its `auto` chooses, and
+without XLA; two virtual replicas share the processor, where Keras can run without XLA only. PyTorch
+takes part where --ways asks for it, which needs `pip install '.[torch]'`: the same networks,
+channels_last, eager and through `torch.compile`, on the processor. The first turn of each, with
+tracing and compiling, is not counted.
+
+PyTorch's threads are told to sleep while they wait for each other. By default they spin; where
+other programs share the processor, that makes a step many times as long. On a machine that does
+nothing else OMP_WAIT_POLICY=active in the environment lets them spin.
 """
 
+import importlib.util
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +30,7 @@ from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
+from benchmarks.random_images import random_images
 from cxr_tfds import command
 
 # Name of a way: number of virtual devices, what it is called in the table.
@@ -31,28 +41,71 @@ _WAYS = {
     "keras_plain": (1, "Keras fit, no XLA"),
     "engine_two": (2, "this engine, two replicas"),
     "keras_two": (2, "Keras fit, two replicas"),
+    "torch": (1, "PyTorch, eager"),
+    "torch_compiled": (1, "PyTorch, torch.compile"),
 }
+# Not among the default ways: PyTorch is no dependency of this project.
+_OF_TORCH = ("torch", "torch_compiled")
+# Read by OpenMP, which PyTorch's threads are of and TensorFlow's are not.
+_WAIT_POLICY = "OMP_WAIT_POLICY"
 _IMAGES = 64
 
 
-def _work(way: str, name: str, batch_size: int, steps: int) -> Callable[[], float]:
+def _work(
+    way: str, name: str, batch_size: int, steps: int, train_backbone: bool | None
+) -> Callable[[], float]:
     """A function that trains some steps in one way and returns images per second."""
-    import tensorflow as tf
+    if way in _OF_TORCH:
+        return _torch(way, name, batch_size, steps, train_backbone)
+    if way.startswith("engine"):
+        return _engine(way, name, batch_size, steps, train_backbone)
+    run = _keras(way, name, batch_size, train_backbone)
 
+    def images_per_second() -> float:
+        started = time.perf_counter()
+        run(steps)
+        return steps * batch_size / (time.perf_counter() - started)
+
+    return images_per_second
+
+
+def _engine(
+    way: str, name: str, batch_size: int, steps: int, train_backbone: bool | None
+) -> Callable[[], float]:
     from benchmarks import training
     from trainer import hardware
 
     count = _WAYS[way][0]
-    if way.startswith("engine"):
-        devices = hardware.resolve(
-            "mirrored" if count > 1 else "one_device",
-            "float32",
-            "on" if "xla" in way else "off",
-            count if count > 1 else 0,
-        )
-        ours = training.Training(name, devices, batch_size)
-        return lambda: ours.train(steps)["images_per_second"]
+    devices = hardware.resolve(
+        "mirrored" if count > 1 else "one_device",
+        "float32",
+        "on" if "xla" in way else "auto",
+        count if count > 1 else 0,
+    )
+    ours = training.Training(name, devices, batch_size, train_backbone=train_backbone)
+    return lambda: ours.train(steps)["images_per_second"]
 
+
+def _torch(
+    way: str, name: str, batch_size: int, steps: int, train_backbone: bool | None
+) -> Callable[[], float]:
+    # It shares no process with TensorFlow, whose threads would stand beside its own.
+    from benchmarks import torch_training
+
+    theirs = torch_training.Training(
+        name, _IMAGES, batch_size, compiled=way == "torch_compiled", train_backbone=train_backbone
+    )
+    return lambda: theirs.train(steps)
+
+
+def _keras(
+    way: str, name: str, batch_size: int, train_backbone: bool | None
+) -> Callable[[int], None]:
+    import tensorflow as tf
+
+    from benchmarks import training
+
+    count = _WAYS[way][0]
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * count
@@ -64,47 +117,32 @@ def _work(way: str, name: str, batch_size: int, steps: int) -> Callable[[], floa
         else tf.distribute.OneDeviceStrategy(places[0])
     )
     with strategy.scope():
-        built = training.build(name)
-    run = _keras(way, built, strategy, batch_size)
-
-    def images_per_second() -> float:
-        started = time.perf_counter()
-        run(steps)
-        return steps * batch_size / (time.perf_counter() - started)
-
-    return images_per_second
-
-
-def _keras(way: str, built: tuple, strategy, batch_size: int) -> Callable[[int], None]:
-    import tensorflow as tf
-
-    from benchmarks import training
-
-    model, optimizer = built
-    with strategy.scope():
+        model, optimizer = training.build(name, train_backbone=train_backbone)
         model.compile(
             optimizer=optimizer,
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
             jit_compile="auto" if way == "keras" else False,
         )
-    dataset = tf.data.Dataset.from_tensor_slices(training.random_images(_IMAGES)).repeat()
+    dataset = tf.data.Dataset.from_tensor_slices(random_images(_IMAGES)).repeat()
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
 
 
-def _measure(name: str, ways: list[str], rounds: int, batch_size: int, steps: int) -> dict:
+def _measure(name: str, ways: list[str], rounds: int, settings: list[str]) -> dict:
     """Images per second of each way in each round; ways of one number of replicas take turns."""
+    environment = {_WAIT_POLICY: os.environ.get(_WAIT_POLICY, "passive")}
     measured = {}
     for count in sorted({_WAYS[way][0] for way in ways}):
         contestants = {
             way: Contestant(
                 "benchmarks.engine_step",
-                [f"--way={way}", f"--models={name}", f"--batch_size={batch_size}",
-                 f"--steps={steps}"],
+                [f"--way={way}", f"--models={name}", *settings],
+                environment,
             )
-            for way in ways if _WAYS[way][0] == count
-        }  # fmt: skip
+            for way in ways
+            if _WAYS[way][0] == count
+        }
         measured |= alternate(contestants, rounds)
     return measured
 
@@ -114,6 +152,8 @@ def _ratios(measured: dict[str, list[float]]) -> dict[str, float]:
         "engine_over_keras": ("engine", "keras"),
         "engine_over_keras_plain": ("engine", "keras_plain"),
         "engine_over_keras_two_replicas": ("engine_two", "keras_two"),
+        "engine_over_torch": ("engine", "torch"),
+        "engine_over_torch_compiled": ("engine", "torch_compiled"),
         "xla_over_none": ("engine_xla", "engine"),
     }
     return {
@@ -123,23 +163,42 @@ def _ratios(measured: dict[str, list[float]]) -> dict[str, float]:
     }
 
 
+def _check_torch(ways: list[str]) -> None:
+    asked = [way for way in ways if way in _OF_TORCH]
+    if asked and not importlib.util.find_spec("torch"):
+        raise ValueError(
+            f"--ways={','.join(asked)}: PyTorch is not installed; pip install '.[torch]'"
+        )
+
+
 def _define_flags() -> None:
     define_choice("models", MODELS, "Which models.")
-    define_choice("ways", _WAYS, "Which ways to train.")
+    define_choice(
+        "ways", _WAYS, "Which ways to train.", [way for way in _WAYS if way not in _OF_TORCH]
+    )
     flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=2)
+    flags.DEFINE_bool("train_backbone", False, "Train the backbones of ResNet-101 and VGG-19 too.")
     flags.DEFINE_enum("way", None, list(_WAYS), "Train in this way when told to.")
 
 
 def _main() -> None:
     options = flags.FLAGS
     if options.way:
-        obey(_work(options.way, options.models[0], options.batch_size, options.steps))
+        obey(
+            _work(options.way, options.models[0], options.batch_size, options.steps,
+                  options.train_backbone or None)
+        )  # fmt: skip
         return
+    _check_torch(options.ways)
+    settings = [
+        f"--batch_size={options.batch_size}", f"--steps={options.steps}",
+        f"--train_backbone={str(options.train_backbone).lower()}",
+    ]  # fmt: skip
     results = {}
     for name in options.models:
-        measured = _measure(name, options.ways, options.rounds, options.batch_size, options.steps)
+        measured = _measure(name, options.ways, options.rounds, settings)
         rates = {way: round(statistics.median(values), 2) for way, values in measured.items()}
         ratios = _ratios(measured)
         results[name] = {"images_per_second": rates, **ratios}
@@ -148,7 +207,8 @@ def _main() -> None:
             print(f"  {_WAYS[way][1]:32}{rate:9.2f} images/s")
         for text, value in ratios.items():
             print(f"  {text.replace('_', ' '):32}{value:9.2f}")
-    print(json.dumps({"benchmark": "engine_step", "machine": describe(), "models": results}))
+    result = {"benchmark": "engine_step", "machine": describe(), "models": results}
+    print(json.dumps(result | {"train_backbone": options.train_backbone}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a figure was measured on."""
 
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import platform
@@ -14,9 +15,9 @@ def describe() -> dict:
     Returns:
         `processor`, `cores` this process may use, `memory_gib`, `load` (processes that wanted to
         run in the last minute: beyond `cores`, other work disturbed the figures), and the versions
-        of Python and TensorFlow.
+        of Python, TensorFlow and, where it is installed, PyTorch.
     """
-    return {
+    found = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -24,6 +25,9 @@ def describe() -> dict:
         "python": platform.python_version(),
         "tensorflow": importlib.metadata.version("tensorflow"),
     }
+    if importlib.util.find_spec("torch"):
+        found["torch"] = importlib.metadata.version("torch")
+    return found
 
 
 def _processor() -> str:

@@ -1,6 +1,6 @@
 """What a step costs beside its arithmetic: operations, time to the first step, time a step, memory.
 
-    python -m benchmarks.step_overhead [--models=densenet169] [--replicas=1,2,4,8] [--xla=off]
+    python -m benchmarks.step_overhead [--models=densenet169] [--replicas=1,2,4,8] [--xla=auto]
 
 Small images, two a replica, all weights trained as the strong recipe does: next to nothing to
 compute, so that what is left is overhead. Keras `fit` runs under the same strategy, on virtual
@@ -58,7 +58,7 @@ def _keras(name: str, devices, size: int) -> tuple[Callable[[int], object], Call
     """Takes steps with Keras `fit`."""
     import tensorflow as tf
 
-    from benchmarks.training import random_images
+    from benchmarks.random_images import random_images
 
     with devices.strategy.scope():
         model, optimizer = _build(name, size)
@@ -153,7 +153,7 @@ def _define_flags() -> None:
     define_choice("models", MODELS, "Which models.")
     define_choice("ways", _WAYS, "Which ways to train.")
     define_choice("replicas", ("1", "2", "4", "8"), "How many virtual replicas.")
-    flags.DEFINE_enum("xla", "off", ("auto", "on", "off"), "As of trainer.main; Keras: on or not.")
+    flags.DEFINE_enum("xla", "auto", ("auto", "on", "off"), "As of trainer.main; Keras: on or not.")
     flags.DEFINE_integer("size", 64, "Side of the images.", lower_bound=32)
     flags.DEFINE_integer("rounds", 3, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 5, "Steps in a turn.", lower_bound=1)

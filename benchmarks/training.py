@@ -4,9 +4,9 @@ import time
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from benchmarks.random_images import SHAPE, random_images
 from trainer import models
 from trainer.data.input import Examples, distribute_batches
 from trainer.hardware import Hardware
@@ -15,16 +15,7 @@ from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
 from trainer.training.objective import Objective
 
-_SHAPE = (224, 224, 1)
 _MINIMUM_IMAGES = 64
-
-
-def random_images(
-    count: int, shape: tuple[int, int, int] = _SHAPE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Images, `[count, *shape] uint8`, and labels of four classes, `[count] int64`."""
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (count, *shape)).astype(np.uint8), rng.integers(0, 4, count)
 
 
 def build(name: str, **settings: Any) -> tuple:
@@ -87,7 +78,7 @@ class Training:
         }
 
 
-def in_memory(count: int, shape: tuple[int, int, int] = _SHAPE) -> Examples:
+def in_memory(count: int, shape: tuple[int, int, int] = SHAPE) -> Examples:
     """Random images in memory.
 
     Args:

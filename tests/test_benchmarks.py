@@ -8,6 +8,7 @@ import pytest
 from benchmarks import (
     MODELS,
     ceilings,
+    engine_step,
     flops,
     input_pipeline,
     node,
@@ -188,6 +189,26 @@ def test_scaling_compares_with_the_first():
     rates = found["images_per_second"]
     assert found["kept"]["1"] == 1
     assert found["kept"]["2"] == pytest.approx(rates["2"] / rates["1"], rel=0.02)
+
+
+def test_asking_for_pytorch_where_it_is_missing_is_a_mistake(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    engine_step._check_torch(["engine", "keras"])
+    with pytest.raises(ValueError, match=r"--ways=torch: .* pip install '\.\[torch\]'"):
+        engine_step._check_torch(["engine", "torch"])
+
+
+@pytest.mark.slow
+def test_pytorch_takes_part_in_a_step():
+    pytest.importorskip("torch")
+    found = last_line(
+        "benchmarks.engine_step", "--models=lenet", "--ways=engine,torch,torch_compiled",
+        "--rounds=1", "--steps=1", "--batch_size=4",
+    )["models"]["lenet"]  # fmt: skip
+    rates = found["images_per_second"]
+    for way in ("torch", "torch_compiled"):
+        ratio = found[f"engine_over_{way}"]
+        assert ratio == pytest.approx(rates["engine"] / rates[way], rel=0.02)
 
 
 @pytest.mark.slow

@@ -109,7 +109,9 @@ def test_where_all_are_damaged_a_run_does_not_begin_anew(tmp_path):
     for path in tmp_path.glob("*/state.npz"):
         path.write_bytes(path.read_bytes()[:-100])
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UserError, match="no checkpoint in .* can be used, all are damaged: .*00002.*00001"):
+    with pytest.raises(
+        UserError, match="no checkpoint in .* can be used, all are damaged: .*00002.*00001"
+    ):
         Checkpoints(tmp_path).newest_whole()
     assert sorted(tmp_path.rglob("*")) == before
 
