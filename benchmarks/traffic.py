@@ -20,7 +20,7 @@ from benchmarks import flops
 from trainer import command, hardware, models
 from trainer.recipes import RECIPES
 from trainer.training.step import NUM_SIGNALS
-from trainer.training.vectors import pack_model
+from trainer.training.vectors import count_trained, pack_model
 
 # What the flags of these names are where they are not given: the rates that a ring is assumed to
 # reach between the GPUs of a node and between two nodes.
@@ -60,7 +60,7 @@ def reduced_bytes(model: keras.Model, precision: str = "float32") -> list[int]:
         and signals; or of two, the gradients last, if these have a dtype of their own.
     """
     packings = pack_model(model)
-    gradients = packings.decayed.size + packings.undecayed.size
+    gradients = count_trained(packings)
     others = NUM_SIGNALS + packings.statistics.size
     kept, summed = tf.as_dtype(packings.decayed.dtype), tf.as_dtype(precision)
     if summed == kept:

@@ -1,8 +1,10 @@
 import errno
 import os
+import pathlib
 import resource
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -48,11 +50,19 @@ def test_restoring_brings_back_state_and_progress(tmp_path):
         np.testing.assert_array_equal(found[name], tensor.numpy())
 
 
-def test_a_checkpoint_holds_the_progress_of_when_it_was_saved(tmp_path):
-    checkpoints, progress = Checkpoints(tmp_path), Progress()
+def test_a_checkpoint_holds_the_progress_of_when_it_was_saved(tmp_path, monkeypatch):
+    checkpoints, progress, moved_on = Checkpoints(tmp_path), Progress(), threading.Event()
+    savez = np.savez
+
+    def slowly(*args, **arrays):
+        assert moved_on.wait(60)
+        savez(*args, **arrays)
+
+    monkeypatch.setattr(np, "savez", slowly)
     progress.finish_epoch(0.5)
     checkpoints.save(lambda: make_state(seed=0), progress)
-    progress.finish_steps(3, np.zeros(7, np.int64))  # While a thread may still be writing.
+    progress.finish_steps(3, np.zeros(7, np.int64))
+    moved_on.set()
     checkpoints.wait()
     assert read_progress(checkpoints.newest_whole()).step == 0
 
@@ -98,7 +108,7 @@ def test_what_cannot_be_read_is_neither_damaged_nor_passed_over(tmp_path, monkey
     def too_many_open_files(*args, **kwargs):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(np, "load", too_many_open_files)
+    monkeypatch.setattr(pathlib.Path, "read_bytes", too_many_open_files)
     with pytest.raises(UserError, match="cannot be read .*Too many open files.* may be whole"):
         checkpoints.newest_whole()
     assert sorted(tmp_path.rglob("*")) == before
@@ -114,6 +124,31 @@ def test_where_all_are_damaged_a_run_does_not_begin_anew(tmp_path):
     ):
         Checkpoints(tmp_path).newest_whole()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_failure_to_write_is_told_once_and_the_next_checkpoint_is_tried(tmp_path, monkeypatch):
+    checkpoints, progress = Checkpoints(tmp_path), Progress()
+    progress.finish_epoch(0.5)
+    with monkeypatch.context() as full:
+        full.setattr(np, "savez", lambda *a, **k: (_ for _ in ()).throw(OSError("no space")))
+        checkpoints.save(lambda: make_state(seed=0), progress)
+        with pytest.raises(UserError, match="could not be written .*no space"):
+            checkpoints.wait()
+    checkpoints.raise_if_failed()
+    checkpoints.save(lambda: make_state(seed=0), progress)
+    checkpoints.wait()
+    assert read_progress(checkpoints.newest_whole()) == progress
+
+
+def test_what_follows_a_checkpoint_sees_it_whole(tmp_path):
+    checkpoints, progress, seen = Checkpoints(tmp_path), Progress(), []
+    progress.finish_epoch(0.5)
+    checkpoints.save(
+        lambda: make_state(seed=0), progress,
+        then=lambda: seen.append(Checkpoints(tmp_path).newest_whole()),
+    )  # fmt: skip
+    checkpoints.wait()
+    assert seen == list(tmp_path.iterdir())
 
 
 def test_nothing_to_restore_is_none(tmp_path):

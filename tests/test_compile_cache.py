@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from trainer import compile_cache
 from trainer.compile_cache import CompileCache
 from trainer.errors import UserError
 
@@ -57,10 +58,13 @@ def test_an_executable_with_its_digest_is_kept_and_another_is_made_anew(tmp_path
 def test_a_folder_that_others_can_write_to_is_refused(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     cache = CompileCache(str(tmp_path))
-    cache.folder.mkdir()
-    cache.folder.chmod(0o777)
-    with pytest.raises(UserError, match="others can write"):
-        cache.use()
+    cache.folder.mkdir(mode=0o755)
+    for folder in (tmp_path, cache.folder):
+        before = folder.stat().st_mode
+        folder.chmod(0o777)
+        with pytest.raises(UserError, match="others can write"):
+            cache.use()
+        folder.chmod(before)
     assert "TF_XLA_FLAGS" not in os.environ
 
 
@@ -68,6 +72,27 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--compile_cache_dir: .* cannot be made"):
         CompileCache(str(tmp_path / "file")).use()
+
+
+def test_one_that_was_not_asked_for_is_done_without(tmp_path, monkeypatch, caplog):
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    monkeypatch.setattr(compile_cache, "_NVIDIA", tmp_path)  # As if there were a GPU.
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "file"))
+    CompileCache().use()
+    assert "compile cache: off, because" in caplog.text
+    assert "TF_XLA_FLAGS" not in os.environ
+
+
+def test_what_this_process_did_not_make_gets_no_digest(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    cache = CompileCache(str(tmp_path))
+    cache.folder.mkdir()
+    (cache.folder / "left.pb").write_bytes(b"by a process that was killed")
+    cache.seal()
+    assert [path.name for path in cache.folder.iterdir()] == ["left.pb"]
+    cache.use()
+    assert not list(cache.folder.iterdir())
 
 
 def test_flags_of_the_users_own_stand(tmp_path, monkeypatch):

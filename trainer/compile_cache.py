@@ -35,27 +35,32 @@ class CompileCache:
                 alone. On a CPU `auto` compiles the update only, and XLA writes a page of needless
                 warnings for each executable that it reads back.
         """
-        root = pathlib.Path(directory) if directory else cache_root() / "xla"
-        self._wanted = directory is not None or _NVIDIA.exists()
-        self.folder = root / _machine_digest()
+        self._asked = directory is not None
+        # Of this user alone: what lies there is run.
+        default = cache_root() / f"xla-{os.getuid()}"
+        self._root = pathlib.Path(directory) if directory else default
+        self.folder = self._root / _machine_digest()
 
     def use(self) -> None:
         """Makes XLA read and write the folder. Call it before TensorFlow's devices are listed.
 
         Raises:
-            UserError: the folder cannot be made, or belongs to somebody else, whose code would run.
+            UserError: a folder that was asked for cannot be made, or others can write to it. One
+                that was not asked for is then done without, which the log says.
         """
-        if not self._wanted:
+        if not (self._asked or _NVIDIA.exists()):
             return
         if _DIRECTORY_FLAG in os.environ.get(_FLAGS, ""):
             logging.info("compile cache: as %s says", _FLAGS)
             return
-        self._make()
+        if obstacle := self._make():
+            if self._asked:
+                raise UserError(f"--compile_cache_dir: {obstacle}; give a directory of your own")
+            logging.warning("compile cache: off, because %s", obstacle)
+            return
         removed = self._remove_unsealed()
-        kept = list(self._executables())
-        size = sum(path.stat().st_size for path in kept)
         logging.info(
-            "compile cache: %s (%d executables, %.0f MB%s)", self.folder, len(kept), size / 1e6,
+            "compile cache: %s (%d executables%s)", self.folder, len(self._executables()),
             f"; {removed} that were damaged or not finished are removed" if removed else "",
         )  # fmt: skip
         flags = os.environ.get(_FLAGS, "")
@@ -63,6 +68,8 @@ class CompileCache:
 
     def seal(self) -> None:
         """Writes the digests of new executables; without its digest none is used again."""
+        if f"{_DIRECTORY_FLAG}={self.folder}" not in os.environ.get(_FLAGS, ""):
+            return
         with contextlib.suppress(OSError):  # A full disk costs the next run its compilation.
             for path in self._executables():
                 digest = path.with_name(path.name + _DIGEST)
@@ -74,30 +81,28 @@ class CompileCache:
     def _executables(self) -> list[pathlib.Path]:
         return sorted(self.folder.glob("*.pb")) if self.folder.is_dir() else []
 
-    def _make(self) -> None:
+    def _make(self) -> str | None:
+        """Makes the folder; says what is in the way, as a clause."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            status = self.folder.stat()
+            statuses = [path.stat() for path in (self._root, self.folder)]
         except OSError as error:
-            raise UserError(
-                f"--compile_cache_dir: {self.folder} cannot be made ({error.strerror}); give "
-                "another directory, or set CXR_CACHE_DIR"
-            ) from error
-        others_write = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if status.st_uid != os.getuid() or others_write:
-            raise UserError(
-                f"--compile_cache_dir: others can write to {self.folder}, and what lies there is "
-                "run; give a directory of your own"
-            )
+            return f"{self.folder} cannot be made ({error.strerror})"
+        if any(status.st_uid != os.getuid() for status in statuses):
+            return f"{self._root} belongs to somebody else, and what lies there is run"
+        if any(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for status in statuses):
+            return f"others can write to {self._root}, and what lies there is run"
+        return None
 
     def _remove_unsealed(self) -> int:
         removed = 0
         for path in self._executables():
             digest = path.with_name(path.name + _DIGEST)
-            if not (digest.exists() and digest.read_text() == _sha256(path)):
-                path.unlink()
-                digest.unlink(missing_ok=True)
-                removed += 1
+            with contextlib.suppress(FileNotFoundError):  # Another process was faster.
+                if not (digest.exists() and digest.read_text() == _sha256(path)):
+                    path.unlink()
+                    digest.unlink(missing_ok=True)
+                    removed += 1
         return removed
 
 

@@ -128,6 +128,8 @@ class Config:
             One line for each difference, empty if there is none.
         """
         mine = dataclasses.asdict(self)
+        # Runs of earlier versions lack it.
+        other = {"reduce_precision": "auto"} | other
         return [
             f"--{name}: {other.get(name)!r} in the run, {mine.get(name)!r} now"
             for name in sorted(mine.keys() | other.keys())

@@ -125,7 +125,7 @@ def resolve(
         _keep_freed_memory()
         logging.info(
             "oneDNN kernels: %s (TF_ENABLE_ONEDNN_OPTS)",
-            _on_off(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") == "1"),
+            _on_off(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("1", "true")),
         )
     tf.config.optimizer.set_experimental_options(dict.fromkeys(_GRAPPLER_OFF, False))
     if strategy == "one_device":
@@ -148,7 +148,10 @@ def resolve(
         xla=gpu is not None if xla == "auto" else xla == "on",
         xla_update=xla != "off",
         collective=collective,
-        reduce_precision="float32" if reduce_precision == "auto" else reduce_precision,
+        # A single replica sums nothing, and need not round its gradients.
+        reduce_precision="bfloat16"
+        if reduce_precision == "bfloat16" and collective != "none"
+        else "float32",
         workers=max(1, len(workers)),
         worker=worker,
         peers=peers,

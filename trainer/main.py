@@ -218,6 +218,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
         model = models.build(
             config.model, config.weights, precision=devices.precision, **architecture
         )
+        best_model = models.build(config.model, **architecture)
     phases = plan(config)
     _try_phases(model, phases)
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
@@ -264,7 +265,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
         strategy=devices.strategy,
         phases=phases,
         start_phase=start_phase,
-        best_model=models.build(config.model, **architecture),
+        best_model=best_model,
         train_examples=train_examples,
         validation_examples=validation_examples,
         change_batch=change_batch,

@@ -7,10 +7,9 @@ holds `[`, `*` or `?`, which its reader takes for a pattern.
 """
 
 import dataclasses
+import io
 import pathlib
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -23,21 +22,12 @@ from trainer.training.progress import Progress
 
 _NEWEST_KEPT = 2
 _PARTIAL, _STATE, _PROGRESS, _DAMAGED = "partial", "state.npz", "progress.json", "damaged-"
-# What reading raises if bytes are missing or are not those written. An error of the system, such as
-# one of a network file system, is none of them: the file may be whole.
-_DAMAGE = (
-    FileNotFoundError,
-    EOFError,
-    KeyError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# Of the checkpoints that earlier versions saved with TensorFlow.
+_OLD_FORMAT_FILE = "state.index"
 
 
-# Versions before 0.2 kept a checkpoint of TensorFlow's, which begins with this file.
-_INDEX_OF_BEFORE = "state.index"
+class _Damaged(Exception):
+    """A checkpoint does not hold what was written."""
 
 
 class Checkpoints:
@@ -66,35 +56,41 @@ class Checkpoints:
         Raises:
             UserError: one cannot be read, but may be whole; or all of them are damaged.
         """
-        damaged = []
+        damaged: list[pathlib.Path] = []
         for path in reversed(self._all()):
             try:
                 _read_whole(path)
-            except _DAMAGE as error:
-                damaged.append(f"{path.name} ({_first_line(error)})")
-                logging.warning("%s is damaged (%s)", path, _first_line(error))
+            except _Damaged as damage:
+                damaged.append(path)
+                logging.warning("%s is damaged (%s)", path, damage)
             except OSError as error:
                 raise UserError(
                     f"checkpoint {path} cannot be read ({_first_line(error)}) and may be whole; "
                     "nothing was changed: run the same command again once it can be"
                 ) from error
             else:
-                self._set_aside(damaged_paths=self._all()[-len(damaged) :] if damaged else [])
+                self._set_aside(damaged)
                 return path
         if damaged:
+            names = ", ".join(path.name for path in damaged)
             raise UserError(
-                f"no checkpoint in {self._directory} can be used, all are damaged: "
-                f"{', '.join(damaged)}; put a copy of one in its place, or give a new --workdir"
+                f"no checkpoint in {self._directory} can be used, all are damaged: {names}; put a "
+                "copy of one in its place, or give a new --workdir"
             )
         return None
 
-    def _set_aside(self, damaged_paths: list[pathlib.Path]) -> None:
-        for path in damaged_paths if self._writes else ():
+    def _set_aside(self, damaged: list[pathlib.Path]) -> None:
+        for path in damaged if self._writes else ():
             aside = path.with_name(_DAMAGED + path.name)
             shutil.rmtree(aside, ignore_errors=True)  # Of the same checkpoint, damaged before.
             path.rename(aside)
 
-    def save(self, read_state: Callable[[], Mapping[str, tf.Tensor]], progress: Progress) -> None:
+    def save(
+        self,
+        read_state: Callable[[], Mapping[str, tf.Tensor]],
+        progress: Progress,
+        then: Callable[[], None] | None = None,
+    ) -> None:
         """Begins to save a checkpoint, after the one before has been written.
 
         A thread writes it while training goes on. It keeps this checkpoint, the newest before it
@@ -103,6 +99,7 @@ class Checkpoints:
         Args:
             read_state: gives what is to be saved by name, tensors that stay as they are.
             progress: where the run stands.
+            then: is called by the thread once the checkpoint is whole.
 
         Raises:
             UserError: as `wait`, of the checkpoint before.
@@ -111,7 +108,12 @@ class Checkpoints:
         self.wait()
         if self._writes and not (self._directory / name).exists():
             progress = dataclasses.replace(progress)  # The run goes on from it.
-            self._writing = self._writer.submit(self._write, name, read_state(), progress)
+            self._writing = self._writer.submit(self._write, name, read_state(), progress, then)
+
+    def raise_if_failed(self) -> None:
+        """Raises as `wait` does, if what is being written has failed already; waits for nothing."""
+        if self._writing and self._writing.done():
+            self.wait()
 
     def wait(self) -> None:
         """Waits until the checkpoint that is being written is whole.
@@ -124,13 +126,26 @@ class Checkpoints:
         if writing:
             writing.result()
 
-    def _write(self, name: str, state: Mapping[str, tf.Tensor], progress: Progress) -> None:
+    def finish(self) -> None:
+        """Waits as `wait` does, while another error is on its way: a failure is only logged."""
+        try:
+            self.wait()
+        except UserError as error:
+            logging.error("%s", error)
+
+    def _write(
+        self,
+        name: str,
+        state: Mapping[str, tf.Tensor],
+        progress: Progress,
+        then: Callable[[], None] | None,
+    ) -> None:
         partial = self._directory / _PARTIAL
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             arrays = {name: tensor.numpy() for name, tensor in state.items()}
-            np.savez(partial / _STATE, allow_pickle=False, **arrays)
+            np.savez(partial / _STATE, **arrays)
             progress.write(partial / _PROGRESS)
             partial.rename(self._directory / name)
         except (tf.errors.OpError, OSError) as error:
@@ -141,6 +156,8 @@ class Checkpoints:
                 "earlier ones are intact: make room, then run the same command again"
             ) from error
         self._delete_old(progress)
+        if then:
+            then()
 
     def _all(self) -> list[pathlib.Path]:
         return sorted(self._directory.glob("epoch-*-step-*"))
@@ -148,7 +165,7 @@ class Checkpoints:
     def _delete_old(self, progress: Progress) -> None:
         for path in self._all()[:-_NEWEST_KEPT]:
             if not _is_of_best_epoch(path, progress):
-                shutil.rmtree(path)
+                shutil.rmtree(path, onerror=_log_not_deleted)
 
 
 def read_progress(path: pathlib.Path) -> Progress:
@@ -166,8 +183,7 @@ def read_state(path: pathlib.Path, shapes: Mapping[str, tf.TensorShape]) -> dict
     Raises:
         UserError: it holds something else, as those of other versions of this project do.
     """
-    with np.load(path / _STATE, allow_pickle=False) as archive:
-        state = {name: archive[name] for name in archive.files}
+    state = _read_arrays(path)
     expected = {name: tuple(shape.as_list()) for name, shape in shapes.items()}
     if {name: array.shape for name, array in state.items()} != expected:
         raise _of_another_version(path)
@@ -176,12 +192,35 @@ def read_state(path: pathlib.Path, shapes: Mapping[str, tf.TensorShape]) -> dict
 
 def _read_whole(path: pathlib.Path) -> None:
     """Reads every value of a checkpoint, which compares the checksums."""
-    if (path / _INDEX_OF_BEFORE).exists():
+    if (path / _OLD_FORMAT_FILE).exists():
         raise _of_another_version(path)
-    read_progress(path)
-    with np.load(path / _STATE, allow_pickle=False) as archive:
-        for name in archive.files:
-            archive[name]
+    try:
+        read_progress(path)
+    except (FileNotFoundError, TypeError, ValueError) as error:
+        raise _Damaged(f"{_PROGRESS}: {_first_line(error)}") from error
+    _read_arrays(path)
+
+
+def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Reads the state, which compares its checksums.
+
+    Raises:
+        _Damaged: it is missing, or the bytes are not those written.
+        OSError: it cannot be read, and may be whole.
+    """
+    try:
+        content = (path / _STATE).read_bytes()
+    except FileNotFoundError as error:
+        raise _Damaged(f"there is no {_STATE}") from error
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # NumPy's and zipfile's readers raise a dozen types.
+        raise _Damaged(f"{_STATE}: {_first_line(error)}") from error
+
+
+def _log_not_deleted(function: object, path: str, error: tuple) -> None:
+    logging.warning("%s could not be deleted (%s)", path, error[1])
 
 
 def _of_another_version(path: pathlib.Path) -> UserError:

@@ -18,13 +18,15 @@ from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
 from trainer.training.objective import Objective
-from trainer.training.replica import Replica
+from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
 from trainer.training.step import Step
-from trainer.training.traced_once import TracedOnce, replica_index, specs_of_replica
-from trainer.training.vectors import Vectors, pack_model
-
-# What an update returns of a step.
-_STOP_ASKED, _NOT_FINITE, _NORM = 0, 1, 2
+from trainer.training.traced_once import (
+    TracedOnce,
+    device_of_compiled,
+    replica_index,
+    specs_of_replica,
+)
+from trainer.training.vectors import Vectors, count_trained, pack_model
 
 
 class Taken(NamedTuple):
@@ -33,8 +35,8 @@ class Taken(NamedTuple):
     Attributes:
         steps: the number of steps taken, fewer than asked for if one of the following is true.
         stopped: whether a stop was asked for on any worker.
-        diverged: the first of these steps, counted from 1, whose loss is not finite; None if all
-            are.
+        diverged: the first of these steps, counted from 1, whose loss or gradient is not finite,
+            and with float16 stays so at a loss scale of 1; None if there is none.
         gradient_norm: of the last step's reduced gradients before clipping; 0 in evaluation.
     """
 
@@ -96,15 +98,14 @@ class Engine:
         self._has_loss_scale = loss_scale is not None
         self._clip_norm, self._time_input = clip_norm, time_input
         self._stop_request = stop_request
-        self._xla, self._xla_update = xla, xla if xla_update is None else xla_update
+        self._xla_update = xla if xla_update is None else xla_update
         values = self._packings.map(lambda packing: packing.values())
         devices = strategy.extended.worker_devices
         self._replicas = [Replica(device, values, optimizer, loss_scale) for device in devices]
         self._take_over_from_chief()
         classes = model.get_layer("logits").output.shape[-1]
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
-        # Virtual devices are one processor, for which XLA compiles a function once.
-        place = "/cpu:0" if xla and "CPU" in devices[0].upper() else None
+        place = device_of_compiled(devices) if xla else None
         self._train_step = TracedOnce(self._step.train, jit_compile=xla, device=place)
         self._eval_step = TracedOnce(self._step.evaluate, jit_compile=xla, device=place)
         self._updates: list[tf.types.experimental.ConcreteFunction] = []
@@ -126,13 +127,13 @@ class Engine:
         not_finite = [
             taken - late
             for late, outcome in zip((1, 0), outcomes, strict=True)
-            if outcome[_NOT_FINITE] > 0
+            if outcome[NOT_FINITE] > 0
         ]
         return Taken(
             taken,
-            stopped=bool((outcomes[:, _STOP_ASKED] > 0).any()),
+            stopped=bool((outcomes[:, STOP_ASKED] > 0).any()),
             diverged=not_finite[0] if not_finite else None,
-            gradient_norm=float(outcomes[-1, _NORM]),
+            gradient_norm=float(outcomes[-1, NORM]),
         )
 
     def evaluate(self, iterator: tf.distribute.DistributedIterator, steps: int) -> Taken:
@@ -182,7 +183,7 @@ class Engine:
 
     def count_trained(self) -> int:
         """Number of trained weights."""
-        return self._packings.decayed.size + self._packings.undecayed.size
+        return count_trained(self._packings)
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
@@ -199,10 +200,11 @@ class Engine:
 
         def weights_of_first() -> list[tf.Tensor]:
             context = tf.distribute.get_replica_context()
-            is_first = tf.cast(context.replica_id_in_sync_group == 0, self._packings.decayed.dtype)
+            is_first = context.replica_id_in_sync_group == 0
             vectors = self._replicas[replica_index(len(self._replicas))].vectors()
             return context.all_reduce(
-                tf.distribute.ReduceOp.SUM, [vector * is_first for vector in vectors]
+                tf.distribute.ReduceOp.SUM,
+                [tf.where(is_first, vector, tf.zeros_like(vector)) for vector in vectors],
             )
 
         shared = tf.function(lambda: self._strategy.run(weights_of_first))()
@@ -212,8 +214,8 @@ class Engine:
 
     def _train(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> tuple:
         taken = tf.constant(0)
-        last = before = tf.zeros([3])
-        while taken < steps and not tf.reduce_any(before[:_NORM] > 0):
+        last = before = tf.zeros([NUM_OUTCOMES])
+        while taken < steps and before[STOP_ASKED] + before[NOT_FINITE] == 0.0:
             batch, waited = self._next_batch(iterator)
             outcome = self._strategy.run(self._train_batch, args=(batch, waited))
             # Reduced, and so the same on every replica of every worker: all stop together.

@@ -25,7 +25,12 @@ from trainer.models.cut import frozen_part, weights_digest
 from trainer.progress_line import ProgressLine
 from trainer.training.interruption import StopRequest
 from trainer.training.phases import Phase
-from trainer.training.traced_once import TracedOnce, replica_index, specs_of_replica
+from trainer.training.traced_once import (
+    TracedOnce,
+    device_of_compiled,
+    replica_index,
+    specs_of_replica,
+)
 from trainer.training.vectors import Packing, bind
 
 MODES = ("auto", "on", "off")
@@ -188,10 +193,15 @@ class _Backbone:
         self._packing = Packing(backbone.weights, backbone.weights[0].dtype)
         self._backbone = backbone
         self._weights = []
-        for device in hardware.strategy.extended.worker_devices:
+        devices = hardware.strategy.extended.worker_devices
+        for device in devices:
             with tf.device(device):
                 self._weights.append(tf.Variable(self._packing.values(), trainable=False))
-        self._run = TracedOnce(self._features, jit_compile=hardware.xla)
+        self._run = TracedOnce(
+            self._features,
+            jit_compile=hardware.xla,
+            device=device_of_compiled(devices) if hardware.xla else None,
+        )
 
     def trace(self, images: tf.TensorSpec) -> None:
         self._run.trace(tf.TensorSpec([self._packing.size], self._packing.dtype), images)

@@ -1,6 +1,7 @@
 """The outer loop: phases, epochs of training and validation, until the best epoch is clear."""
 
 import dataclasses
+import gc
 import math
 import pathlib
 import time
@@ -96,13 +97,15 @@ class Loop:
                 while self.progress.phase + 1 < len(self.phases):
                     self._begin_next_phase()
                     self._train_phase()
+                self.checkpoints.wait()
             finally:
                 self.profile.stop()
-            self.checkpoints.wait()
+                self.checkpoints.finish()
 
     def _begin_next_phase(self) -> None:
         self._engine.model.set_weights(self._engine.weights())
-        del self._engine  # The next one needs the memory.
+        del self._engine
+        gc.collect()  # The next one needs the memory; functions that know each other hold it.
         self.progress.begin_phase(self.progress.phase + 1)
         self._engine = self.start_phase(self.phases[self.progress.phase])
 
@@ -139,7 +142,7 @@ class Loop:
         logging.info("going on after epoch %d, step %d", progress.epochs, progress.step)
         if progress.step == 0 and progress.epochs == progress.best_epoch:
             # The checkpoint is written first: the run may have been killed before the model was.
-            self._save_model()
+            self._model_saver()()
 
     def _train_phase(self) -> None:
         phase, progress = self.phases[self.progress.phase], self.progress
@@ -200,6 +203,7 @@ class Loop:
             progress.finish_steps(taken.steps, carried + self._engine.train_totals.read())
             self._show_steps(taken, before, time.monotonic() - began)
             self._stop_if(taken)
+            self.checkpoints.raise_if_failed()
             line.show(progress.step)
             if self._is_checkpoint_due():
                 self.checkpoints.save(self._engine.state, progress)
@@ -231,6 +235,7 @@ class Loop:
             step = progress.step - taken.steps + taken.diverged
             raise self._diverged(f"at step {step} of epoch {progress.epochs + 1}")
         if taken.stopped:
+            self.checkpoints.finish()  # This one is newer, and may succeed where that one failed.
             self.checkpoints.save(self._engine.state, progress)
             self.checkpoints.wait()
             raise Preempted(
@@ -239,12 +244,15 @@ class Loop:
             )
 
     def _diverged(self, where: str) -> Diverged:
-        self.checkpoints.wait()
-        last = self.checkpoints.newest_whole()
+        self.checkpoints.finish()
+        try:
+            last = str(self.checkpoints.newest_whole() or "none")
+        except UserError as error:
+            last = f"unknown: {error}"
         return Diverged(
-            f"training diverged: the loss is not finite {where}, at learning rate "
+            f"training diverged: the loss or its gradient is not finite {where}, at learning rate "
             f"{self._engine.learning_rate():g}. Lower --learning_rate or set "
-            f"--clip_norm in a new --workdir. The last good checkpoint is {last or 'none'}"
+            f"--clip_norm in a new --workdir. The last good checkpoint is {last}"
         )
 
     def _show_steps(self, taken: Taken, before: list[int] | None, seconds: float) -> None:
@@ -292,9 +300,9 @@ class Loop:
         self.tensorboard.write_epoch(
             row, train["recall"], validation["recall"], validation["confusion"]
         )
-        self.checkpoints.save(self._engine.state, self.progress)
+        save_model = self._model_saver() if improved else None
+        self.checkpoints.save(self._engine.state, self.progress, then=save_model)
         if improved:
-            self._save_model()
             self.tensorboard.write_best(row)
         self._write_status("running")
         self.after_epoch()
@@ -308,6 +316,12 @@ class Loop:
             "  (best so far)" if improved else "",
         )  # fmt: skip
 
-    def _save_model(self) -> None:
-        self.best_model.set_weights(self._engine.weights(averaged=True))
-        self.run.save_model(self.best_model)
+    def _model_saver(self) -> Callable[[], None]:
+        """Saves the present weights as the best epoch's model, whenever it is called."""
+        weights = self._engine.weights(averaged=True)
+
+        def save() -> None:
+            self.best_model.set_weights(weights)
+            self.run.save_model(self.best_model)
+
+        return save

@@ -16,6 +16,11 @@ from trainer.training.step import Step
 from trainer.training.traced_once import NOT_INLINED
 from trainer.training.vectors import Vectors
 
+# What an update returns of a step, at these positions of a vector: whether a stop was asked for (0
+# if not), how many losses or gradients are not finite, and the gradients' norm before clipping.
+STOP_ASKED, NOT_FINITE, NORM = range(3)
+NUM_OUTCOMES = 3
+
 
 class Replica:
     """The state of one replica, all of it on its device."""
@@ -53,13 +58,21 @@ class Replica:
 
     def vectors(self, *, averaged: bool = False) -> Vectors:
         """Reads the weights, or the moving average of the trained ones if one is kept."""
-        decayed, undecayed = self._decayed.value, self._undecayed.value
-        if averaged and self.optimizer.use_ema:
-            decayed, undecayed = (
-                average.value for average in self.optimizer._model_variables_moving_average
+        variables = Vectors(
+            self._decayed.value, self._undecayed.value, self._statistics, self._frozen
+        )
+        vectors = variables.map(lambda variable: variable.read_value())
+        if not (averaged and self.optimizer.use_ema):
+            return vectors
+        # Keras' average is 0 until the first step has been applied.
+        has_average = self.optimizer.iterations.value > 0
+        decayed, undecayed = (
+            tf.where(has_average, average.value.read_value(), weights)
+            for average, weights in zip(
+                self.optimizer._model_variables_moving_average, vectors[:2], strict=True
             )
-        variables = Vectors(decayed, undecayed, self._statistics, self._frozen)
-        return variables.map(lambda variable: variable.read_value())
+        )
+        return vectors._replace(decayed=decayed, undecayed=undecayed)
 
     def set_vectors(self, values: Vectors) -> None:
         """Sets the weights."""
@@ -100,15 +113,13 @@ class Replica:
             jit_compile: whether XLA compiles it.
 
         Returns:
-            A function from the reduced vectors to `[3] float32`: whether a stop was asked for (0 if
-            not), how many losses are not finite, and the gradients' norm before clipping.
+            A function from the reduced vectors to the step's outcome, `[NUM_OUTCOMES] float32`.
         """
 
         def update(reduced: list[tf.Tensor]) -> tf.Tensor:
             signals, statistics, gradients = step.split_reduced(reduced)
-            weight, not_finite, stop_asked = tf.unstack(signals)
-            norm = tf.norm(gradients) / weight
-            factor = 1.0 / weight
+            norm = tf.norm(gradients) / signals.weight
+            factor = 1.0 / signals.weight
             if clip_norm:
                 factor *= tf.minimum(tf.ones_like(norm), clip_norm / norm)
             # An inf or NaN of any replica survives the sum and reaches the norm.
@@ -119,9 +130,12 @@ class Replica:
                 # Linear in the batches' statistics, which each replica has of its own examples.
                 self._statistics.assign(statistics / replicas)
 
-            self._unless_overflown(is_finite, apply, compiled=jit_compile)
+            self._apply_if(is_finite, apply, compiled=jit_compile)
+            # A lower loss scale may mend the next step, where there is one.
+            is_lost = ~is_finite & (self._scale <= 1.0)
             self._rescale(is_finite)
-            return tf.cast(tf.stack([stop_asked, not_finite, norm]), tf.float32)
+            not_finite = signals.not_finite + tf.cast(is_lost, norm.dtype)
+            return tf.cast(tf.stack([signals.stop_asked, not_finite, norm]), tf.float32)
 
         return tf.function(
             update,
@@ -133,9 +147,7 @@ class Replica:
     def _trained_sizes(self) -> list[int]:
         return [self._decayed.shape[0], self._undecayed.shape[0]]
 
-    def _unless_overflown(
-        self, is_finite: tf.Tensor, apply: Callable[[], None], *, compiled: bool
-    ) -> None:
+    def _apply_if(self, is_finite: tf.Tensor, apply: Callable[[], None], *, compiled: bool) -> None:
         """Applies a step whose gradients are finite; another changes nothing."""
         if not compiled:
             # A select would copy every vector: XLA fuses it with the update, TensorFlow does not.

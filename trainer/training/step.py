@@ -4,6 +4,8 @@ Nothing here reads or writes a variable: weights come in as vectors, gradients a
 go out as vectors. So one trace, and on one device one compilation, serves every replica.
 """
 
+from typing import NamedTuple
+
 import keras
 import tensorflow as tf
 
@@ -11,11 +13,24 @@ from trainer.data.augment import Augmentation, augment
 from trainer.training.dropout import training_network
 from trainer.training.metrics import count, count_not_finite, empty_sums
 from trainer.training.objective import Objective
-from trainer.training.vectors import Vectors, bind
+from trainer.training.vectors import Vectors, bind, count_trained
 
-# What is reduced beside gradients and moving statistics: the mean weight of the replica's rows
-# times the loss scale, the number of losses that are not finite, whether a stop was asked for.
-NUM_SIGNALS = 3
+
+class Signals(NamedTuple):
+    """What is summed over the replicas beside gradients and moving statistics; scalars.
+
+    Attributes:
+        weight: the mean weight of a replica's rows, times the loss scale.
+        not_finite: the number of losses that are not finite.
+        stop_asked: 1 if a process was asked to stop.
+    """
+
+    weight: tf.Tensor
+    not_finite: tf.Tensor
+    stop_asked: tf.Tensor
+
+
+NUM_SIGNALS = len(Signals._fields)
 
 
 class Step:
@@ -52,6 +67,7 @@ class Step:
         self._augmentation = augmentation
         self._accumulation_steps = accumulation_steps
         self._dtype = packings.decayed.dtype
+        self._num_trained = count_trained(packings)
         self._reduce_dtype = reduce_dtype or self._dtype
 
     def train(
@@ -79,10 +95,8 @@ class Step:
         # The mean over this replica's rows keeps float16's range; the update divides the sum of
         # such means by the sum of the mean weights: the mean over all examples.
         weight = tf.reduce_mean(tf.cast(batch["weight"], self._dtype))
-        not_finite = tf.cast(count_not_finite(sums), self._dtype)
-        signals = tf.stack(
-            [weight * tf.cast(scale, self._dtype), not_finite, tf.cast(stop_asked, self._dtype)]
-        )
+        signals = Signals(weight * tf.cast(scale, self._dtype), count_not_finite(sums), stop_asked)
+        signals = tf.stack([tf.cast(signal, self._dtype) for signal in signals])
         if self._reduce_dtype == self._dtype:
             return [tf.concat([signals, statistics, gradients], axis=0)], sums
         # Statistics and signals need their digits: they are few.
@@ -91,11 +105,13 @@ class Step:
             tf.cast(gradients, self._reduce_dtype),
         ], sums
 
-    def split_reduced(self, reduced: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def split_reduced(self, reduced: list[tf.Tensor]) -> tuple[Signals, tf.Tensor, tf.Tensor]:
         """Signals, statistics and gradients of what `train` gave, summed over the replicas."""
         whole = tf.concat([tf.cast(vector, self._dtype) for vector in reduced], axis=0)
-        trained = self._packings.decayed.size + self._packings.undecayed.size
-        return tuple(tf.split(whole, [NUM_SIGNALS, self._packings.statistics.size, trained]))
+        signals, statistics, gradients = tf.split(
+            whole, [NUM_SIGNALS, self._packings.statistics.size, self._num_trained]
+        )
+        return Signals(*tf.unstack(signals)), statistics, gradients
 
     def evaluate(self, vectors: Vectors, batch: dict) -> tf.Tensor:
         """The sums of a replica's batch.
@@ -123,8 +139,7 @@ class Step:
             name: tf.reshape(column, [micro_batches, rows, *column.shape[1:]])
             for name, column in batch.items()
         }
-        trained = self._packings.decayed.size + self._packings.undecayed.size
-        gradients = tf.zeros([trained], self._dtype)
+        gradients = tf.zeros([self._num_trained], self._dtype)
         sums = empty_sums(self._network.output.shape[-1])
         for index in tf.range(micro_batches):
             of_part, statistics, part_sums = self._micro_batch(

@@ -4,7 +4,7 @@ A `tf.function` called inside `strategy.run` is traced for each replica. One con
 beforehand and without captured variables, can be called by all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -59,6 +59,19 @@ class TracedOnce:
         with tf.device(self._device):
             results = self._concrete(*arguments)
         return tf.nest.map_structure(tf.identity, results)  # On the replica's device again.
+
+
+def device_of_compiled(devices: Sequence[str]) -> str | None:
+    """Where replicas run what XLA compiles.
+
+    Args:
+        devices: of the replicas. Virtual devices are one processor, for which XLA need not compile
+            a function more than once.
+
+    Returns:
+        A device for all of them, or None: each on its own.
+    """
+    return "/cpu:0" if "CPU" in devices[0].upper() else None
 
 
 def specs_of_replica(iterator: tf.distribute.DistributedIterator) -> dict[str, tf.TensorSpec]:

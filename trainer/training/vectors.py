@@ -95,6 +95,11 @@ def pack_model(model: keras.Model) -> Vectors:
     return Vectors(*(Packing(group, dtype) for group in groups))
 
 
+def count_trained(packings: Vectors) -> int:
+    """Number of trained weights."""
+    return packings.decayed.size + packings.undecayed.size
+
+
 def bind(
     packings: Iterable[Packing], arrays: Iterable[Sequence[tf.Tensor]]
 ) -> keras.StatelessScope:
