@@ -105,17 +105,7 @@ def _keras(
 
     from benchmarks import training
 
-    count = _WAYS[way][0]
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration()] * count
-    )
-    places = [f"/cpu:{index}" for index in range(count)]
-    strategy = (
-        tf.distribute.MirroredStrategy(places)
-        if count > 1
-        else tf.distribute.OneDeviceStrategy(places[0])
-    )
+    strategy = training.virtual_strategy(_WAYS[way][0])
     with strategy.scope():
         model, optimizer = training.build(name, train_backbone=train_backbone)
         model.compile(

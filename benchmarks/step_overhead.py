@@ -27,16 +27,20 @@ _BATCH_PER_REPLICA = 2
 _IMAGES = 64
 
 
-def _engine(name: str, devices, size: int) -> tuple[Callable[[int], object], Callable[[], dict]]:
+def _engine(
+    name: str, count: int, xla: str, size: int
+) -> tuple[Callable[[int], object], Callable[[], dict]]:
     """Takes steps with the engine; and what its loop is made of."""
     import tensorflow as tf
 
     from benchmarks.loop_operations import TracedLoop
     from benchmarks.training import in_memory
+    from trainer import hardware
     from trainer.data.input import distribute_batches
     from trainer.training.engine import Engine
     from trainer.training.objective import Objective
 
+    devices = hardware.resolve("mirrored" if count > 1 else "one_device", "float32", xla, count)
     with tf.device("/cpu:0"):
         model, optimizer = _build(name, size)
     engine = Engine(
@@ -54,19 +58,23 @@ def _engine(name: str, devices, size: int) -> tuple[Callable[[int], object], Cal
     return lambda steps: engine.train(batches, steps), operations
 
 
-def _keras(name: str, devices, size: int) -> tuple[Callable[[int], object], Callable[[], dict]]:
-    """Takes steps with Keras `fit`."""
+def _keras(
+    name: str, count: int, xla: str, size: int
+) -> tuple[Callable[[int], object], Callable[[], dict]]:
+    """Takes steps with Keras `fit`, as its users have it."""
     import tensorflow as tf
 
     from benchmarks.random_images import random_images
+    from benchmarks.training import virtual_strategy
 
-    with devices.strategy.scope():
+    strategy = virtual_strategy(count)
+    with strategy.scope():
         model, optimizer = _build(name, size)
         model.compile(
             optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"],
-            jit_compile=devices.xla,
+            jit_compile=xla == "on",
         )  # fmt: skip
-    batch_size = _BATCH_PER_REPLICA * devices.num_replicas
+    batch_size = _BATCH_PER_REPLICA * count
     dataset = tf.data.Dataset.from_tensor_slices(random_images(_IMAGES, (size, size, 1))).repeat()
     dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0), dict
@@ -86,17 +94,12 @@ def _build(name: str, size: int) -> tuple:
 
 def _work(options) -> Callable[[], dict]:
     """A function that takes the first step when first called, and several steps after that."""
-    import tensorflow  # noqa: F401 - its import is no part of what is timed
-
-    from trainer import hardware
+    import trainer.training.engine  # noqa: F401 - TensorFlow's import is no part of what is timed
 
     started = time.perf_counter()
+    make = {"engine": _engine, "keras": _keras}[options.way]
     count = int(options.replicas[0])
-    devices = hardware.resolve(
-        "mirrored" if count > 1 else "one_device", "float32", options.xla, count
-    )
-    ways = {"engine": _engine, "keras": _keras}
-    train, describe_loop = ways[options.way](options.models[0], devices, options.size)
+    train, describe_loop = make(options.models[0], count, options.xla, options.size)
     train(1)
     first = {"first_step_s": time.perf_counter() - started, **describe_loop()}
     orders = iter([first])
@@ -162,6 +165,11 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
+    if options.xla == "on" and "keras" in options.ways and options.replicas != ["1"]:
+        raise ValueError(
+            "--xla=on: Keras fit crashes with it on several replicas; give --ways=engine or "
+            "--replicas=1"
+        )
     if options.way:
         obey(_work(options))
         return

@@ -29,6 +29,18 @@ def build(name: str, **settings: Any) -> tuple:
     return models.build(name, **settings), keras.optimizers.Adam(1e-5)
 
 
+def virtual_strategy(count: int) -> tf.distribute.Strategy:
+    """A strategy over so many virtual devices of the CPU, with none of this project's settings."""
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * count
+    )
+    places = [f"/cpu:{index}" for index in range(count)]
+    if count == 1:
+        return tf.distribute.OneDeviceStrategy(places[0])
+    return tf.distribute.MirroredStrategy(places)
+
+
 class Training:
     """A model, its engine and endless batches from memory."""
 
