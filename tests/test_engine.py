@@ -111,30 +111,83 @@ def test_mixed_precision_learns_under_two_replicas_with_xla(precision):
     assert measure(engine.eval_totals.read())["accuracy"] > 0.6
 
 
-def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica():
+@pytest.mark.parametrize(("xla", "xla_update"), [(False, False), (False, True), (True, True)])
+def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica(xla, xla_update):
     # Replica 0 sees black images and replica 1 bright ones, which overflow at this loss scale.
     images = np.zeros((BATCH, SIZE, SIZE, 1), np.uint8)
     images[BATCH // 2 :] = 255
     labels = np.zeros(BATCH, int)
     scale = 2.0**15
-
-    large_scale = DynamicLossScale(initial=scale)
+    settings = {
+        "precision": "mixed_float16", "loss_scale": DynamicLossScale(initial=scale), "xla": xla,
+        "xla_update": xla_update, "optimizer": lambda: keras.optimizers.Adam(1e-3, use_ema=True),
+    }  # fmt: skip
     black = examples_of(np.zeros_like(images), labels)
     _, _, first = train(two_replicas(), black, 0)
-    engine, unhurt, _ = train(
-        two_replicas(), black, 1, precision="mixed_float16", loss_scale=large_scale
-    )
+    engine, unhurt, _ = train(two_replicas(), black, 1, **settings)
     assert relative_difference(unhurt.get_weights(), first) > 0, "black images must not overflow"
     assert engine.loss_scale() == scale
 
-    engine, _, _ = train(
-        two_replicas(), examples_of(images, labels), 1, precision="mixed_float16",
-        loss_scale=large_scale,
-    )  # fmt: skip
+    before = states_of_replicas(engine)
+    bright = examples_of(images, labels)
+    batches = iter(distribute_batches(bright, two_replicas(), BATCH, augment_seed=3))
+    assert engine.train(batches, 1)[:3] == (1, False, None)
     assert engine.loss_scale() == scale / 2
-    for replica in range(2):
-        for weight, before in zip(engine.weights(replica=replica), first, strict=True):
-            np.testing.assert_array_equal(weight, before)
+    changed = {"loss_scale/scale", "loss_scale/finite_steps"}
+    for held, was in zip(states_of_replicas(engine), before, strict=True):
+        for name in held.keys() - changed:
+            np.testing.assert_array_equal(held[name], was[name], err_msg=name)
+
+
+def states_of_replicas(engine):
+    return [
+        {name: variable.numpy() for name, variable in replica.state().items()}
+        for replica in engine._replicas
+    ]
+
+
+@pytest.mark.parametrize("xla_update", [False, True])
+def test_a_gradient_that_is_not_finite_ends_the_steps_though_the_loss_is_finite(xla_update):
+    def build(precision):
+        # The square root of 0 is 0, its slope is not finite.
+        inputs = keras.Input((SIZE, SIZE, 1))
+        x = keras.layers.GlobalAveragePooling2D()(inputs)
+        x = keras.layers.Dense(4, use_bias=True, name="before")(x)
+        x = keras.layers.Lambda(lambda y: tf.sqrt(0.0 * y), name="root")(x)
+        return keras.Model(inputs, keras.layers.Dense(4, name="logits")(x))
+
+    examples = examples_of(np.ones((BATCH, SIZE, SIZE, 1), np.float32), np.zeros(BATCH, int))
+    engine, _, first = train(
+        two_replicas(), examples, 0, build=build, flip=False, xla_update=xla_update
+    )
+    batches = iter(distribute_batches(examples, two_replicas(), BATCH))
+    taken = engine.train(batches, 9)
+    assert taken[:3] == (2, False, 1)
+    assert not np.isfinite(taken.gradient_norm)
+    assert np.isfinite(measure(engine.train_totals.read())["loss"])
+    for weight, was in zip(engine.weights(), first, strict=True):
+        np.testing.assert_array_equal(weight, was)
+
+
+@pytest.mark.parametrize("xla_update", [False, True])
+def test_later_steps_leave_a_state_that_was_read_alone(xla_update):
+    examples = make_examples(4 * BATCH)
+    engine, _, _ = train(two_replicas(), examples, 2, optimizer=adam, xla_update=xla_update)
+    state = engine.state()
+    then = {name: tensor.numpy() for name, tensor in state.items()}
+    batches = iter(distribute_batches(examples, two_replicas(), BATCH, augment_seed=3))
+    engine.train(batches, 3)
+    later = engine.state()
+    assert (later["weights/decayed"].numpy() != then["weights/decayed"]).any()
+    for name, tensor in state.items():
+        np.testing.assert_array_equal(tensor.numpy(), then[name], err_msg=name)
+
+    other, _, _ = train(two_replicas(), examples, 0, optimizer=adam)
+    other.load_state(then)
+    batches = iter(distribute_batches(examples, two_replicas(), BATCH, augment_seed=3))
+    other.train(batches, 3)
+    for name, tensor in other.state().items():
+        np.testing.assert_allclose(tensor.numpy(), later[name].numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_rows_that_fill_the_last_batch_weigh_nothing():

@@ -62,7 +62,6 @@ def test_cpus_get_float32_and_no_xla_unless_asked():
         "xla_update": True, "reduce_precision": "float32",
         "collective": "none", "workers": 1,
     }  # fmt: skip
-    # LeNet trains 8 arrays, DenseNet-169 more than 500.
     assert not hardware.resolve("one_device", "auto", "off", 2).xla_update
     assert resolved.is_chief
     asked = hardware.resolve("one_device", "mixed_bfloat16", "on", 2)

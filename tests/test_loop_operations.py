@@ -31,32 +31,31 @@ def traced_loop(name, strategy, **settings):
     images = np.zeros((4, SIZE, SIZE, 1), np.uint8)
     examples = examples_of(images, np.zeros(4, int))
     batches = iter(distribute_batches(examples, strategy, 4, augment_seed=0))
-    return TracedLoop(engine, batches), len(model.trainable_variables)
+    return TracedLoop(engine, batches)
 
 
 @pytest.mark.parametrize("strategy", [one_device, two_replicas])
 @pytest.mark.parametrize("name", models.NAMES)
 def test_a_step_is_so_many_operations_outside_the_compiled_parts(name, strategy):
-    loop, arrays = traced_loop(name, strategy())
+    loop = traced_loop(name, strategy())
     counted = loop.count_operations()
-    print(name, arrays, dict(counted))
-    assert counted.total() <= (40 + 4 * arrays) * strategy().num_replicas_in_sync
+    print(name, dict(counted))
     # One call of the step and one of the update for each replica: nothing was counted twice or
     # left out.
     calls = sum(number for kind, number in counted.items() if kind.endswith("PartitionedCall"))
     assert calls == 2 * strategy().num_replicas_in_sync
-    # However many arrays there are.
+    # However many arrays there are: DenseNet-169 has 508, LeNet 8.
     assert counted.total() <= 25 * strategy().num_replicas_in_sync
 
 
 @pytest.mark.parametrize(("reduce_dtype", "collectives"), [("float32", 1), ("bfloat16", 2)])
 def test_all_is_reduced_at_once_for_each_dtype(reduce_dtype, collectives):
-    loop, _ = traced_loop("lenet", two_replicas(), reduce_dtype=reduce_dtype)
+    loop = traced_loop("lenet", two_replicas(), reduce_dtype=reduce_dtype)
     assert loop.count_operations()["CollectiveReduceV2"] == 2 * collectives
 
 
 def test_the_next_step_waits_for_nothing_that_this_one_computes():
-    loop, _ = traced_loop("lenet", two_replicas())
+    loop = traced_loop("lenet", two_replicas())
     assert loop.count_awaited() == 0
 
 
@@ -71,5 +70,5 @@ def test_a_condition_on_the_steps_own_outcome_would_be_counted(monkeypatch):
         return taken, last, last
 
     monkeypatch.setattr(Engine, "_train", impatient)
-    loop, _ = traced_loop("lenet", two_replicas())
+    loop = traced_loop("lenet", two_replicas())
     assert loop.count_awaited() == 1

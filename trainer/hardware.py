@@ -21,9 +21,10 @@ WORKER_TIMEOUT = 60.0
 # Tensor cores multiply bfloat16 from compute capability 8.0 on, float16 from 7.0 on.
 _BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
 
-# glibc's malloc.h: no block is mapped on its own (M_MMAP_MAX), the heap is never trimmed
-# (M_TRIM_THRESHOLD), and all threads share one heap, so that it is reused (M_ARENA_MAX).
-_MALLOC_OPTIONS = {-4: 0, -1: -1, -8: 1}
+# glibc's malloc.h: no block is mapped on its own (M_MMAP_MAX), and the heap is never trimmed
+# (M_TRIM_THRESHOLD). As many heaps as replicas (M_ARENA_MAX): the threads of one reuse its memory,
+# and those of several do not wait for each other.
+_MALLOC_OPTIONS, _M_ARENA_MAX = {-4: 0, -1: -1}, -8
 # Grappler's passes go over every replica's step anew. These take seconds for each replica of
 # DenseNet-169 and save no time in a step of the four networks.
 _GRAPPLER_OFF = (
@@ -122,7 +123,7 @@ def resolve(
         raise UserError("--virtual_devices goes with one_device and mirrored, not multi_worker")
     devices, gpu = _find_devices(virtual_devices)
     if gpu is None:
-        _keep_freed_memory()
+        _keep_freed_memory(1 if strategy == "one_device" else len(devices))
         logging.info(
             "oneDNN kernels: %s (TF_ENABLE_ONEDNN_OPTS)",
             _on_off(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("1", "true")),
@@ -253,7 +254,7 @@ def _split_cpu(count: int) -> list[str]:
     return [f"/cpu:{index}" for index in range(count)]
 
 
-def _keep_freed_memory() -> None:
+def _keep_freed_memory(replicas: int) -> None:
     """Makes glibc keep freed memory instead of handing it back to the system after every operation.
 
     Feature maps of a CPU step are blocks of 10 to 100 MB, which glibc maps and unmaps one by one:
@@ -261,7 +262,7 @@ def _keep_freed_memory() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
-        for option, value in _MALLOC_OPTIONS.items():
+        for option, value in (_MALLOC_OPTIONS | {_M_ARENA_MAX: replicas}).items():
             libc.mallopt(option, value)
 
 

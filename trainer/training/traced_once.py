@@ -61,12 +61,12 @@ class TracedOnce:
         return tf.nest.map_structure(tf.identity, results)  # On the replica's device again.
 
 
-def device_of_compiled(devices: Sequence[str]) -> str | None:
-    """Where replicas run what XLA compiles.
+def shared_device(devices: Sequence[str]) -> str | None:
+    """Where replicas run a function that they share.
 
     Args:
-        devices: of the replicas. Virtual devices are one processor, for which XLA need not compile
-            a function more than once.
+        devices: of the replicas. Virtual devices are one processor, for which TensorFlow need not
+            instantiate or compile a function more than once.
 
     Returns:
         A device for all of them, or None: each on its own.
