@@ -22,8 +22,8 @@ from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED,
 from trainer.training.step import Step
 from trainer.training.traced_once import (
     TracedOnce,
-    device_of_compiled,
     replica_index,
+    shared_device,
     specs_of_replica,
 )
 from trainer.training.vectors import Vectors, count_trained, pack_model
@@ -105,7 +105,7 @@ class Engine:
         self._take_over_from_chief()
         classes = model.get_layer("logits").output.shape[-1]
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
-        place = device_of_compiled(devices) if xla else None
+        place = shared_device(devices)
         self._train_step = TracedOnce(self._step.train, jit_compile=xla, device=place)
         self._eval_step = TracedOnce(self._step.evaluate, jit_compile=xla, device=place)
         self._updates: list[tf.types.experimental.ConcreteFunction] = []

@@ -27,8 +27,8 @@ from trainer.training.interruption import StopRequest
 from trainer.training.phases import Phase
 from trainer.training.traced_once import (
     TracedOnce,
-    device_of_compiled,
     replica_index,
+    shared_device,
     specs_of_replica,
 )
 from trainer.training.vectors import Packing, bind
@@ -200,7 +200,7 @@ class _Backbone:
         self._run = TracedOnce(
             self._features,
             jit_compile=hardware.xla,
-            device=device_of_compiled(devices) if hardware.xla else None,
+            device=shared_device(devices),
         )
 
     def trace(self, images: tf.TensorSpec) -> None:
