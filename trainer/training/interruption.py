@@ -18,7 +18,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
-    """Whether this process has been asked to stop after the current step."""
+    """Whether this process has been asked to stop, at most one step after the current one."""
 
     def __init__(self) -> None:
         """Nothing has been asked yet."""
@@ -30,7 +30,7 @@ class StopRequest:
         return self._asked.read_value()
 
     def ask(self) -> None:
-        """Asks for a stop after the current step."""
+        """Asks for a stop, at most one step after the current one."""
         self._asked.assign(1.0)
 
     @contextlib.contextmanager
