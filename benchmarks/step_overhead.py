@@ -165,14 +165,14 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
+    if options.way:
+        obey(_work(options))
+        return
     if options.xla == "on" and "keras" in options.ways and options.replicas != ["1"]:
         raise ValueError(
             "--xla=on: Keras fit crashes with it on several replicas; give --ways=engine or "
             "--replicas=1"
         )
-    if options.way:
-        obey(_work(options))
-        return
     results: dict[str, dict] = {}
     print(
         f"{'':12}{'replicas':>9}{'':8}{'operations':>11}{'first step':>12}{'a step':>11}{'peak':>9}"
