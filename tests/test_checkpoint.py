@@ -114,6 +114,20 @@ def test_what_cannot_be_read_is_neither_damaged_nor_passed_over(tmp_path, monkey
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_lack_of_memory_is_no_damage(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    save_epochs(checkpoints, [0.5, 0.4])
+    before = sorted(tmp_path.rglob("*"))
+
+    def no_memory(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", no_memory)
+    with pytest.raises(MemoryError):
+        checkpoints.newest_whole()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_where_all_are_damaged_a_run_does_not_begin_anew(tmp_path):
     save_epochs(Checkpoints(tmp_path), [0.5, 0.4])
     for path in tmp_path.glob("*/state.npz"):

@@ -215,6 +215,8 @@ def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
+    except MemoryError:  # Says nothing of the file.
+        raise
     except Exception as error:  # NumPy's and zipfile's readers raise a dozen types.
         raise _Damaged(f"{_STATE}: {_first_line(error)}") from error
 

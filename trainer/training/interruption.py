@@ -55,7 +55,7 @@ class StopRequest:
     def _watch(self, reader: int) -> None:
         while received := os.read(reader, 1):
             logging.info(
-                "%s: stopping after this step, then a checkpoint", signal.Signals(received[0]).name
+                "%s: stopping within a step, then a checkpoint", signal.Signals(received[0]).name
             )
             self.ask()
 
