@@ -49,7 +49,7 @@ def _engine(
     )  # fmt: skip
     examples = in_memory(_IMAGES, (size, size, 1))
     batch_size = _BATCH_PER_REPLICA * devices.num_replicas
-    batches = iter(distribute_batches(examples, devices.strategy, batch_size))
+    batches = iter(distribute_batches(examples, devices.strategy, batch_size, timed=True))
 
     def operations() -> dict:
         counted = TracedLoop(engine, batches).count_operations()

@@ -68,7 +68,7 @@ class Training:
         )  # fmt: skip
         self._replicas = devices.num_replicas
         examples = in_memory(max(_MINIMUM_IMAGES, 2 * batch_size))
-        self._batches = iter(distribute_batches(examples, strategy, batch_size))
+        self._batches = iter(distribute_batches(examples, strategy, batch_size, timed=True))
 
     def train(self, steps: int) -> dict[str, float]:
         """Takes steps; returns `images_per_second` and the share of the time waited for `input`."""

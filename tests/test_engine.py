@@ -8,7 +8,7 @@ from tests.conftest import one_device, relative_difference, two_replicas
 from tests.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
 from trainer import models
 from trainer.data.augment import Augmentation, uniform_draws
-from trainer.data.input import distribute_batches
+from trainer.data.input import distribute_batches, read_clock
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
@@ -421,3 +421,22 @@ def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
     if name in ("resnet101", "vgg19"):
         for weight, was in zip(model.non_trainable_variables, frozen, strict=True):
             np.testing.assert_array_equal(weight.numpy(), was)
+
+
+@pytest.mark.parametrize(("seconds_late", "expected"), [(1000.0, 1000.0), (-1000.0, 0.0)])
+def test_a_replica_waits_from_the_end_of_a_step_until_its_batch_is_loaded(seconds_late, expected):
+    def load_late(batch):
+        return batch | {"loaded_at": read_clock() + round(seconds_late * 1e6)}
+
+    examples, steps = make_examples(2 * BATCH), 3
+    engine, _, _ = train(two_replicas(), examples, 0)
+    for totals, work in [
+        (engine.train_totals, engine.train),
+        (engine.eval_totals, engine.evaluate),
+    ]:
+        batches = distribute_batches(
+            examples, two_replicas(), BATCH, augment_seed=3, change_batch=load_late
+        )
+        work(iter(batches), steps)
+        waited = measure(totals.read())["waited"]
+        assert waited == pytest.approx(2 * steps * expected, rel=0.1)

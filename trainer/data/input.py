@@ -29,6 +29,8 @@ _SHUFFLE_BUFFER = 8192
 _READ_BATCH = 256
 # Batches of each replica that wait loaded: enough to cover a slow read, few enough to hold.
 _BATCHES_AHEAD = 8
+# The key of the time at which a batch was loaded.
+LOADED_AT = "loaded_at"
 # A fixed number, because the default depends on the cores and the order of the records on it.
 _FILES_AT_ONCE = 8
 
@@ -117,6 +119,7 @@ def distribute_batches(
     first_epoch: int = 0,
     first_step: int = 0,
     data_hosts: Sequence[str] = (),
+    timed: bool = False,
 ) -> tf.distribute.DistributedDataset | tf.data.Dataset:
     """Endless epochs of batches, each replica's prefetched to its device.
 
@@ -132,18 +135,21 @@ def distribute_batches(
         first_epoch: the epoch to start with.
         first_step: the step of that epoch to start with.
         data_hosts: `HOST:PORT` of the data hosts that load the batches; none: they are loaded here.
+        timed: whether batches tell when they were loaded; a deterministic TensorFlow refuses to
+            read the clock.
 
     Returns:
         A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`,
-        `weight` `[b] float32` (0 for filling rows) and, with a seed, `draws` `[b, NUM_DRAWS]
-        float32`; b is the batch of one replica.
+        `weight` `[b] float32` (0 for filling rows), with a seed `draws` `[b, NUM_DRAWS] float32`
+        and, if timed, `loaded_at`, what `read_clock` gave then; b is the batch of one replica.
     """
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
         start = (first_epoch, first_step)
         return _batches(
-            examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts
-        )
+            examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts,
+            timed,
+        )  # fmt: skip
 
     if _is_one_cpu(strategy):
         # The batches lie where they are needed: the buffer in front of each device would cost as
@@ -167,7 +173,14 @@ def first_batch(
 
 
 def _batches(
-    examples, global_batch_size, context, augment_seed, start, change_batch=None, data_hosts=()
+    examples,
+    global_batch_size,
+    context,
+    augment_seed,
+    start,
+    change_batch=None,
+    data_hosts=(),
+    timed=False,
 ) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
@@ -202,6 +215,8 @@ def _batches(
     dataset = load_on_hosts(dataset, load_all, data_hosts) if data_hosts else load_all(dataset)
     if change_batch:
         dataset = dataset.map(change_batch)
+    if timed:
+        dataset = dataset.map(_with_time)
     options = tf.data.Options()
     # The order is a promise: an interrupted run goes on with it, and replicas and workers share it.
     options.deterministic = True
@@ -211,6 +226,16 @@ def _batches(
     # closing for a minute or more at a run's end.
     options.autotune.enabled = False
     return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+
+
+def _with_time(batch: dict) -> dict:
+    return batch | {LOADED_AT: read_clock(list(batch.values()))}
+
+
+def read_clock(after: Sequence[tf.Tensor] = ()) -> tf.Tensor:
+    """Microseconds on this machine's clock once tensors are known, an int64 scalar."""
+    with tf.control_dependencies(after):
+        return tf.cast(tf.timestamp() * 1e6, tf.int64)
 
 
 def _of_worker(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.augment import Augmentation
+from trainer.data.input import LOADED_AT, read_clock
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
@@ -62,7 +63,6 @@ class Engine:
         augmentation: Augmentation | None = None,
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
-        time_input: bool = True,
         loss_scale: DynamicLossScale | None = None,
         stop_request: StopRequest | None = None,
         reduce_dtype: str | None = None,
@@ -83,8 +83,6 @@ class Engine:
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             accumulation_steps: number of micro-batches that a replica's batch is split into, one
                 after the other, to save memory; the gradients are those of the whole batch.
-            time_input: whether the wait for each batch is timed; a deterministic TensorFlow
-                refuses to read the clock in a graph.
             loss_scale: the loss scale for float16; None scales nothing.
             stop_request: asks to stop between steps; None never does.
             reduce_dtype: dtype in which gradients are summed over the replicas; None: the weights'.
@@ -96,8 +94,7 @@ class Engine:
             accumulation_steps=accumulation_steps, reduce_dtype=reduce_dtype,
         )  # fmt: skip
         self._has_loss_scale = loss_scale is not None
-        self._clip_norm, self._time_input = clip_norm, time_input
-        self._stop_request = stop_request
+        self._clip_norm, self._stop_request = clip_norm, stop_request
         self._xla_update = xla if xla_update is None else xla_update
         values = self._packings.map(lambda packing: packing.values())
         devices = strategy.extended.worker_devices
@@ -143,7 +140,7 @@ class Engine:
             iterator: over `distribute_batches`.
             steps: the number of batches.
         """
-        self._eval_step.trace(self._vector_specs(), specs_of_replica(iterator))
+        self._eval_step.trace(self._vector_specs(), _inputs(specs_of_replica(iterator)))
         taken, stopped = self._evaluate_loop(iterator, tf.constant(steps))
         return Taken(int(taken), bool(stopped), diverged=None)
 
@@ -215,35 +212,35 @@ class Engine:
     def _train(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> tuple:
         taken = tf.constant(0)
         last = before = tf.zeros([NUM_OUTCOMES])
+        idle_from = self._clock(iterator)
         while taken < steps and before[STOP_ASKED] + before[NOT_FINITE] == 0.0:
-            batch, waited = self._next_batch(iterator)
-            outcome = self._strategy.run(self._train_batch, args=(batch, waited))
+            batch = next(iterator)
+            outcome = self._strategy.run(self._train_batch, args=(batch, idle_from))
             # Reduced, and so the same on every replica of every worker: all stop together.
             before, last = last, self._of_first_replica(outcome)
+            idle_from = self._clock(iterator, last)
             taken += 1
         return taken, last, before
 
     def _evaluate(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> tuple:
         taken, last, before = tf.constant(0), tf.constant(0.0), tf.constant(0.0)
+        idle_from = self._clock(iterator)
         while taken < steps and before == 0.0:
-            batch, waited = self._next_batch(iterator)
-            asked = self._strategy.run(self._evaluate_batch, args=(batch, waited))
+            batch = next(iterator)
+            asked = self._strategy.run(self._evaluate_batch, args=(batch, idle_from))
             before, last = last, self._of_first_replica(asked)
+            idle_from = self._clock(iterator, last)
             taken += 1
         return taken, last + before > 0
 
     def _of_first_replica(self, value: tf.distribute.DistributedValues) -> tf.Tensor:
         return self._strategy.experimental_local_results(value)[0]
 
-    def _next_batch(self, iterator) -> tuple[dict, tf.Tensor]:
-        """The next batch and the microseconds that the loop stood waiting for it."""
-        if not self._time_input:
-            return next(iterator), tf.constant(0, tf.int64)
-        asked = tf.timestamp()
-        with tf.control_dependencies([asked]):
-            batch = next(iterator)
-        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
-            return batch, tf.cast((tf.timestamp() - asked) * 1e6, tf.int64)
+    def _clock(self, iterator, after: tf.Tensor | None = None) -> tf.Tensor:
+        """The time at which a step's result is known; 0 where batches are not timed."""
+        if LOADED_AT not in iterator.element_spec:
+            return tf.constant(0, tf.int64)
+        return read_clock([] if after is None else [after])
 
     def trace(
         self, iterator: tf.distribute.DistributedIterator
@@ -256,7 +253,7 @@ class Engine:
         # What the replicas call is traced first, outside of the graph that calls it.
         scalar = tf.TensorSpec([], tf.float32)
         *reduced, _ = self._train_step.trace(
-            self._vector_specs(), specs_of_replica(iterator), scalar, scalar
+            self._vector_specs(), _inputs(specs_of_replica(iterator)), scalar, scalar
         )
         self._updates = self._updates or [
             replica.update_function(
@@ -270,24 +267,40 @@ class Engine:
     def _vector_specs(self) -> Vectors:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))
 
-    def _train_batch(self, batch: dict, waited: tf.Tensor) -> tf.Tensor:
+    def _train_batch(self, batch: dict, idle_from: tf.Tensor) -> tf.Tensor:
         """One replica's step; its result is the same on every replica."""
         index = replica_index(len(self._replicas))
         replica = self._replicas[index]
         reduced, sums = self._train_step(
-            replica.vectors(), batch, replica.loss_scale(), self._stop_asked()
+            replica.vectors(), _inputs(batch), replica.loss_scale(), self._stop_asked()
         )
-        self.train_totals.add(sums, waited)
+        self.train_totals.add(sums, _microseconds_waited(batch, idle_from))
         return self._updates[index](_sum_over_replicas(reduced))
 
     def _stop_asked(self) -> tf.Tensor:
         return self._stop_request.value() if self._stop_request else tf.constant(0.0)
 
-    def _evaluate_batch(self, batch: dict, waited: tf.Tensor) -> tf.Tensor:
+    def _evaluate_batch(self, batch: dict, idle_from: tf.Tensor) -> tf.Tensor:
         replica = self._replicas[replica_index(len(self._replicas))]
-        self.eval_totals.add(self._eval_step(replica.vectors(averaged=True), batch), waited)
-        (stop_asked,) = _sum_over_replicas([self._stop_asked()])
-        return stop_asked
+        sums = self._eval_step(replica.vectors(averaged=True), _inputs(batch))
+        self.eval_totals.add(sums, _microseconds_waited(batch, idle_from))
+        with tf.control_dependencies([sums]):  # So that the step has ended when this is known.
+            stop_asked = tf.identity(self._stop_asked())
+        return _sum_over_replicas([stop_asked])[0]
+
+
+def _inputs(batch: dict) -> dict:
+    """What a step computes with."""
+    return {name: value for name, value in batch.items() if name != LOADED_AT}
+
+
+def _microseconds_waited(batch: dict, idle_from: tf.Tensor) -> tf.Tensor:
+    """How long after the end of the step before it a batch was loaded.
+
+    By the clock of the thread that loads: an operation that reads the clock when the batch arrives
+    would itself queue behind the replicas, which take all processors, or behind a GPU's stream.
+    """
+    return tf.nn.relu(batch.get(LOADED_AT, idle_from) - idle_from)
 
 
 def _sum_over_replicas(values: list) -> list:

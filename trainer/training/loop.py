@@ -154,12 +154,16 @@ class Loop:
                 self.train_examples, self.strategy, batch_size,
                 augment_seed=self.config.seed, change_batch=self.change_batch,
                 first_epoch=progress.epochs, first_step=progress.step,
-                data_hosts=self.data_hosts,
+                data_hosts=self.data_hosts, timed=not self.config.deterministic,
             )
         )  # fmt: skip
         validation_batches = iter(
             distribute_batches(
-                self.validation_examples, self.strategy, batch_size, data_hosts=self.data_hosts
+                self.validation_examples,
+                self.strategy,
+                batch_size,
+                data_hosts=self.data_hosts,
+                timed=not self.config.deterministic,
             )
         )
         while progress.phase_epochs < phase.epochs:

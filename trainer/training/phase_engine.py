@@ -70,7 +70,6 @@ def build_engine(
         clip_norm=config.clip_norm or None,
         accumulation_steps=config.accumulation_steps,
         loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
-        time_input=not config.deterministic,
         stop_request=stop_request,
         reduce_dtype=devices.reduce_precision,
     )
