@@ -33,7 +33,9 @@ def test_what_is_chosen_is_chosen_on_validation():
 def run(tmp_path):
     """A finished run whose validation split had 90 examples."""
     run = Run(tmp_path)
-    run.write_config({"config": {}, "dataset": {"validation_examples": 90}})
+    config = {"model": "lenet", "dataset": "name:1.0.0", "data_dir": "data"}
+    dataset = {"class_names": list(CLASSES), "image_shape": [8, 8, 1], "train_examples": 9}
+    run.write_config({"config": config, "dataset": dataset | {"validation_examples": 90}})
     run.model_file.write_bytes(b"model")
     return run
 

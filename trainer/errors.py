@@ -7,6 +7,14 @@ class UserError(Exception):
     exit_code = 2
 
 
+class Damaged(UserError):
+    """A file was read and does not hold what was written to it, or is missing."""
+
+
+class Unreadable(UserError):
+    """A file could not be read and may be whole: nothing may be done as if it were damaged."""
+
+
 class Diverged(UserError):
     """A training whose loss is not finite. Its text says where, and what may help."""
 

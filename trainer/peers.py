@@ -22,6 +22,7 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from trainer.errors import Preempted, WorkerLost
+from trainer.parsing import first_line
 
 # For all workers to start: schedulers and image pulls take their time.
 JOIN_SECONDS = 600.0
@@ -78,7 +79,7 @@ class Peers:
         except _BROKEN as error:
             absent = [task for task in self._names if not self._listens(task)]
             raise WorkerLost(
-                f"{self._say(absent) or 'a worker'} did not join ({_first_line(error)}): look at "
+                f"{self._say(absent) or 'a worker'} did not join ({first_line(error)}): look at "
                 "its log, then start the same command on all workers"
             ) from error
 
@@ -190,8 +191,3 @@ def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
         return tf.distribute.get_replica_context().all_reduce("sum", tf.constant(1.0))
 
     strategy.run(meet)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

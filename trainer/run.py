@@ -7,7 +7,7 @@ import os
 import pathlib
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -15,8 +15,55 @@ from absl import logging
 
 from trainer.directory import require_writable
 from trainer.errors import UserError
+from trainer.json_file import (
+    Field,
+    integer,
+    list_of,
+    mapping,
+    number,
+    read_lines,
+    read_object,
+    record,
+    text,
+)
+from trainer.parsing import first_line
 
 RUNS_DIR = "runs"
+STATES = ("running", "done", "diverged", "preempted", "failed")
+_ADVICE = "give the directory of another run of trainer.main, or train it again"
+# What the commands read of a run's files; more stands in them.
+_CONFIG = {
+    "config": record({"model": text(), "dataset": text(), "data_dir": text()}),
+    "dataset": record(
+        {
+            "class_names": list_of(text()),
+            "image_shape": list_of(integer(1)),
+            "train_examples": integer(1),
+            "validation_examples": integer(1),
+        }
+    ),
+}
+_STATUS = {
+    "status": text(*STATES),
+    "best_epoch": integer(1).or_none(),
+    "best_validation_loss": number().or_none(),
+}
+_METRICS = {
+    "epoch": integer(1),
+    "phase": text().if_given(),
+    "loss": number().if_given(),
+    "accuracy": number(0, 1).if_given(),
+    "validation_loss": number().if_given(),
+    "validation_accuracy": number(0, 1).if_given(),
+    "learning_rate": number(0).if_given(),
+}
+_CALIBRATION = {
+    "model_sha256": text(),
+    "split": text().if_given(),
+    "examples": integer(1).if_given(),
+    "temperature": number(0),
+    "thresholds": mapping(number(0).or_none()).if_given(),
+}
 
 
 class Run:
@@ -61,13 +108,7 @@ class Run:
         Raises:
             UserError: the file is damaged, or not one of trainer.main.
         """
-        content = _read_json(self._config_file)
-        if content is not None and not {"config", "dataset"} <= content.keys():
-            raise UserError(
-                f"{self._config_file} was not written by trainer.main: expected the directory of a "
-                "run"
-            )
-        return content
+        return _read_if_there(self._config_file, _CONFIG)
 
     def finished_config(self) -> dict[str, Any]:
         """The content of config.json of a run that has a model to judge.
@@ -98,7 +139,7 @@ class Run:
 
     def read_status(self) -> dict[str, Any]:
         """The content of status.json; empty if the run has not started."""
-        return _read_json(self._status_file) or {}
+        return _read_if_there(self._status_file, _STATUS) or {}
 
     def write_status(self, state: str, best_epoch: int | None, best_loss: float | None) -> None:
         """Writes status.json.
@@ -115,8 +156,7 @@ class Run:
         """The rows of metrics.jsonl, one for each finished epoch."""
         if not self._metrics_file.exists():
             return []
-        with _damage_told(self._metrics_file):
-            return [json.loads(line) for line in self._metrics_file.read_text().splitlines()]
+        return read_lines(self._metrics_file, _METRICS, _ADVICE)
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Writes metrics.jsonl."""
@@ -124,7 +164,7 @@ class Run:
 
     def read_calibration(self) -> dict[str, Any] | None:
         """The content of calibration.json; None if there is none for this model.keras."""
-        content = _read_json(self._calibration_file)
+        content = _read_if_there(self._calibration_file, _CALIBRATION)
         if content is None or content.get("model_sha256") != self.model_sha256():
             return None
         return content
@@ -163,7 +203,7 @@ class Run:
             return keras.models.load_model(self.model_file)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(
-                f"{self.model_file} cannot be loaded ({_first_line(error)}); train the run again"
+                f"{self.model_file} cannot be loaded ({first_line(error)}); train the run again"
             ) from error
 
     def _write(self, path: pathlib.Path, text: str) -> None:
@@ -217,23 +257,8 @@ def _best_epoch(run: Run) -> dict[str, Any]:
     return rows.get(status.get("best_epoch"), {}) | {"validation_loss": loss}
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    with _damage_told(path):
-        return dict(json.loads(path.read_text()))
-
-
-@contextlib.contextmanager
-def _damage_told(path: pathlib.Path) -> Iterator[None]:
-    """Turns what a file of a run that holds something else raises into a sentence."""
-    try:
-        yield
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged or not a run's ({_first_line(error)}); give the directory of "
-            "another run, or train it again"
-        ) from error
+def _read_if_there(path: pathlib.Path, fields: Mapping[str, Field]) -> dict[str, Any] | None:
+    return read_object(path, fields, _ADVICE) if path.exists() else None
 
 
 @contextlib.contextmanager
@@ -245,10 +270,6 @@ def _explained(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             partial.unlink()
         raise UserError(
-            f"{path} could not be written ({_first_line(error)}); make room, then run the same "
+            f"{path} could not be written ({first_line(error)}); make room, then run the same "
             "command again"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -12,6 +12,7 @@ import keras
 from absl import logging
 
 from trainer.errors import UserError
+from trainer.parsing import first_line
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
             _check_layers(network, path)
         network.load_weights(path)
     except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].partition(". Example")[0]
+        reason = first_line(error).partition(". Example")[0]
         raise UserError(
             f"the weights in {path} do not fit {network.name}: {reason}; expected are weights of "
             "this network without its top"

@@ -17,17 +17,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from trainer.errors import UserError
+from trainer.errors import Damaged, Unreadable, UserError
+from trainer.parsing import first_line, parsing
 from trainer.training.progress import Progress
 
 _NEWEST_KEPT = 2
 _PARTIAL, _STATE, _PROGRESS, _DAMAGED = "partial", "state.npz", "progress.json", "damaged-"
 # Of the checkpoints that earlier versions saved with TensorFlow.
 _OLD_FORMAT_FILE = "state.index"
-
-
-class _Damaged(Exception):
-    """A checkpoint does not hold what was written."""
 
 
 class Checkpoints:
@@ -54,26 +51,22 @@ class Checkpoints:
             The checkpoint; None if none was ever made.
 
         Raises:
-            UserError: one cannot be read, but may be whole; or all of them are damaged.
+            Unreadable: one cannot be read, but may be whole.
+            Damaged: all of them are damaged.
         """
         damaged: list[pathlib.Path] = []
         for path in reversed(self._all()):
             try:
                 _read_whole(path)
-            except _Damaged as damage:
+            except Damaged as damage:
                 damaged.append(path)
-                logging.warning("%s is damaged (%s)", path, damage)
-            except OSError as error:
-                raise UserError(
-                    f"checkpoint {path} cannot be read ({_first_line(error)}) and may be whole; "
-                    "nothing was changed: run the same command again once it can be"
-                ) from error
+                logging.warning("%s is damaged: %s", path, damage)
             else:
                 self._set_aside(damaged)
                 return path
         if damaged:
             names = ", ".join(path.name for path in damaged)
-            raise UserError(
+            raise Damaged(
                 f"no checkpoint in {self._directory} can be used, all are damaged: {names}; put a "
                 "copy of one in its place, or give a new --workdir"
             )
@@ -152,7 +145,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(
                 f"checkpoint {name} could not be written to {self._directory} "
-                f"({_first_line(error)}); "
+                f"({first_line(error)}); "
                 "earlier ones are intact: make room, then run the same command again"
             ) from error
         self._delete_old(progress)
@@ -194,10 +187,7 @@ def _read_whole(path: pathlib.Path) -> None:
     """Reads every value of a checkpoint, which compares the checksums."""
     if (path / _OLD_FORMAT_FILE).exists():
         raise _of_another_version(path)
-    try:
-        read_progress(path)
-    except (FileNotFoundError, TypeError, ValueError) as error:
-        raise _Damaged(f"{_PROGRESS}: {_first_line(error)}") from error
+    read_progress(path)
     _read_arrays(path)
 
 
@@ -205,20 +195,13 @@ def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     """Reads the state, which compares its checksums.
 
     Raises:
-        _Damaged: it is missing, or the bytes are not those written.
-        OSError: it cannot be read, and may be whole.
+        Damaged: it is missing, or the bytes are not those written.
+        Unreadable: it cannot be read, and may be whole.
     """
-    try:
-        content = (path / _STATE).read_bytes()
-    except FileNotFoundError as error:
-        raise _Damaged(f"there is no {_STATE}") from error
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+    with parsing(path / _STATE, "the checkpoint before it is used"):
+        content = io.BytesIO((path / _STATE).read_bytes())
+        with np.load(content, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except MemoryError:  # Says nothing of the file.
-        raise
-    except Exception as error:  # NumPy's and zipfile's readers raise a dozen types.
-        raise _Damaged(f"{_STATE}: {_first_line(error)}") from error
 
 
 def _log_not_deleted(function: object, path: str, error: tuple) -> None:
@@ -232,14 +215,10 @@ def _of_another_version(path: pathlib.Path) -> UserError:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _is_of_best_epoch(path: pathlib.Path, progress: Progress) -> bool:
     """Whether a checkpoint was made at the end of the best epoch."""
     try:
         then = read_progress(path)
-    except (OSError, TypeError, ValueError):
+    except (Damaged, Unreadable):
         return False
     return then.step == 0 and then.epochs == progress.best_epoch

@@ -21,7 +21,7 @@ from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.engine import Engine, Taken
 from trainer.training.interruption import StopRequest
-from trainer.training.metrics import measure
+from trainer.training.metrics import empty_sums, measure
 from trainer.training.phases import Phase
 from trainer.training.profile import Profile
 from trainer.training.progress import Progress
@@ -110,15 +110,20 @@ class Loop:
         self._engine = self.start_phase(self.phases[self.progress.phase])
 
     def _resume(self) -> None:
+        self._steps_per_epoch = self.train_examples.steps_per_epoch(self.config.global_batch_size)
         newest = self.checkpoints.newest_whole()
         if newest:
             self.progress = checkpoint.read_progress(newest)
+            self.progress.require_fit(
+                [phase.epochs for phase in self.phases],
+                self._steps_per_epoch,
+                len(empty_sums(self.best_model.output.shape[-1])),
+            )
         self._require_common_start()
         self._engine = self.start_phase(self.phases[self.progress.phase])
         if newest:
             self._restore(newest)
         self._rows = self.run.read_metrics()[: self.progress.epochs]
-        self._steps_per_epoch = self.train_examples.steps_per_epoch(self.config.global_batch_size)
 
     def _require_common_start(self) -> None:
         """Refuses workers that found different checkpoints, as their weights would differ."""

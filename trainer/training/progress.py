@@ -3,8 +3,24 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
+
+from trainer.errors import Damaged
+from trainer.json_file import integer, list_of, number, read_object
+
+_FIELDS = {
+    "phase": integer(0),
+    "phase_epochs": integer(0),
+    "epochs": integer(0),
+    "step": integer(0),
+    "train_sums": list_of(integer(-(2**63), 2**63 - 1)).or_none(),
+    "best_epoch": integer(1).or_none(),
+    "best_loss": number().or_none(),
+    "epochs_since_best": integer(0),
+}
+_ADVICE = "remove the checkpoint to go on from the one before it"
 
 
 @dataclasses.dataclass
@@ -66,5 +82,45 @@ class Progress:
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "Progress":
-        """Reads what `write` wrote."""
-        return cls(**json.loads(path.read_text()))
+        """Reads what `write` wrote.
+
+        Raises:
+            Unreadable: the system could not read it.
+            Damaged: it is something else, or contradicts itself.
+        """
+        content = read_object(path, _FIELDS, _ADVICE)
+        progress = cls(**{name: content[name] for name in _FIELDS})
+        best, epochs = progress.best_epoch, progress.epochs
+        if progress.phase_epochs > epochs or (best or 0) > epochs:
+            raise Damaged(f"{path} is damaged (an epoch beyond the {epochs} finished); {_ADVICE}")
+        if (best is None) != (progress.best_loss is None):
+            raise Damaged(f"{path} is damaged (a best epoch without its loss); {_ADVICE}")
+        return progress
+
+    def require_fit(self, phase_epochs: Sequence[int], steps_per_epoch: int, sums: int) -> None:
+        """Checks that it is of a training such as this.
+
+        Args:
+            phase_epochs: most epochs of each phase.
+            steps_per_epoch: steps of an epoch.
+            sums: length of `train_sums`.
+
+        Raises:
+            Damaged: it stands where this training never does.
+        """
+        phases = len(phase_epochs)
+        if self.phase >= phases:
+            raise Damaged(f"the checkpoint is of phase {self.phase + 1} of {phases}; {_ADVICE}")
+        if self.phase_epochs > phase_epochs[self.phase]:
+            raise Damaged(
+                f"the checkpoint is of epoch {self.phase_epochs} of a phase of "
+                f"{phase_epochs[self.phase]}; {_ADVICE}"
+            )
+        if self.step >= steps_per_epoch:
+            raise Damaged(
+                f"the checkpoint is of step {self.step} of an epoch of {steps_per_epoch}; {_ADVICE}"
+            )
+        if self.train_sums is not None and len(self.train_sums) != sums:
+            raise Damaged(
+                f"the checkpoint has {len(self.train_sums)} sums, expected {sums}; {_ADVICE}"
+            )
