@@ -77,6 +77,7 @@ def main() -> None:
         validation = cases_of_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
         tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
         train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
+    validation_content = dataset.digest(_VALIDATION) if dataset and validation else None
     models = {name: run.load_model() for name, run in runs.items()}
 
     answers = []
@@ -91,7 +92,7 @@ def main() -> None:
     judged = {}
     for model in answers:
         run = runs.get(model.name)
-        tuning = _tuning(model, run, validation)
+        tuning = _tuning(model, run, validation, validation_content)
         result = judge(model, tuning, _why_no_tuning(run), bench)
         judged[model.name] = result | _about_model(model, run, contents, class_names[positive])
         _log(model.name, result)
@@ -165,6 +166,8 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
         )
     dataset = open_dataset(names.pop(), FLAGS.data_dir or places.pop())
     dataset.require_classes(class_names)
+    for name, content in contents.items():
+        dataset.require_content(name, content["dataset"], named=bool(FLAGS.data_dir))
     return dataset
 
 
@@ -174,14 +177,16 @@ def _has(dataset: BuiltDataset, split: str) -> bool:
     return split in splits and splits[split].num_examples > 0
 
 
-def _tuning(model: Answers, run: Run | None, validation: Cases | None) -> dict[str, Any] | None:
+def _tuning(
+    model: Answers, run: Run | None, validation: Cases | None, content: str | None
+) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
     as_exported = run is not None and FLAGS.tta == "none"
     if validation is None:
         return run.read_calibration() if as_exported else None
     tuning = tune(model.validation, validation, _VALIDATION)
     if as_exported:
-        keep(tuning, run)
+        keep(tuning, run, content)
     return tuning
 
 
