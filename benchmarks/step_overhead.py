@@ -37,6 +37,7 @@ def _engine(
     from benchmarks.training import in_memory
     from trainer import hardware
     from trainer.data.input import distribute_batches
+    from trainer.models.fused_normalization import fuse_normalization
     from trainer.training.engine import Engine
     from trainer.training.objective import Objective
 
@@ -44,8 +45,8 @@ def _engine(
     with tf.device("/cpu:0"):
         model, optimizer = _build(name, size)
     engine = Engine(
-        devices.strategy, model, optimizer, objective=Objective(4), xla=devices.xla,
-        xla_update=devices.xla_update, clip_norm=1.0,
+        devices.strategy, fuse_normalization(model), optimizer, objective=Objective(4),
+        xla=devices.xla, xla_update=devices.xla_update, clip_norm=1.0,
     )  # fmt: skip
     examples = in_memory(_IMAGES, (size, size, 1))
     batch_size = _BATCH_PER_REPLICA * devices.num_replicas

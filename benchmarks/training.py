@@ -10,6 +10,7 @@ from benchmarks.random_images import SHAPE, random_images
 from trainer import models
 from trainer.data.input import Examples, distribute_batches
 from trainer.hardware import Hardware
+from trainer.models.fused_normalization import fuse_normalization
 from trainer.training.engine import Engine
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
@@ -57,9 +58,10 @@ class Training:
         """
         strategy, self._batch_size = devices.strategy, batch_size
         with tf.device("/cpu:0"):
-            self.model, optimizer = build(
+            model, optimizer = build(
                 name, precision=devices.precision, train_backbone=train_backbone
             )
+            self.model = fuse_normalization(model)
         self.engine = Engine(
             strategy, self.model, optimizer, objective=Objective(4), xla=devices.xla,
             xla_update=devices.xla_update,

@@ -9,6 +9,7 @@ from tests.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
 from trainer import models
 from trainer.data.augment import Augmentation, uniform_draws
 from trainer.data.input import distribute_batches, read_clock
+from trainer.models.fused_normalization import fuse_normalization
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
@@ -206,12 +207,15 @@ def test_rows_that_fill_the_last_batch_weigh_nothing():
     assert relative_difference(model.get_weights(), expected) < 1e-7
 
 
+def with_fused_normalization(precision="float32"):
+    return fuse_normalization(with_batch_normalization(precision))
+
+
 @pytest.mark.parametrize("xla", [False, True])
-def test_moving_statistics_are_the_mean_over_replicas_after_every_step(xla):
+@pytest.mark.parametrize("build", [with_batch_normalization, with_fused_normalization])
+def test_moving_statistics_are_the_mean_over_replicas_after_every_step(xla, build):
     examples = make_examples(BATCH)
-    engine, model, _ = train(
-        two_replicas(), examples, 1, build=with_batch_normalization, flip=False, xla=xla
-    )
+    engine, model, _ = train(two_replicas(), examples, 1, build=build, flip=False, xla=xla)
     images = examples.load(tf.range(BATCH))["image"].numpy() / 255
     halves = images[: BATCH // 2], images[BATCH // 2 :]
     layer = next(x for x in model.layers if isinstance(x, keras.layers.BatchNormalization))

@@ -49,6 +49,7 @@ from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError
 from trainer.models.backbones import BACKBONES
+from trainer.models.fused_normalization import fuse_normalization
 from trainer.models.lenet import POOLINGS
 from trainer.models.preprocess import SCALINGS
 from trainer.models.weights import describe_weights, find_weights
@@ -215,8 +216,8 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
     architecture = _architecture(config, dataset)
     with tf.device("/cpu:0"):  # The replicas hold what is trained, as vectors of their own.
-        model = models.build(
-            config.model, config.weights, precision=devices.precision, **architecture
+        model = fuse_normalization(
+            models.build(config.model, config.weights, precision=devices.precision, **architecture)
         )
         best_model = models.build(config.model, **architecture)
     phases = plan(config)

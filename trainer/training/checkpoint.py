@@ -12,6 +12,7 @@ import pathlib
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -137,7 +138,8 @@ class Checkpoints:
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            arrays = {name: tensor.numpy() for name, tensor in state.items()}
+            # Views: `numpy()` would copy the whole state once more.
+            arrays: dict[str, Any] = {name: np.asarray(tensor) for name, tensor in state.items()}
             np.savez(partial / _STATE, **arrays)
             progress.write(partial / _PROGRESS)
             partial.rename(self._directory / name)
