@@ -82,6 +82,7 @@ def read(folder: epath.PathLike) -> list[Row]:
 
     Raises:
       FileNotFoundError: There is no table in the folder.
+      OSError: The system cannot read it.
       ValueError: The table has other columns, or no rows.
     """
     path = epath.Path(folder) / NAME
@@ -90,6 +91,8 @@ def read(folder: epath.PathLike) -> list[Row]:
     try:
         with path.open("r") as file:
             header, *rows = list(csv.reader(file)) or [[]]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged ({error}). Build the dataset again.") from error
     whole = bool(rows) and all(len(row) == len(header) for row in rows)
