@@ -20,7 +20,8 @@ DATASET = {"class_names": ["a", "b"], "image_shape": [8, 8, 1], "train_examples"
 def make_run(directory, state, seconds_ago, epochs=2, **status):
     directory.mkdir(parents=True)
     config = {"model": "vgg19", "dataset": "d", "data_dir": "x", "recipe": "seed", "epochs": 20}
-    (directory / "config.json").write_text(json.dumps({"config": config, "dataset": DATASET}))
+    content = {"config": config, "dataset": DATASET, "parameters": {"total": 9, "trainable": 9}}
+    (directory / "config.json").write_text(json.dumps(content))
     rows = [
         {"epoch": epoch, "loss": 0.5, "images_per_second": 100.4 * epoch}
         for epoch in range(1, epochs + 1)

@@ -127,7 +127,7 @@ class Run:
         if state != DONE:
             logging.warning(
                 "%s has not finished (its status is %s%s); its best epoch so far is taken",
-                self.path, state, ": nobody trains it any more" if state == STALE else "",
+                self.path, state or "unknown", ": its process is gone" if state == STALE else "",
             )  # fmt: skip
 
     def write_config(self, content: dict[str, Any]) -> None:
