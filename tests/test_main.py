@@ -174,6 +174,51 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
     assert json.loads((run / "status.json").read_text())["status"] == "diverged"
 
 
+OUT_OF_MEMORY = """
+import tensorflow as tf
+from trainer import main
+from trainer.training.engine import Engine
+
+def train(self, batches, steps):
+    text = "Graph execution error:\\n\\nOOM when allocating tensor with shape[16,32]"
+    raise tf.errors.ResourceExhaustedError(None, None, text)
+
+Engine.train = train
+main.start()
+"""
+
+
+def test_a_lack_of_memory_names_the_batch_and_what_to_lower(data_dir, tmp_path):
+    run = tmp_path / "run"
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", OUT_OF_MEMORY, *TRAIN, f"--data_dir={data_dir}", f"--workdir={run}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "not enough memory to train lenet with --global_batch_size=16 on 2 repl" in sentence
+    assert "(OOM when allocating tensor with shape[16,32]); lower --global_batch_size" in sentence
+    assert "raise --accumulation_steps" in sentence
+    assert "Traceback" not in done.stderr
+    status = json.loads((run / "status.json").read_text())
+    assert (status["status"], status["error"]) == ("failed", sentence.removeprefix("error: "))
+
+
+@pytest.mark.slow
+def test_a_log_that_nobody_reads_ends_no_training(data_dir, undisturbed_run, tmp_path):
+    closed, left = tmp_path / "closed", tmp_path / "left"
+    flags = [*EXACT, f"--data_dir={data_dir}"]
+    command = [sys.executable, "-m", "trainer.main", *flags, f"--workdir={closed}"]
+    done = subprocess.run(["sh", "-c", 'exec "$0" "$@" 2>&-', *command], cwd=ROOT, timeout=300)  # noqa: S603, S607
+    assert done.returncode == 0
+    process = start(*flags, f"--workdir={left}")
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(300) == 0
+    for run in (closed, left):
+        assert_same_run(run, undisturbed_run)
+
+
 def test_a_dataset_of_other_classes_is_trained_on_and_judged(tmp_path):
     OtherImages(data_dir=tmp_path / "data").download_and_prepare()
     run, report = tmp_path / "run", tmp_path / "report"
