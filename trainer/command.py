@@ -83,6 +83,7 @@ def _log_in_few_words(command: ModuleType) -> None:
 def _call(main: Callable[[], None]) -> None:
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         _exit_for_user(str(error), error.exit_code)
     except OSError as error:
