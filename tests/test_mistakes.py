@@ -192,7 +192,7 @@ MISTAKES = [
         "this machine has none: leave",
     ),
     ("a job of no scheduler", "launch.cluster -- python", "found no job: expected SLURM_PROCID"),
-    ("a port in use", "launch.data_service --port={port}", "cannot be served"),
+    ("a port in use", "launch.data_service --port={port}", "another process listens there", 76),
     ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
     ("no sweep", "launch.sweep --file=swp --runs_dir=new", "--file=swp: there is no such file"),
     ("an empty sweep", "launch.sweep --file=empty.txt --runs_dir=new", "the sweep's file is empty"),

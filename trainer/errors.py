@@ -42,7 +42,3 @@ class WorkerLost(Exception):
 
     # EX_PROTOCOL of sysexits.h. The same command on all workers goes on from the last checkpoint.
     exit_code = 76
-
-
-class PortInUse(WorkerLost):
-    """Another process listens where this one has to. It may be gone at the next try."""

@@ -23,7 +23,6 @@ from tensorflow.python.eager import context
 
 from trainer.errors import Preempted, WorkerLost
 from trainer.parsing import first_line
-from trainer.port import require_port
 
 # For all workers to start: schedulers and image pulls take their time.
 JOIN_SECONDS = 600.0
@@ -56,7 +55,6 @@ class Peers:
             timeout: seconds without an answer after which a worker is lost.
         """
         self._tasks, self._timeout = list(workers), timeout
-        self._own = list(workers.values())[worker] if workers else ""
         self._names = {
             task: f"worker {index} ({address})"
             for index, (task, address) in enumerate(workers.items())
@@ -72,12 +70,8 @@ class Peers:
         """While open, the workers come together.
 
         Raises:
-            PortInUse: another process listens where this worker has to.
             WorkerLost: one did not come within `JOIN_SECONDS`, or left at once.
         """
-        port = self._own.rpartition(":")[2]
-        if port.isdecimal():
-            require_port(int(port), f"end it, or give this worker another address than {self._own}")
         if self._names:
             self._configure_heartbeats()
         try:
