@@ -67,6 +67,7 @@ package: $(INSTALLED)
 	cd $(PACKAGE) && venv/bin/tfds build covid19_radiography --imports=cxr_tfds \
 		--manual_dir=kaggle --data_dir=data --config=224x224
 	cd $(PACKAGE) && venv/bin/cxr-train --model=lenet --epochs=1 --data_dir=data --workdir=run
+	cd $(PACKAGE) && venv/bin/cxr-runs --runs_dir=.
 	cd $(PACKAGE) && venv/bin/cxr-evaluate --workdir=run --output_dir=report --resamples=100
 	cd $(PACKAGE) && venv/bin/cxr-gradcam --workdir=run --split=test --output_dir=gradcam
 	cd $(PACKAGE) && venv/bin/cxr-export --workdir=run --output_dir=saved

@@ -66,4 +66,5 @@ def _noise_left_out() -> Iterator[None]:
             os.close(stderr)
             held_back.seek(0)
             lines = [line for line in held_back if shows_all or not _NOISE.match(line)]
-            os.write(2, b"".join(lines))
+            with contextlib.suppress(OSError):  # Its reader may have left.
+                os.write(2, b"".join(lines))

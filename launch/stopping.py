@@ -5,6 +5,8 @@ import signal
 import subprocess
 from collections.abc import Iterable, Iterator
 
+from trainer.stop_signals import stop_signals
+
 
 class Asked:
     """What signals have asked of this process so far."""
@@ -46,14 +48,8 @@ class Asked:
 
 @contextlib.contextmanager
 def noted() -> Iterator[Asked]:
-    """While open, SIGTERM, SIGINT and SIGHUP are noted instead of ending this process.
-
-    SIGHUP comes when a terminal or an ssh connection is closed; under `nohup` it stays ignored.
-    """
-    asked = Asked()
-    numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
+    """While open, SIGTERM, SIGHUP and SIGINT are noted instead of ending this process."""
+    asked, numbers = Asked(), (*stop_signals(), signal.SIGINT)
     previous = {number: signal.signal(number, asked.note) for number in numbers}
     try:
         yield asked

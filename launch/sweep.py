@@ -18,12 +18,9 @@ checkpoint; then the sweep ends with exit code 75.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
-import os
 import pathlib
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,11 +29,11 @@ from absl import flags
 
 from launch import child, stopping
 from launch.gpus import require_gpus
-from launch.output import say, show
 from launch.trials import Trial, train
 from trainer import command
-from trainer.directory import require_writable, writing_to
+from trainer.directory import made, require_writable
 from trainer.errors import Preempted, UserError
+from trainer.lock import locked
 from trainer.parsing import first_line
 
 flags.DEFINE_string("file", None, "The flags and their values.", required=True)
@@ -63,7 +60,7 @@ def main() -> None:
         unfinished = [trial for trial in trials if not trial.is_done()]
         for trial in trials:
             if trial not in unfinished:
-                say(f"{trial.name}: done before")
+                print(f"{trial.name}: done before", file=sys.stderr)
         codes = train(unfinished, FLAGS.gpus or [None], asked)
         _show_by_loss(trials)
         _judge(trials, unfinished, codes, asked.to_stop)
@@ -159,33 +156,15 @@ def _check_flags(swept: dict[str, list[str]]) -> None:
 
 @contextlib.contextmanager
 def _alone_in(runs_dir: pathlib.Path) -> Iterator[None]:
-    """While open, no other sweep trains in the directory: both would train the same runs.
-
-    Raises:
-        UserError: another one does.
-    """
-    path = runs_dir / "sweep.lock"
-    with writing_to(runs_dir):
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another sweep trains in {runs_dir} ({path.read_text().strip()}): wait for its "
-                "end, or give another --runs_dir"
-            ) from None
-        with writing_to(runs_dir):
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            lock.flush()
+    """While open, no other sweep trains in the directory: both would train the same runs."""
+    with made(runs_dir), locked(runs_dir, "wait for its end, or give another --runs_dir"):
         yield
 
 
 def _show_by_loss(trials: Sequence[Trial]) -> None:
     found = [(trial.best_loss, trial.name) for trial in trials if trial.best_loss is not None]
-    show("".join(f"{loss:.4f}  {name}\n" for loss, name in sorted(found)), sys.stdout)
+    for loss, name in sorted(found):
+        print(f"{loss:.4f}  {name}")
 
 
 def _judge(

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 from launch import child
-from launch.output import say
 from launch.stopping import Asked
 from trainer.directory import writing_to
 from trainer.errors import UserError
@@ -110,14 +109,17 @@ def _begin(trial: Trial, free: list[str | None], codes: dict[str, int]) -> list[
     try:
         process = trial.start(free[0])
     except UserError as error:
-        say(f"{trial.name}: {error}")
+        print(f"{trial.name}: {error}", file=sys.stderr)
         codes[trial.name] = error.exit_code
         return []
-    say(f"{trial.name}: training" + (f" on GPU {free[0]}" if free[0] else ""))
+    print(f"{trial.name}: training" + (f" on GPU {free[0]}" if free[0] else ""), file=sys.stderr)
     return [_Training(trial, free.pop(0), process)]
 
 
 def _end(training: _Training) -> int:
     code = training.process.returncode
-    say(f"{training.trial.name}: " + (f"ended with code {code}" if code else "done"))
+    print(
+        f"{training.trial.name}: " + (f"ended with code {code}" if code else "done"),
+        file=sys.stderr,
+    )
     return code

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import IO
 
 from launch import child
-from launch.output import show
 from launch.stopping import Asked
 from trainer.errors import Preempted, UserError, WorkerLost
 
@@ -132,7 +131,8 @@ class Workers:
 def _pass_on(lines: IO[bytes], prefix: str) -> None:
     """Reads on though nobody may see it: a process whose pipe is full would wait for ever."""
     for line in lines:
-        show(prefix + line.decode(errors="replace"), sys.stderr)
+        sys.stderr.write(prefix + line.decode(errors="replace"))
+        sys.stderr.flush()
 
 
 def _say(member: _Member) -> str:

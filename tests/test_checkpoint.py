@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tests.conftest import ROOT
 from trainer.errors import UserError
+from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoints, read_progress, read_state
 from trainer.training.progress import Progress
 
@@ -152,6 +153,29 @@ def test_a_failure_to_write_is_told_once_and_the_next_checkpoint_is_tried(tmp_pa
     checkpoints.save(lambda: make_state(seed=0), progress)
     checkpoints.wait()
     assert read_progress(checkpoints.newest_whole()) == progress
+
+
+def test_an_interrupt_while_one_is_written_leaves_it_to_be_waited_for(tmp_path, monkeypatch):
+    checkpoints, progress, moved_on = Checkpoints(tmp_path), Progress(), threading.Event()
+    savez = np.savez
+
+    def slowly(*args, **arrays):
+        assert moved_on.wait(60)
+        savez(*args, **arrays)
+
+    def interrupt(futures):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(np, "savez", slowly)
+    progress.finish_epoch(0.5)
+    checkpoints.save(lambda: make_state(seed=0), progress)
+    with monkeypatch.context() as second, pytest.raises(KeyboardInterrupt):
+        second.setattr(checkpoint, "wait", interrupt)
+        checkpoints.wait()
+    assert not list(tmp_path.glob("epoch-*"))
+    moved_on.set()
+    checkpoints.finish()
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-00001-step-0000000"]
 
 
 def test_what_follows_a_checkpoint_sees_it_whole(tmp_path):

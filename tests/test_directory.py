@@ -22,13 +22,13 @@ def test_what_is_finished_stays_and_the_rest_goes(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "whole"]
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt, signal.SIGTERM])
+@pytest.mark.parametrize("end", [KeyboardInterrupt, signal.SIGTERM, signal.SIGHUP])
 def test_an_end_on_the_way_leaves_nothing(end, tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    expected = Terminated if end == signal.SIGTERM else end
+    expected = KeyboardInterrupt if end is KeyboardInterrupt else Terminated
     with pytest.raises(expected), unfinished(tmp_path / "a") as partial:
         (partial / "part").touch()
-        if end == signal.SIGTERM:
+        if expected is Terminated:
             os.kill(os.getpid(), end)
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []

@@ -143,7 +143,8 @@ def test_an_unfinished_run_is_explained_and_named(finished_run, phantom_database
     run.mkdir()
     for file in ("config.json", "model.keras"):
         shutil.copy(finished_run / file, run)
-    (run / "status.json").write_text('{"status": "running"}')
+    status = {"status": "running", "best_epoch": 1, "best_validation_loss": 0.5}
+    (run / "status.json").write_text(json.dumps(status))
     said = run_command(
         "trainer.export_gradcam", f"--workdir={run}", "--nocurves",
         f"--images={phantom_database}/*/COVID/images/COVID-1.png", f"--output_dir={tmp_path}/out",

@@ -10,6 +10,7 @@ from trainer.json_file import (
     integer,
     list_of,
     mapping,
+    moment,
     number,
     read_lines,
     read_object,
@@ -23,6 +24,7 @@ FIELDS = {
     "state": text("running", "done"),
     "sums": list_of(integer(-5)).if_given(),
     "thresholds": mapping(number()).if_given(),
+    "then": moment().if_given(),
     "data": record({"name": text(), "size": integer(1).if_given()}).if_given(),
 }
 GOOD = {"step": 3, "loss": None, "state": "done"}
@@ -41,6 +43,7 @@ def write(path, content):
         {"loss": 0.5, "unknown": [1]},
         {"sums": [-5, 0, 2**70], "thresholds": {"a": -1.5, "b": 2}, "data": {"name": ""}},
         {"data": {"name": "a", "size": 1, "more": None}},
+        {"then": "2026-01-31T12:00:00+00:00"},
     ],
 )
 def test_what_fits_is_read_as_it_stands(tmp_path, more):
@@ -54,6 +57,9 @@ def test_what_fits_is_read_as_it_stands(tmp_path, more):
         ({"step": -1}, "'step' is -1, expected an integer of 0 or more"),
         ({"step": 1.0}, "'step' is 1.0"),
         ({"step": True}, "'step' is true"),
+        ({"then": "2026-01-31T12:00:00"}, "'then' is \"2026-01-31T12:00:00\", expected a time"),
+        ({"then": "noon"}, "'then' is \"noon\""),
+        ({"then": 12}, "'then' is 12"),
         ({"step": "3"}, "'step' is \"3\""),
         ({"step": None}, "'step' is null"),
         ({"loss": 10.5}, "'loss' is 10.5, expected a finite number from 0 to 10 or null"),

@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tests.conftest import ROOT, run_command
 from tests.other_dataset import CLASSES, SIZES, OtherImages
+from trainer.run import Run
 
 TRAIN = (
     "--model=lenet", "--recipe=seed", "--strategy=mirrored", "--virtual_devices=2",
@@ -31,10 +33,13 @@ def test_a_run_leaves_what_it_promises(finished_run):
     assert [row["epoch"] for row in rows] == [1, 2]
     status = json.loads((finished_run / "status.json").read_text())
     losses = [row["validation_loss"] for row in rows]
-    assert status == {
+    expected = {
         "status": "done", "best_epoch": 1 + int(np.argmin(losses)),
-        "best_validation_loss": min(losses),
+        "best_validation_loss": min(losses), "error": None, "host": socket.gethostname(),
     }  # fmt: skip
+    assert expected.items() <= status.items()
+    assert status.keys() - expected.keys() == {"process_id", "last_sign_of_life"}
+    assert not (finished_run / "lock").exists()
     assert list((finished_run / "checkpoints").glob("epoch-00002-*/state.npz"))
 
 
@@ -110,12 +115,18 @@ def test_a_killed_run_goes_on_and_ends_as_if_never_interrupted(data_dir, undistu
     wait_until(lambda: list((tmp_path / "run/checkpoints").glob("epoch-*")), process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    assert Run(tmp_path / "run").state() == "stale"
     assert "going on after epoch" in run_command("trainer.main", *flags)
     assert_same_run(tmp_path / "run", undisturbed_run)
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_saves_the_step_and_the_same_command_goes_on(
     number, data_dir, undisturbed_run, tmp_path
@@ -135,6 +146,22 @@ def test_a_signal_saves_the_step_and_the_same_command_goes_on(
     assert_same_run(run, undisturbed_run)
 
 
+def test_a_second_training_in_one_directory_is_refused_and_changes_nothing(data_dir, tmp_path):
+    run = tmp_path / "run"
+    flags = [*TRAIN, "--epochs=30", "--patience=30", f"--data_dir={data_dir}", f"--workdir={run}"]
+    process = start(*flags)
+    wait_until(lambda: list((run / "checkpoints").glob("epoch-*")), process)
+    said = run_command("trainer.main", *flags, code=2)
+    (sentence,) = [line for line in said.splitlines() if line.startswith("error: ")]
+    assert f"is in use by process {process.pid} on {socket.gethostname()}" in sentence
+    assert "give another --workdir" in sentence
+    assert Run(run).state() == "running"
+    assert Run(run).read_status()["process_id"] == process.pid
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 75, said
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_path):
     run = tmp_path / "run"
     said = run_command(
@@ -145,6 +172,51 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
     assert "not finite at step 2 of epoch 1, at learning rate 1e+30" in sentence
     assert "The last good checkpoint is none" in sentence
     assert json.loads((run / "status.json").read_text())["status"] == "diverged"
+
+
+OUT_OF_MEMORY = """
+import tensorflow as tf
+from trainer import main
+from trainer.training.engine import Engine
+
+def train(self, batches, steps):
+    text = "Graph execution error:\\n\\nOOM when allocating tensor with shape[16,32]"
+    raise tf.errors.ResourceExhaustedError(None, None, text)
+
+Engine.train = train
+main.start()
+"""
+
+
+def test_a_lack_of_memory_names_the_batch_and_what_to_lower(data_dir, tmp_path):
+    run = tmp_path / "run"
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", OUT_OF_MEMORY, *TRAIN, f"--data_dir={data_dir}", f"--workdir={run}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "not enough memory to train lenet with --global_batch_size=16 on 2 repl" in sentence
+    assert "(OOM when allocating tensor with shape[16,32]); lower --global_batch_size" in sentence
+    assert "raise --accumulation_steps" in sentence
+    assert "Traceback" not in done.stderr
+    status = json.loads((run / "status.json").read_text())
+    assert (status["status"], status["error"]) == ("failed", sentence.removeprefix("error: "))
+
+
+@pytest.mark.slow
+def test_a_log_that_nobody_reads_ends_no_training(data_dir, undisturbed_run, tmp_path):
+    closed, left = tmp_path / "closed", tmp_path / "left"
+    flags = [*EXACT, f"--data_dir={data_dir}"]
+    command = [sys.executable, "-m", "trainer.main", *flags, f"--workdir={closed}"]
+    done = subprocess.run(["sh", "-c", 'exec "$0" "$@" 2>&-', *command], cwd=ROOT, timeout=300)  # noqa: S603, S607
+    assert done.returncode == 0
+    process = start(*flags, f"--workdir={left}")
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(300) == 0
+    for run in (closed, left):
+        assert_same_run(run, undisturbed_run)
 
 
 def test_a_dataset_of_other_classes_is_trained_on_and_judged(tmp_path):

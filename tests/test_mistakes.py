@@ -12,6 +12,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +20,7 @@ from cxr_tfds import phantom
 from tests import other_dataset, small_dataset
 from tests.conftest import ROOT
 from tests.forked_commands import Forks
+from trainer.lock import locked
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --data_dir=data --dataset=small_images"
 VGG = "trainer.main --model=vgg19 --data_dir=data --dataset=small_images"
@@ -93,6 +95,12 @@ MISTAKES = [
     ("a file for a run", f"{TRAIN} --workdir=file", "file cannot be written to (File exists)"),
     ("a run in a file", f"{TRAIN} --workdir=file/run", "cannot be written to (Not a directory)"),
     ("a run where none may write", f"{TRAIN} --workdir=/proc/run", "give another --workdir"),
+    (
+        "a run of 300 letters",
+        f"{TRAIN} --workdir={'x' * 300}",
+        "(File name too long); give another",
+    ),
+    ("a run that is training", f"{TRAIN} --workdir=busy", "busy is in use by process "),
     ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged or not a r"),
     ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "not written by trainer.mai"),
     # trainer.main: several workers and data hosts.
@@ -144,6 +152,11 @@ MISTAKES = [
     ),
     ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "is a readable PNG or JP"),
     ("folders of no class", f"{EVALUATE} --workdir=run --images_dir=data", "which is no class"),
+    (
+        "a report of 300 letters",
+        f"{EVALUATE} --workdir=run --output_dir={'x' * 300}",
+        "(File name too long); give another --output_dir",
+    ),
     ("a report in a file", f"{EVALUATE} --workdir=run --output_dir=file", "file cannot be written"),
     # trainer.export_gradcam.
     ("no run to explain", f"{EXPLAIN} --split=test", "either --workdir=RUN or --runs_dir=RUNS"),
@@ -174,12 +187,30 @@ MISTAKES = [
         f"{EXPLAIN} --workdir=run --split=test --output_dir=thesis",
         "index.csv is not the index of an earlier export",
     ),
+    (
+        "a gallery of 300 letters",
+        f"{EXPLAIN} --workdir=run --split=test --output_dir={'x' * 300}",
+        "(File name too long); give another --output_dir",
+    ),
+    # trainer.runs.
+    (
+        "runs that are not there",
+        "trainer.runs --runs_dir=rns",
+        "rns cannot be listed (No such f",
+    ),
+    ("no runs at all", "trainer.runs --runs_dir=empty", "empty holds no run (0 of 0 folders"),
+    ("a table of words", "trainer.runs --runs_dir=file", "cannot be listed (Not a directory)"),
     # trainer.export_model.
     ("no run to export", f"{EXPORT} --workdir=empty", "empty holds no config.json"),
     ("a format unknown", f"{EXPORT} --workdir=run --format=pt", "<saved_model|tflite|onnx>"),
     ("an export over a thesis", f"{EXPORT} --workdir=run --output_dir=thesis", "no exported model"),
     ("an export over a run", f"{EXPORT} --workdir=run --output_dir=run", "no exported model; give"),
     ("an export over a file", f"{EXPORT} --workdir=run --output_dir=file", "is a file, or holds"),
+    (
+        "an export of 300 letters",
+        f"{EXPORT} --workdir=run --output_dir={'x' * 300}",
+        "(File name too long); give another",
+    ),
     ("a card not there", f"{EXPORT} --workdir=run --model_card=c.md", "c.md"),
     ("another model's card", f"{EXPORT} --workdir=run --model_card=file", "does not name this run"),
     # launch.
@@ -271,14 +302,14 @@ def forks(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def world(forks, tmp_path_factory) -> pathlib.Path:
+def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
     """A folder with a dataset, a run, and what can be wrong with either."""
     world = tmp_path_factory.mktemp("world")
     small_dataset.build(world / "data")
     other_dataset.OtherImages(data_dir=world / "data").download_and_prepare()
     done = forks.run(*_split(f"{TRAIN} --epochs=1 --workdir=run"), world)
     assert done.code == 0, done.said
-    for folder in ("empty", "half/small_images/incomplete.ABCDEF_1.0.0"):
+    for folder in ("busy", "empty", "half/small_images/incomplete.ABCDEF_1.0.0"):
         (world / folder).mkdir(parents=True)
     for file in ("file", "text.h5", "texts/a/radiograph.png", "torn/archive.zip"):
         _write(world / file, "some words\n")
@@ -291,7 +322,8 @@ def world(forks, tmp_path_factory) -> pathlib.Path:
     _write_tables(world)
     _write_database(world / "kaggle")
     _write_weights_with_top(world / "top.h5")
-    return world
+    with locked(world / "busy", "wait"):
+        yield world
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -1,12 +1,14 @@
 """What a worker says of the others; real ones are lost in test_lost_workers."""
 
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 import tensorflow as tf
 
-from tests.conftest import one_device
+from tests.conftest import ROOT, one_device
 from trainer import peers
 from trainer.errors import Preempted, WorkerLost
 
@@ -95,6 +97,45 @@ def test_workers_that_do_not_join_are_named():
         ):
             with made.joining():
                 raise tf.errors.DeadlineExceededError(None, None, "too late")
+
+
+@pytest.mark.parametrize("workers", [WORKERS, dict(list(WORKERS.items())[:1])])
+def test_a_port_that_is_taken_is_named_and_the_job_can_be_tried_again(workers):
+    made = peers.Peers(workers, 0, timeout=1)
+    made._configure_heartbeats = lambda: None
+    with pytest.raises(WorkerLost, match=r"^worker 0 \(host0:5\) cannot listen at its port") as e:
+        with made.joining():
+            raise tf.errors.UnknownError(None, None, "Could not start gRPC server")
+    assert e.value.exit_code == 76
+    with pytest.raises(tf.errors.UnknownError, match="other"), made.joining():
+        raise tf.errors.UnknownError(None, None, "other")
+
+
+TAKEN = """
+import json, os, socket
+with socket.socket() as taken:
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    addresses = [f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:1"]
+    task = {"type": "worker", "index": 0}
+    os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    from trainer import hardware
+    from trainer.errors import WorkerLost
+    try:
+        hardware.resolve("multi_worker", "auto", "auto", 0)
+    except WorkerLost as loss:
+        print(addresses[0], loss, flush=True)
+        os._exit(loss.exit_code)
+"""
+
+
+def test_tensorflow_says_so_of_a_real_port():
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", TAKEN], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 76, done.stderr
+    address, _, said = done.stdout.partition(" ")
+    assert said.startswith(f"worker 0 ({address}) cannot listen at its port")
 
 
 def test_a_process_that_is_alone_watches_nobody():

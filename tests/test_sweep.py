@@ -76,7 +76,7 @@ def test_a_line_that_makes_no_sense_is_named(text, said):
 
 def test_a_second_sweep_in_the_directory_is_refused_and_names_the_first(tmp_path):
     with sweep._alone_in(tmp_path):
-        with pytest.raises(UserError, match=rf"another sweep .*\(process {os.getpid()} on "):
+        with pytest.raises(UserError, match=f"in use by process {os.getpid()} on "):
             with sweep._alone_in(tmp_path):
                 pass
         with sweep._alone_in(tmp_path / "elsewhere"):

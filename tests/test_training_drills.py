@@ -93,6 +93,8 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_to_go_on_from(data_dir, small
     assert "Traceback" not in said
     assert not (run / "checkpoints" / "partial").exists()
     assert list((run / "checkpoints").glob("epoch-*"))
+    status = json.loads((run / "status.json").read_text())
+    assert (status["status"], status["error"]) == ("failed", sentence.removeprefix("error: "))
 
     elsewhere = tmp_path / "roomy"
     subprocess.run(["cp", "-r", str(run), str(elsewhere)], check=True)  # noqa: S603, S607

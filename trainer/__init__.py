@@ -2,9 +2,10 @@
 
 import os
 
-from cxr_command import quiet_import
+from cxr_command import quiet_import, standard_streams
 
 # oneDNN's kernels are faster on every processor that TensorFlow runs on, and off on those without
 # AVX-512 unless this is set before TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+standard_streams.open_closed()
 quiet_import.install()

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from absl import app, flags, logging
 
-from cxr_command import usage
+from cxr_command import standard_streams, usage
 from cxr_command.wrong_flags import in_words
 from trainer.errors import Preempted, Terminated, UserError, WorkerLost
 
@@ -33,9 +33,10 @@ def run(
             listed its devices, and read those settings of its own that stand in the environment.
 
     Exit codes: 0 done, 2 a mistake of the user's (one sentence on stderr), 3 a training that
-    diverged, 75 a training that was asked to stop and can go on, 76 a worker that lost another,
-    130 interrupted, 143 terminated.
+    diverged, 75 a training that was asked to stop and can go on, 76 a worker that lost another or
+    its port, 130 interrupted, 143 terminated by SIGTERM or SIGHUP.
     """
+    standard_streams.outlive_readers()
 
     def call(argv: Sequence[str]) -> None:
         _call(functools.partial(main, list(argv[1:])) if starts_another else main)
@@ -75,6 +76,7 @@ def _log_in_few_words(command: ModuleType) -> None:
     handler = logging.get_absl_handler()
     handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(is_worth_showing)
+    handler.python_handler.setStream(sys.stderr)
     python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
 
 
@@ -83,6 +85,11 @@ def _call(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         _exit_for_user(str(error), error.exit_code)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A name that is too long, or of a place where one may not look: `Path.exists` raises too.
+        _exit_for_user(f"{error.filename} cannot be used ({error.strerror}); give another path")
     except (Preempted, Terminated) as stop:
         print(f"stopped: {stop}", file=sys.stderr)
         sys.exit(stop.exit_code)

@@ -4,13 +4,13 @@ import contextlib
 import errno
 import os
 import pathlib
-import signal
 import tempfile
 from collections.abc import Iterator
 
 import tensorflow as tf
 
-from trainer.errors import Terminated, UserError
+from trainer import stop_signals
+from trainer.errors import UserError
 
 # What a full disk is called, by the system and so by TensorFlow.
 _FULL = os.strerror(errno.ENOSPC)
@@ -31,7 +31,7 @@ def require_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
     """
     directory = pathlib.Path(path)
     try:
-        with _made(directory), tempfile.TemporaryFile(dir=directory) as probe:
+        with made(directory), tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(b"room")
     except OSError as error:
         raise UserError(
@@ -45,8 +45,8 @@ def require_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
 def unfinished(directory: pathlib.Path, prefix: str = ".partial-") -> Iterator[pathlib.Path]:
     """Gives a directory inside another to write to, from which finished files are moved.
 
-    It is gone at the end, be that an error, Ctrl-C or SIGTERM; so is the other directory if it was
-    made for this and nothing was moved to it.
+    It is gone at the end, be that an error, Ctrl-C, SIGTERM or SIGHUP; so is the other directory if
+    it was made for this and nothing was moved to it.
 
     Args:
         directory: the other directory, made if missing.
@@ -56,9 +56,9 @@ def unfinished(directory: pathlib.Path, prefix: str = ".partial-") -> Iterator[p
         The directory to write to.
 
     Raises:
-        Terminated: SIGTERM came while it was open.
+        Terminated: SIGTERM or SIGHUP came while it was open.
     """
-    with _raising_on_sigterm(), _made(directory):
+    with stop_signals.raising(), made(directory):
         with tempfile.TemporaryDirectory(prefix=prefix, dir=directory) as partial:
             yield pathlib.Path(partial)
 
@@ -90,28 +90,13 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _made(directory: pathlib.Path) -> Iterator[None]:
+def made(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     """While open, the directory is there; what was made of it in vain is removed."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        yield
+        yield directory
     finally:
         for path in missing:
             with contextlib.suppress(OSError):  # It holds something, or could not be made.
                 path.rmdir()
-
-
-@contextlib.contextmanager
-def _raising_on_sigterm() -> Iterator[None]:
-    """While open, the first SIGTERM raises, so that contexts clean up behind them."""
-
-    def end(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Terminated("by SIGTERM; what was not finished has been removed")
-
-    previous = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -31,14 +31,15 @@ class Preempted(Exception):
 
 
 class Terminated(BaseException):
-    """SIGTERM while results were written, which are removed. No failure that code may handle."""
+    """SIGTERM or SIGHUP while nothing could be kept. No failure that code may handle."""
 
-    # As a shell gives it for a process that SIGTERM ended: 128 + 15.
+    # As a shell gives it for a process that SIGTERM ended: 128 + 15. One code for both signals.
     exit_code = 143
+    run_status = "preempted"
 
 
 class WorkerLost(Exception):
-    """Another worker is gone, without which training cannot go on. Its text names it."""
+    """The workers cannot train together: one is gone, or a port is taken. Its text says which."""
 
     # EX_PROTOCOL of sysexits.h. The same command on all workers goes on from the last checkpoint.
     exit_code = 76

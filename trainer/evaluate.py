@@ -35,6 +35,7 @@ from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import write_report
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.tuning import keep, tune
+from trainer.memory import memory_told
 from trainer.run import Run
 
 _TRAIN, _VALIDATION = "train", "validation"
@@ -60,11 +61,14 @@ flags.DEFINE_string("note", "", "A remark that stands at the top of the report."
 FLAGS = flags.FLAGS
 
 
+@memory_told("judge the runs")
 def main() -> None:
     """Evaluates."""
     _check_flags()
     runs = _named_runs()
     contents = {name: run.finished_config() for name, run in runs.items()}
+    for run in runs.values():
+        run.warn_if_unfinished()
     class_names, image_shape = _what_all_share(contents)
     positive = _positive_class(class_names)
     directory = require_writable(FLAGS.output_dir, "output_dir")

@@ -37,6 +37,7 @@ from trainer.explain.judgement import HOW_TO_READ, judge
 from trainer.explain.methods import METHODS, Method
 from trainer.explain.speed import images_per_second
 from trainer.explain.subjects import Choice, Subject, subjects_of_cases, subjects_of_files
+from trainer.memory import memory_told
 from trainer.progress_line import ProgressLine
 from trainer.run import Run, best_run
 
@@ -74,6 +75,7 @@ flags.DEFINE_string("note", "", "A remark that stands at the top of the gallery.
 FLAGS = flags.FLAGS
 
 
+@memory_told("explain the radiographs")
 def main() -> None:
     """Exports."""
     _check_flags()

@@ -29,6 +29,7 @@ from trainer.export.lite import ask_lite, write_lite
 from trainer.export.onnx_file import ask_onnx, require_onnx, write_onnx
 from trainer.export.package import package, write_json
 from trainer.export.served import ask_served, write_served
+from trainer.memory import memory_told
 from trainer.run import Run
 
 _SAVED_MODEL, _LITE, _ONNX = "saved_model", "tflite", "onnx"
@@ -43,6 +44,7 @@ flags.DEFINE_string("output_dir", None, "Where the model is written.", required=
 FLAGS = flags.FLAGS
 
 
+@memory_told("export the model")
 def main() -> None:
     """Exports."""
     run = Run(FLAGS.workdir)

@@ -1,5 +1,6 @@
 """JSON files that are read back: every value is checked before it is believed."""
 
+import datetime
 import json
 import math
 import os
@@ -53,6 +54,11 @@ def text(*choices: str) -> Field:
     """A text, one of the choices if there are any."""
     expected = f"one of {', '.join(choices)}" if choices else "a text"
     return Field(expected, lambda v: isinstance(v, str) and (not choices or v in choices))
+
+
+def moment() -> Field:
+    """A time as ISO 8601 writes it, with its zone."""
+    return Field("a time such as 2026-01-31T12:00:00+00:00", _is_moment)
 
 
 def list_of(item: Field) -> Field:
@@ -145,6 +151,13 @@ def _loads(text: str) -> Any:
 def _shown(value: Any) -> str:
     shown = json.dumps(value, ensure_ascii=False)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _is_moment(value: Any) -> bool:
+    try:
+        return datetime.datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
 
 
 def _is_integer(value: Any) -> bool:

@@ -19,6 +19,7 @@ The same command again goes on with a run that was interrupted. This is a resear
 medical device.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -36,6 +37,7 @@ from absl import flags, logging
 from cxr_command import usage
 from trainer import command, hardware, models
 from trainer import config as configuration
+from trainer.claim import claimed
 from trainer.compile_cache import CompileCache
 from trainer.data.augment import Augmentation, augment
 from trainer.data.data_service import parse_addresses, require_hosts
@@ -48,13 +50,14 @@ from trainer.data.dataset import (
 from trainer.data.input import CACHES, Examples, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError
+from trainer.memory import memory_told
 from trainer.models.backbones import BACKBONES
 from trainer.models.lenet import POOLINGS
 from trainer.models.preprocess import SCALINGS
 from trainer.models.weights import describe_weights, find_weights
 from trainer.recipes import RECIPES
 from trainer.recipes import describe as describe_in_recipes
-from trainer.run import Run, new_workdir
+from trainer.run import Run
 from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.interruption import StopRequest
@@ -168,7 +171,7 @@ class _Request:
 
     Attributes:
         config: the configuration.
-        workdir: of the run; it holds none of another configuration.
+        workdir: of the run; it holds none of another configuration. None: a new one.
         dataset: the built dataset.
         weights: the file that the weights come from; None if they are random.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
@@ -176,7 +179,7 @@ class _Request:
     """
 
     config: configuration.Config
-    workdir: str | pathlib.Path
+    workdir: pathlib.Path | None
     dataset: BuiltDataset
     weights: dict[str, str] | None
     data_hosts: tuple[str, ...]
@@ -200,16 +203,20 @@ def main() -> None:
         config.reduce_precision,
     )
     configuration.check_batch(config, devices.num_replicas)
-    with devices.peers.watched(devices.strategy):
-        run = Run(request.workdir, writes=devices.is_chief)
-        run.require_writable()
+    with (
+        claimed(request.workdir, config.model, writes=devices.is_chief) as run,
+        _memory_told(config, devices.num_replicas),
+        devices.peers.watched(devices.strategy),
+    ):
+        # Another training may have left something since the request was checked.
+        _refuse_other_config(run, config)
         _train_on(devices, run, request)
 
 
 def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
     """Trains on the devices, while the other workers are watched.
 
-    The run's directory is made last, when nothing is left that could be refused.
+    The run's directory is written to last, when nothing is left that could be refused.
     """
     config, dataset = request.config, request.dataset
     change_batch = batch_augmenter(config.keras_cv, len(dataset.class_names), config.seed)
@@ -247,7 +254,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
         "phases": [dataclasses.asdict(phase) for phase in phases],
         "versions": _versions(),
     }
-    run.create()
+    run.status.begin()
     logging.info("run directory: %s", run.path)
     run.write_config(content)
     tensorboard = TensorBoard(run.tensorboard, dataset.class_names, writes=run.writes)
@@ -297,7 +304,8 @@ def _request_from_flags() -> _Request:
             "leave one of them out"
         )
     workdir = _workdir(config)
-    _refuse_other_config(Run(workdir), config)
+    if workdir:
+        _refuse_other_config(Run(workdir), config)
     weights = _describe_weights(config)  # Last: they may have to be fetched.
     return _Request(config, workdir, dataset, weights, data_hosts, profile_steps)
 
@@ -361,13 +369,23 @@ def _network_input(model: keras.Model, config: configuration.Config, batch: dict
     return keras.Model(model.input, model.get_layer("scaling").output)(images).numpy()
 
 
-def _workdir(config: configuration.Config) -> str | pathlib.Path:
+def _workdir(config: configuration.Config) -> pathlib.Path | None:
     if FLAGS.workdir is None and config.strategy == "multi_worker":
         raise UserError(
             "--strategy=multi_worker needs a --workdir that all workers share: the chief writes "
             "checkpoints there, and all workers read them"
         )
-    return FLAGS.workdir or new_workdir(config.model)
+    return pathlib.Path(FLAGS.workdir) if FLAGS.workdir else None
+
+
+def _memory_told(
+    config: configuration.Config, replicas: int
+) -> contextlib.AbstractContextManager[None]:
+    batch = f"--global_batch_size={config.global_batch_size} on {replicas} replica(s)"
+    return memory_told(
+        f"train {config.model} with {batch} and --accumulation_steps={config.accumulation_steps}",
+        "lower --global_batch_size, or raise --accumulation_steps, in a new --workdir",
+    )
 
 
 def _config_from_flags(dataset: str, data_dir: str) -> configuration.Config:

@@ -43,6 +43,10 @@ _BROKEN = (
 )
 
 
+# What TensorFlow says, in an error of no type of its own, if this worker's port is taken.
+_NO_SERVER = "Could not start gRPC server"
+
+
 class Peers:
     """The other workers that train with this one; none if it is alone."""
 
@@ -60,7 +64,7 @@ class Peers:
             for index, (task, address) in enumerate(workers.items())
             if index != worker
         }
-        self._addresses = workers
+        self._addresses, self._worker = workers, worker
         # When each last answered the watching thread.
         self._answered: dict[str, float] = {}
         self._ended = threading.Event()
@@ -70,7 +74,8 @@ class Peers:
         """While open, the workers come together.
 
         Raises:
-            WorkerLost: one did not come within `JOIN_SECONDS`, or left at once.
+            WorkerLost: one did not come within `JOIN_SECONDS`, or left at once; or another process
+                uses the port of this one.
         """
         if self._names:
             self._configure_heartbeats()
@@ -81,6 +86,14 @@ class Peers:
             raise WorkerLost(
                 f"{self._say(absent) or 'a worker'} did not join ({first_line(error)}): look at "
                 "its log, then start the same command on all workers"
+            ) from error
+        except tf.errors.UnknownError as error:
+            if _NO_SERVER not in error.message:
+                raise
+            raise WorkerLost(
+                f"{self._say_own()} cannot listen at its port: another process uses it, or the "
+                "address is not this machine's. End that process or change TF_CONFIG, then start "
+                "the same command on all workers"
             ) from error
 
     @contextlib.contextmanager
@@ -182,6 +195,9 @@ class Peers:
 
     def _say(self, tasks: list[str]) -> str:
         return " and ".join(self._names[task] for task in tasks)
+
+    def _say_own(self) -> str:
+        return f"worker {self._worker} ({self._addresses[self._tasks[self._worker]]})"
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:

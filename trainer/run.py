@@ -1,11 +1,11 @@
 """A run's directory: what lies in it, written so that nothing half-written is ever seen."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pathlib
-import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import keras
 from absl import logging
 
-from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.json_file import (
     Field,
@@ -27,13 +26,20 @@ from trainer.json_file import (
     text,
 )
 from trainer.parsing import first_line
+from trainer.status import DONE, STALE, Status, state_of
 
-RUNS_DIR = "runs"
-STATES = ("running", "done", "diverged", "preempted", "failed")
 _ADVICE = "give the directory of another run of trainer.main, or train it again"
 # What the commands read of a run's files; more stands in them.
 _CONFIG = {
-    "config": record({"model": text(), "dataset": text(), "data_dir": text()}),
+    "config": record(
+        {
+            "model": text(),
+            "dataset": text(),
+            "data_dir": text(),
+            "recipe": text().if_given(),
+            "epochs": integer(1).if_given(),
+        }
+    ),
     "dataset": record(
         {
             "class_names": list_of(text()),
@@ -43,11 +49,6 @@ _CONFIG = {
         }
     ),
 }
-_STATUS = {
-    "status": text(*STATES),
-    "best_epoch": integer(1).or_none(),
-    "best_validation_loss": number().or_none(),
-}
 _METRICS = {
     "epoch": integer(1),
     "phase": text().if_given(),
@@ -56,6 +57,7 @@ _METRICS = {
     "validation_loss": number().if_given(),
     "validation_accuracy": number(0, 1).if_given(),
     "learning_rate": number(0).if_given(),
+    "images_per_second": number(0).or_none().if_given(),
 }
 _CALIBRATION = {
     "model_sha256": text(),
@@ -91,16 +93,11 @@ class Run:
         self._metrics_file = self.path / "metrics.jsonl"
         self._status_file = self.path / "status.json"
         self._calibration_file = self.path / "calibration.json"
+        self.status = Status(self._status_file, functools.partial(self._write, self._status_file))
 
-    def require_writable(self) -> None:
-        """Raises `UserError` if the directory cannot be made or written to; makes nothing."""
-        if self.writes:
-            require_writable(self.path, "workdir")
-
-    def create(self) -> None:
-        """Makes the directory."""
-        if self.writes:
-            self.path.mkdir(parents=True, exist_ok=True)
+    def is_begun(self) -> bool:
+        """Whether the directory is one of a run: whether a training has written to it."""
+        return self._config_file.exists() or self._status_file.exists()
 
     def read_config(self) -> dict[str, Any] | None:
         """The content of config.json; None if the run has not been configured yet.
@@ -126,11 +123,11 @@ class Run:
 
     def warn_if_unfinished(self) -> None:
         """Logs that the model is of the best epoch so far, if more epochs may come."""
-        status = self.read_status().get("status")
-        if status != "done":
+        state = self.state()
+        if state != DONE:
             logging.warning(
-                "%s has not finished (its status is %s); its best epoch so far is taken",
-                self.path, status,
+                "%s has not finished (its status is %s%s); its best epoch so far is taken",
+                self.path, state or "unknown", ": its process is gone" if state == STALE else "",
             )  # fmt: skip
 
     def write_config(self, content: dict[str, Any]) -> None:
@@ -139,18 +136,22 @@ class Run:
 
     def read_status(self) -> dict[str, Any]:
         """The content of status.json; empty if the run has not started."""
-        return _read_if_there(self._status_file, _STATUS) or {}
+        return self.status.read(_ADVICE)
 
     def write_status(self, state: str, best_epoch: int | None, best_loss: float | None) -> None:
         """Writes status.json.
 
         Args:
-            state: `running`, `done`, `diverged` or `preempted`.
+            state: `running`, `done`, `diverged`, `preempted` or `failed`.
             best_epoch: the epoch of the lowest validation loss, counted from 1.
             best_loss: that loss.
         """
-        status = {"status": state, "best_epoch": best_epoch, "best_validation_loss": best_loss}
-        self._write(self._status_file, json.dumps(status, indent=2) + "\n")
+        self.status.write(state, best_epoch, best_loss)
+
+    def state(self) -> str | None:
+        """How the run stands, `stale` if its process is gone; None if it has not started."""
+        status = self.read_status()
+        return state_of(status, self.path) if status else None
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The rows of metrics.jsonl, one for each finished epoch."""
@@ -213,11 +214,6 @@ class Run:
         with _explained(path, partial):
             partial.write_text(text)
             os.replace(partial, path)
-
-
-def new_workdir(model: str) -> pathlib.Path:
-    """A new run's directory under `runs/`, named after the model and the time of day."""
-    return pathlib.Path(RUNS_DIR) / f"{model}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Run:

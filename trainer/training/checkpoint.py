@@ -11,7 +11,7 @@ import io
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import tensorflow as tf
@@ -115,8 +115,9 @@ class Checkpoints:
             UserError: the disk is full, or the directory cannot be written to. Earlier
                 checkpoints are as they were.
         """
-        writing, self._writing = self._writing, None
-        if writing:
+        if self._writing:
+            wait([self._writing])  # A second Ctrl-C ends this; then `finish` waits once more.
+            writing, self._writing = self._writing, None
             writing.result()
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Asks a running training to stop: SIGTERM and SIGINT set a variable that every step reads.
+"""Asks a running training to stop: SIGTERM, SIGHUP and SIGINT set a variable that each step reads.
 
 Python runs a signal's handler only when the main thread comes back from TensorFlow, which may be
 many steps later. The interpreter's wakeup descriptor is written to at once, whatever thread the
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from trainer.stop_signals import stop_signals
 
 
 class StopRequest:
@@ -35,10 +35,11 @@ class StopRequest:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While open, SIGTERM and SIGINT ask for a stop; a second SIGINT ends the process."""
+        """While open, SIGTERM, SIGHUP, SIGINT ask for a stop; a second SIGINT ends the process."""
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
-        handlers = {number: signal.signal(number, _second_interrupt()) for number in _SIGNALS}
+        heeded = (*stop_signals(), signal.SIGINT)
+        handlers = {number: signal.signal(number, _second_interrupt()) for number in heeded}
         previous = signal.set_wakeup_fd(writer)
         watcher = threading.Thread(target=self._watch, args=(reader,), daemon=True)
         watcher.start()

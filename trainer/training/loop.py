@@ -72,7 +72,7 @@ class Loop:
     def train(self) -> None:
         """Trains from the newest checkpoint, or the beginning, until the last phase has ended.
 
-        How it stands, and how it ended, is written to status.json.
+        How it stands is written to status.json.
 
         Raises:
             Preempted: a stop was asked for; a checkpoint has been saved.
@@ -80,11 +80,7 @@ class Loop:
         """
         self._resume()
         self._write_status("running")
-        try:
-            self._train_phases()
-        except (Diverged, Preempted) as end:
-            self._write_status(end.run_status)
-            raise
+        self._train_phases()
         self._write_status("done")
 
     def _write_status(self, status: str) -> None:
@@ -209,6 +205,7 @@ class Loop:
         while progress.step < self._steps_per_epoch:
             before, began = progress.train_sums, time.monotonic()
             taken = self._engine.train(batches, self._count_steps())
+            self.run.status.show_life()
             progress.finish_steps(taken.steps, carried + self._engine.train_totals.read())
             self._show_steps(taken, before, time.monotonic() - began)
             self._stop_if(taken)
@@ -287,6 +284,7 @@ class Loop:
     def _validate(self, batches) -> dict:
         steps = self.validation_examples.steps_per_epoch(self.config.global_batch_size)
         taken = self._engine.evaluate(batches, steps)
+        self.run.status.show_life()
         self._stop_if(taken)
         sums = self._engine.eval_totals.read()
         self._engine.eval_totals.reset()

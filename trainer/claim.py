@@ -1,0 +1,68 @@
+"""A run's directory is claimed by the one training that writes to it."""
+
+import contextlib
+import os
+import pathlib
+import time
+from collections.abc import Iterator
+
+from trainer import stop_signals
+from trainer.directory import made, require_writable
+from trainer.lock import locked
+from trainer.run import Run
+
+RUNS_DIR = "runs"
+_IF_IN_USE = "wait for it to end, or end it; to train beside it, give another --workdir"
+
+
+@contextlib.contextmanager
+def claimed(workdir: str | os.PathLike | None, model: str, *, writes: bool) -> Iterator[Run]:
+    """While open, a run's directory is this training's alone; how it ends is recorded there.
+
+    The directory is made if missing, and removed if nothing was written to it.
+
+    Args:
+        workdir: the directory; None: a new one below `RUNS_DIR`, named after model and time.
+        model: the model.
+        writes: whether this process writes to it; of several workers another one claims it.
+
+    Yields:
+        The run.
+
+    Raises:
+        UserError: another training has the directory, or it cannot be written to.
+        Terminated: SIGTERM or SIGHUP came, and nothing inside stopped for it.
+    """
+    if workdir and not writes:
+        yield Run(workdir, writes=False)
+        return
+    require_writable(workdir or RUNS_DIR, "workdir")
+    place = made(pathlib.Path(workdir)) if workdir else _made_new(model)
+    with stop_signals.raising(), place as path, locked(path, _IF_IN_USE):
+        run = Run(path)
+        with run.status.end_recorded():
+            yield run
+
+
+@contextlib.contextmanager
+def _made_new(model: str) -> Iterator[pathlib.Path]:
+    """Makes a directory that no other process has been given; removed if it stays empty."""
+    with made(pathlib.Path(RUNS_DIR)) as runs:
+        path = _free_place(runs / f"{model}-{time.strftime('%Y%m%d-%H%M%S')}")
+        try:
+            yield path
+        finally:
+            with contextlib.suppress(OSError):  # It holds a run.
+                path.rmdir()
+
+
+def _free_place(first: pathlib.Path) -> pathlib.Path:
+    """Makes a directory of this name, or with `-2`, `-3` behind it."""
+    path, number = first, 1
+    while True:
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
+            path = first.with_name(f"{first.name}-{number}")

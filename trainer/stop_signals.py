@@ -1,0 +1,36 @@
+"""The signals that ask a command to end."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+from trainer.errors import Terminated
+
+
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """SIGTERM, and SIGHUP, as when a connection drops, unless `nohup` has it ignored."""
+    heeds_hangup = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGHUP) if heeds_hangup else (signal.SIGTERM,)
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+    """While open, the first of the signals raises, so that contexts clean up behind them.
+
+    Raises:
+        Terminated: it came.
+    """
+    heeded = stop_signals()
+
+    def end(number: int, frame: object) -> None:
+        for other in heeded:
+            signal.signal(other, signal.SIG_IGN)
+        name = signal.Signals(number).name
+        raise Terminated(f"by {name}; what was not finished has been removed")
+
+    previous = {number: signal.signal(number, end) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
