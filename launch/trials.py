@@ -118,8 +118,6 @@ def _begin(trial: Trial, free: list[str | None], codes: dict[str, int]) -> list[
 
 def _end(training: _Training) -> int:
     code = training.process.returncode
-    print(
-        f"{training.trial.name}: " + (f"ended with code {code}" if code else "done"),
-        file=sys.stderr,
-    )
+    ended = f"ended with code {code}" if code else "done"
+    print(f"{training.trial.name}: {ended}", file=sys.stderr)
     return code

@@ -710,7 +710,10 @@ SERVED = [
 
 LONG_TRAINING = f"{TRAIN} --epochs=200 --patience=200 --workdir=new"
 RUNS = "trainer.runs --runs_dir=runs"
-DEAD = {"status": "running", "best_epoch": None, "best_validation_loss": None}
+DEAD = {
+    "status": "running", "best_epoch": None, "best_validation_loss": None, "host": "elsewhere",
+    "process_id": 1, "last_sign_of_life": "2020-01-01T00:00:00+00:00",
+}  # fmt: skip
 PROCESSES = [
     Fault("a terminal closed while a run trains", LONG_TRAINING, 75, "stopped: after step",
           after=status_is("preempted", "new"), sends=(signal.SIGHUP, "new/metrics.jsonl"),
@@ -724,10 +727,7 @@ PROCESSES = [
           2, "does not divide", after=no_partial_run),
     Fault("a run that says running and is dead", RUNS, 0, "stale",
           all_of(damage.copy("run", "runs/dead"),
-                 damage.write("runs/dead/status.json",
-                              json.dumps(DEAD | {"host": "elsewhere", "process_id": 1,
-                                                 "last_sign_of_life": "2020-01-01T00:00:00+00:00"}))),
-          arrives=True),
+                 damage.write("runs/dead/status.json", json.dumps(DEAD)))),
     Fault("a list of runs, one of them damaged", RUNS, (0, 2), "status.json",
           all_of(damage.copy("run", "runs/whole"), damage.copy("run", "runs/torn"),
                  damage.write("runs/torn/status.json", "{")), arrives=True),
