@@ -1,5 +1,7 @@
 """How the commands of this package begin and fail: flags in, one sentence out."""
 
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -16,7 +18,8 @@ flags.disclaim_key_flags()
 def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -> None:
     """Runs a command; whatever is wrong with its input ends it with one sentence and code 2.
 
-    An interrupted command ends with code 130, a terminated one with 143.
+    An interrupted command ends with code 130, a terminated one with 143, and one whose reader has
+    left (`| head`) with 141, as a shell has it.
 
     Args:
       name: The command, such as "cxr_tfds.audit".
@@ -40,13 +43,43 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
         # As an exception, so that what is half-written is removed on the way out.
         signal.signal(signal.SIGTERM, lambda *_: _fail(name, "ended by SIGTERM.", code=143))
         try:
-            main()
-        except (OSError, ValueError) as error:
+            _say_all(main)
+        except BrokenPipeError:
+            sys.exit(141)
+        except OSError as error:
+            _fail(name, f"{error.filename}: {error.strerror}." if error.filename else str(error))
+        except ValueError as error:
             _fail(name, str(error))
         except KeyboardInterrupt:
             _fail(name, "interrupted.", code=130)
 
     app.run(guarded, flags_parser=parse)
+
+
+def _say_all(main: Callable[[], None]) -> None:
+    """Calls `main`, and raises an error if what it prints cannot be written."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where somebody closed it.
+        sys.stdout.reconfigure(errors="backslashreplace")  # For names that the locale cannot write.
+    try:
+        main()
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        _write_no_more()
+        raise
+    except OSError as error:
+        _write_no_more()
+        raise OSError(f"the output cannot be written ({error.strerror}).") from error
+
+
+def _write_no_more() -> None:
+    """Lets Python end without another try to write what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def define_dataset_flags() -> None:
@@ -56,5 +89,6 @@ def define_dataset_flags() -> None:
 
 
 def _fail(name: str, sentence: str, code: int = 2) -> None:
-    print(f"{name}: {sentence}", file=sys.stderr)
+    if sys.stderr:  # None where somebody closed it: print would take stdout.
+        print(f"{name}: {sentence}", file=sys.stderr)
     sys.exit(code)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from cxr_tfds import command
+from cxr_tfds import command, whole_file
 from cxr_tfds.covid19_radiography import split_table, splits
 
 
@@ -67,7 +67,7 @@ def _sizes(rows: Sequence[split_table.Row], folds: int) -> dict[str, dict[str, i
 
 
 def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file.writing(path) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["id", "label", "group", "fold"])
         table.writerows([row.id, row.label, row.group, fold_of[row.id]] for row in rows)

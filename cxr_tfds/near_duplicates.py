@@ -13,7 +13,7 @@ from absl import flags
 from etils import epath
 
 from cxr_tfds import command
-from cxr_tfds.covid19_radiography import duplicates, faults, source, survey
+from cxr_tfds.covid19_radiography import duplicates, faults, paths, source, survey
 
 
 def _define_flags() -> None:
@@ -23,7 +23,7 @@ def _define_flags() -> None:
 
 def _main() -> None:
     database = epath.Path(flags.FLAGS.manual_dir) / source.DATABASE
-    if not database.is_dir():
+    if not paths.exists(database):
         raise FileNotFoundError(f"There is no folder {database}.")
     radiographs, wrong = source.find_radiographs(database)
     found = list(survey.inspect_here(radiographs))

@@ -10,13 +10,14 @@ import datetime
 import io
 import itertools
 import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import re
 import signal
 import struct
 import sys
-import tempfile
+import threading
 import time
 import zipfile
 import zlib
@@ -28,6 +29,7 @@ from absl import flags
 
 from cxr_tfds import command
 from cxr_tfds.anatomy import CLASSES, Phantom, draw
+from cxr_tfds.covid19_radiography import scratch
 
 __all__ = ["CLASSES", "DATABASE", "Phantom", "draw", "write_database"]
 
@@ -98,8 +100,8 @@ def write_database(output_dir, images_per_class: int, seed: int = 0) -> pathlib.
     if output_dir.exists() and not output_dir.is_dir():
         raise NotADirectoryError(f"{output_dir} is a file: choose a folder as output directory.")
     output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".phantom-", dir=output_dir) as scratch:
-        database = pathlib.Path(scratch) / DATABASE
+    with scratch.folder(output_dir, ".phantom-") as unfinished:
+        database = unfinished / DATABASE
         _write_texts(database, images_per_class, seed)
         _write_images(database, images_per_class, seed)
         database.rename(target)
@@ -147,9 +149,16 @@ def _start_worker() -> None:
     # Ctrl-C is the parent's to handle, and so is what the parent does at SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # Freeing one large block teaches glibc to keep freed memory, which more than halves the time
     # of a drawing: its arrays are just large enough to go back to the system one by one.
     np.empty(30 << 20, np.uint8)
+
+
+def _end_with_parent() -> None:
+    """Ends a worker whose parent was killed: it would wait for work for ever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _write_chunk(database: pathlib.Path, label: str, numbers: range, seed: int) -> int:

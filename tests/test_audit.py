@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -117,3 +118,42 @@ def test_a_damaged_table_ends_with_one_sentence(tmp_path):
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert "Build the dataset again" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["d [1] *?", "d\xe4ta", "d\udcffta"])
+@pytest.mark.parametrize("environment", [{}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_any_name_of_the_folder_will_do(tmp_path, name, environment):
+    write(tmp_path / name, made_up_rows())
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "cxr_tfds.audit", f"--data_dir={tmp_path / name}"],
+        env=os.environ | environment,
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"{len(made_up_rows())} radiographs".encode() in done.stdout
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    write(tmp_path, made_up_rows())
+    read, written = os.pipe()
+    os.close(read)
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "cxr_tfds.audit", f"--data_dir={tmp_path}"],
+        stdout=written,
+        stderr=subprocess.PIPE,
+    )
+    os.close(written)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_output_that_is_full_is_one_sentence(tmp_path):
+    write(tmp_path, made_up_rows())
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "cxr_tfds.audit", f"--data_dir={tmp_path}"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    words = "cxr_tfds.audit: the output cannot be written (No space left on device).\n"
+    assert (done.returncode, done.stderr) == (2, words)

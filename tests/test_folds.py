@@ -78,3 +78,31 @@ def test_wrong_flags_end_with_one_sentence(tmp_path, flag):
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "folds.csv").exists()
+
+
+def test_a_disk_that_is_full_keeps_the_older_file(tmp_path, monkeypatch):
+    (tmp_path / "folds.csv").write_text("an older one")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folds.csv, "writer", fail)
+    with pytest.raises(OSError, match="No space"):
+        folds._write(tmp_path / "folds.csv", rows_with_groups(), {})
+    assert (tmp_path / "folds.csv").read_text() == "an older one"
+    assert [path.name for path in tmp_path.iterdir()] == ["folds.csv"]
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("a" * 300, "File name too long"),
+        ("no/f.csv", "No such file"),
+        ("/dev/full", "No space left"),
+    ],
+)
+def test_what_cannot_be_written_ends_with_one_sentence(tmp_path, output, words):
+    done = command(tmp_path, f"--output={output}")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"cxr_tfds.folds: cannot write to {output} ({words}")
+    assert len(done.stderr.splitlines()) == 1

@@ -153,6 +153,33 @@ def test_what_cannot_be_read_is_refused(radiograph):
     assert kinds(radiograph) == [Kind.UNREADABLE]
 
 
+def test_a_pipe_is_not_waited_for(radiograph):
+    radiograph.mask.unlink()
+    os.mkfifo(radiograph.mask)
+    assert kinds(radiograph) == [Kind.EMPTY]
+
+
+def test_a_file_of_gigabytes_is_not_read(radiograph):
+    os.truncate(radiograph.image, 10 << 30)
+    (fault,) = inspection.inspect(radiograph).faults
+    assert (fault.kind, fault.found) == (
+        Kind.ENORMOUS,
+        "10,737,418,240 bytes, at most 200,000,000",
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(13, "Permission denied"), (5, "Input/output error")]
+)
+def test_what_the_system_does_not_read_is_told_in_its_words(radiograph, monkeypatch, number, words):
+    def refuse(_):
+        raise OSError(number, words)
+
+    monkeypatch.setattr(type(radiograph.image), "read_bytes", refuse)
+    faults = inspection.inspect(radiograph).faults
+    assert [(fault.kind, fault.found) for fault in faults] == [(Kind.UNREADABLE, words)] * 2
+
+
 def test_links_may_stay_inside_and_not_leave(radiograph, tmp_path):
     inside = radiograph.image.parent / "COVID-2.png"
     radiograph.image.rename(inside)

@@ -296,3 +296,41 @@ def test_sigterm_leaves_nothing_behind(tmp_path):
     assert process.returncode == 143
     assert said.endswith("cxr_tfds.phantom: ended by SIGTERM.\n")
     assert list(tmp_path.glob("out/*")) + list(tmp_path.glob("out/.*")) == []
+
+
+def test_any_name_of_the_folder_will_do_in_any_locale(tmp_path):
+    for name in ("d [1] *?", "d\xe4ta", "d\udcffta"):
+        command = [sys.executable, "-m", "cxr_tfds.phantom", f"--output_dir={tmp_path / name}"]
+        done = subprocess.run(  # noqa: S603
+            [*command, "--images_per_class=1"],
+            env=os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"},
+            capture_output=True,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert len(list((tmp_path / name / phantom.DATABASE).glob("*/images/*.png"))) == 4
+
+
+def test_a_name_without_room_is_one_sentence(tmp_path):
+    _assert_refused(_command(f"--output_dir={tmp_path}/{'a' * 300}"), "File name too long")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_no_process_and_the_next_one_clears_away(tmp_path):
+    command = [sys.executable, "-m", "cxr_tfds.phantom", f"--output_dir={tmp_path}"]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, "--images_per_class=100000"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    while not list(tmp_path.glob(".phantom-*/*/*/images/*")):
+        assert process.poll() is None
+    (unfinished,) = tmp_path.glob(".phantom-*")
+    process.kill()
+    process.communicate(timeout=60)  # Returns once no worker holds the pipe.
+    assert unfinished.exists()
+    done = _command(f"--output_dir={tmp_path}", "--images_per_class=1")
+    assert done.returncode == 0
+    assert f"{unfinished} of process {process.pid} " in done.stderr and "removed" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [phantom.DATABASE]

@@ -162,6 +162,12 @@ def test_a_file_that_is_no_workbook_is_refused(database, content):
     assert [fault.kind for fault in faults_in(database)] == [Kind.WRONG_WORKBOOK]
 
 
+def test_a_workbook_without_rows_names_no_columns(database):
+    openpyxl.Workbook().save(database / "COVID.metadata.xlsx")
+    (fault,) = faults_in(database)
+    assert (fault.kind, fault.found) == (Kind.WRONG_WORKBOOK, "found the columns ()")
+
+
 def test_wrong_and_repeated_ids_of_a_workbook_are_listed_by_row(database):
     names = ["COVID-1", "Normal-2", "COVID-x", None, "COVID-1"]
     rows = [(name, "PNG", "256*256", SIRM) for name in names]
@@ -181,6 +187,56 @@ def test_links_out_of_the_folder_are_refused(database, tmp_path, part):
     (database / part).rename(elsewhere)
     os.symlink(elsewhere, database / part)
     assert {fault.kind for fault in faults_in(database)} == {Kind.LEAVES_FOLDER}
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_folder(database):
+    shutil.rmtree(database / "Normal" / "masks")
+    os.symlink("nowhere", database / "Normal" / "masks")
+    (fault,) = faults_in(database)
+    assert (fault.path, fault.kind) == ("Normal/masks", Kind.UNREADABLE)
+
+
+def test_what_may_not_be_listed_or_read_is_said_and_not_taken_for_missing(database, monkeypatch):
+    listdir, read_bytes = os.listdir, epath.Path.read_bytes
+    forbidden = {database / "COVID" / "images", database / "Normal.metadata.xlsx"}
+
+    def refuse(path):
+        if epath.Path(path) in forbidden:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", lambda path: refuse(path) or listdir(path))
+    monkeypatch.setattr(type(database), "read_bytes", lambda path: refuse(path) or read_bytes(path))
+    assert faults_in(database) == [
+        Fault("COVID/images", Kind.UNREADABLE, "Permission denied"),
+        Fault("Normal.metadata.xlsx", Kind.UNREADABLE, "Permission denied"),
+    ]
+
+
+def test_a_file_in_place_of_a_folder_is_said(database):
+    shutil.rmtree(database / "COVID" / "masks")
+    (database / "COVID" / "masks").touch()
+    assert faults_in(database) == [Fault("COVID/masks", Kind.UNREADABLE, "Not a directory")]
+
+
+def test_pattern_letters_are_letters_of_a_folders_name(database):
+    moved = database.rename(database.parent / "a [1] *?")
+    (database.parent / "a 1 xy").mkdir()
+    assert len(radiographs_in(moved)) == 12
+    (moved / "COVID").rename(moved / "C[O]VID")
+    assert [(f.path, f.kind) for f in faults_in(moved)] == [("C[O]VID", Kind.WRONG_FOLDER)]
+
+
+def test_names_that_are_not_utf8_are_named(database):
+    images = os.fsencode(database / "COVID" / "images")
+    with open(images + b"/COVID-\xff.png", "wb"):
+        pass
+    os.mkdir(os.fsencode(database) + b"/Covid\xfe")
+    with open(os.fsencode(database) + b"/Covid\xfe/COVID-1.png", "wb"):
+        pass
+    assert {(fault.path, fault.kind) for fault in faults_in(database)} == {
+        ("COVID/images/COVID-\udcff.png", Kind.WRONG_NAME),
+        ("Covid\udcfe", Kind.WRONG_FOLDER),
+    }
 
 
 def test_the_database_itself_may_be_a_link(database, tmp_path):

@@ -27,6 +27,25 @@ def test_the_newest_version_is_found(tmp_path):
     assert split_table.find(tmp_path, "full").name == "1.10.0"
 
 
+def test_pattern_letters_are_letters_of_a_folders_name(tmp_path):
+    folder = epath.Path(tmp_path) / "d [1] *?" / "covid19_radiography" / "full" / "1.0.0"
+    folder.mkdir(parents=True)
+    split_table.write(folder, ROWS)
+    (tmp_path / "d 1 xy" / "covid19_radiography" / "full" / "2.0.0").mkdir(parents=True)
+    assert split_table.find(tmp_path / "d [1] *?", "full") == folder
+    with pytest.raises(FileNotFoundError):
+        split_table.find(tmp_path / "d*", "full")
+    with pytest.raises(FileNotFoundError):
+        split_table.find(tmp_path / "d [1] *?", "f*")
+
+
+@pytest.mark.parametrize("content", [b"id,\xff\xfe\n", HEADER.encode() + b"\n" + b"x" * 200_000])
+def test_a_table_that_is_no_text_or_has_an_endless_field_is_refused(tmp_path, content):
+    (tmp_path / "splits.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"splits.csv is damaged \(.*Build the dataset again"):
+        split_table.read(tmp_path)
+
+
 def test_a_dataset_that_was_not_built_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="full/VERSION/splits.csv"):
         split_table.find(tmp_path, "full")

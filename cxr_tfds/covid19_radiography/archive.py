@@ -1,16 +1,18 @@
 """The database as people have it: the extracted folder, or the zip file as Kaggle serves it."""
 
+import contextlib
 import hashlib
+import itertools
+import os
 import pathlib
-import posixpath
 import shutil
 import stat
-import tempfile
 import zipfile
+from collections.abc import Iterable, Iterator
 
 from etils import epath
 
-from . import disk, source
+from . import disk, paths, refusal, scratch, source
 from .refusal import RefusedError
 
 # The published archive holds 42,336 files of 0.8 GB, and PNG files do not shrink further.
@@ -18,6 +20,10 @@ _MOST_FILES = 200_000
 _MOST_BYTES = 20 << 30
 _HIGHEST_RATIO = 100
 _SUFFIXES = (".png", ".xlsx", ".txt")
+_LONGEST_NAME = 255  # Of a file or folder in most file systems, in bytes.
+_LONGEST_PATH = 500  # Below the folder it is extracted to.
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_ENCRYPTED = 1
 
 
 class NoDatabaseError(RefusedError, FileNotFoundError):
@@ -43,10 +49,10 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
       NoDatabaseError: There is neither the folder nor a zip file.
       NoRoomError: The disk is too full to extract.
     """
-    if (manual_dir / source.DATABASE).is_dir():
+    if paths.exists(manual_dir / source.DATABASE):
         return manual_dir / source.DATABASE
     for name in source.ARCHIVES:
-        if (manual_dir / name).is_file():
+        if paths.exists(manual_dir / name):
             return _extract(manual_dir / name, extract_dir)
     raise NoDatabaseError(
         f"There is no folder {source.DATABASE} in {manual_dir}, nor {' or '.join(source.ARCHIVES)}."
@@ -55,7 +61,9 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
 
 
 def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
-    try:
+    with refusal.in_words(f"extract {archive} to {extract_dir}"), _damage_told(archive):
+        if not paths.size(archive):
+            raise ArchiveError(f"{archive} is damaged (it has no bytes): download it again.")
         with zipfile.ZipFile(archive) as file:
             members = _trusted_members(archive, file)
             target = extract_dir / f"covid19_radiography-{_contents_hash(members)}"
@@ -63,9 +71,25 @@ def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
                 size = sum(member.file_size for member in members)
                 disk.check(extract_dir, size, f"extracting {archive}")
                 _extract_beside(file, members, pathlib.Path(target))
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ArchiveError(f"{archive} is damaged ({error}): download it again.") from error
     return target / source.DATABASE
+
+
+@contextlib.contextmanager
+def _damage_told(archive: epath.Path) -> Iterator[None]:
+    """While open, whatever `zipfile` raises of an archive's content is an `ArchiveError`.
+
+    It raises a dozen types, such as `zlib.error`, `EOFError` and `UnicodeDecodeError`. An `OSError`
+    of bz2 has no number; one of the system's, which says nothing of the archive, has one.
+    """
+    try:
+        yield
+    except (RefusedError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        cause = refusal.first_line(error)
+        raise ArchiveError(f"{archive} is damaged ({cause}): download it again.") from error
 
 
 def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -79,11 +103,8 @@ def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile
             f"most {_MOST_FILES:,} files, {_MOST_BYTES:,} bytes and {_HIGHEST_RATIO} times what is "
             "packed are accepted. Is it the file from Kaggle?"
         )
-    if strays := [member.filename for member in members if _strays(member)]:
-        raise ArchiveError(
-            f"{archive} holds {len(strays)} entries that would lead out of the folder it is "
-            f"extracted to, or are links: {', '.join(strays[:5])}. Is it the file from Kaggle?"
-        )
+    what = "would lead out of the folder it is extracted to, or are links"
+    _refuse(archive, what, (member.filename for member in members if _strays(member)))
     wanted = [
         member
         for member in members
@@ -94,14 +115,47 @@ def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile
         raise ArchiveError(
             f"{archive} holds no folder {source.DATABASE}.\n{source.DOWNLOAD_INSTRUCTIONS}"
         )
+    _refuse(archive, "are encrypted", (m.filename for m in wanted if m.flag_bits & _ENCRYPTED))
+    what = "are packed by an unknown method"
+    _refuse(archive, what, (m.filename for m in wanted if m.compress_type not in _METHODS))
+    what = "have names that no file can have here"
+    _refuse(archive, what, (m.filename for m in wanted if _is_no_name(m.filename)))
+    _refuse(archive, "have the name of another file or of its folder", _clashes(wanted))
     return wanted
+
+
+def _refuse(archive: epath.Path, what: str, names: Iterable[str]) -> None:
+    """Refuses an archive if there is any name of which something is so."""
+    if found := list(names):
+        raise ArchiveError(
+            f"{archive} holds {len(found)} entries that {what}: "
+            f"{', '.join(repr(name[:100]) for name in found[:5])}. Is it the file from Kaggle?"
+        )
 
 
 def _strays(member: zipfile.ZipInfo) -> bool:
     name = member.filename
     is_link = stat.S_ISLNK(member.external_attr >> 16)
-    is_elsewhere = posixpath.isabs(name) or ".." in name.split("/") or "\\" in name or ":" in name
+    is_elsewhere = not {"", ".", ".."}.isdisjoint(name.split("/")) or "\\" in name or ":" in name
     return is_link or is_elsewhere
+
+
+def _is_no_name(name: str) -> bool:
+    """Whether file systems have no room for a name, or the locale no letters."""
+    try:
+        encoded = os.fsencode(name)
+    except UnicodeEncodeError:
+        return True
+    return len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_NAME
+
+
+def _clashes(members: list[zipfile.ZipInfo]) -> Iterator[str]:
+    """Names that are there twice, or that take another file for a folder."""
+    # Sorted like this, a file is followed by what takes it for a folder.
+    names = sorted(member.filename.replace("/", "\0") for member in members)
+    for one, other in itertools.pairwise(names):
+        if other == one or other.startswith(f"{one}\0"):
+            yield other.replace("\0", "/")
 
 
 def _contents_hash(members: list[zipfile.ZipInfo]) -> str:
@@ -118,10 +172,15 @@ def _extract_beside(
     `zipfile` writes no more bytes than a member announces, and checks its checksum.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".extracting-", dir=target.parent) as scratch:
+    with scratch.folder(target.parent, ".extracting-") as unfinished:
+        database = unfinished / "database"
         for member in members:
-            path = pathlib.Path(scratch, "database", *member.filename.split("/"))
+            path = database.joinpath(*member.filename.split("/"))
             path.parent.mkdir(parents=True, exist_ok=True)
             with file.open(member) as packed, path.open("xb") as unpacked:
                 shutil.copyfileobj(packed, unpacked)
-        pathlib.Path(scratch, "database").rename(target)
+        try:
+            database.rename(target)
+        except OSError:
+            if not target.is_dir():  # Another build has extracted the same in the meantime.
+                raise

@@ -4,6 +4,7 @@ import shutil
 
 from etils import epath
 
+from . import paths
 from .refusal import RefusedError
 
 
@@ -23,7 +24,7 @@ def check(folder: epath.Path, needed: int, purpose: str) -> None:
       NoRoomError: The disk has less left.
     """
     existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
-    if existing is None or "://" in str(folder):
+    if existing is None or not paths.is_local(folder):
         return  # An object store has no end.
     free = shutil.disk_usage(existing).free
     if free < needed:

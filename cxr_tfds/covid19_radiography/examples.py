@@ -6,7 +6,7 @@ from typing import Any
 
 from tensorflow_datasets.core import utils
 
-from . import decode, source, spool, survey
+from . import decode, paths, source, spool, survey
 
 # A record's labels and texts, and the compressed mask of the resized configuration, take less.
 _BYTES_BESIDE_PIXELS = 6_000
@@ -63,7 +63,7 @@ def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> in
     if not full:
         return beside + len(radiographs) * (decode.SIZE**2 + spool.RECORD_BYTES)
     files = (path for radiograph in radiographs for path in (radiograph.image, radiograph.mask))
-    return beside + sum(path.stat().length for path in files if path and path.exists())
+    return beside + sum(paths.size(path) for path in files if path and path.exists())
 
 
 def _example(entry: survey.Entry, image: Any, mask: Any) -> tuple[str, dict[str, Any]]:

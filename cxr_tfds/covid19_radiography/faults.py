@@ -27,7 +27,7 @@ class Kind(enum.Enum):
     JPEG = "a JPEG file named .png", True
     NOT_PNG = "not a PNG file", True
     DAMAGED = "truncated or damaged PNG", True
-    ENORMOUS = "enormous dimensions, not decoded", True
+    ENORMOUS = "enormous, not decoded", True
     TINY = "too small for a radiograph", True
     ONE_VALUE = "every pixel has the same value", True
     MASK_SHAPE = "lung mask of other proportions than its image", True

@@ -11,13 +11,14 @@ import numpy as np
 from etils import epath
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
-from . import decode, duplicates, source
+from . import decode, duplicates, paths, source
 from .faults import Fault, Kind
 
 # The largest detectors have some 4,300 by 4,300 elements; a file that claims more pixels than this
 # is refused by its header, before a decoder reserves memory for them.
 MOST_PIXELS = 25_000_000
 SHORTEST_SIDE = 32
+_MOST_BYTES = 8 * MOST_PIXELS  # Of a file: of 16-bit colour and transparency, not compressed.
 _MASK_SIZE = (256, 256)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -121,7 +122,11 @@ def _read(path: epath.Path) -> _Picture:
     if os.path.islink(path) and source.leaves(path, path.parents[2]):
         return _Picture(encoded, gray, [_fault(path, Kind.LEAVES_FOLDER)])
     try:
-        encoded = path.read_bytes()
+        size = paths.size(path)
+        if size > _MOST_BYTES:
+            found = f"{size:,} bytes, at most {_MOST_BYTES:,}"
+            return _Picture(encoded, gray, [_fault(path, Kind.ENORMOUS, found)])
+        encoded = path.read_bytes() if size else b""
     except OSError as error:
         reason = error.strerror or str(error)
         return _Picture(encoded, gray, [_fault(path, Kind.UNREADABLE, reason)])

@@ -31,9 +31,10 @@ def inspect_all(
             | "Inspect" >> beam.Map(_inspect_to_json)
             | "Write" >> beam.io.WriteToText(str(folder / "inspected"))
         )
-    for path in folder.glob("inspected*"):
-        with path.open("r") as file:
-            yield from map(inspection.Inspection.from_json, file)
+    for path in folder.iterdir():
+        if path.name.startswith("inspected"):
+            with path.open("r") as file:
+                yield from map(inspection.Inspection.from_json, file)
     folder.rmtree()
 
 

@@ -1,15 +1,69 @@
 """How `tfds build` ends when it is given what cannot be built: in words, not in a stack trace."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from absl import app
+from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
 _EXIT_CODE = 2
 
 
 class RefusedError(Exception):
     """What a user gave or asked for cannot be built; the text says what was found and expected."""
+
+
+class SystemRefusedError(RefusedError, OSError):
+    """The operating system refused something: a full disk, no permission, a name too long."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; its type where it says nothing.
+
+    Args:
+      error: Any error.
+
+    Returns:
+      A clause, without a full stop.
+    """
+    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return line.removesuffix(".")
+
+
+def reason(error: OSError) -> str:
+    """What the operating system refused, without Python's number of it.
+
+    Args:
+      error: The error.
+
+    Returns:
+      A clause, without a full stop.
+    """
+    if not error.strerror:
+        return first_line(error)
+    return error.strerror + (f": {error.filename}" if error.filename else "")
+
+
+@contextlib.contextmanager
+def in_words(what: str) -> Iterator[None]:
+    """While open, what the operating system refuses ends in one sentence.
+
+    Args:
+      what: What is being done, such as "build DATA/1.0.0".
+
+    Raises:
+      SystemRefusedError: It refused something.
+    """
+    try:
+        yield
+    except RefusedError:
+        raise
+    except OSError as error:
+        raise SystemRefusedError(f"Cannot {what}: {reason(error)}.") from error
+    except tf.errors.OpError as error:  # TensorFlow's file system has errors of its own.
+        raise SystemRefusedError(f"Cannot {what}: {first_line(error)}.") from error
 
 
 class _InWords(app.ExceptionHandler):
@@ -19,7 +73,8 @@ class _InWords(app.ExceptionHandler):
         return isinstance(exc, RefusedError)
 
     def handle(self, exc: Exception) -> None:
-        print(f"error: {exc}", file=sys.stderr, flush=True)
+        if sys.stderr:  # None where somebody closed it: print would take stdout.
+            print(f"error: {exc}", file=sys.stderr, flush=True)
         os._exit(_EXIT_CODE)  # An exception raised here would be logged, and the first one shown.
 
 

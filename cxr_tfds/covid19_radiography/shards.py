@@ -10,7 +10,7 @@ from tensorflow_datasets.core import hashing
 from tensorflow_datasets.core.utils import shard_utils
 from tensorflow_datasets.proto import tf_example_pb2
 
-from . import parallel
+from . import parallel, paths
 from .refusal import RefusedError
 
 # Workers read whole shards, and a shard should be worth opening.
@@ -107,13 +107,13 @@ def write(
     template = builder._get_filename_template(split)
     ends = shard_utils.get_shard_boundaries(size, num_shards)
     lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
-    paths = template.sharded_filepaths(num_shards)
-    for path, length in zip(paths, lengths, strict=True):
+    files = template.sharded_filepaths(num_shards)
+    for path, length in zip(files, lengths, strict=True):
         builder._example_writer().write(path, itertools.islice(records, length))
     return tfds.core.SplitInfo(
         name=split,
         shard_lengths=lengths,
-        num_bytes=sum(path.stat().length for path in paths),
+        num_bytes=sum(map(paths.size, files)),
         filename_template=template,
     )
 

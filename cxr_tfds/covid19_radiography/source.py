@@ -1,12 +1,14 @@
 """The published database on disk: its folders, lung masks and metadata workbooks."""
 
+import contextlib
 import dataclasses
 import os
 import re
-import zipfile
+from collections.abc import Iterator
 
 from etils import epath
 
+from . import paths, workbook
 from .faults import Fault, Kind
 
 DATABASE = "COVID-19_Radiography_Dataset"
@@ -89,35 +91,37 @@ def find_radiographs(database: epath.Path) -> tuple[list[Radiograph], list[Fault
     return radiographs, faults
 
 
-def read_sources(workbook: epath.Path, label: str) -> tuple[dict[str, str], list[Fault]]:
+def read_sources(path: epath.Path, label: str) -> tuple[dict[str, str], list[Fault]]:
     """Reads from a metadata workbook where each radiograph was taken from.
 
     Args:
-      workbook: The xlsx file of a class.
+      path: The xlsx file of a class.
       label: The class.
 
     Returns:
       The source of each id, and what is wrong with the workbook. Ids are in lower case, as the
       workbook of Normal says `NORMAL-1` where the file is named `Normal-1.png`.
     """
-    if leaves(workbook, workbook.parent):
-        return {}, [Fault(workbook.name, Kind.LEAVES_FOLDER)]
+    if leaves(path, path.parent):
+        return {}, [Fault(path.name, Kind.LEAVES_FOLDER)]
     try:
-        header, *rows = _read_rows(workbook)
+        header, *rows = workbook.read_rows(path) or [()]
         name, url = header.index("FILE NAME"), header.index("URL")
     except FileNotFoundError:
-        return {}, [Fault(workbook.name, Kind.NO_WORKBOOK)]
+        return {}, [Fault(path.name, Kind.NO_WORKBOOK)]
+    except OSError as error:
+        return {}, [Fault(path.name, Kind.UNREADABLE, error.strerror or str(error))]
+    except workbook.WorkbookError as error:
+        return {}, [Fault(path.name, Kind.WRONG_WORKBOOK, str(error))]
     except ValueError:
-        return {}, [Fault(workbook.name, Kind.WRONG_WORKBOOK, f"found the columns {header}")]
-    except (KeyError, OSError, zipfile.BadZipFile) as error:
-        return {}, [Fault(workbook.name, Kind.WRONG_WORKBOOK, str(error))]
+        return {}, [Fault(path.name, Kind.WRONG_WORKBOOK, f"found the columns {_filled(header)}")]
     sources, faults = {}, []
     for number, row in enumerate(rows, start=2):
         radiograph_id = str(row[name]).lower()
         if _is_id(radiograph_id, label.lower()) and radiograph_id not in sources:
             sources[radiograph_id] = source_of_url(str(row[url]))
         else:
-            faults.append(Fault(workbook.name, Kind.WRONG_ID, f"row {number} says {row[name]}"))
+            faults.append(Fault(path.name, Kind.WRONG_ID, f"row {number} says {row[name]}"))
     return sources, faults
 
 
@@ -165,13 +169,9 @@ def _is_id(text: str, label: str) -> bool:
     return re.fullmatch(re.escape(label) + r"-[1-9][0-9]{0,8}", text) is not None
 
 
-def _read_rows(workbook: epath.Path) -> list[tuple]:
-    import openpyxl  # Slow to import, and only a build needs it.
-
-    with workbook.open("rb") as file:
-        book = openpyxl.load_workbook(file, read_only=True)
-        rows = [row for row in book.worksheets[0].iter_rows(values_only=True) if any(row)]
-    return rows or [()]
+def _filled(row: tuple) -> tuple:
+    """A row up to its last cell that is not empty."""
+    return row[: max((n for n, value in enumerate(row, start=1) if value is not None), default=0)]
 
 
 def _find_class(database: epath.Path, label: str) -> tuple[list[Radiograph], list[Fault]]:
@@ -188,16 +188,21 @@ def _find_class(database: epath.Path, label: str) -> tuple[list[Radiograph], lis
 
 def _png_files(folder: epath.Path, label: str) -> tuple[dict[str, epath.Path], list[Fault]]:
     """Finds the PNG files of a class by id."""
-    if not folder.is_dir():
-        return {}, []
     name = f"{label}/{folder.name}"
     if leaves(folder, folder.parents[1]):
         return {}, [Fault(name, Kind.LEAVES_FOLDER)]
-    # macOS leaves hidden `._COVID-1.png` files, which are not images.
-    paths = {path.stem: path for path in folder.glob("*.png") if not path.name.startswith(".")}
-    wrong = {stem for stem in paths if not _is_id(stem, label)}
+    try:
+        # macOS leaves hidden `._COVID-1.png` files, which are not images.
+        found = {path.stem: path for path in paths.listed(folder) if _is_png(path)}
+    except OSError as error:
+        return {}, [Fault(name, Kind.UNREADABLE, error.strerror or str(error))]
+    wrong = {stem for stem in found if not _is_id(stem, label)}
     faults = [Fault(f"{name}/{stem}.png", Kind.WRONG_NAME) for stem in wrong]
-    return {stem: path for stem, path in paths.items() if stem not in wrong}, faults
+    return {stem: path for stem, path in found.items() if stem not in wrong}, faults
+
+
+def _is_png(path: epath.Path) -> bool:
+    return path.name.endswith(".png") and not path.name.startswith(".")
 
 
 def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fault]:
@@ -222,13 +227,17 @@ def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fa
 
 
 def _wrong_folders(database: epath.Path) -> list[Fault]:
-    strangers = (
-        path
-        for path in database.iterdir()
-        if path.is_dir() and path.name not in CLASSES and not path.name.startswith((".", "__"))
-    )
     return [
         Fault(path.name, Kind.WRONG_FOLDER, f"expected one of {', '.join(CLASSES)}")
-        for path in strangers
-        if any(path.glob("*.png")) or any(path.glob("*/*.png"))
+        for path in database.iterdir()
+        if path.name not in CLASSES and not path.name.startswith((".", "__"))
+        if any(map(_is_png, _below(path, depth=2)))
     ]
+
+
+def _below(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
+    """What lies in a folder and in the folders in it; what cannot be listed is no class's."""
+    with contextlib.suppress(OSError):
+        for path in paths.listed(folder) if depth and folder.is_dir() else ():
+            yield path
+            yield from _below(path, depth - 1)

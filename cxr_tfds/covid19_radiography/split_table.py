@@ -1,12 +1,16 @@
 """The table of which radiograph is in which split, `splits.csv`, kept beside a built dataset."""
 
 import csv
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from etils import epath
 
+from . import paths
+
 NAME = "splits.csv"
+_VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
 
 class Row(NamedTuple):
@@ -54,10 +58,11 @@ def find(data_dir: epath.PathLike, config: str) -> epath.Path:
 
     Raises:
       FileNotFoundError: There is none.
+      OSError: The folders cannot be listed.
     """
     built = epath.Path(data_dir) / "covid19_radiography" / config
-    folders = [path.parent for path in built.glob(f"[0-9]*.[0-9]*.[0-9]*/{NAME}")]
-    folders = [folder for folder in folders if "incomplete" not in folder.name]
+    versions = (path for path in paths.listed(built) if _VERSION.fullmatch(path.name))
+    folders = [folder for folder in versions if paths.exists(folder / NAME)]
     if not folders:
         raise FileNotFoundError(
             f"There is no {built}/VERSION/{NAME}: name the directory and the configuration that "
@@ -82,8 +87,11 @@ def read(folder: epath.PathLike) -> list[Row]:
     path = epath.Path(folder) / NAME
     if not path.exists():
         raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
-    with path.open("r") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        with path.open("r") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}). Build the dataset again.") from error
     whole = bool(rows) and all(len(row) == len(header) for row in rows)
     if header != list(Row._fields) or not whole:
         raise ValueError(

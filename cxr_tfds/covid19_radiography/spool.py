@@ -5,7 +5,7 @@ import tempfile
 import numpy as np
 from etils import epath
 
-from . import decode
+from . import decode, paths
 
 _PIXELS = decode.SIZE**2
 _MASK_BYTES = _PIXELS // 8
@@ -21,7 +21,7 @@ class Spool:
         Args:
           folder: Whose disk to use, if it is one of this machine.
         """
-        self._file = tempfile.TemporaryFile(dir=None if "://" in str(folder) else folder)
+        self._file = tempfile.TemporaryFile(dir=folder if paths.is_local(folder) else None)
         self._places: dict[str, int] = {}
 
     def add(self, radiograph_id: str, image: np.ndarray, mask: np.ndarray) -> None:
