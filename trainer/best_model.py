@@ -2,16 +2,13 @@
 
 import dataclasses
 import hashlib
-import io
 import pathlib
-import tempfile
-import zipfile
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from trainer.directory import unfinished, writing_to
+from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
 from trainer.parsing import parsing
 
 _ADVICE = "train the run again"
@@ -49,29 +46,15 @@ def read_model(path: pathlib.Path, image_shape: Sequence[int], classes: int) -> 
     """
     with parsing(path, _ADVICE):
         content = path.read_bytes()
-        _check_archive(content)
+        if claimed_bytes(weights_of_archive(content)) > len(content):
+            raise ValueError("its weights claim to be larger than it is")
         network = _load(content)
         _check_network(network, tuple(image_shape), classes)
     return BestModel(network, hashlib.sha256(content).hexdigest(), content)
 
 
-def _check_archive(content: bytes) -> None:
-    """Compares the checksums, of which Keras passes over some; unpacks nothing."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # Keras compresses nothing. What claims to be more than the file holds would fill memory.
-        if sum(entry.file_size for entry in archive.infolist()) > len(content):
-            raise ValueError("its parts claim to be larger than it is")
-        if damaged := archive.testzip():
-            raise ValueError(f"the checksum of its part {damaged} is wrong")
-
-
 def _load(content: bytes) -> keras.Model:
-    """Loads a model from a copy that nobody else knows, as Keras takes paths alone."""
-    folder = pathlib.Path(tempfile.gettempdir())
-    with unfinished(folder, "cxr-model-") as private:
-        copy = private / "model.keras"
-        with writing_to(folder):
-            copy.write_bytes(content)
+    with private_copy(content, "model.keras") as copy:
         try:
             return keras.models.load_model(copy, compile=False, safe_mode=True)
         except tf.errors.ResourceExhaustedError as error:

@@ -49,21 +49,20 @@ def main() -> None:
     run.warn_if_unfinished()
     if _ONNX in FLAGS.format:
         require_onnx()
-    best = run.load_model()
-    about = {
-        "run": str(run.path),
-        "run_config": content,
-        "model_sha256": best.sha256,
-        "class_names": content["dataset"]["class_names"],
-        "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
-    }
-    judged_card = read_card(FLAGS.model_card, about["model_sha256"]) if FLAGS.model_card else None
     with package(FLAGS.output_dir) as directory:
+        best = run.load_model()
+        about = {
+            "run": str(run.path),
+            "run_config": content,
+            "model_sha256": best.sha256,
+            "class_names": content["dataset"]["class_names"],
+            "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
+        }
+        judged = read_card(FLAGS.model_card, best.sha256) if FLAGS.model_card else None
         about["formats"] = _write_formats(best.network, tuple(about["class_names"]), directory)
         (directory / "model.keras").write_bytes(best.content)
         write_json(directory / "class_names.json", about["class_names"])
-        card = judged_card or render_card(about)
-        templates.write(directory / "model_card.md", card)
+        templates.write(directory / "model_card.md", judged or render_card(about))
         write_json(directory / "export.json", about)
     logging.info("exported to %s", FLAGS.output_dir)
 

@@ -24,7 +24,7 @@ from trainer.json_file import (
     record,
     text,
 )
-from trainer.parsing import first_line
+from trainer.parsing import first_line, parsing
 
 RUNS_DIR = "runs"
 STATES = ("running", "done", "diverged", "preempted", "failed")
@@ -44,6 +44,7 @@ _CONFIG = {
             "validation_examples": integer(1),
         }
     ),
+    "parameters": record({"total": integer(0), "trainable": integer(0)}),
 }
 _STATUS = {
     "status": text(*STATES),
@@ -231,7 +232,8 @@ def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Ru
     Raises:
         UserError: none of them has a model, or none has such a number.
     """
-    runs = [Run(path.parent) for path in sorted(pathlib.Path(runs_dir).glob("*/model.keras"))]
+    files = pathlib.Path(runs_dir).glob("*/model.keras") if os.path.isdir(runs_dir) else ()
+    runs = [Run(path.parent) for path in sorted(files)]
     if not runs:
         raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
     best_rows = [(run, _best_epoch(run)) for run in runs]
@@ -256,7 +258,9 @@ def _best_epoch(run: Run) -> dict[str, Any]:
 
 
 def _read_if_there(path: pathlib.Path, fields: Mapping[str, Field]) -> dict[str, Any] | None:
-    return read_object(path, fields, _ADVICE) if path.exists() else None
+    with parsing(path, _ADVICE):
+        is_there = path.exists()
+    return read_object(path, fields, _ADVICE) if is_there else None
 
 
 @contextlib.contextmanager
