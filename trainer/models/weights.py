@@ -138,7 +138,7 @@ def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
     except Exception as error:
         raise UserError(
             f"the ImageNet weights are not on this machine, or damaged (their MD5 is "
-            f"{imagenet.md5}), and could not be downloaded ({str(error).splitlines()[0]}); fetch "
+            f"{imagenet.md5}), and could not be downloaded ({first_line(error)}); fetch "
             f"{imagenet.url} on a machine with network and put it at {where / name}, or give "
             "--weights=none"
         ) from error
