@@ -22,7 +22,7 @@ def index(directory):
 
 def predicted(run, images, class_names):
     """The class and its probability of each image, by the saved model itself."""
-    probabilities = Run(run).load_model()(np.stack(images)).numpy()
+    probabilities = Run(run).load_model().network(np.stack(images)).numpy()
     return [(class_names[row.argmax()], row.max()) for row in probabilities]
 
 

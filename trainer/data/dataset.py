@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -115,7 +116,7 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         UserError: there is no such directory, no such dataset in it, or it is none of labelled
             uint8 images.
     """
-    if not pathlib.Path(data_dir).is_dir():
+    if not os.path.isdir(data_dir):
         raise UserError(
             f"the data directory {data_dir} does not exist; give --data_dir=DIR, "
             f"the directory of a built dataset, or build one with: {_how_to_build(name, data_dir)}"

@@ -44,7 +44,7 @@ def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, 
     }
 
 
-def keep(tuning: dict[str, Any], run: Run) -> None:
+def keep(tuning: dict[str, Any], run: Run, model_sha256: str) -> None:
     """Writes what was chosen to the run's directory, for its exported model and for own images.
 
     It is not kept, and the log says so, where the validation split is not as large as the run's own
@@ -53,6 +53,7 @@ def keep(tuning: dict[str, Any], run: Run) -> None:
     Args:
         tuning: what `tune` returned.
         run: a finished run.
+        model_sha256: of the model.keras that it was chosen for.
     """
     expected = run.finished_config()["dataset"]["validation_examples"]
     if tuning["examples"] != expected:
@@ -62,6 +63,6 @@ def keep(tuning: dict[str, Any], run: Run) -> None:
         )  # fmt: skip
         return
     try:
-        run.write_calibration(tuning)
+        run.write_calibration(tuning, model_sha256)
     except UserError as error:
         logging.warning("temperature and thresholds are not kept: %s", error)

@@ -6,9 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.radiographs import decode_radiograph
+from cxr_command.largest_image import MOST_PIXELS
+from trainer.data.radiographs import decode_radiograph, pixels_claimed
 from trainer.explain.methods import GradCAM
+from trainer.export.literal_path import literal_path
 
+# Of all images of a batch: files of a few bytes can claim so many that a server would be busy for
+# minutes. So many are decoded in some seconds, and are more than a thousand published radiographs.
+MOST_PIXELS_OF_BATCH = 4 * MOST_PIXELS
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
@@ -54,13 +59,28 @@ class ServedModel(tf.Module):
         return {"features": self._features.it(self._decode(image_bytes), training=False)}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """`[batch, H, W, 1] uint8`; it fails with the position of the first undecodable bytes."""
+        """`[batch, H, W, 1] uint8`; it fails with the position of the first undecodable bytes.
+
+        It fails before it decodes anything if the images have more than `MOST_PIXELS_OF_BATCH`.
+        """
 
         def decode(position: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return position, decode_radiograph(encoded, self._image_shape)
 
         # In a dataset one bad image can be passed over; anywhere else it would end the whole batch
         # with an error that does not know which image it is about.
+        batch = tf.data.Dataset.from_tensor_slices(image_bytes)
+        claimed = batch.map(pixels_claimed).ignore_errors()
+        pixels = claimed.reduce(tf.constant(0, tf.int64), tf.add)
+        message = tf.strings.format(
+            "the images of the batch have {} pixels together, at most "
+            f"{MOST_PIXELS_OF_BATCH} are decoded at once: send fewer",
+            pixels,
+        )
+        with tf.control_dependencies(
+            [tf.debugging.Assert(pixels <= MOST_PIXELS_OF_BATCH, [message])]
+        ):
+            image_bytes = tf.identity(image_bytes)
         batch = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
         decoded = batch.map(decode).ignore_errors()
         nothing = (tf.constant([-1], tf.int64), tf.zeros([1, *self._image_shape], tf.uint8))
@@ -68,7 +88,8 @@ class ServedModel(tf.Module):
         positions, images = padded.batch(tf.size(image_bytes, tf.int64) + 1).get_single_element()
         wanted = tf.range(tf.size(image_bytes, tf.int64))
         readable = tf.reduce_any(wanted[:, None] == positions[None, :], axis=1)
-        first_bad = tf.argmin(tf.cast(readable, tf.int32))
+        # The last element, which is none of them, stands for an empty batch.
+        first_bad = tf.argmin(tf.cast(tf.concat([readable, [False]], axis=0), tf.int32))
         message = tf.strings.format(
             "image_bytes at position {} of the batch are no readable PNG or JPEG image", first_bad
         )
@@ -105,11 +126,13 @@ def write_served(model: keras.Model, path: pathlib.Path, class_names: tuple[str,
         "explain": served.explain,
         "features": served.features,
     }
-    tf.saved_model.save(served, str(path), signatures)
+    with literal_path(path) as literal:
+        tf.saved_model.save(served, literal, signatures)
 
 
 def ask_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
     """What the written SavedModel says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
-    loaded = tf.saved_model.load(str(directory))
+    with literal_path(directory) as literal:
+        loaded = tf.saved_model.load(literal)
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
     return loaded.signatures["serving_default"](image_bytes=encoded)["probabilities"].numpy()

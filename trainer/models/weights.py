@@ -2,17 +2,23 @@
 
 import dataclasses
 import hashlib
+import io
+import math
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import h5py
 import keras
 from absl import logging
 
-from trainer.errors import UserError
-from trainer.parsing import first_line
+from trainer.errors import Damaged, UserError
+from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
+from trainer.parsing import first_line, parsing
+
+_BYTES_OF_WEIGHT = 4
+# A file may hold the state of an optimizer too, and any of it in float64.
+_MOST_TIMES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +53,7 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
         UserError: there is none, or ImageNet's cannot be fetched; the text says where to put it.
     """
     path = _imagenet_file(imagenet) if weights == "imagenet" else pathlib.Path(weights)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"--weights={weights}: there is no such file (expected a Keras .h5 file)")
     return path
 
@@ -66,14 +72,17 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
         path: what `find_weights` gave.
 
     Raises:
-        UserError: the file holds no weights, or those of other layers; the first is named.
+        UserError: the file holds no weights, or those of other layers; the first is named. Or the
+            system could not read it.
     """
     try:
-        if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
-            _check_layers(network, path)
-        network.load_weights(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = first_line(error).partition(". Example")[0]
+        with parsing(path, "give another file"):
+            content = path.read_bytes()
+            _check(network, path.name, content)
+            with private_copy(content, path.name) as copy:
+                network.load_weights(copy)
+    except Damaged as error:
+        reason = first_line(error.__cause__ or error).partition(". Example")[0]
         raise UserError(
             f"the weights in {path} do not fit {network.name}: {reason}; expected are weights of "
             "this network without its top"
@@ -81,9 +90,19 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
     logging.info("loaded weights from %s", path)
 
 
-def _check_layers(network: keras.Model, path: pathlib.Path) -> None:
+def _check(network: keras.Model, name: str, content: bytes) -> None:
+    """Raises `ValueError` if the weights are not the network's or would fill memory."""
+    weights = weights_of_archive(content) if name.endswith(".keras") else content
+    if name.endswith((".h5", ".hdf5")) and not name.endswith(".weights.h5"):
+        _check_layers(network, content)
+    own = sum(math.prod(weight.shape) for weight in network.weights) * _BYTES_OF_WEIGHT
+    if (claimed := claimed_bytes(weights)) > _MOST_TIMES * own:
+        raise ValueError(f"they claim to take {claimed} bytes, the network's take {own}")
+
+
+def _check_layers(network: keras.Model, content: bytes) -> None:
     """Compares a file's layers with the network's: Keras itself goes by their order alone."""
-    with h5py.File(path) as file:
+    with h5py.File(io.BytesIO(content)) as file:
         group = file if "layer_names" in file.attrs else file["model_weights"]
         found = {name: _shapes(group[name]) for name in map(_text, group.attrs["layer_names"])}
     found = {name: shapes for name, shapes in found.items() if shapes}
@@ -119,7 +138,7 @@ def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
     except Exception as error:
         raise UserError(
             f"the ImageNet weights are not on this machine, or damaged (their MD5 is "
-            f"{imagenet.md5}), and could not be downloaded ({str(error).splitlines()[0]}); fetch "
+            f"{imagenet.md5}), and could not be downloaded ({first_line(error)}); fetch "
             f"{imagenet.url} on a machine with network and put it at {where / name}, or give "
             "--weights=none"
         ) from error
