@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -163,6 +164,12 @@ def status_is(state: str, run: str = "run") -> Callable[[pathlib.Path], None]:
         assert json.loads((folder / run / "status.json").read_text())["status"] == state
 
     return check
+
+
+def is_stale(folder: pathlib.Path) -> None:
+    from trainer.run import Run
+
+    assert Run(folder / "new").state() == "stale"
 
 
 def answers_an_empty_batch(folder: pathlib.Path) -> None:
@@ -677,6 +684,30 @@ NAMES = [
           environment={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, reads=10_000),
 ]  # fmt: skip
 
+
+def readable_once(folder: pathlib.Path) -> None:
+    """Who reads the model a second time waits for ever."""
+    path = folder / "run/model.keras"
+    content = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)
+    threading.Thread(target=path.write_bytes, args=[content], daemon=True).start()
+
+
+MODELS += [
+    Fault("a model replaced once it was read, judged", f"{EVALUATE} --images_dir=images", 0,
+          "report", readable_once, slow=True),
+    Fault("a model replaced once it was read, exported", EXPORT, 0, "exported to out",
+          readable_once, slow=True),
+]  # fmt: skip
+
+DOLLARS = ["$x_{", "b$", "$c$", "d"]
+NAMES += [
+    Fault("$ in classes' names", EVALUATE, 0, "report",
+          all_of(damage.write(f"{VERSION}/label.labels.txt", "\n".join(DOLLARS) + "\n"),
+                 damage.edit_json("run/config.json", dataset__class_names=DOLLARS)), slow=True),
+]  # fmt: skip
+
 INJECTION = [
     Fault("a file named as a formula, explained", f"{EXPLAIN} --images=images/a", 0, "gallery",
           damage.move("images/a/0.png", "images/a/=1+1.png"), cells_are_no_formulas, slow=True,
@@ -721,6 +752,8 @@ PROCESSES = [
     Fault("SIGTERM while a run trains", LONG_TRAINING, 75, "stopped: after step",
           after=status_is("preempted", "new"), sends=(signal.SIGTERM, "new/metrics.jsonl"),
           slow=True),
+    Fault("SIGKILL while a run trains", LONG_TRAINING, -signal.SIGKILL, "", after=is_stale,
+          sends=(signal.SIGKILL, "new/metrics.jsonl"), slow=True),
     Fault("two trainings in one --workdir", LONG_TRAINING, 2, "process|lock|another",
           beside=(LONG_TRAINING, "new/metrics.jsonl"), slow=True, arrives=True),
     Fault("a refused run without --workdir", f"{TRAIN} --global_batch_size=7 --virtual_devices=2",
@@ -728,6 +761,13 @@ PROCESSES = [
     Fault("a run that says running and is dead", RUNS, 0, "stale",
           all_of(damage.copy("run", "runs/dead"),
                  damage.write("runs/dead/status.json", json.dumps(DEAD)))),
+    Fault("a list of runs of every state", RUNS, 0,
+          "(?s)(?=.*stale)(?=.*done)(?=.*failed)(?=.*preempted)(?=.*diverged)",
+          all_of(damage.copy("run", "runs/done"), damage.copy("run", "runs/dead"),
+                 damage.write("runs/dead/status.json", json.dumps(DEAD)),
+                 *(all_of(damage.copy("run", f"runs/of {state}"),
+                          damage.edit_json(f"runs/of {state}/status.json", status=state))
+                   for state in ("failed", "preempted", "diverged")))),
     Fault("a list of runs, one of them damaged", RUNS, (0, 2), "status.json",
           all_of(damage.copy("run", "runs/whole"), damage.copy("run", "runs/torn"),
                  damage.write("runs/torn/status.json", "{")), arrives=True),

@@ -37,6 +37,7 @@ from PIL import Image
 from cxr_tfds.covid19_radiography import archive, inspection, source, split_table
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 from tests import small_dataset
+from trainer import best_model
 from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
 from trainer.data.feature_cache import FeatureCache
@@ -227,7 +228,9 @@ SPLITS = "id,label,source,split,group,sha256\n" + "".join(
 
 def make_calibration(folder: pathlib.Path) -> pathlib.Path:
     (folder / "model.keras").write_bytes(b"a model")
-    Run(folder).write_calibration({"temperature": 1.5, "thresholds": {"a": 0.5}})
+    text_file("config.json", CONFIG)(folder)
+    content = {"temperature": 1.5, "thresholds": {"a": 0.5, "b": None}}
+    Run(folder).write_calibration(content, "0123")
     return folder / "calibration.json"
 
 
@@ -287,7 +290,11 @@ def read_features(path: pathlib.Path) -> str:
 def small_network() -> keras.Model:
     keras.utils.set_random_seed(0)
     return keras.Sequential(
-        [keras.Input((6,)), keras.layers.Dense(4, name="one"), keras.layers.Dense(2, name="two")],
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(4, name="one"),
+            keras.layers.Dense(2, name="logits"),
+        ],
         name="small",
     )
 
@@ -298,7 +305,7 @@ def make_model(folder: pathlib.Path) -> pathlib.Path:
 
 
 def read_model(path: pathlib.Path) -> str:
-    return digest(*Run(path.parent).load_model().get_weights())
+    return digest(*best_model.read_model(path, (6,), 2).network.get_weights())
 
 
 def make_weights(folder: pathlib.Path) -> pathlib.Path:
@@ -342,7 +349,7 @@ KINDS = [
     Kind("status.json", text_file("status.json", STATUS), lambda p: Run(p.parent).read_status()),
     Kind("metrics.jsonl", text_file("metrics.jsonl", json.dumps(METRICS) + "\n"),
          lambda p: Run(p.parent).read_metrics()),
-    Kind("calibration.json", make_calibration, lambda p: Run(p.parent).read_calibration()),
+    Kind("calibration.json", make_calibration, lambda p: Run(p.parent).read_calibration("0123")),
     Kind("progress.json", make_progress, Progress.read),
     Kind("splits.csv", text_file("splits.csv", SPLITS), lambda p: split_table.read(p.parent),
          refusals=(RefusedError, ValueError)),
