@@ -43,43 +43,38 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
         # As an exception, so that what is half-written is removed on the way out.
         signal.signal(signal.SIGTERM, lambda *_: _fail(name, "ended by SIGTERM.", code=143))
         try:
-            _say_all(main)
-        except BrokenPipeError:
-            sys.exit(141)
+            main()
         except OSError as error:
+            if error.errno and not error.filename:
+                raise  # What has no name is stdout.
             _fail(name, f"{error.filename}: {error.strerror}." if error.filename else str(error))
         except ValueError as error:
             _fail(name, str(error))
         except KeyboardInterrupt:
             _fail(name, "interrupted.", code=130)
 
-    app.run(guarded, flags_parser=parse)
-
-
-def _say_all(main: Callable[[], None]) -> None:
-    """Calls `main`, and raises an error if what it prints cannot be written."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # None where somebody closed it.
         sys.stdout.reconfigure(errors="backslashreplace")  # For names that the locale cannot write.
     try:
-        main()
-    finally:
-        _flush()
-
-
-def _flush() -> None:
-    try:
-        print(end="", flush=True)
+        _print_all(lambda: app.run(guarded, flags_parser=parse))
     except BrokenPipeError:
-        _write_no_more()
-        raise
+        sys.exit(141)
     except OSError as error:
-        _write_no_more()
-        raise OSError(f"the output cannot be written ({error.strerror}).") from error
+        _fail(name, f"the output cannot be written ({error.strerror}).")
 
 
-def _write_no_more() -> None:
-    """Lets Python end without another try to write what could not be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _print_all(call: Callable[[], None]) -> None:
+    """Calls a function, and raises an error if what it prints cannot be written."""
+    try:
+        call()
+    finally:
+        try:
+            if sys.stdout:
+                sys.stdout.flush()
+        except OSError:
+            # Python would try it once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
 
 
 def define_dataset_flags() -> None:

@@ -83,7 +83,7 @@ def test_wrong_flags_end_with_one_sentence(tmp_path, flag):
 def test_a_disk_that_is_full_keeps_the_older_file(tmp_path, monkeypatch):
     (tmp_path / "folds.csv").write_text("an older one")
 
-    def fail(*_):
+    def fail(*_, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(folds.csv, "writer", fail)

@@ -80,6 +80,7 @@ def read(folder: epath.PathLike) -> list[Row]:
 
     Raises:
       FileNotFoundError: There is no table in the folder.
+      OSError: The system cannot read it.
       ValueError: The table has other columns, or no rows.
     """
     path = epath.Path(folder) / NAME
@@ -87,6 +88,8 @@ def read(folder: epath.PathLike) -> list[Row]:
         raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
     try:
         header, *rows = csv_file.decode(path.read_bytes()) or [[]]
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}). Build the dataset again.") from error
     whole = bool(rows) and all(len(row) == len(header) for row in rows)
