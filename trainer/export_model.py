@@ -69,7 +69,7 @@ def main() -> None:
     logging.info("exported to %s", FLAGS.output_dir)
     if _SAVED_MODEL in FLAGS.format and not is_literal(os.path.abspath(FLAGS.output_dir)):
         logging.warning(
-            "TensorFlow takes a *, ?, [ or \\ in a path for a pattern, and loads no SavedModel from "
+            "TensorFlow takes *, ?, [ and \\ in a path for a pattern and loads no SavedModel from "
             "there: move it to another directory before you serve it"
         )
 
