@@ -229,7 +229,7 @@ def list_labelled(
         for label, name in enumerate(class_names)
         if name in folders
         for path in folders[name]
-        if path.suffix.lower() in _SUFFIXES and not path.is_dir()
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
     ]
     if others := sum(map(len, folders.values())) - len(files):
         logging.warning(
