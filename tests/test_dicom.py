@@ -82,6 +82,20 @@ def test_more_pixels_than_may_be_decoded_are_refused_by_the_header(tmp_path):
         read_dicom(write(tmp_path / "frames.dcm", NumberOfFrames=10_000_000))
 
 
+def test_what_would_inflate_to_anything_is_not_inflated(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.dcm")
+    dicom = pydicom.dcmread(path)
+    dicom.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dicom.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+
+    def inflate(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("pydicom.filereader.zlib.decompress", inflate)
+    with pytest.raises(Damaged, match="deflated.dcm is not a readable DICOM image"):
+        read_dicom(tmp_path / "deflated.dcm")
+
+
 def test_what_is_no_gray_dicom_image_is_named_and_no_patient_is(tmp_path):
     (tmp_path / "bad.dcm").write_bytes(b"no image")
     cut = tmp_path / "cut.dcm"

@@ -288,16 +288,16 @@ def test_own_images_are_judged_with_what_was_kept(
 ):
     """The same radiographs from their files: the same answers, without the built dataset."""
     for row in rows[:6]:
-        (tmp_path / "own" / row["label"]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own [1]*" / row["label"]).mkdir(parents=True, exist_ok=True)
         path = next(phantom_database.glob(f"*/*/images/{row['id']}.png"))
-        shutil.copy(path, tmp_path / "own" / row["label"])
+        shutil.copy(path, tmp_path / "own [1]*" / row["label"])
     run_command(
-        "trainer.evaluate", f"--workdir={run}", f"--images_dir={tmp_path / 'own'}",
-        f"--output_dir={tmp_path / 'report'}", "--data_dir=/nowhere", "--resamples=100",
+        "trainer.evaluate", f"--workdir={run}", f"--images_dir={tmp_path / 'own [1]*'}",
+        f"--output_dir={tmp_path / 'report [1]*'}", "--data_dir=/nowhere", "--resamples=100",
     )  # fmt: skip
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    report = json.loads((tmp_path / "report [1]*" / "report.json").read_text())
     expected = {f"{row['label']}/{row['id']}.png": row for row in rows[:6]}
-    own = read_rows(tmp_path / "report")
+    own = read_rows(tmp_path / "report [1]*")
     assert sorted(row["id"] for row in own) == sorted(expected)
     for row in own:
         for name in dataset.class_names:

@@ -425,6 +425,31 @@ def test_without_network_the_user_is_told_what_to_fetch_and_where_to_put_it(monk
     assert str(pathlib.Path(tmp_path, "models", VGG19_FILE)) in str(refused.value)
 
 
+def test_a_file_that_is_not_the_published_one_is_named_and_stays(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "models" / VGG19_FILE
+    path.parent.mkdir()
+    path.write_bytes(b"half of it")
+    with pytest.raises(UserError, match=f"{path} is damaged .its MD5 is .*; move it away"):
+        models.build("vgg19", "imagenet", image_shape=SMALL)
+    assert path.read_bytes() == b"half of it"
+
+
+def test_what_was_fetched_gets_its_name_when_it_is_whole(monkeypatch, tmp_path):
+    def fetch(name, origin, cache_dir, cache_subdir, file_hash):
+        path = pathlib.Path(cache_dir, cache_subdir, name)
+        assert name != VGG19_FILE and file_hash
+        path.parent.mkdir()
+        path.write_bytes(b"weights")
+        return str(path)
+
+    monkeypatch.setattr(keras.utils, "get_file", fetch)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="do not fit"):
+        models.build("vgg19", "imagenet", image_shape=SMALL)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [VGG19_FILE]
+
+
 def test_vgg19_from_random_weights_keeps_the_size_of_its_signals():
     model = models.build("vgg19", image_shape=(64, 64, 1), scaling="torch")
     layers = [model.get_layer(name).output for name in ("block1_conv1", "block5_conv4")]

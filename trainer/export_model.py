@@ -11,6 +11,7 @@ export.json. This is a research tool, not a medical device.
 """
 
 import functools
+import os
 import pathlib
 import shlex
 import sys
@@ -25,6 +26,7 @@ from trainer.export.agreement import largest_difference
 from trainer.export.answer_time import answer_time
 from trainer.export.card import read_card, render_card
 from trainer.export.lite import ask_lite, write_lite
+from trainer.export.literal_path import is_literal
 from trainer.export.onnx_file import ask_onnx, require_onnx, write_onnx
 from trainer.export.package import package, write_json
 from trainer.export.served import ask_served, write_served
@@ -67,6 +69,11 @@ def main() -> None:
         templates.write(directory / "model_card.md", judged or render_card(about))
         write_json(directory / "export.json", about)
     logging.info("exported to %s", FLAGS.output_dir)
+    if _SAVED_MODEL in FLAGS.format and not is_literal(os.path.abspath(FLAGS.output_dir)):
+        logging.warning(
+            "TensorFlow takes *, ?, [ and \\ in a path for a pattern and loads no SavedModel from "
+            "there: move it to another directory before you serve it"
+        )
 
 
 def _write_formats(

@@ -39,6 +39,7 @@ def read_dicom(path: str | pathlib.Path) -> np.ndarray:
         ) from error
     content = io.BytesIO(read_image_file(path))
     try:
+        _check_encoding(pydicom.filereader.read_file_meta_info(path))
         dicom = pydicom.dcmread(content)
         _check_size(dicom)
         pixels, photometric = dicom.pixel_array, dicom.PhotometricInterpretation
@@ -59,6 +60,14 @@ def read_dicom(path: str | pathlib.Path) -> np.ndarray:
     return np.round(255 * (1 - gray if photometric == "MONOCHROME1" else gray)).astype(np.uint8)[
         ..., None
     ]
+
+
+def _check_encoding(meta) -> None:
+    """Raises `ValueError` for a file that is deflated as a whole, to whatever it claims."""
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise ValueError("its pixels are not the only part that is compressed")
 
 
 def _check_size(dicom) -> None:

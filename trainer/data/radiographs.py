@@ -179,7 +179,7 @@ def _at(match: str) -> list[pathlib.Path]:
             for folder, _, names in os.walk(match, onerror=_raise)
             for name in names
         ]
-    return sorted(path for path in files if path.suffix.lower() in suffixes)
+    return sorted(path for path in files if path.suffix.lower() in suffixes and path.is_file())
 
 
 def _raise(error: OSError) -> NoReturn:
@@ -229,7 +229,7 @@ def list_labelled(
         for label, name in enumerate(class_names)
         if name in folders
         for path in folders[name]
-        if path.suffix.lower() in _SUFFIXES
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
     ]
     if others := sum(map(len, folders.values())) - len(files):
         logging.warning(

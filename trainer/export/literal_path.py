@@ -22,7 +22,7 @@ def literal_path(directory: pathlib.Path) -> Iterator[str]:
         Its own path, or that of a link to it, which is gone at the end.
     """
     path = str(directory)
-    if _is_literal(path):
+    if is_literal(path):
         yield path
         return
     with unfinished(pathlib.Path(tempfile.gettempdir()), "cxr-link-") as folder:
@@ -30,7 +30,8 @@ def literal_path(directory: pathlib.Path) -> Iterator[str]:
         yield str(folder / "directory")
 
 
-def _is_literal(path: str) -> bool:
+def is_literal(path: str) -> bool:
+    """Whether TensorFlow can load a SavedModel from a path."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -51,6 +51,7 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
 
     Raises:
         UserError: there is none, or ImageNet's cannot be fetched; the text says where to put it.
+            Or what lies there is something else.
     """
     path = _imagenet_file(imagenet) if weights == "imagenet" else pathlib.Path(weights)
     if not os.path.isfile(path):
@@ -60,7 +61,7 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
 
 def describe_weights(path: pathlib.Path) -> dict[str, Any]:
     """The file and its SHA-256, hexadecimal, for config.json."""
-    with path.open("rb") as file:
+    with parsing(path, "give another file"), path.open("rb") as file:
         return {"file": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
@@ -130,18 +131,34 @@ def _text(name: str | bytes) -> str:
 
 
 def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
-    name, where = imagenet.file_name, _keras_home() / "models"
+    """The published file, fetched if there is none; one that is something else is left alone."""
+    path = _keras_home() / "models" / imagenet.file_name
+    if os.path.lexists(path):
+        _require_md5(path, imagenet.md5)
+        return path
+    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
     try:
-        return pathlib.Path(
-            keras.utils.get_file(name, imagenet.url, cache_subdir="models", file_hash=imagenet.md5)
-        )
+        # To the file itself Keras would write bit by bit.
+        keras.utils.get_file(
+            partial.name, imagenet.url, cache_dir=str(_keras_home()), cache_subdir="models",
+            file_hash=imagenet.md5,
+        )  # fmt: skip
+        os.replace(partial, path)
     except Exception as error:
+        partial.unlink(missing_ok=True)
         raise UserError(
-            f"the ImageNet weights are not on this machine, or damaged (their MD5 is "
-            f"{imagenet.md5}), and could not be downloaded ({first_line(error)}); fetch "
-            f"{imagenet.url} on a machine with network and put it at {where / name}, or give "
-            "--weights=none"
+            f"the ImageNet weights are not on this machine and could not be downloaded "
+            f"({first_line(error)}); fetch {imagenet.url} on a machine with network and put it at "
+            f"{path}, or give --weights=none"
         ) from error
+    return path
+
+
+def _require_md5(path: pathlib.Path, md5: str) -> None:
+    with parsing(path, "move it away to have it fetched"), path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != md5:
+            raise ValueError(f"its MD5 is {found}, that of the published weights {md5}")
 
 
 def _keras_home() -> pathlib.Path:
