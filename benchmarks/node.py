@@ -60,6 +60,7 @@ def split_step(seconds: float, input_share: float, reduction_seconds: float) -> 
 
 def _obey(what: str, virtual_devices: int, batch_size: int, steps: int, quick: bool) -> None:
     from benchmarks import ceilings, flops
+    from benchmarks.reduction import reduced_bytes
     from benchmarks.training import Training
     from trainer import hardware
 
@@ -81,7 +82,7 @@ def _obey(what: str, virtual_devices: int, batch_size: int, steps: int, quick: b
     )
     constants = {
         "flops_per_image": flops.training(training.model),
-        "gradient_bytes": 4 * training.engine.count_trained(),
+        "reduced_bytes": sum(reduced_bytes(training.model, devices.reduce_precision)),
     }
     obey(lambda: training.train(steps) | constants)
 
@@ -117,7 +118,7 @@ def _place(point: dict, ceiling: dict, count: int, batch_size: int, shared: bool
     shares = split_step(
         seconds=batch_size * count / rate,
         input_share=point["input"],
-        reduction_seconds=point["gradient_bytes"] / bandwidth if bandwidth else 0.0,
+        reduction_seconds=point["reduced_bytes"] / bandwidth if bandwidth else 0.0,
     )
     product = ceiling["matrix_product_flops"] * (1 if shared else count)
     return {

@@ -1,5 +1,8 @@
 import dataclasses
+import errno
 import json
+import os
+import pathlib
 
 import keras
 import numpy as np
@@ -11,9 +14,10 @@ from tests.conftest import one_device, run_command, two_replicas
 from tests.test_config import SETTINGS
 from tests.test_input import global_batch
 from trainer import config, models
+from trainer.data import stamps
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches, read_examples
-from trainer.errors import Preempted, UserError
+from trainer.errors import Preempted, Unreadable, UserError
 from trainer.hardware import Hardware
 from trainer.training import features
 from trainer.training.engine import Engine
@@ -161,7 +165,7 @@ def test_what_is_there_is_used_again_and_other_weights_are_computed_anew(small, 
     kernel = network.get_layer("block1_conv1").kernel
     kernel.assign(kernel + 1.0)
     compute(small, resolve(small, network, settings))
-    assert len([path for path in cache_dir.iterdir() if path.is_dir()]) == 2 * 2
+    assert len(list(cache_dir.glob("*-features-*[0-9a-f]"))) == 2 * 2
 
 
 def test_a_folder_of_another_key_is_computed_anew(small, cache_dir):
@@ -173,6 +177,8 @@ def test_a_folder_of_another_key_is_computed_anew(small, cache_dir):
     compute(small, frozen)
     assert json.loads((frozen.train.folder / "key.json").read_text()) == key
     assert frozen.train.is_whole()
+    (aside,) = cache_dir.glob("damaged-*")
+    assert json.loads((aside / "key.json").read_text())["weights_sha256"] == "0"
 
 
 def test_a_truncated_shard_is_computed_anew(small, cache_dir):
@@ -187,6 +193,76 @@ def test_a_truncated_shard_is_computed_anew(small, cache_dir):
     assert frozen.train.is_whole()
 
 
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 0xFF
+    path.write_bytes(content)
+    return bytes(content)
+
+
+def test_a_flipped_byte_is_found_set_aside_and_computed_anew(small, cache_dir):
+    frozen = resolve(small, build(), config_of())
+    compute(small, frozen)
+    shard = frozen.train.folder / "00000000.npy"
+    was = shard.read_bytes()
+    flipped = flip_a_byte(shard)
+    assert not frozen.train.is_whole()
+    compute(small, frozen)
+    assert frozen.train.is_whole()
+    # Equal: the same backbone on the same images.
+    np.testing.assert_allclose(
+        np.frombuffer(shard.read_bytes()[-4096:], np.float32),
+        np.frombuffer(was[-4096:], np.float32), rtol=1e-4,
+    )  # fmt: skip
+    assert (frozen.train.folder / "damaged-00000000.npy").read_bytes() == flipped
+
+
+def test_a_shard_that_cannot_be_read_is_left_alone(small, cache_dir, monkeypatch):
+    frozen = resolve(small, build(), config_of())
+    compute(small, frozen)
+    before = sorted(cache_dir.rglob("*"))
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    os.utime(frozen.train.folder / "00000000.npy")  # Its stamp is another: it is read again.
+    monkeypatch.setattr(stamps, "sha256_of", fail)
+    with pytest.raises(Unreadable, match="Input/output error"):
+        frozen.train.is_whole()
+    assert sorted(cache_dir.rglob("*")) == before
+
+
+def test_images_of_other_pixels_have_features_of_their_own(small, cache_dir, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = plain_dataset.write(tmp_path / "other", seed=1)
+    network = build()
+    of_small, of_other = (resolve(one, network, config_of()).train for one in (small, other))
+    assert of_small.folder != of_other.folder
+    sizes = [[path.stat().st_size for path in map(pathlib.Path, one.files("train"))]
+             for one in (small, other)]  # fmt: skip
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_examples_of_one_name_keep_features_of_their_own(cache, cache_dir, tmp_path):
+    (tmp_path / "named").mkdir()
+    named = plain_dataset.write(tmp_path / "named", name=lambda split, row: f"copy-{row % 2}")
+    network = build()
+    frozen = resolve(named, network, config_of())
+    images = images_of(named, cache)
+    kept = compute(named, frozen, images=images)
+    for examples, pictures in zip(kept, images, strict=True):
+        ours, theirs = (
+            iter(distribute_batches(source, one_device(), BATCH)) for source in (examples, pictures)
+        )
+        for _ in range(examples.steps_per_epoch(BATCH)):
+            batch, expected = next(ours), next(theirs)
+            np.testing.assert_array_equal(batch["label"], expected["label"])
+            np.testing.assert_allclose(
+                batch["image"], frozen.backbone(expected["image"]), rtol=1e-4, atol=1e-5
+            )
+
+
 def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_dir, monkeypatch):
     monkeypatch.setattr(features, "BATCH", 8)
     monkeypatch.setattr(features, "_LEAST_ROWS_PER_SHARD", 16)
@@ -195,8 +271,8 @@ def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_d
     stop = StopRequest()
     write = frozen.train.write
 
-    def write_and_ask(first, ids, rows):
-        write(first, ids, rows)
+    def write_and_ask(first, rows):
+        write(first, rows)
         if first == 16:
             stop.ask()
 
@@ -268,7 +344,7 @@ def test_a_disk_without_room_is_told_before_the_work(small, cache_dir, monkeypat
     monkeypatch.setattr(features, "free_bytes", lambda: needed)
     assert resolve(small, network, config_of())
     assert resolve(small, network, config_of(feature_cache="auto")) is None
-    assert not cache_dir.exists()
+    assert not list(cache_dir.glob("*-features-*"))
 
 
 @pytest.mark.slow

@@ -62,23 +62,28 @@ class Sharded(BuiltDataset):
     """A dataset whose training split lies in several files."""
 
     paths: tuple[str, ...]
+    lengths: tuple[int, ...]
 
-    def files(self, split):
+    def _paths(self, split):
         assert split == "train"
         return list(self.paths)
+
+    def shard_lengths(self, split):
+        return list(self.lengths)
 
 
 @pytest.fixture
 def sharded(dataset, tmp_path):
     content = list(tf.data.TFRecordDataset(dataset.files("train")).as_numpy_iterator())
-    paths = []
+    paths, lengths = [], []
     for shard, part in enumerate(np.array_split(np.array(content, object), 3)):
+        lengths.append(len(part))
         paths.append(str(tmp_path / f"shard-{shard}"))
         with tf.io.TFRecordWriter(paths[-1]) as writer:
             for record in part:
                 writer.write(record)
     fields = {f.name: getattr(dataset, f.name) for f in dataclasses.fields(BuiltDataset)}
-    return Sharded(**fields, paths=tuple(paths))
+    return Sharded(**fields, paths=tuple(paths), lengths=tuple(lengths))
 
 
 @pytest.mark.parametrize("cache", ["auto", "memory", "off"])
@@ -99,6 +104,20 @@ def test_one_pass_keeps_the_order_of_several_files(sharded, cache):
     examples = read_examples(sharded, "train", cache=cache, shuffle_seed=None)
     found = [name for batch in examples.one_pass(5).as_numpy_iterator() for name in batch["id"]]
     assert found == [example_id for example_id, _, _ in records(sharded, "train")]
+
+
+@pytest.mark.parametrize("cache", ["memory", "off"])
+def test_each_example_tells_its_position_in_the_order_of_the_files(sharded, cache):
+    in_order = [name for name, *_ in records(sharded, "train")]
+    examples = read_examples(sharded, "train", cache=cache, shuffle_seed=4)
+    for epoch in (0, 1):
+        tokens = examples.tokens(tf.constant(epoch, tf.int64)).batch(5)
+        batches = list(tokens.map(examples.load).as_numpy_iterator())
+        positions = np.concatenate([batch["position"] for batch in batches])
+        names = np.concatenate([batch["id"] for batch in batches])
+        assert sorted(positions) == list(range(len(in_order)))
+        assert list(positions) != sorted(positions)
+        assert [in_order[position] for position in positions] == list(names)
 
 
 @pytest.mark.parametrize("cache", ["memory", "off"])

@@ -5,7 +5,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from benchmarks import traffic
+from benchmarks import reduction, traffic
 from tests import toy
 from tests.conftest import one_device
 from trainer.data.input import distribute_batches
@@ -39,7 +39,7 @@ def test_the_engine_reduces_so_many_bytes(network, precision, monkeypatch):
     )
     batches = iter(distribute_batches(toy.make_examples(16), one_device(), 16, augment_seed=0))
     made.trace(batches)
-    assert sizes == [traffic.reduced_bytes(model, precision)]
+    assert sizes == [reduction.reduced_bytes(model, precision)]
 
 
 def test_bytes_are_those_counted_by_hand():
@@ -49,25 +49,25 @@ def test_bytes_are_those_counted_by_hand():
     convolutions, maps = (3 * 3 * 1 + 1) * 8 + (3 * 3 * 8 + 1) * 16, 8 + 16
     dense = (pixels * 16 + 1) * 16 + (16 + 1) * 4
     model, gradients, others = with_batch_normalization(), convolutions + 2 * maps + dense, 2 * maps
-    assert traffic.reduced_bytes(model) == [4 * (gradients + others + 3)]
-    assert traffic.reduced_bytes(model, "bfloat16") == [4 * (others + 3), 2 * gradients]
-    assert traffic.reduced_bytes(toy.frozen_backbone(), "bfloat16") == [4 * 3, 2 * dense]
+    assert reduction.reduced_bytes(model) == [4 * (gradients + others + 3)]
+    assert reduction.reduced_bytes(model, "bfloat16") == [4 * (others + 3), 2 * gradients]
+    assert reduction.reduced_bytes(toy.frozen_backbone(), "bfloat16") == [4 * 3, 2 * dense]
 
 
 def test_a_ring_moves_what_its_steps_add_up_to():
     # 2 (n - 1) steps of a chunk of one n-th each, on every GPU.
     gpus, reduced = 5, 1000
-    assert traffic.ring_bytes(reduced, gpus) == sum([reduced / gpus] * 2 * (gpus - 1))
+    assert reduction.ring_bytes(reduced, gpus) == sum([reduced / gpus] * 2 * (gpus - 1))
 
 
 def test_the_slowest_link_and_the_messages_count():
     links = {"gpus_per_node": 8, "nvlink": 200.0, "nic": 25.0, "latency": 0.0}
-    in_node, beyond = (traffic.reduction_seconds(800, n, **links) for n in (8, 16))
+    in_node, beyond = (reduction.reduction_seconds(800, n, **links) for n in (8, 16))
     assert in_node == pytest.approx(1400 / 200)
     assert beyond == pytest.approx(1500 / 25)
     links["latency"] = 0.5
-    assert traffic.reduction_seconds(800, 16, **links) == pytest.approx(60 + 15)
-    assert traffic.efficiency(3.0, 1.0) == 0.75
+    assert reduction.reduction_seconds(800, 16, **links) == pytest.approx(60 + 15)
+    assert reduction.efficiency(3.0, 1.0) == 0.75
 
 
 def last_line(capsys, monkeypatch, **given):

@@ -15,6 +15,7 @@ import stat
 import tensorflow as tf
 from absl import logging
 
+from cxr_command.checksums import sha256_of
 from trainer.data.cache_folder import cache_root
 from trainer.errors import UserError
 
@@ -75,7 +76,7 @@ class CompileCache:
                 digest = path.with_name(path.name + _DIGEST)
                 if not digest.exists():
                     partial = digest.with_name(f"{digest.name}.{os.getpid()}")
-                    partial.write_text(_sha256(path))
+                    partial.write_text(sha256_of(path))
                     partial.replace(digest)
 
     def _executables(self) -> list[pathlib.Path]:
@@ -99,7 +100,7 @@ class CompileCache:
         for path in self._executables():
             digest = path.with_name(path.name + _DIGEST)
             with contextlib.suppress(FileNotFoundError):  # Another process was faster.
-                if not (digest.exists() and digest.read_text() == _sha256(path)):
+                if not (digest.exists() and digest.read_text() == sha256_of(path)):
                     path.unlink()
                     digest.unlink(missing_ok=True)
                     removed += 1
@@ -113,8 +114,3 @@ def _machine_digest() -> str:
     machine = sorted({line for line in lines if line.startswith(starts)})
     key = f"{tf.__version__} {platform.machine()} {machine}"
     return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
-def _sha256(path: pathlib.Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

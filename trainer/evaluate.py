@@ -83,6 +83,7 @@ def main() -> None:
         validation = cases_of_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
         tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
         train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
+    validation_content = dataset.digest(_VALIDATION) if dataset and validation else None
 
     answers = []
     for name, best in models.items():
@@ -96,7 +97,7 @@ def main() -> None:
     judged = {}
     for model in answers:
         run, best = runs.get(model.name), models.get(model.name)
-        tuning = _tuning(model, run, best, validation)
+        tuning = _tuning(model, run, best, validation, validation_content)
         result = judge(model, tuning, _why_no_tuning(run), bench)
         about_model = _about_model(model, run, best, contents)
         judged[model.name] = result | about_model | {"positive_class": class_names[positive]}
@@ -171,6 +172,8 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
         )
     dataset = open_dataset(names.pop(), FLAGS.data_dir or places.pop())
     dataset.require_classes(class_names)
+    for name, content in contents.items():
+        dataset.require_content(name, content["dataset"], named=bool(FLAGS.data_dir))
     return dataset
 
 
@@ -181,7 +184,11 @@ def _has(dataset: BuiltDataset, split: str) -> bool:
 
 
 def _tuning(
-    model: Answers, run: Run | None, best: BestModel | None, validation: Cases | None
+    model: Answers,
+    run: Run | None,
+    best: BestModel | None,
+    validation: Cases | None,
+    content: str | None,
 ) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
     as_exported = run is not None and FLAGS.tta == "none"
@@ -189,7 +196,7 @@ def _tuning(
         return run.read_calibration(best.sha256) if as_exported else None
     tuning = tune(model.validation, validation, _VALIDATION)
     if as_exported:
-        keep(tuning, run, best.sha256)
+        keep(tuning, run, best.sha256, content)
     return tuning
 
 

@@ -284,7 +284,8 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
         data_hosts=() if frozen else request.data_hosts,
         after_epoch=CompileCache(FLAGS.compile_cache_dir).seal,
     )
-    loop.train()
+    with dataset.damage_told("train or validation"):
+        loop.train()
     best = loop.progress
     logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
     logging.info("its model: %s", run.model_file)
@@ -306,6 +307,7 @@ def _request_from_flags() -> _Request:
     workdir = _workdir(config)
     if workdir:
         _refuse_other_config(Run(workdir), config)
+        _refuse_other_data(Run(workdir), dataset)
     weights = _describe_weights(config)  # Last: they may have to be fetched.
     return _Request(config, workdir, dataset, weights, data_hosts, profile_steps)
 
@@ -353,6 +355,7 @@ def _summary_of_data(request: _Request, train: Examples, validation: Examples) -
         "validation_examples": validation.size,
         "data_hosts": request.data_hosts,
         "cache": {"train": train.cache, "validation": validation.cache},
+        "digests": request.dataset.digests(),
     }
 
 
@@ -404,6 +407,16 @@ def _refuse_other_config(run: Run, config: configuration.Config) -> None:
         raise UserError(
             f"{run.path} holds a run of another configuration; give another --workdir, or the "
             f"same flags to go on with it. Differences: {'; '.join(differences)}"
+        )
+
+
+def _refuse_other_data(run: Run, dataset: BuiltDataset) -> None:
+    stored = run.read_config()
+    if stored and (changed := dataset.changed_splits(stored["dataset"].get("digests", {}))):
+        raise UserError(
+            f"{run.path} was trained on another content of {dataset.name}: {', '.join(changed)} in "
+            f"{dataset.data_dir} were built anew from other radiographs. Build the dataset as it "
+            "was to go on, or give another --workdir"
         )
 
 

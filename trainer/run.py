@@ -48,6 +48,7 @@ _CONFIG = {
             "image_shape": list_of(integer(1)),
             "train_examples": integer(1),
             "validation_examples": integer(1),
+            "digests": mapping(text()).if_given(),
         }
     ),
     "parameters": record({"total": integer(0), "trainable": integer(0)}),

@@ -13,6 +13,7 @@ from etils import epath
 from . import (
     archive,
     decode,
+    digests,
     disk,
     examples,
     inspection,
@@ -75,7 +76,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         dl_manager: tfds.download.DownloadManager,
         download_config: tfds.download.DownloadConfig,
     ) -> None:
-        """Surveys the database, builds the splits, and writes their table beside them."""
+        """Surveys the database, builds the splits, writes their table and digests beside them."""
         if download_config.max_examples_per_split == 0:
             return
         self._config = download_config
@@ -89,6 +90,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             super()._download_and_prepare(dl_manager, download_config)
         rows = [entry.row() for entries in self._entries.values() for entry in entries]
         split_table.write(self.data_path, sorted(rows, key=lambda row: source.number_of(row.id)))
+        # TFDS writes them once more, the same, when this is done.
+        self.info.features.save_config(self.data_path)
+        digests.write(self.data_path)
 
     def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Entry]]:
         """Finds the radiographs of each split, in the order in which they are stored."""

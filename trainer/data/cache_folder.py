@@ -6,7 +6,7 @@ import pathlib
 import shutil
 import tempfile
 
-from trainer.data.dataset import BuiltDataset
+from absl import logging
 
 
 def cache_root() -> pathlib.Path:
@@ -21,20 +21,24 @@ def free_bytes() -> int:
     return shutil.disk_usage(existing).free
 
 
-def stored_files(dataset: BuiltDataset, split: str) -> list[list]:
-    """Name and size of each of a split's files: part of what a cache depends on."""
-    return [[os.path.basename(path), os.path.getsize(path)] for path in dataset.files(split)]
+def set_aside(path: pathlib.Path) -> None:
+    """Renames what is damaged; what was set aside in its place before is replaced."""
+    aside = path.with_name(f"damaged-{path.name}")
+    if aside.is_dir():
+        shutil.rmtree(aside)
+    path.replace(aside)
+    logging.warning("%s is damaged: it is now %s, and made anew", path, aside.name)
 
 
-def folder_of(dataset: BuiltDataset, split: str, kind: str, key: str) -> pathlib.Path:
+def folder_of(dataset: str, split: str, kind: str, key: str) -> pathlib.Path:
     """Names the folder of a split's cache; creates nothing.
 
     Args:
-        dataset: a built dataset.
+        dataset: name of a built dataset.
         split: its split.
         kind: of the cache.
         key: spells out all that the content depends on.
     """
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    name = dataset.name.replace("/", "-").replace(":", "-")
+    name = dataset.replace("/", "-").replace(":", "-")
     return cache_root() / f"{name}-{split}-{kind}-{digest}"

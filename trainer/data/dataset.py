@@ -2,16 +2,22 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
-from trainer.errors import UserError
+from cxr_command.checksums import SUMS, sha256_of
+from trainer.data import integrity
+from trainer.errors import Damaged, UserError
+from trainer.parsing import first_line
 
 DEFAULT_DATASET = "covid19_radiography/224x224"
 # What images that are stored encoded are resized to: the size that the networks were made for.
@@ -51,6 +57,30 @@ class BuiltDataset:
                 f"the run was trained on {', '.join(class_names)}: give its --data_dir"
             )
 
+    def require_content(self, run: str, trained_on: Mapping[str, Any], *, named: bool) -> None:
+        """Checks that nobody has built the dataset anew since a run was trained on it.
+
+        Args:
+            run: the run's name.
+            trained_on: what the run's config.json says of the dataset.
+            named: whether the user named this dataset; then a difference is only logged.
+
+        Raises:
+            UserError: it holds other radiographs now.
+        """
+        changed = self.changed_splits(trained_on.get("digests", {}))
+        if not changed:
+            return
+        found = (
+            f"{self.name} in {self.data_dir} is not what {run} was trained on ({', '.join(changed)}"
+            " hold other radiographs): what is tested may have been trained on"
+        )
+        if not named:
+            raise UserError(
+                f"{found}. Build it as it was, or name it by --data_dir to use it all the same"
+            )
+        logging.warning("%s", found)
+
     def num_examples(self, split: str) -> int:
         """Number of examples in a split.
 
@@ -70,31 +100,90 @@ class BuiltDataset:
         return splits[split].num_examples
 
     def files(self, split: str) -> list[str]:
-        """Paths of a split's TFRecord shards, in order.
+        """Paths of a split's TFRecord shards, in order, verified.
 
         Raises:
-            UserError: one is missing, or they are shorter than they were when they were built.
+            Damaged: they are not what was built.
+            Unreadable: one could not be read, and may be whole.
         """
-        info = self.builder.info.splits[split]
-        missing = [path for path in info.filepaths if not path.exists()]
-        if missing or sum(path.stat().length for path in info.filepaths) < info.num_bytes:
-            what = f"there is no {missing[0]}" if missing else "its files have been cut short"
-            raise UserError(
-                f"split {split!r} of {self.name} in {self.data_dir} is damaged ({what}): build the "
-                "dataset again"
+        self.digest(split)
+        return self._paths(split)
+
+    def shard_lengths(self, split: str) -> list[int]:
+        """Number of records of each of `files`."""
+        return list(self.builder.info.splits[split].shard_lengths)
+
+    def digest(self, split: str) -> str:
+        """A SHA-256 that stands for what a split holds; raises as `files` does."""
+        paths = self._paths(split)
+        with self._damage_of(split):
+            digest = integrity.digest_of(paths)
+            self._require_consistent(
+                split, integrity.contents_of(paths, digest, stores_pixels=self.stores_pixels)
             )
-        return [str(path) for path in info.filepaths]
+        return digest
+
+    def digests(self) -> dict[str, str]:
+        """`digest` of every split that has examples, by its name."""
+        splits = self.builder.info.splits
+        return {name: self.digest(name) for name in sorted(splits) if splits[name].num_examples}
+
+    def changed_splits(self, digests: Mapping[str, str]) -> list[str]:
+        """The splits that held something else when `digests` gave this."""
+        now = self.digests()
+        return sorted(name for name in digests if now.get(name) != digests[name])
+
+    def _paths(self, split: str) -> list[str]:
+        return [str(path) for path in self.builder.info.splits[split].filepaths]
+
+    def _require_consistent(self, split: str, contents: integrity.Contents) -> None:
+        """Compares what the shards hold with what the dataset says."""
+        expected, found = self.shard_lengths(split), contents.records
+        if found != expected:
+            raise Damaged(
+                f"its files hold {sum(found)} records, its dataset_info.json says {sum(expected)}"
+                + (", in other files" if sum(found) == sum(expected) else "")
+            )
+        highest = len(self.class_names) - 1
+        if contents.labels and not 0 <= contents.labels[0] <= contents.labels[1] <= highest:
+            raise Damaged(
+                f"its labels go from {contents.labels[0]} to {contents.labels[1]}, expected 0 to "
+                f"{highest}"
+            )
+        size = math.prod(self.image_shape)
+        if contents.image_bytes and contents.image_bytes != [size, size]:
+            raise Damaged(
+                f"its images have {' to '.join(map(str, contents.image_bytes))} pixels, expected "
+                f"{size}"
+            )
 
     @contextlib.contextmanager
     def damage_told(self, split: str) -> Iterator[None]:
-        """While open, reading a damaged record of a split raises `UserError`."""
+        """While open, reading a damaged record of a split raises `Damaged`."""
+        try:
+            with self._damage_of(split):
+                yield
+        except integrity.READING_ERRORS as error:
+            if not _is_of_reading(error):
+                raise
+            with self._damage_of(split):
+                raise Damaged(f"a record cannot be read: {first_line(error)}") from error
+
+    @contextlib.contextmanager
+    def _damage_of(self, split: str) -> Iterator[None]:
         try:
             yield
-        except tf.errors.DataLossError as error:
-            raise UserError(
-                f"split {split!r} of {self.name} in {self.data_dir} is damaged (a record's "
-                "checksum is wrong): build the dataset again"
-            ) from error
+        except Damaged as damage:
+            raise Damaged(
+                f"split {split!r} of {self.name} in {self.data_dir} is damaged ({damage}): build "
+                "the dataset again"
+            ) from damage
+
+
+def _is_of_reading(error: Exception) -> bool:
+    """Whether an error of TensorFlow comes from the input, and not from a step."""
+    is_of_step = isinstance(error, tf.errors.InvalidArgumentError)
+    return not is_of_step or "IteratorGetNext" in str(error)
 
 
 def default_data_dir() -> str:
@@ -127,6 +216,8 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         raise UserError(_why_not_opened(name, data_dir)) from error
     if not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
         raise UserError(_why_not_opened(name, data_dir))
+    _require_tfrecord(name, builder)
+    _require_own_metadata(name, pathlib.Path(builder.data_dir))
     stored = _image_feature(name, builder)
     is_gray = _holds_gray_pixels(stored)
     has_text_id = isinstance(dict(builder.info.features).get("id"), tfds.features.Text)
@@ -179,7 +270,33 @@ def _label_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.feature
     label = dict(builder.info.features).get("label")
     if not isinstance(label, tfds.features.ClassLabel):
         raise UserError(f"{name} has no feature `label` with class names; it cannot be trained on")
+    if len(set(label.names)) < len(label.names):
+        raise Damaged(
+            f"{name} in {builder.data_dir} names a class twice ({', '.join(label.names)}): build "
+            "the dataset again"
+        )
     return label
+
+
+def _require_tfrecord(name: str, builder: tfds.core.DatasetBuilder) -> None:
+    file_format = builder.info.file_format
+    if file_format and file_format != tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"{name} in {builder.data_dir} is stored as {file_format.value}, which cannot be "
+            "trained on: build it with --file_format=tfrecord"
+        )
+
+
+def _require_own_metadata(name: str, folder: pathlib.Path) -> None:
+    """Compares the names of classes, and what a record holds, with what was built."""
+    for file, digest in integrity.read_sums(folder).items():
+        if file.endswith((".labels.txt", "features.json")):
+            path = folder / file
+            if not path.exists() or sha256_of(path) != digest:
+                raise Damaged(
+                    f"{name} in {folder} is damaged ({file} is not the file that was built: "
+                    f"{SUMS} beside it has another SHA-256): build the dataset again"
+                )
 
 
 def _image_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.features.Tensor:

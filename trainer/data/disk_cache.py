@@ -8,14 +8,17 @@ import tempfile
 import tensorflow as tf
 from absl import logging
 
-from trainer.data.cache_folder import cache_root, folder_of, free_bytes, stored_files
+from cxr_command.checksums import SUMS, lines_of, sha256_of
+from trainer.data.cache_folder import cache_root, folder_of, free_bytes, set_aside
 from trainer.data.dataset import BuiltDataset
+from trainer.data.integrity import read_sums
 from trainer.data.records import parser_of, raw_record
-from trainer.errors import UserError
+from trainer.data.stamps import digests_of
+from trainer.errors import Damaged, UserError
 from trainer.progress_line import ProgressLine
 
 # Raised when the pixels that the same files give change.
-_VERSION = 1
+_VERSION = 2
 _BATCH = 256
 _EXAMPLES_PER_FILE = 2048
 # Bytes of a record beside the pixels, and to spare.
@@ -33,7 +36,7 @@ def fits(dataset: BuiltDataset, split: str) -> bool:
     return _folder(dataset, split).exists() or bytes_needed(dataset, split) < free_bytes() / 2
 
 
-def cached_files(dataset: BuiltDataset, split: str) -> list[str]:
+def cached_files(dataset: BuiltDataset, split: str) -> tuple[list[str], list[int]]:
     """Decodes a split once, and gives the files that hold its images as `raw_record` writes them.
 
     Args:
@@ -41,13 +44,16 @@ def cached_files(dataset: BuiltDataset, split: str) -> list[str]:
         split: its split.
 
     Returns:
-        Paths of TFRecord files, in the order of the dataset's. An earlier run's are used again if
-        the dataset is the same.
+        Paths of TFRecord files, in the order of the dataset's, and the number of records of each.
+        An earlier run's are used again if the dataset is the same and they are as they were
+        written.
 
     Raises:
         UserError: the disk is too full.
     """
     folder = _folder(dataset, split)
+    if folder.exists() and not _is_intact(folder):
+        set_aside(folder)
     if not folder.exists():
         needed, free = bytes_needed(dataset, split), free_bytes()
         if needed > free:
@@ -58,7 +64,25 @@ def cached_files(dataset: BuiltDataset, split: str) -> list[str]:
             )
         _fill(dataset, split, folder)
     logging.info("decoded images of %s: %s", split, folder)
-    return sorted(str(path) for path in folder.iterdir())
+    size = dataset.num_examples(split)
+    files = [str(path) for path in _files_in(folder)]
+    starts = range(0, size, _EXAMPLES_PER_FILE)
+    return files, [min(_EXAMPLES_PER_FILE, size - start) for start in starts]
+
+
+def _files_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(folder.glob("*.tfrecord"))
+
+
+def _is_intact(folder: pathlib.Path) -> bool:
+    """Whether the files are those that were written."""
+    try:
+        expected = read_sums(folder)
+    except Damaged:
+        return False
+    paths = [str(path) for path in _files_in(folder)]
+    names = [os.path.basename(path) for path in paths]
+    return dict(zip(names, digests_of(paths), strict=True)) == expected
 
 
 def _fill(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
@@ -92,9 +116,11 @@ def _write(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
             writer.close()
         line.show(step + 1)
     line.clear()
+    digests = {path.name: sha256_of(path) for path in _files_in(folder)}
+    (folder / SUMS).write_text(lines_of(digests))
 
 
 def _folder(dataset: BuiltDataset, split: str) -> pathlib.Path:
     """The folder of a split, named after all that its content depends on."""
-    key = repr((_VERSION, dataset.name, split, dataset.image_shape, stored_files(dataset, split)))
-    return folder_of(dataset, split, "images", key)
+    key = repr((_VERSION, dataset.name, split, dataset.image_shape, dataset.digest(split)))
+    return folder_of(dataset.name, split, "images", key)

@@ -1,9 +1,10 @@
 """Features of a split's images, computed once by a frozen backbone and kept on the local disk.
 
-A folder holds shards, each a NumPy array of records: the example's id and its features, once for
-each view of the image (as it is; mirrored). Shards are memory-mapped, so that a batch copies only
-the rows and views that it holds, in whatever order, and the system's page cache keeps what the
-memory has room for. `key.json` beside them spells out what the features depend on.
+A folder holds shards, each a NumPy array `[rows, views, width]` of features in the order of the
+dataset's files, once for each view of the image (as it is; mirrored). Shards are memory-mapped, so
+that a batch copies only the rows and views that it holds, in whatever order, and the system's page
+cache keeps what the memory has room for. `key.json` beside them spells out what the features depend
+on, `SHA256SUMS` holds the shards' digests.
 """
 
 import contextlib
@@ -12,7 +13,6 @@ import fcntl
 import json
 import os
 import pathlib
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
@@ -21,11 +21,14 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from cxr_command.checksums import SUMS, lines_of, parse, sha256_of
 from trainer.data import augment
-from trainer.data.cache_folder import folder_of
+from trainer.data.cache_folder import folder_of, set_aside
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import Examples
+from trainer.data.input import Examples, Tokens
+from trainer.data.stamps import digests_of
 from trainer.errors import UserError
+from trainer.parsing import parsing
 
 _KEY, _SHARDS = "key.json", "*.npy"
 
@@ -49,7 +52,7 @@ class FeatureCache:
         self.split, self.views, self.width = split, views, width
         self._size, self._dtype = dataset.num_examples(split), tf.as_dtype(dtype)
         self._key = json.dumps(key, indent=2, sort_keys=True) + "\n"
-        self.folder = folder_of(dataset, split, "features", self._key)
+        self.folder = folder_of(dataset.name, split, "features", self._key)
         self._partial = self.folder.with_name(f"{self.folder.name}.partial")
 
     @property
@@ -64,7 +67,7 @@ class FeatureCache:
 
     def is_whole(self) -> bool:
         """Whether the features of all examples are there, and of the right backbone."""
-        return self._fits(self.folder) and _count(_open_shards(self.folder)) == self._size
+        return self._fits(self.folder) and _count(_intact_shards(self.folder)) == self._size
 
     @contextlib.contextmanager
     def locked(self, while_waiting: Callable[[], None]) -> Iterator[None]:
@@ -99,42 +102,38 @@ class FeatureCache:
         try:
             for folder in (self.folder, self._partial):
                 if folder.exists() and not self._fits(folder):
-                    logging.warning("%s holds other features: computing them anew", folder)
-                    shutil.rmtree(folder)
+                    set_aside(folder)
             if self.folder.exists():
+                if self._partial.exists():
+                    set_aside(self._partial)
                 logging.warning("%s is damaged: computing what is missing", self.folder)
                 self.folder.rename(self._partial)
             self._partial.mkdir(exist_ok=True)
             (self._partial / _KEY).write_text(self._key)
-            shards = _open_shards(self._partial)
-            for path in sorted(self._partial.glob(_SHARDS))[len(shards) :]:
-                path.unlink()
+            shards = _intact_shards(self._partial)
+            for path in _paths_of(self._partial)[len(shards) :]:
+                set_aside(path)
         except OSError as error:
             raise self._not_written(error) from error
         return _count(shards)
 
-    def write(self, first: int, ids: np.ndarray, features: np.ndarray) -> None:
+    def write(self, first: int, features: np.ndarray) -> None:
         """Writes a shard.
 
         Args:
             first: position of its first example in the order of the files.
-            ids: `[rows] bytes`.
             features: `[rows, views, width]` of the dtype.
 
         Raises:
             UserError: the disk is full.
         """
-        ids = np.array(ids, np.bytes_)
-        records = np.empty(
-            len(ids),
-            np.dtype([("features", self._bits, features.shape[1:]), ("id", ids.dtype)], align=True),
-        )
-        records["id"], records["features"] = ids, features.view(self._bits)
         path = self._partial / f"{first:08d}.npy"
         beside = path.with_suffix(".partial")
         try:
             with beside.open("wb") as file:
-                np.save(file, records, allow_pickle=False)
+                np.save(file, features.view(self._bits), allow_pickle=False)
+            with (self._partial / SUMS).open("a") as sums:
+                sums.write(lines_of({path.name: sha256_of(beside)}))
             os.replace(beside, path)
         except OSError as error:
             beside.unlink(missing_ok=True)
@@ -157,30 +156,23 @@ class FeatureCache:
             Examples whose batches hold, as `image`, features `[batch, width]` of the view that
             the draws choose; of the image as it is where there are no draws.
         """
-        shards = _open_shards(self.folder)
-        # Examples without an id of their own are named by their content: copies have one name.
-        ids, rows = np.unique(np.concatenate([s["id"] for s in shards]), return_index=True)
+        shards = _intact_shards(self.folder)
         starts = np.cumsum([0] + [len(shard) for shard in shards])
-        row_of = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(ids, rows), default_value=-1
-        )
 
         def read(rows: np.ndarray, views: np.ndarray) -> np.ndarray:
             batch = np.empty((len(rows), self.width), self._bits)
             numbers = np.searchsorted(starts, rows, side="right") - 1
             for index, (number, row, view) in enumerate(zip(numbers, rows, views, strict=True)):
-                batch[index] = shards[number]["features"][row - starts[number], view]
+                batch[index] = shards[number][row - starts[number], view]
             return batch
 
-        def load(tokens: tf.Tensor) -> dict:
+        def load(tokens: Tokens) -> dict:
             batch = images.load(tokens)
             # The pixels are not asked for, so they are never read.
-            return {
-                "id": batch["id"], "label": batch["label"], "row": row_of.lookup(batch["id"]),
-            }  # fmt: skip
+            return {name: batch[name] for name in ("id", "label", "position")}
 
         def finish(batch: dict) -> dict:
-            rows = batch.pop("row")
+            rows = batch.pop("position")
             views = tf.zeros_like(rows)
             if self.views == 2 and "draws" in batch:
                 views = tf.cast(augment.is_flipped(batch["draws"][:, 0]), tf.int64)
@@ -207,18 +199,35 @@ class FeatureCache:
         )
 
 
-def _open_shards(folder: pathlib.Path) -> list[np.ndarray]:
+def _paths_of(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.glob(_SHARDS) if path.stem.isdecimal())
+
+
+def _intact_shards(folder: pathlib.Path) -> list[np.ndarray]:
     """A folder's shards, memory-mapped, up to the first one that is missing or damaged."""
-    shards = []
-    for path in sorted(folder.glob(_SHARDS)):
-        try:
-            shard = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError):
+    paths, sums = _paths_of(folder), _read_sums(folder)
+    digests = digests_of([str(path) for path in paths])
+    shards: list[np.ndarray] = []
+    for path, digest in zip(paths, digests, strict=True):
+        if sums.get(path.name) != digest or int(path.stem) != _count(shards):
             break
-        if int(path.stem) != _count(shards):
-            break
-        shards.append(shard)
+        with parsing(path, "remove it"):
+            shards.append(np.load(path, mmap_mode="r", allow_pickle=False))
     return shards
+
+
+def _read_sums(folder: pathlib.Path) -> dict[str, str]:
+    """The digests as far as they are whole: a process may have been killed while it wrote one."""
+    path = folder / SUMS
+    if not path.exists():
+        return {}
+    with parsing(path, "remove it"):
+        lines = path.read_text(errors="replace").splitlines()
+    sums = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            sums |= parse([line])
+    return sums
 
 
 def _count(shards: list[np.ndarray]) -> int:

@@ -9,6 +9,7 @@ them, and every example counts exactly once.
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import psutil
@@ -34,6 +35,8 @@ LOADED_AT = "loaded_at"
 # A fixed number, because the default depends on the cores and the order of the records on it.
 _FILES_AT_ONCE = 8
 
+# A batch of tokens: positions, or positions and serialized records.
+Tokens = Any
 ChangeBatch = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
@@ -47,8 +50,9 @@ class Examples:
         filling: a dataset of one scalar token per example, in the order of the files; its first
             ones fill an epoch's last batch.
         tokens: `tokens(epoch)`: likewise, in the epoch's order.
-        load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64` and
-            `id` `[batch] string`.
+        load: a batch of tokens to `image` `[batch, H, W, C] uint8`, `label` `[batch] int64`,
+            `id` `[batch] string` and, of a dataset on disk, `position` `[batch] int64`, the row in
+            the order of the files.
         finish: completes a batch for training once its draws are known; None if `load` does all.
     """
 
@@ -56,7 +60,7 @@ class Examples:
     cache: str
     filling: tf.data.Dataset
     tokens: Callable[[tf.Tensor], tf.data.Dataset]
-    load: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    load: Callable[[Tokens], dict[str, tf.Tensor]]
     finish: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] | None = None
 
     def in_file_order(self) -> "Examples":
@@ -103,10 +107,11 @@ def read_examples(
     with dataset.damage_told(split):
         if resolved == "memory":
             return _examples_in_memory(dataset.files(split), parse, size, shuffle_seed)
+        files, lengths = dataset.files(split), dataset.shard_lengths(split)
         if resolved == "disk":
-            files, parse = disk_cache.cached_files(dataset, split), raw_parser(dataset.image_shape)
-            return _examples_on_disk(files, parse, size, shuffle_seed, resolved)
-    return _examples_on_disk(dataset.files(split), parse, size, shuffle_seed, resolved)
+            files, lengths = disk_cache.cached_files(dataset, split)
+            parse = raw_parser(dataset.image_shape)
+    return _examples_on_disk(files, lengths, parse, size, shuffle_seed, resolved)
 
 
 def distribute_batches(
@@ -202,7 +207,10 @@ def _batches(
         ids = batch.pop("id")
         if augment_seed is not None:
             batch["draws"] = augment.uniform_draws(ids, augment_seed, epoch)
-        return examples.finish(batch) if examples.finish else batch
+        if examples.finish:
+            return examples.finish(batch)
+        batch.pop("position", None)
+        return batch
 
     dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(one_epoch)
     # An endless dataset spares tf.distribute its handling of partial batches, which would put a
@@ -288,25 +296,42 @@ def _examples_in_memory(
         order = tf.random.experimental.stateless_shuffle(order, seed=[shuffle_seed, epoch])
         return tf.data.Dataset.from_tensor_slices(order)
 
-    def load(batch: tf.Tensor) -> dict:
-        return {key: tf.gather(column, batch) for key, column in columns.items()}
+    def load(batch: Tokens) -> dict:
+        columns_of_batch = {key: tf.gather(column, batch) for key, column in columns.items()}
+        return columns_of_batch | {"position": batch}
 
     return Examples(size, "memory", rows, positions, load)
 
 
 def _examples_on_disk(
-    files: list[str], parse: Parser, size: int, shuffle_seed: int | None, cache: str
+    files: list[str],
+    lengths: list[int],
+    parse: Parser,
+    size: int,
+    shuffle_seed: int | None,
+    cache: str,
 ) -> Examples:
-    in_file_order = tf.data.TFRecordDataset(files)
+    def number(position: tf.Tensor, record: tf.Tensor) -> dict:
+        return {"position": position, "record": record}
+
+    def records_of(file: tf.Tensor, first: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.TFRecordDataset(file).enumerate(first).map(number)
+
+    starts = tf.constant(np.cumsum([0, *lengths[:-1]]), tf.int64)
+    in_file_order = tf.data.TFRecordDataset(files).enumerate().map(number)
+
+    def load(batch: dict) -> dict:
+        return parse(batch["record"]) | {"position": batch["position"]}
 
     def serialized(epoch: tf.Tensor) -> tf.data.Dataset:
         if shuffle_seed is None:
             return in_file_order
-        shuffled = tf.random.experimental.stateless_shuffle(
-            tf.constant(files), seed=[shuffle_seed, epoch]
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(len(files)), seed=[shuffle_seed, epoch]
         )
+        shuffled = tf.gather(tf.constant(files), order), tf.gather(starts, order)
         records = tf.data.Dataset.from_tensor_slices(shuffled).interleave(
-            tf.data.TFRecordDataset,
+            records_of,
             cycle_length=_FILES_AT_ONCE,
             num_parallel_calls=_FILES_AT_ONCE,
             deterministic=True,
@@ -317,4 +342,4 @@ def _examples_on_disk(
             tf.random.set_seed(1)
         return records.shuffle(min(size, _SHUFFLE_BUFFER), seed=shuffle_seed + epoch * 2**32)
 
-    return Examples(size, cache, in_file_order, serialized, parse)
+    return Examples(size, cache, in_file_order, serialized, load)

@@ -44,22 +44,26 @@ def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, 
     }
 
 
-def keep(tuning: dict[str, Any], run: Run, model_sha256: str) -> None:
+def keep(tuning: dict[str, Any], run: Run, model_sha256: str, content: str | None = None) -> None:
     """Writes what was chosen to the run's directory, for its exported model and for own images.
 
-    It is not kept, and the log says so, where the validation split is not as large as the run's own
-    (another build of the dataset) or the run can only be read.
+    It is not kept, and the log says so, where the validation split is not the run's own (another
+    build of the dataset) or the run can only be read.
 
     Args:
         tuning: what `tune` returned.
         run: a finished run.
         model_sha256: of the model.keras that it was chosen for.
+        content: digest of the validation split that it was chosen on.
     """
-    expected = run.finished_config()["dataset"]["validation_examples"]
-    if tuning["examples"] != expected:
+    trained_on = run.finished_config()["dataset"]
+    # Runs of earlier versions know the number of examples alone.
+    expected = trained_on.get("digests", {}).get("validation", content)
+    if tuning["examples"] != trained_on["validation_examples"] or content != expected:
         logging.warning(
-            "%s: temperature and thresholds are not kept: chosen on %d examples, the run had %d",
-            run.path, tuning["examples"], expected,
+            "%s: temperature and thresholds are not kept: they were chosen on another validation "
+            "split (%d examples) than the run's own (%d)",
+            run.path, tuning["examples"], trained_on["validation_examples"],
         )  # fmt: skip
         return
     try:

@@ -14,7 +14,7 @@ from absl import logging
 
 from trainer.config import Config
 from trainer.data.augment import Augmentation
-from trainer.data.cache_folder import cache_root, free_bytes, stored_files
+from trainer.data.cache_folder import cache_root, free_bytes
 from trainer.data.dataset import BuiltDataset
 from trainer.data.feature_cache import FeatureCache
 from trainer.data.input import Examples, distribute_batches
@@ -35,7 +35,7 @@ from trainer.training.vectors import Packing, bind
 
 MODES = ("auto", "on", "off")
 # Raised when the same network gives other features than before.
-_VERSION = 1
+_VERSION = 2
 # Images of each replica that pass through the backbone at once, in each view.
 BATCH = 32
 # Of ResNet-101 in float32, 200 MB.
@@ -166,7 +166,6 @@ def _complete(cache, examples, run, hardware, stop_request) -> None:
 def _fill(cache, examples, run, hardware, stop_if_asked, done: int) -> None:
     batch_size = BATCH * hardware.num_replicas
     first_step, steps = done // batch_size, examples.steps_per_epoch(batch_size)
-    ids = np.concatenate([b["id"] for b in examples.one_pass(1024).as_numpy_iterator()])
     batches = iter(
         distribute_batches(examples, hardware.strategy, batch_size, first_step=first_step)
     )
@@ -180,7 +179,7 @@ def _fill(cache, examples, run, hardware, stop_if_asked, done: int) -> None:
         rows = sum(map(len, waiting))
         line.show(step + 1 - first_step)
         if rows >= _LEAST_ROWS_PER_SHARD or step + 1 == steps:
-            cache.write(done, ids[done : done + rows], np.concatenate(waiting))
+            cache.write(done, np.concatenate(waiting))
             done, waiting = done + rows, []
         stop_if_asked(done)
     line.clear()
@@ -252,7 +251,7 @@ def _frozen_features(
     }
 
     def cache(split: str, views: int) -> FeatureCache:
-        depends_on = {"split": split, "views": views, "files": stored_files(dataset, split)}
+        depends_on = {"split": split, "views": views, "content": dataset.digest(split)}
         return FeatureCache(
             dataset, split, key | depends_on,
             views=views, width=backbone.output.shape[-1], dtype=backbone.output.dtype,

@@ -1,0 +1,136 @@
+import dataclasses
+import hashlib
+import pathlib
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from cxr_command import checksums
+from tests import plain_dataset
+from trainer.data import integrity
+from trainer.data.input import read_examples
+from trainer.data.records import raw_record
+from trainer.errors import Damaged
+
+PIXELS = plain_dataset.SIZE**2
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    return plain_dataset.write(tmp_path / "data")
+
+
+def record(label=0, pixels=PIXELS):
+    return raw_record(bytes(pixels), label, b"id")
+
+
+def rewrite(path, records):
+    with tf.io.TFRecordWriter(path) as writer:
+        for one in records:
+            writer.write(one)
+
+
+def records_in(path):
+    return [one.numpy() for one in tf.data.TFRecordDataset(path)]
+
+
+def test_a_whole_split_gives_one_digest_for_its_content(small, tmp_path):
+    first = small.digest("train")
+    assert small.digest("train") == first != small.digest("validation")
+    (tmp_path / "copy").mkdir()
+    assert plain_dataset.write(tmp_path / "copy").digest("train") == first
+    (tmp_path / "other").mkdir()
+    assert plain_dataset.write(tmp_path / "other", seed=1).digest("train") != first
+
+
+def test_contents_are_what_an_independent_count_finds(small):
+    paths = small.files("train")
+    expected = [len(records_in(path)) for path in paths]
+    contents = integrity.contents_of(paths, "0" * 64, stores_pixels=True)
+    assert contents.records == expected == small.shard_lengths("train")
+    labels = np.concatenate(
+        [b["label"] for b in read_examples(small, "train", cache="off", shuffle_seed=None)
+         .one_pass(64).as_numpy_iterator()]
+    )  # fmt: skip
+    assert contents.labels == [labels.min(), labels.max()]
+    assert contents.image_bytes == [PIXELS, PIXELS]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda records: records + records, "hold .* records, its dataset_info.json says"),
+        (lambda records: records[:-1], "hold .* records, its dataset_info.json says"),
+        (
+            lambda records: [*records[:-1], record(label=9)],
+            "labels go from 0 to 9, expected",
+        ),
+        (lambda records: [*records[:-1], record(label=-1)], "labels go from -1 to"),
+        (lambda records: [*records[:-1], record(pixels=5)], "images have 5 to 1024 pixels"),
+        (lambda records: [*records[:-1], b""], "holds no label"),
+        (lambda records: [*records[:-1], b"\xff\xff"], "holds no label"),
+    ],
+)
+def test_a_shard_that_holds_something_else_is_refused(small, change, said):
+    path = small.files("train")[1]
+    rewrite(path, change(records_in(path)))
+    for use in (small.files, small.digest):
+        with pytest.raises(Damaged, match=f"split 'train' of small:1.0.0 .* is damaged .*{said}"):
+            use("train")
+    small.files("validation")
+
+
+def test_a_flipped_byte_a_cut_and_a_missing_file_are_refused(small):
+    path = pathlib.Path(small.files("train")[0])
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[200] ^= 1
+    for content, said in [
+        (bytes(flipped), "checksum is wrong"),
+        (whole[:-7], "ends within a record"),
+        (whole + b"more", "ends within a record"),
+        (struct.pack("<Q", 2**60) + whole[8:], "ends within a record"),
+        (b"", "hold 28 records"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(Damaged, match=said):
+            small.files("train")
+    path.unlink()
+    with pytest.raises(Damaged, match="there is no "):
+        small.files("train")
+    path.write_bytes(whole)
+    small.files("train")
+
+
+def test_the_digests_that_a_builder_wrote_are_compared(small):
+    folder = pathlib.Path(small.data_dir)
+    paths = [pathlib.Path(path) for split in ("train", "validation") for path in small.files(split)]
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    (folder / "SHA256SUMS").write_text(checksums.lines_of(digests))
+    small.files("train")
+    # A shard of the same number of records in the place of another.
+    first, second = small.files("validation")[:2]
+    pathlib.Path(second).write_bytes(pathlib.Path(first).read_bytes())
+    with pytest.raises(Damaged, match="validation-1 is not the file that was built"):
+        small.files("validation")
+    (folder / "SHA256SUMS").write_text("nonsense")
+    with pytest.raises(Damaged, match="SHA256SUMS is damaged .*nonsense"):
+        small.files("train")
+
+
+def test_damaged_notes_on_the_content_cost_a_reading(small):
+    digest = small.digest("train")
+    kept = integrity.stamps.folder() / f"contents-{digest}.json"
+    was = kept.read_text()
+    kept.write_text("{")
+    assert small.digest("train") == digest
+    assert kept.read_text() == was
+
+
+def test_a_dataset_of_other_classes_is_refused_by_its_labels(small):
+    with pytest.raises(Damaged, match="labels go from 0 to 3, expected 0 to 2"):
+        dataclasses.replace(small, class_names=tuple("abc")).files("train")

@@ -1,0 +1,89 @@
+"""Digests of files, computed once for each version of a file.
+
+A file's stamp is its size, its time of change and its inode; where they are those of the last
+reading, the digest is that of the last reading. Stamps lie in the cache folder.
+"""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+from collections.abc import Sequence
+
+from cxr_command.checksums import sha256_of
+from trainer.data.cache_folder import cache_root
+from trainer.errors import Damaged, Unreadable
+from trainer.json_file import integer, list_of, mapping, read_object, record, text
+from trainer.parsing import parsing
+
+_FIELDS = {"files": mapping(record({"stamp": list_of(integer(0)), "sha256": text()}))}
+
+
+def digests_of(paths: Sequence[str]) -> list[str]:
+    """The SHA-256 of files of one folder.
+
+    Args:
+        paths: the files.
+
+    Returns:
+        The digest of each, hexadecimal.
+
+    Raises:
+        Unreadable: a file could not be read.
+        Damaged: a file is missing.
+    """
+    if not paths:
+        return []
+    kept_in = _file_of(pathlib.Path(paths[0]).parent)
+    known = _read(kept_in)
+
+    def digest(path: str) -> dict:
+        with parsing(path, "put it back in its place"):
+            stamp = _stamp_of(path)
+            entry = known.get(os.path.basename(path))
+            if entry and entry["stamp"] == stamp:
+                return entry
+            return {"stamp": stamp, "sha256": sha256_of(path)}
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(digest, paths))
+    entries = {os.path.basename(path): entry for path, entry in zip(paths, found, strict=True)}
+    if any(known.get(name) != entry for name, entry in entries.items()):
+        keep(kept_in, {"files": known | entries})
+    return [entry["sha256"] for entry in found]
+
+
+def folder() -> pathlib.Path:
+    """Where stamps, and what is known of content by its digest, are kept: one for each user."""
+    return cache_root() / f"stamps-{os.getuid()}"
+
+
+def keep(path: pathlib.Path, content: dict) -> None:
+    """Writes a file of `folder`; where it cannot be written, the next reading takes longer."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with contextlib.suppress(OSError):
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial.write_text(json.dumps(content))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _file_of(directory: pathlib.Path) -> pathlib.Path:
+    name = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
+    return folder() / f"files-{name}.json"
+
+
+def _stamp_of(path: str) -> list[int]:
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _read(path: pathlib.Path) -> dict[str, dict]:
+    """What was kept; nothing where it is damaged: then the files are read again."""
+    with contextlib.suppress(Damaged, Unreadable):
+        return read_object(path, _FIELDS, "")["files"]
+    return {}
