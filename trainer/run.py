@@ -17,6 +17,7 @@ from trainer.json_file import (
     Field,
     integer,
     list_of,
+    mapping,
     number,
     read_lines,
     read_object,
