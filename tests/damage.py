@@ -29,8 +29,10 @@ def all_of(*damages: Damage) -> Damage:
 
 
 def paths(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-    """What a pattern names; itself, if it names nothing yet."""
-    return sorted(folder.glob(pattern)) or [folder / pattern]
+    """What a pattern names; if it names nothing yet, what it would in the folders that it names."""
+    outer, _, name = pattern.rpartition("/")
+    outers = sorted(folder.glob(outer)) if outer else [folder]
+    return sorted(folder.glob(pattern)) or [path / name for path in outers or [folder / outer]]
 
 
 def write(pattern: str, content: str | bytes) -> Damage:

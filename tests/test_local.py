@@ -101,7 +101,9 @@ def test_it_restarts_as_often_as_allowed(tmp_path):
 def test_what_a_restart_would_repeat_is_not_restarted(code):
     got, lines = run(["--max_restarts=2"], f"print('once'); sys.exit({code})")
     assert got == code
-    assert of_worker(lines, 0) == ["once"]
+    # One of them may be ended before it says anything.
+    said = [of_worker(lines, index) for index in range(2)]
+    assert ["once"] in said and all(one in ([], ["once"]) for one in said)
 
 
 def test_sigterm_is_passed_on_and_ends_it_with_the_workers_code():

@@ -87,12 +87,15 @@ def read(folder: epath.PathLike) -> list[Row]:
     if not path.exists():
         raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
     try:
-        header, *rows = csv_file.decode(path.read_bytes()) or [[]]
+        content = path.read_bytes()
+        header, *rows = csv_file.decode(content) or [[]]
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}). Build the dataset again.") from error
-    whole = bool(rows) and all(len(row) == len(header) for row in rows)
+    # A row that was cut within its last cell has as many as the others.
+    ends_whole = content.endswith(b"\n")
+    whole = bool(rows) and ends_whole and all(len(row) == len(header) for row in rows)
     if header != list(Row._fields) or not whole:
         raise ValueError(
             f"{path} has {len(rows)} rows and the columns {header}; expected whole rows with "
