@@ -35,14 +35,17 @@ def outlive_readers() -> None:
 
 
 class _Output(io.FileIO):
-    """Results; a reader that has left does not want more of them."""
+    """Results; a reader that has left wants no more of them, another failure is told once."""
+
+    _is_told = False
 
     def write(self, data) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in _READER_LEFT:
-                raise
+            if error.errno not in _READER_LEFT and not self._is_told:
+                self._is_told = True
+                raise OSError(error.errno, error.strerror, "standard output") from error
             return len(data)
 
 

@@ -21,7 +21,7 @@ OF_A_GRAPH = (
         ),
         (
             tf.errors.InternalError(None, None, "RESULT: Out of memory while trying to allocate 5"),
-            "Out of memory while",
+            r"\(RESULT: Out of memory while trying to allocate 5\)",
         ),
     ],
 )

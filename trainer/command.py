@@ -92,6 +92,7 @@ class _OneLine(python_logging.Formatter):
 def _call(main: Callable[[], None]) -> None:
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
         _exit_for_user(str(error), error.exit_code)
     except OSError as error:
