@@ -95,9 +95,15 @@ def change_weights(change):
     return changed
 
 
-def without_first_array(file):
-    name = next(iter(file["layers"]))
-    del file["layers"][name]
+def without(name):
+    def change(file):
+        del file[name]
+
+    return change
+
+
+def renamed_layers(file):
+    file.move("layers", "others")
 
 
 def all_arrays(file):
@@ -138,7 +144,10 @@ DAMAGES = {
     "weights no HDF5": lambda parts: parts | {WEIGHTS: b"no weights"},
     "weights cut": lambda parts: parts | {WEIGHTS: parts[WEIGHTS][:5000]},
     "weights empty": lambda parts: parts | {WEIGHTS: b""},
-    "a layer missing": change_weights(without_first_array),
+    "a layer missing": change_weights(without("layers/conv2d")),
+    "an array missing": change_weights(without("layers/dense_1/vars/1")),
+    "all layers missing": change_weights(without("layers")),
+    "layers of another name": change_weights(renamed_layers),
     "an array of another shape": change_weights(other_shape),
     "an enormous array": change_weights(enormous_array),
 }

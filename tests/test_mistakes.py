@@ -102,8 +102,8 @@ MISTAKES = [
         "(File name too long); give another",
     ),
     ("a run that is training", f"{TRAIN} --workdir=busy", "busy is in use by process "),
-    ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged or not a r"),
-    ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "not written by trainer.mai"),
+    ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged (Expecting"),
+    ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "is damaged (field 'config' is mi"),
     # trainer.main: several workers and data hosts.
     ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
     ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),

@@ -354,15 +354,19 @@ DAMAGES = {
     "layer_names unknown": damage_attribute("layer_names", ["nowhere"]),
     "layer_names no text": damage_attribute("layer_names", [b"\xff"]),
     "no weight_names": lambda file: file["block1_conv1"].attrs.pop("weight_names"),
-    "weight_names numbers": lambda file: file["block1_conv1"].attrs.modify("weight_names", [1, 2]),
+    "weight_names numbers": lambda file: rename_arrays(file["block1_conv1"], [1, 2]),
     "a group for an array": lambda file: (
-        file["block1_conv1"].pop("vgg", None),
-        file["block1_conv1"].attrs.modify("weight_names", ["g", "g"]),
+        rename_arrays(file["block1_conv1"], ["g", "g"]),
         file["block1_conv1"].create_group("g"),
     ),
     "texts for numbers": lambda file: replace_array(file["block1_conv1"]),
     "an enormous array": enormous_array,
 }
+
+
+def rename_arrays(layer, names):
+    del layer.attrs["weight_names"]
+    layer.attrs["weight_names"] = names
 
 
 def replace_array(layer):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 import keras
@@ -54,7 +55,9 @@ def read_model(path: pathlib.Path, image_shape: Sequence[int], classes: int) -> 
 
 
 def _load(content: bytes) -> keras.Model:
-    with private_copy(content, "model.keras") as copy:
+    with private_copy(content, "model.keras") as copy, warnings.catch_warnings():
+        # Of layers that it finds no weights for, which keep random ones.
+        warnings.simplefilter("error", UserWarning)
         try:
             return keras.models.load_model(copy, compile=False, safe_mode=True)
         except tf.errors.ResourceExhaustedError as error:
