@@ -1,6 +1,9 @@
 import csv
 import hashlib
+import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -14,7 +17,14 @@ from PIL import Image
 
 import cxr_tfds
 from cxr_tfds import phantom
-from cxr_tfds.covid19_radiography import faults, split_table
+from cxr_tfds.covid19_radiography import (
+    covid19_radiography_dataset_builder,
+    faults,
+    refusal,
+    scratch,
+    shards,
+    split_table,
+)
 
 PACKAGE = Path(cxr_tfds.__file__).parent / "covid19_radiography"
 SPLITS = ("train", "validation", "test")
@@ -222,8 +232,8 @@ def test_shards_are_the_same_bytes_whatever_the_order_of_folders(
     # The other process hashes strings otherwise, and is told every folder's files backwards.
     program = (
         "import sys, cxr_tfds; import tensorflow_datasets as tfds; from etils import epath;"
-        "listed = epath.gpath.PosixGPath.glob;"
-        "epath.gpath.PosixGPath.glob = lambda *args: sorted(listed(*args), reverse=True);"
+        "listed = epath.gpath.PosixGPath.iterdir;"
+        "epath.gpath.PosixGPath.iterdir = lambda path: sorted(listed(path), reverse=True);"
         "config = tfds.download.DownloadConfig(manual_dir=sys.argv[2]);"
         "builder = tfds.builder(sys.argv[1], data_dir=sys.argv[3]);"
         "builder.download_and_prepare(download_config=config)"
@@ -328,3 +338,161 @@ def test_without_the_database_the_error_says_how_to_get_it(files, tmp_path):
     page = "kaggle.com/datasets/tawsifurrahman/covid19-radiography-database"
     with pytest.raises((AssertionError, FileNotFoundError), match=page):
         builder.download_and_prepare(download_config=config)
+
+
+# Where it is built, and what else is there ------------------------------------------------------
+
+
+def left_in(data_dir):
+    """The files and folders below a data directory, but those that every build leaves."""
+    usual = {"covid19_radiography", ".config", "metadata.json", "downloads", "extracted"}
+    return sorted(path.name for path in data_dir.rglob("*") if path.name not in usual)
+
+
+def test_pattern_letters_are_letters_of_its_folders(manual_dir, data_dir, tmp_path):
+    (tmp_path / "m [1] *?").mkdir()
+    shutil.copytree(manual_dir, tmp_path / "m [1] *?", dirs_exist_ok=True)
+    (tmp_path / "d 1 xy").mkdir()
+    builder = build("224x224", tmp_path / "m [1] *?", tmp_path / "d [1] *?")
+    built = version_dir(tmp_path / "d [1] *?")
+    assert builder.is_prepared()
+    assert files_and_hashes(built) == files_and_hashes(version_dir(data_dir))
+    assert len(list(as_numpy(tmp_path / "d [1] *?", "224x224"))) == 12
+
+
+def left_by_a_killed_build(folder, is_marked=True):
+    """Makes what a build leaves that is killed while it writes."""
+    folder.mkdir(parents=True)
+    (folder / "shard").write_bytes(bytes(1000))
+    if is_marked:
+        ready, write = os.pipe()
+        process = os.fork()
+        if process == 0:
+            with scratch.marked(folder):
+                os.write(write, b"x")
+                signal.pause()
+        os.read(ready, 1)
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+
+
+def test_the_next_build_removes_what_a_killed_one_left(manual_dir, tmp_path, caplog):
+    versions = version_dir(tmp_path).parent
+    left_by_a_killed_build(versions / "incomplete.AAAAAA_1.0.0")
+    left_by_a_killed_build(versions / "incomplete.BBBBBB_0.9.0")
+    left_by_a_killed_build(versions / "incomplete.CCCCCC_1.0.0", is_marked=False)
+    logging.getLogger("absl").addHandler(caplog.handler)
+    try:
+        build("224x224", manual_dir, tmp_path)
+    finally:
+        logging.getLogger("absl").removeHandler(caplog.handler)
+    assert sorted(path.name for path in versions.iterdir()) == ["1.0.0", "incomplete.CCCCCC_1.0.0"]
+    for name in ("AAAAAA_1.0.0", "BBBBBB_0.9.0", "CCCCCC_1.0.0"):
+        assert f"incomplete.{name}" in caplog.text
+
+
+def overtake(monkeypatch, other_build):
+    """Lets another build run while the first one surveys the database."""
+    survey = covid19_radiography_dataset_builder.Builder._survey
+
+    def survey_and_be_overtaken(*args):
+        monkeypatch.setattr(covid19_radiography_dataset_builder.Builder, "_survey", survey)
+        other_build()
+        return survey(*args)
+
+    monkeypatch.setattr(
+        covid19_radiography_dataset_builder.Builder, "_survey", survey_and_be_overtaken
+    )
+
+
+def test_a_second_build_stands_back_from_a_living_one(manual_dir, data_dir, tmp_path, monkeypatch):
+    def build_too():
+        with pytest.raises(refusal.RefusedError, match=rf"process {os.getpid()} on .* builds"):
+            build("224x224", manual_dir, tmp_path)
+
+    overtake(monkeypatch, build_too)
+    build("224x224", manual_dir, tmp_path)
+    assert files_and_hashes(version_dir(tmp_path)) == files_and_hashes(version_dir(data_dir))
+
+
+def test_of_two_builds_at_once_the_faster_is_kept_and_the_slower_told(
+    manual_dir, data_dir, tmp_path, monkeypatch
+):
+    # Neither sees the other, as when both begin at the same moment.
+    monkeypatch.setattr(scratch, "sweep", lambda *_: {})
+    overtake(monkeypatch, lambda: build("224x224", manual_dir, tmp_path))
+    with pytest.raises(refusal.RefusedError, match="Another build has finished .* was kept"):
+        build("224x224", manual_dir, tmp_path)
+    assert files_and_hashes(version_dir(tmp_path)) == files_and_hashes(version_dir(data_dir))
+    assert [path.name for path in version_dir(tmp_path).parent.iterdir()] == ["1.0.0"]
+
+
+def test_a_folder_that_holds_something_else_is_no_dataset(manual_dir, tmp_path):
+    version_dir(tmp_path).mkdir(parents=True)
+    (version_dir(tmp_path) / "thesis.txt").touch()
+    with pytest.raises(refusal.RefusedError, match="no whole dataset, but something: move it"):
+        build("224x224", manual_dir, tmp_path)
+    assert left_in(tmp_path) == ["1.0.0", "224x224", "thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError(30, "Read-only file system"),
+        tf.errors.ResourceExhaustedError(None, None, "shard; No space left on device"),
+        tf.errors.PermissionDeniedError(None, None, "shard; Permission denied"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_system_refuses_while_it_writes_is_one_sentence(
+    manual_dir, tmp_path, monkeypatch, error
+):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(shards.CanonicalWriter, "write", refuse)
+    with pytest.raises(refusal.RefusedError) as refused:
+        build("224x224", manual_dir, tmp_path)
+    sentence = str(refused.value)
+    start = f"Cannot build covid19_radiography/224x224/1.0.0 in {version_dir(tmp_path)}: "
+    assert sentence.startswith(start) and len(sentence.splitlines()) == 1
+    assert (error.strerror if isinstance(error, OSError) else error.message) in sentence
+    assert left_in(tmp_path) == ["224x224"]
+
+
+def test_what_may_not_be_listed_is_said(manual_dir, tmp_path, monkeypatch):
+    listdir = os.listdir
+
+    def refuse(path):
+        if Path(path) == manual_dir:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(refusal.RefusedError, match=f"Permission denied: {manual_dir}"):
+        build("224x224", manual_dir, tmp_path)
+
+
+def test_a_dataset_that_is_damaged_is_said_when_it_is_opened(data_dir, tmp_path):
+    shutil.copytree(data_dir / "covid19_radiography", tmp_path / "covid19_radiography")
+    (version_dir(tmp_path) / "dataset_info.json").write_text("{")
+    with pytest.raises(refusal.RefusedError, match="Cannot open covid19_radiography in"):
+        tfds.builder("covid19_radiography/224x224", data_dir=tmp_path)
+    assert (version_dir(tmp_path) / "dataset_info.json").read_text() == "{"
+
+
+@pytest.mark.slow
+def test_a_locale_without_letters_builds_or_says_what_to_set(manual_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    shutil.copytree(manual_dir, tmp_path / "m\xe4nual")
+    done = tfds_build(tmp_path / "m\xe4nual", tmp_path / "data", "--config=224x224")
+    assert done.returncode == 0, done.stderr
+    done = tfds_build(manual_dir, tmp_path / "d\xe4ta", "--config=224x224")
+    assert done.returncode == 2
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "set PYTHONUTF8=1" in sentence and "Traceback" not in done.stderr
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    done = tfds_build(manual_dir, tmp_path / "d\xe4ta", "--config=224x224")
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import random
 import struct
 import zlib
 
@@ -196,3 +197,16 @@ def test_an_inspection_survives_json(radiograph):
     found = inspection.inspect(radiograph)
     assert found.faults and found.fingerprint
     assert inspection.Inspection.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_of_changed_bytes_is_described_or_refused(radiograph, seed):
+    rng = random.Random(seed)  # noqa: S311
+    whole = radiograph.image.read_bytes()
+    for _ in range(50):
+        content = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            content[rng.randrange(rng.choice([60, len(content)]))] = rng.randrange(256)
+        radiograph.image.write_bytes(content[: rng.choice([None, rng.randrange(len(whole))])])
+        found = inspection.inspect(radiograph)
+        assert bool(found.sha256) != any(fault.kind.stops for fault in found.faults)

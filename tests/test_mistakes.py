@@ -103,7 +103,11 @@ MISTAKES = [
     ),
     ("a run that is training", f"{TRAIN} --workdir=busy", "busy is in use by process "),
     ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged (Expecting"),
-    ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "is damaged (field 'config' is mi"),
+    (
+        "somebody else's config.json",
+        f"{TRAIN} --workdir=odd_config",
+        "is damaged (field 'config' is mi",
+    ),
     # trainer.main: several workers and data hosts.
     ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
     ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),
@@ -311,6 +315,46 @@ MISTAKES = [
         f"{BUILD} --manual_dir=kaggle --data_dir={{elsewhere}}",
         "Found 8 faults in kaggle/COVID-19_Radiography_Dataset, and built nothing",
     ),
+    (
+        "a build of a file",
+        f"{BUILD} --manual_dir=torn/archive.zip --data_dir={{elsewhere}}",
+        "archive.zip is a file: give the folder that holds it",
+    ),
+    (
+        "a build of an unknown config",
+        f"{BUILD} --config=big --manual_dir=kaggle --data_dir={{elsewhere}}",
+        "BuilderConfig big not found",
+    ),
+    ("a build in a file", f"{BUILD} --manual_dir=kaggle --data_dir=file", "Cannot build covid19_r"),
+    ("a build in /proc", f"{BUILD} --manual_dir=kaggle --data_dir=/proc/new", "No such file or di"),
+    (
+        "a build in a name without room",
+        f"{BUILD} --manual_dir=kaggle --data_dir={{elsewhere}}/{'a' * 300}",
+        "File name too long",
+    ),
+    (
+        "a build over something else",
+        f"{BUILD} --config=224x224 --manual_dir=kaggle --data_dir=table",
+        "1.0.0 holds no whole dataset, but something",
+    ),
+    (
+        "a build by Beam in a pattern",
+        f"{BUILD} --manual_dir=kaggle --data_dir='{{elsewhere}}/[1]' "
+        "--beam_pipeline_options=runner=DirectRunner",
+        "Beam takes [ ] in ",
+    ),
+    ("an audit of a pattern", "cxr_tfds.audit --data_dir=tab*", "There is no tab*/covid19_radiogr"),
+    (
+        "folds on a full disk",
+        "cxr_tfds.folds --data_dir=table --folds=2 --output=/dev/full",
+        "cannot write to /dev/full (No space left on device): choose another --output",
+    ),
+    (
+        "phantoms in a name without room",
+        f"cxr_tfds.phantom --output_dir={'a' * 300} --images_per_class=1",
+        "File name too long",
+    ),
+    ("near-duplicates of nothing", "cxr_tfds.near_duplicates --manual_dir=empty", "no folder emp"),
     # Benchmarks.
     ("no data to measure on", "benchmarks.recipes", "--data_dir is missing"),
     ("models unknown", "benchmarks.engine_step --models=alexnet", "expected some of lenet, resn"),

@@ -12,12 +12,15 @@ from etils import epath
 # Relative, because `tfds build` imports this folder as a top-level package.
 from . import (
     archive,
+    building_site,
     decode,
     digests,
     disk,
     examples,
     inspection,
     on_beam,
+    paths,
+    refusal,
     shards,
     source,
     split_table,
@@ -29,6 +32,10 @@ _LICENSE = (
     "The radiographs come from several collections, each with its own terms (see the description). "
     "For research only."
 )
+
+
+class OpeningError(refusal.RefusedError, ValueError):
+    """There is no such configuration or version, or what stands there is damaged."""
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -44,6 +51,26 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             description="Gray, resized to 224x224 and stored decoded, to train from.",
         ),
     ]
+
+    def __init__(self, **kwargs: Any):
+        """Opens the dataset if it is built.
+
+        Args:
+          **kwargs: As those of every builder.
+
+        Raises:
+          OpeningError: There is no such configuration or version, or the dataset is damaged.
+        """
+        try:
+            super().__init__(**kwargs)
+        except (MemoryError, refusal.RefusedError):
+            raise
+        except Exception as error:  # TFDS, protobuf and json raise a dozen types.
+            names = " and ".join(config.name for config in self.BUILDER_CONFIGS)
+            raise OpeningError(
+                f"Cannot open covid19_radiography in {kwargs.get('data_dir')}: "
+                f"{refusal.first_line(error)}. Its configurations are {names}."
+            ) from error
 
     def _info(self) -> tfds.core.DatasetInfo:
         scalar, text = tfds.features.Scalar, tfds.features.Text
@@ -71,6 +98,32 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _is_full(self) -> bool:
         return self.builder_config.name == "full"
 
+    def is_prepared(self) -> bool:
+        """Tells whether the dataset is built; TFDS would take its folder's name for a pattern."""
+        with refusal.in_words(f"open {self.data_dir}"):
+            return paths.exists(self.data_path / "dataset_info.json")
+
+    def download_and_prepare(self, **kwargs: Any) -> None:
+        """Builds the dataset, unless it is built.
+
+        Args:
+          **kwargs: As those of every builder.
+
+        Raises:
+          RefusedError: It cannot be built.
+        """
+        self._config = kwargs.get("download_config") or tfds.download.DownloadConfig()
+        building_site.check_name(self.data_dir_root, self._is_on_beam)
+        was_built = self.is_prepared()
+        with refusal.in_words(f"build {self.info.full_name} in {self.data_dir}"):
+            building_site.clear(self.data_path, was_built)
+            try:
+                super().download_and_prepare(**kwargs)
+            except OSError as error:
+                if was_built or not self.is_prepared():
+                    raise
+                raise building_site.overtaken(self.data_path) from error
+
     def _download_and_prepare(
         self,
         dl_manager: tfds.download.DownloadManager,
@@ -79,19 +132,22 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """Surveys the database, builds the splits, writes their table and digests beside them."""
         if download_config.max_examples_per_split == 0:
             return
-        self._config = download_config
         keeps_pixels = not (self._is_full or self._is_on_beam)
-        with spool.Spool(self.data_path) if keeps_pixels else contextlib.nullcontext() as pixels:
-            self._pixels = pixels
-            self._entries = self._survey(dl_manager)
-            sizes = [len(entries) for entries in self._entries.values()]
-            num_shards = shards.number(sizes, download_config.num_shards)
-            download_config = download_config.replace(num_shards=num_shards)
-            super()._download_and_prepare(dl_manager, download_config)
-        rows = [entry.row() for entries in self._entries.values() for entry in entries]
-        split_table.write(self.data_path, sorted(rows, key=lambda row: source.number_of(row.id)))
+        with building_site.marked(self.data_path):
+            with spool.Spool(self.data_path) if keeps_pixels else contextlib.nullcontext() as kept:
+                self._pixels = kept
+                self._entries = self._survey(dl_manager)
+                sizes = [len(entries) for entries in self._entries.values()]
+                num_shards = shards.number(sizes, download_config.num_shards)
+                download_config = download_config.replace(num_shards=num_shards)
+                super()._download_and_prepare(dl_manager, download_config)
+            rows = [entry.row() for entries in self._entries.values() for entry in entries]
+            split_table.write(
+                self.data_path, sorted(rows, key=lambda row: source.number_of(row.id))
+            )
         # TFDS writes them once more, the same, when this is done.
         self.info.features.save_config(self.data_path)
+        # The mark is gone by now: what stays is what is digested.
         digests.write(self.data_path)
 
     def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Entry]]:
@@ -101,6 +157,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             manual_dir = dl_manager.manual_dir
         except AssertionError as error:  # TFDS asserts that something lies there.
             raise archive.NoDatabaseError(str(error)) from error
+        except NotADirectoryError as error:
+            raise archive.NoDatabaseError(
+                f"{self._config.manual_dir} is a file: give the folder that holds it, or holds "
+                f"{source.DATABASE}, as --manual_dir."
+            ) from error
         database = archive.open_database(manual_dir, epath.Path(extract_dir))
         entries = {entry.radiograph.id: entry for entry in survey.take(database, self._inspect)}
         ids = {

@@ -8,14 +8,6 @@ import os
 
 from etils import epath
 
-from .refusal import RefusedError
-
-_PATTERN_LETTERS = frozenset("[]*?")
-
-
-class PathError(RefusedError, ValueError):
-    """A path that a library of this build takes for another one."""
-
 
 def is_local(path: epath.Path) -> bool:
     """Tells whether a path is one of this machine, and not of an object store.
@@ -80,34 +72,13 @@ def size(path: epath.Path) -> int:
     return os.stat(path).st_size if is_local(path) else path.stat().length
 
 
-def check_writable_by_all(folder: epath.Path, on_beam: bool) -> None:
-    """Refuses a folder to build in that TensorFlow or Beam would take for another.
-
-    TensorFlow takes every name for UTF-8. Beam, and TFDS where it runs on Beam, find their files
-    again by patterns.
+def printable(text: object) -> str:
+    """Makes a text with names of files printable: their bytes need not be UTF-8.
 
     Args:
-      folder: Where the dataset will be built.
-      on_beam: Whether Beam builds it.
+      text: A path, or a text that paths are part of.
 
-    Raises:
-      PathError: It is such a folder.
+    Returns:
+      The text, with such bytes as escapes.
     """
-    if is_local(folder) and not _is_utf8(str(folder)):
-        raise PathError(
-            f"TensorFlow reads the name {ascii(str(folder))} as UTF-8, which it is not in this "
-            "process: set PYTHONUTF8=1 if it is UTF-8 on disk, or choose another --data_dir."
-        )
-    if on_beam and (letters := _PATTERN_LETTERS.intersection(str(folder))):
-        raise PathError(
-            f"Beam takes {' '.join(sorted(letters))} in {folder} for a pattern: choose another "
-            "--data_dir, or build without Beam."
-        )
-
-
-def _is_utf8(name: str) -> bool:
-    """Whether the bytes that Python uses for a name are those that TensorFlow uses."""
-    try:
-        return os.fsencode(name) == name.encode()
-    except UnicodeEncodeError:
-        return False
+    return str(text).encode(errors="backslashreplace").decode()

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 
 from absl import logging
 
+from . import paths
+
 _MARK = ".owner"
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
@@ -82,7 +84,8 @@ def sweep(parent: pathlib.Path, prefix: str) -> dict[str, str]:
         if lives:
             living[unfinished.name] = owner
         elif lives is None:
-            logging.warning("%s is unfinished; %s: it was left alone.", unfinished, owner)
+            name = paths.printable(unfinished)
+            logging.warning("%s is unfinished; %s: it was left alone.", name, owner)
         else:
             _remove(unfinished, owner)
     return living
@@ -117,4 +120,5 @@ def _remove(unfinished: pathlib.Path, owner: str) -> None:
         size = sum(files)
     shutil.rmtree(unfinished, ignore_errors=True)
     done = "could not be removed" if unfinished.exists() else "was removed"
-    logging.warning("%s of %s, which is gone, %s: %.1f MB.", unfinished, owner, done, size / 1e6)
+    name = paths.printable(unfinished)
+    logging.warning("%s of %s, which is gone, %s: %.1f MB.", name, owner, done, size / 1e6)

@@ -12,7 +12,18 @@ from absl import logging
 from etils import epath
 from tensorflow_datasets.core import utils
 
-from . import decode, duplicates, faults, inspection, parallel, source, split_table, splits, spool
+from . import (
+    decode,
+    duplicates,
+    faults,
+    inspection,
+    parallel,
+    paths,
+    source,
+    split_table,
+    splits,
+    spool,
+)
 
 Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
 
@@ -69,7 +80,8 @@ def take(database: epath.Path, inspect_all: Inspector) -> list[Entry]:
     wrong += [fault for one in inspections.values() for fault in one.faults]
     faults.stop_if_any(wrong, database)
     if wrong:
-        logging.warning("The copy in %s:\n%s", database, faults.describe(wrong))
+        told = paths.printable(faults.describe(wrong))
+        logging.warning("The copy in %s:\n%s", paths.printable(database), told)
     return _enter(radiographs, inspections)
 
 
