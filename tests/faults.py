@@ -106,7 +106,10 @@ def with_checkpoints(**fields: object) -> Damage:
     return damage.edit_json(f"{EVERY}/progress.json", **fields)
 
 
-TUNED = {"split": "validation", "examples": 32, "thresholds": dict.fromkeys("abcd", 0.5)}
+TUNED = {
+    "split": "validation", "examples": 32, "temperature": 1.0, "log_loss_before": 0.5,
+    "log_loss_after": 0.4, "sensitivity": 0.9, "thresholds": dict.fromkeys("abcd", 0.5),
+}  # fmt: skip
 
 
 def with_calibration(content: dict) -> Damage:
@@ -427,9 +430,9 @@ JSON_FILES = [
           damage.write("run/metrics.jsonl", '{"epoch": "one"}\n'), writes=RUN),
     Fault("a temperature in words", f"{EVALUATE} --images_dir=images", 2,
           "calibration.json is damaged .*'temperature' is \"hot\"",
-          with_calibration({"temperature": "hot"} | TUNED), slow=True),
+          with_calibration(TUNED | {"temperature": "hot"}), slow=True),
     Fault("thresholds that are a list", EXPORT, (0, 2), "",
-          with_calibration({"thresholds": [1]}), slow=True),
+          with_calibration(TUNED | {"thresholds": [1]}), slow=True),
     Fault("a sweep over a damaged status", SWEEP, 2, "sweep/run/status.json is damaged",
           all_of(damage.copy("run", "sweep/run"), damage.write("sweep/run/status.json", "{"))),
     Fault("a sweep over a damaged config", SWEEP, 2, "sweep/run/config.json is damaged",

@@ -225,7 +225,7 @@ def parameter(fault: Fault):
     return pytest.param(fault, id=re.sub(r"\W+", "-", fault.what), marks=marks)
 
 
-@pytest.mark.parametrize("fault", map(parameter, FAULTS))
+@pytest.mark.parametrize("fault", [parameter(fault) for fault in FAULTS])
 def test_a_fault_ends_in_words_and_loses_nothing(
     fault, folder, forks, environment, used_port, table
 ):

@@ -54,7 +54,8 @@ class MaskFolder:
             encoded = tf.constant(read_image_file(paths[case]))
             pixels_claimed(encoded)
             mask = tf.io.decode_png(encoded, channels=1)
-        except (Damaged, tf.errors.InvalidArgumentError):
+        # The last where the message would quote bytes that are no text.
+        except (Damaged, tf.errors.InvalidArgumentError, UnicodeDecodeError):
             logging.error("left out: %s is not a readable PNG mask", paths[case])
             return None
         # A pixel belongs to the mask where half of what it covers does, as in the built dataset.

@@ -102,7 +102,8 @@ def read_radiograph(path: str | pathlib.Path, image_shape: Sequence[int]) -> np.
     encoded = tf.constant(read_image_file(path))
     try:
         return decode_radiograph(encoded, image_shape).numpy()
-    except tf.errors.InvalidArgumentError as error:
+    # The second where the message would quote bytes that are no text.
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError) as error:
         raise Damaged(
             f"{path} is not a readable PNG or JPEG image of at most {MOST_PIXELS:,} pixels"
         ) from error
