@@ -1,7 +1,6 @@
 """The same radiographs as a built dataset and as folders of PNG files, as Keras wants them."""
 
 import contextlib
-import csv
 import pathlib
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -63,11 +62,12 @@ def _draw_and_build(manual_dir: str, data_dir: str, configs: Sequence[str]) -> N
 
 
 def _link(data_dir: str, manual_dir: str, folder: pathlib.Path) -> None:
+    from cxr_tfds.covid19_radiography import split_table
+
     tables = sorted(pathlib.Path(data_dir, DATASET, "224x224").glob("*/splits.csv"))
     if not tables:
         raise ValueError(f"--data_dir={data_dir} holds no {DATASET}/224x224 with its splits.csv")
-    with tables[-1].open() as file:
-        split_of = {row["id"]: row["split"] for row in csv.DictReader(file)}
+    split_of = {row.id: row.split for row in split_table.read(tables[-1].parent)}
     for path in pathlib.Path(manual_dir).resolve().rglob("images/*.png"):
         if path.stem in split_of:
             link = folder / split_of[path.stem] / path.parents[1].name / path.name

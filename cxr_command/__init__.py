@@ -1,1 +1,1 @@
-"""What the commands of all packages share. Knows flags, nothing of radiographs or models."""
+"""What the commands of all packages share: flags, tables, text. Knows no models."""

@@ -16,13 +16,13 @@ fold 0 of five for validation, and the other four to train on:
     train = everything.filter(lambda example: tf.reduce_all(example["id"] != held_out))
 """
 
-import csv
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
 
 from absl import flags
 
+from cxr_command import csv_file
 from cxr_tfds import command, whole_file
 from cxr_tfds.covid19_radiography import split_table, splits
 
@@ -67,10 +67,9 @@ def _sizes(rows: Sequence[split_table.Row], folds: int) -> dict[str, dict[str, i
 
 
 def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:
+    table = [[row.id, row.label, row.group, fold_of[row.id]] for row in rows]
     with whole_file.writing(path) as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "label", "group", "fold"])
-        table.writerows([row.id, row.label, row.group, fold_of[row.id]] for row in rows)
+        file.write(csv_file.encode([["id", "label", "group", "fold"], *table]).decode())
 
 
 def _define_flags() -> None:

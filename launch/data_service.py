@@ -7,15 +7,17 @@ It reads the built dataset under the same path as the trainer does. `python -m l
 --data_service_workers=N` starts N of them beside the workers.
 """
 
-import signal
+import errno
 import socket
-import threading
+import time
 
 import tensorflow as tf
 from absl import flags, logging
 
+from launch import stopping
 from trainer import command
-from trainer.errors import UserError
+from trainer.errors import UserError, WorkerLost
+from trainer.parsing import first_line
 
 flags.DEFINE_integer("port", 5050, "TCP port of the service.", lower_bound=1, upper_bound=65535)
 flags.DEFINE_string("host", None, "Name under which trainers reach it; default: the machine's.")
@@ -23,29 +25,56 @@ flags.DEFINE_string("host", None, "Name under which trainers reach it; default: 
 FLAGS = flags.FLAGS
 
 
+_POLL_SECONDS = 0.2
+
+
 def main() -> None:
-    """Serves until SIGTERM or Ctrl-C."""
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    host = FLAGS.host or socket.gethostname()
-    service = tf.data.experimental.service
-    try:
-        dispatcher = service.DispatchServer(service.DispatcherConfig(port=FLAGS.port))
-    except (tf.errors.OpError, RuntimeError) as error:
-        raise UserError(
-            f"--port={FLAGS.port} cannot be served ({error}); if another process listens there, "
-            "give another one"
-        ) from error
-    # The worker's address is what the trainer is told; its port is a free one.
-    worker = service.WorkerServer(
-        service.WorkerConfig(
-            dispatcher_address=f"localhost:{FLAGS.port}", worker_address=f"{host}:%port%"
+    """Serves until SIGTERM, SIGHUP or Ctrl-C."""
+    with stopping.noted() as asked:
+        host = FLAGS.host or socket.gethostname()
+        _require_port(FLAGS.port)
+        service = tf.data.experimental.service
+        try:
+            dispatcher = service.DispatchServer(service.DispatcherConfig(port=FLAGS.port))
+        except (tf.errors.OpError, RuntimeError) as error:
+            raise _not_served(first_line(error)) from error
+        # The worker's address is what the trainer is told; its port is a free one.
+        worker = service.WorkerServer(
+            service.WorkerConfig(
+                dispatcher_address=f"localhost:{FLAGS.port}", worker_address=f"{host}:%port%"
+            )
         )
-    )
-    logging.info("--data_service=%s:%d", host, FLAGS.port)
-    stop.wait()
-    worker._stop()
-    dispatcher._stop()
+        logging.info("--data_service=%s:%d", host, FLAGS.port)
+        while not asked.to_stop:
+            time.sleep(_POLL_SECONDS)
+        worker._stop()
+        dispatcher._stop()
+
+
+def _require_port(port: int) -> None:
+    """Asks the system for a port, and gives it back: TensorFlow does not say why it has none.
+
+    Raises:
+        WorkerLost: another process listens there, and may be gone when a scheduler tries again.
+        UserError: this process may not listen there.
+    """
+    with socket.socket() as probe:
+        # Connections that have just ended are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+            probe.listen()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise _not_served(error.strerror) from error
+            raise WorkerLost(
+                f"--port={port} cannot be served, another process listens there: end it, or give "
+                "another one"
+            ) from error
+
+
+def _not_served(reason: str) -> UserError:
+    return UserError(f"--port={FLAGS.port} cannot be served ({reason}): give another one")
 
 
 if __name__ == "__main__":

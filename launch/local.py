@@ -6,17 +6,16 @@ r"""Starts several workers of one command on this machine, as SLURM or Kubernete
 TF_CONFIG and free ports are set, and the lines of each worker's log begin with its number. The
 first failure ends all, and its exit code is this command's. With --max_restarts all are started
 again, and go on from the last checkpoint, unless the failure is one that a restart would repeat.
-SIGTERM and Ctrl-C are passed on: the workers make a checkpoint and stop with exit code 75.
+SIGTERM, SIGHUP and Ctrl-C are passed on: the workers make a checkpoint and stop with exit code 75.
 """
 
 import contextlib
-import signal
 import socket
 import sys
-from collections.abc import Iterator
 
 from absl import flags, logging
 
+from launch import stopping
 from launch.cluster import Cluster
 from launch.workers import Workers
 from trainer import command
@@ -46,17 +45,17 @@ def main(arguments: list[str]) -> None:
     if FLAGS.gpus_per_worker:
         _require_gpus(FLAGS.num_workers, FLAGS.gpus_per_worker)
     restarts = 0
-    while True:
-        workers = Workers(FLAGS.grace_seconds)
-        with _signals_passed_on(workers) as asked:
+    with stopping.noted() as asked:
+        while True:
+            workers = Workers(FLAGS.grace_seconds, asked)
             _start(workers, arguments)
             code, said = workers.wait()
-        if code:
-            logging.error("%s", said)
-        if code in _FINAL or asked or restarts == FLAGS.max_restarts:
-            sys.exit(code)
-        restarts += 1
-        logging.warning("restart %d of at most %d", restarts, FLAGS.max_restarts)
+            if code:
+                logging.error("%s", said)
+            if code in _FINAL or asked.to_stop or restarts == FLAGS.max_restarts:
+                sys.exit(code)
+            restarts += 1
+            logging.warning("restart %d of at most %d", restarts, FLAGS.max_restarts)
 
 
 def _require_gpus(num_workers: int, share: int) -> None:
@@ -91,32 +90,6 @@ def free_ports(count: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-@contextlib.contextmanager
-def _signals_passed_on(workers: Workers) -> Iterator[list[int]]:
-    """While open, a signal asks the workers to stop, a second Ctrl-C kills them.
-
-    Yields:
-        The signals that came.
-    """
-    received = []
-
-    def pass_on(number: int, frame: object) -> None:
-        received.append(number)
-        if received.count(signal.SIGINT) > 1:
-            workers.kill()
-        else:
-            workers.ask_to_stop()
-
-    previous = {
-        number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)
-    }
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -13,25 +13,28 @@ SWEEP has a line for each flag of trainer.main and its values; those with one va
 
 Each run's directory is named after its values; TensorBoard's HParams page compares them. The same
 command again goes on: what is done is not trained again. A run that fails does not stop the others;
-its log.txt says why.
+its log.txt says why. SIGTERM, SIGHUP and Ctrl-C are passed on to the trainings, which make a
+checkpoint; then the sweep ends with exit code 75.
 """
 
-import concurrent.futures
+import contextlib
+import hashlib
 import itertools
-import os
 import pathlib
-import queue
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import flags
 
+from launch import child, stopping
 from launch.gpus import require_gpus
+from launch.trials import Trial, train
 from trainer import command
-from trainer.directory import require_writable
-from trainer.errors import UserError
-from trainer.run import Run
+from trainer.directory import made, require_writable
+from trainer.errors import Preempted, UserError
+from trainer.lock import locked
+from trainer.parsing import first_line
 
 flags.DEFINE_string("file", None, "The flags and their values.", required=True)
 flags.DEFINE_string("runs_dir", None, "Where the runs' directories are made.", required=True)
@@ -39,29 +42,28 @@ flags.DEFINE_list("gpus", [], "Indices of GPUs that each train one run at a time
 
 FLAGS = flags.FLAGS
 
-Values = dict[str, str]
+# Of most file systems, in bytes.
+_LONGEST_NAME = 255
+_DIGITS = 12
 
 
 def main() -> None:
     """Trains all, then lists them by their best validation loss."""
-    path = pathlib.Path(FLAGS.file)
-    if not path.is_file():
-        raise UserError(f"--file={path}: there is no such file")
-    swept = parse(_read(path))
-    runs = combinations(swept)
+    swept = parse(_read(pathlib.Path(FLAGS.file)))
+    runs_dir = pathlib.Path(FLAGS.runs_dir)
+    trials = [Trial(runs_dir / name, values) for name, values in combinations(swept).items()]
     if FLAGS.gpus:
         require_gpus(_indices(FLAGS.gpus), f"--gpus={','.join(FLAGS.gpus)}")
-    require_writable(FLAGS.runs_dir, "runs_dir")
+    require_writable(runs_dir, "runs_dir")
     _check_flags(swept)
-    directories = {name: pathlib.Path(FLAGS.runs_dir, name) for name in runs}
-    failed = _train_all(runs, directories)
-    for name, loss in _by_loss(directories):
-        print(f"{loss:.4f}  {name}")
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(runs)} runs failed: "
-            + ", ".join(str(directories[name] / "log.txt") for name in failed)
-        )
+    with _alone_in(runs_dir), stopping.noted() as asked:
+        unfinished = [trial for trial in trials if not trial.is_done()]
+        for trial in trials:
+            if trial not in unfinished:
+                print(f"{trial.name}: done before", file=sys.stderr)
+        codes = train(unfinished, FLAGS.gpus or [None], asked)
+        _show_by_loss(trials)
+        _judge(trials, unfinished, codes, asked.to_stop)
 
 
 def parse(text: str) -> dict[str, list[str]]:
@@ -83,8 +85,10 @@ def parse(text: str) -> dict[str, list[str]]:
             continue
         name, _, values = (part.strip() for part in line.partition("="))
         listed = [value.strip() for value in values.split(",") if value.strip()]
-        if not name.isidentifier() or not listed:
+        if not name.isidentifier() or not listed or "\0" in line:
             raise UserError(f"line {number} of the sweep: {line!r}; expected flag = value, value")
+        if len(set(listed)) < len(listed):
+            raise UserError(f"line {number} of the sweep: {line!r} has a value twice")
         if name == "workdir" or name in swept:
             raise UserError(f"line {number} of the sweep sets {name}, which is set already")
         swept[name] = listed
@@ -93,7 +97,7 @@ def parse(text: str) -> dict[str, list[str]]:
     return swept
 
 
-def combinations(swept: dict[str, list[str]]) -> dict[str, Values]:
+def combinations(swept: dict[str, list[str]]) -> dict[str, dict[str, str]]:
     """Every combination of the values.
 
     Args:
@@ -106,15 +110,29 @@ def combinations(swept: dict[str, list[str]]) -> dict[str, Values]:
     for values in itertools.product(*swept.values()):
         run = dict(zip(swept, values, strict=True))
         varied = [f"{name}={value}" for name, value in run.items() if len(swept[name]) > 1]
-        runs[",".join(varied).replace("/", "_") or "run"] = run
+        runs[_directory_name(",".join(varied) or "run")] = run
     return runs
+
+
+def _directory_name(text: str) -> str:
+    """The text; with a digest if it cannot be a name as it is, so that no two have the same."""
+    name = text.replace("/", "_")
+    if name == text and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    kept = name.encode()[: _LONGEST_NAME - _DIGITS - 1].decode(errors="ignore")
+    return f"{kept}~{digest}"
 
 
 def _read(path: pathlib.Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"--file={path}: there is no such file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--file={path} is no text file; expected lines: flag = value") from error
+        raise UserError(
+            f"--file={path} is no text file ({first_line(error)}); expected lines: flag = value"
+        ) from error
 
 
 def _indices(gpus: Sequence[str]) -> set[int]:
@@ -126,61 +144,45 @@ def _indices(gpus: Sequence[str]) -> set[int]:
 def _check_flags(swept: dict[str, list[str]]) -> None:
     """Lets trainer.main parse every value of every flag, before the first run is started."""
     values = [f"--{flag}={value}" for flag, listed in swept.items() for value in listed]
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "trainer.main", "--only_check_args", *values],
+    process = child.start(
+        [sys.executable, "-m", "trainer.main", "--only_check_args", *values], {},
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
-        raise UserError(f"--file={FLAGS.file}: {said}")
+    _, said = process.communicate()
+    if process.returncode:
+        sentence = said.strip().rpartition("\n")[2].removeprefix("error: ")
+        raise UserError(f"--file={FLAGS.file}: {sentence}")
 
 
-def _train_all(runs: dict[str, Values], directories: dict[str, pathlib.Path]) -> list[str]:
-    """Trains; returns the names of those that failed."""
-    free = queue.SimpleQueue()
-    for gpu in FLAGS.gpus or [None]:
-        free.put(gpu)
-
-    def train(name: str) -> bool:
-        gpu = free.get()
-        try:
-            return _train(name, runs[name], directories[name], gpu)
-        finally:
-            free.put(gpu)
-
-    with concurrent.futures.ThreadPoolExecutor(max(1, len(FLAGS.gpus))) as pool:
-        succeeded = list(pool.map(train, runs))
-    return [name for name, success in zip(runs, succeeded, strict=True) if not success]
+@contextlib.contextmanager
+def _alone_in(runs_dir: pathlib.Path) -> Iterator[None]:
+    """While open, no other sweep trains in the directory: both would train the same runs."""
+    with made(runs_dir), locked(runs_dir, "wait for its end, or give another --runs_dir"):
+        yield
 
 
-def _train(name: str, values: Values, directory: pathlib.Path, gpu: str | None) -> bool:
-    if Run(directory).read_status().get("status") == "done":
-        _say(f"{name}: done before")
-        return True
-    directory.mkdir(parents=True, exist_ok=True)
-    _say(f"{name}: training" + (f" on GPU {gpu}" if gpu else ""))
-    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
-    arguments = [f"--{flag}={value}" for flag, value in values.items()]
-    with (directory / "log.txt").open("a") as log:
-        code = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "trainer.main", *arguments, f"--workdir={directory}"],
-            env=environment, stderr=log,
-        ).returncode  # fmt: skip
-    _say(f"{name}: " + ("done" if code == 0 else f"ended with code {code}"))
-    return code == 0
+def _show_by_loss(trials: Sequence[Trial]) -> None:
+    found = [(trial.best_loss, trial.name) for trial in trials if trial.best_loss is not None]
+    for loss, name in sorted(found):
+        print(f"{loss:.4f}  {name}")
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
-
-
-def _by_loss(directories: dict[str, pathlib.Path]) -> Sequence[tuple[str, float]]:
-    losses = {
-        name: Run(directory).read_status().get("best_validation_loss")
-        for name, directory in directories.items()
-    }
-    found = [(name, loss) for name, loss in losses.items() if loss is not None]
-    return sorted(found, key=lambda pair: pair[1])
+def _judge(
+    trials: Sequence[Trial], unfinished: Sequence[Trial], codes: dict[str, int], is_asked: bool
+) -> None:
+    """Ends the sweep as its trainings did: if one was stopped, the same command goes on."""
+    left = [trial for trial in unfinished if codes.get(trial.name) != 0]
+    failed = [trial for trial in left if codes.get(trial.name) != Preempted.exit_code]
+    if left and (is_asked or not failed):
+        raise Preempted(
+            f"{len(trials) - len(left)} of {len(trials)} runs are done; the same command goes on "
+            "with the others"
+        )
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(trials)} runs failed: "
+            + ", ".join(str(trial.log) for trial in failed)
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """The processes of one start of a job on this machine."""
 
-import ctypes
 import dataclasses
-import os
 import signal
 import subprocess
 import sys
@@ -11,11 +9,14 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
+from launch import child
+from launch.stopping import Asked
 from trainer.errors import Preempted, UserError, WorkerLost
 
 _POLL_SECONDS = 0.1
-# linux/prctl.h: the signal that a process gets when the one that started it dies.
-_PR_SET_PDEATHSIG = 1
+# For the last lines of a process that has ended. Another that it left behind may hold its output
+# open for ever.
+_LAST_WORDS_SECONDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +40,14 @@ class _Member:
 class Workers:
     """Processes that work together: if one fails, all are ended."""
 
-    def __init__(self, grace: float) -> None:
+    def __init__(self, grace: float, asked: Asked) -> None:
         """Starts nothing yet.
 
         Args:
             grace: seconds between asking a process to end and killing it.
+            asked: what signals ask of all.
         """
-        self._grace = grace
+        self._grace, self._asked = grace, asked
         self._members: list[_Member] = []
 
     def start(
@@ -67,12 +69,13 @@ class Workers:
         Raises:
             UserError: the command cannot be started.
         """
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         try:
-            process = _start(command, os.environ | environment)
-        except OSError as error:
-            self.kill()
-            raise UserError(f"{command[0]} could not be started: {error.strerror}") from error
-        talker = threading.Thread(target=_pass_on, args=(process.stdout, f"[{name}] "))
+            process = child.start(command, environment, **streams)
+        except UserError:
+            self._kill()
+            raise
+        talker = threading.Thread(target=_pass_on, args=(process.stdout, f"[{name}] "), daemon=True)
         talker.start()
         self._members.append(_Member(name, serves, process, talker))
 
@@ -84,7 +87,7 @@ class Workers:
             process ended by signal N), 0 if there is none, and a sentence that says which it was.
         """
         while not self._failed() and any(m.runs for m in self._members if not m.serves):
-            time.sleep(_POLL_SECONDS)
+            self._poll()
         code, said = 0, "all are done"
         if failed := self._failed():
             # A worker that lost another is not the cause, where the lost one is known too.
@@ -93,16 +96,14 @@ class Workers:
         self._end_others(code)
         for member in self._members:
             member.process.wait()
-            member.talker.join()
+            member.talker.join(_LAST_WORDS_SECONDS)
         return code, said
 
-    def ask_to_stop(self) -> None:
-        """Sends SIGTERM to all that run: the trainer makes a checkpoint and stops."""
-        for member in self._running():
-            member.process.terminate()
+    def _poll(self) -> None:
+        self._asked.pass_on(member.process for member in self._running())
+        time.sleep(_POLL_SECONDS)
 
-    def kill(self) -> None:
-        """Kills all that run."""
+    def _kill(self) -> None:
         for member in self._running():
             member.process.kill()
 
@@ -116,36 +117,19 @@ class Workers:
         # Workers that were asked to stop come to their end by themselves, after a checkpoint.
         if code == Preempted.exit_code:
             self._wait_while(lambda: any(not member.serves for member in self._running()))
-        self.ask_to_stop()
+        for member in self._running():
+            member.process.terminate()
         self._wait_while(self._running)
-        self.kill()
+        self._kill()
 
     def _wait_while(self, holds) -> None:
         until = time.monotonic() + self._grace
         while holds() and time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
-
-
-def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen:
-    return subprocess.Popen(  # noqa: S603
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        # Signals of the terminal are passed on by this process, once.
-        start_new_session=True,
-        preexec_fn=_die_with_parent,
-    )
-
-
-def _die_with_parent() -> None:
-    """Without it workers would train on after their launcher was killed, beside a second start."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            self._poll()
 
 
 def _pass_on(lines: IO[bytes], prefix: str) -> None:
+    """Reads on though nobody may see it: a process whose pipe is full would wait for ever."""
     for line in lines:
         sys.stderr.write(prefix + line.decode(errors="replace"))
         sys.stderr.flush()

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn, Self
 
 ROOT = pathlib.Path(__file__).parents[1]
+# A command that takes longer hangs, and is ended by SIGALRM.
+_MOST_SECONDS = 600
 # What the commands import. Not the commands themselves: their flags can be defined but once.
 _IMPORTED = (
     "keras",
@@ -121,6 +124,7 @@ def _become(
     module: str, arguments: list[str], directory: str, environment: dict[str, str], log: str
 ) -> NoReturn:
     """Does in this process what `python -m` does in a new one, and ends it."""
+    signal.alarm(_MOST_SECONDS)
     nothing = os.open(os.devnull, os.O_RDWR)
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for number, file in enumerate((nothing, said, said)):

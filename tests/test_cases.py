@@ -1,5 +1,6 @@
 import csv
 import hashlib
+import os
 
 import numpy as np
 import PIL.Image
@@ -108,6 +109,14 @@ def test_a_folder_is_read_class_by_class(tmp_path):
     for case, image in zip(cases.ids, cases.images, strict=True):
         np.testing.assert_array_equal(image, read_radiograph(tmp_path / case, SHAPE))
     assert (cases.sources, cases.groups, cases.masks, cases.left_out) == (None, None, None, ())
+
+
+def test_the_id_of_a_file_whose_name_is_no_unicode_can_be_written(tmp_path):
+    draw(tmp_path / "COVID" / os.fsdecode(b"\xff\n.png"), 1)
+    cases = cases_of_folder(tmp_path, CLASSES, SHAPE)
+    assert cases.ids.tolist() == ["COVID/\\xff\n.png"]
+    lines = "".join(f"{case},COVID\n" for case in cases.ids)
+    assert cases.digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_a_damaged_file_is_left_out_and_named(tmp_path):

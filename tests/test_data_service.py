@@ -1,6 +1,7 @@
 """Batches from data hosts are those of loading on the spot."""
 
 import signal
+import socket
 import subprocess
 import sys
 
@@ -8,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from launch import data_service
 from launch.local import free_ports
 from tests.conftest import ROOT, one_device, run_command
 from trainer.data.data_service import parse_addresses
 from trainer.data.input import distribute_batches, read_examples
-from trainer.errors import UserError
+from trainer.errors import UserError, WorkerLost
 
 BATCH = 8
 
@@ -56,6 +58,29 @@ def test_what_is_no_list_of_addresses_is_refused(text):
         parse_addresses(text)
     assert parse_addresses("a:1,b.c:22") == ("a:1", "b.c:22")
     assert parse_addresses(None) == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", ""])
+def test_a_port_that_is_in_use_is_named_and_worth_another_try(host):
+    with socket.socket() as listener:
+        listener.bind((host, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(WorkerLost, match=f"^--port={port} .*another process") as refusal:
+            data_service._require_port(port)
+        assert refusal.value.exit_code == 76
+    data_service._require_port(port)
+
+
+def test_a_port_that_was_just_served_is_free():
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        served, _ = listener.accept()
+        served.close()  # First, so that the port's own end waits for stragglers.
+        client.recv(1)
+    listener.close()
+    data_service._require_port(port)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import pytest
 
 from trainer.data.dicom import read_dicom
 from trainer.data.radiographs import read_radiograph
-from trainer.errors import UserError
+from trainer.errors import Damaged, UserError
 
 pydicom = pytest.importorskip("pydicom")
 
@@ -72,6 +72,28 @@ def test_monochrome1_is_turned_round(tmp_path):
 def test_a_dicom_file_is_resized_as_any_other(tmp_path):
     read = read_radiograph(write(tmp_path / "a.dcm"), (3, 4, 1))
     assert (read.shape, read.dtype) == ((3, 4, 1), np.uint8)
+
+
+def test_more_pixels_than_may_be_decoded_are_refused_by_the_header(tmp_path):
+    path = write(tmp_path / "large.dcm", Rows=40_000, Columns=40_000)
+    with pytest.raises(Damaged, match="large.dcm .* at most 25,000,000 pixels"):
+        read_dicom(path)
+    with pytest.raises(Damaged):
+        read_dicom(write(tmp_path / "frames.dcm", NumberOfFrames=10_000_000))
+
+
+def test_what_would_inflate_to_anything_is_not_inflated(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.dcm")
+    dicom = pydicom.dcmread(path)
+    dicom.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dicom.save_as(tmp_path / "deflated.dcm", enforce_file_format=True)
+
+    def inflate(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("pydicom.filereader.zlib.decompress", inflate)
+    with pytest.raises(Damaged, match="deflated.dcm is not a readable DICOM image"):
+        read_dicom(tmp_path / "deflated.dcm")
 
 
 def test_what_is_no_gray_dicom_image_is_named_and_no_patient_is(tmp_path):

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from trainer.directory import require_writable, unfinished, writing_to
+from trainer.directory import move_files, require_writable, unfinished, writing_to
 from trainer.errors import Terminated, UserError
 
 
@@ -33,6 +33,34 @@ def test_an_end_on_the_way_leaves_nothing(end, tmp_path):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_files_are_moved_and_replace_those_of_their_names(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder, text in ((source, "new"), (target, "old")):
+        (folder / "deep").mkdir(parents=True)
+        for name in ("a", "deep/b"):
+            (folder / name).write_text(text)
+    (target / "mine").write_text("old")
+    move_files(source, target)
+    texts = {path.name: path.read_text() for path in target.rglob("*") if path.is_file()}
+    assert texts == {"a": "new", "b": "new", "mine": "old"}
+
+
+@pytest.mark.parametrize("in_the_way", ["a", "deep"])
+def test_nothing_is_moved_where_something_is_in_the_way(in_the_way, tmp_path):
+    source, target = tmp_path / "source", tmp_path / "target"
+    (source / "deep").mkdir(parents=True)
+    (source / "a").touch()
+    target.mkdir()
+    if in_the_way == "a":
+        (target / "a").mkdir()
+    else:
+        (target / "deep").touch()
+    with pytest.raises(UserError, match=f"{target / in_the_way} is in the way"):
+        move_files(source, target)
+    assert [path.name for path in target.iterdir()] == [in_the_way]
+    assert len(list(source.iterdir())) == 2
 
 
 def test_a_place_that_cannot_be_a_directory_is_named(tmp_path):

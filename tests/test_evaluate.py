@@ -161,7 +161,7 @@ def test_every_example_of_the_split_is_predicted_once(rows, dataset, examples):
 
 
 def test_probabilities_are_those_of_the_saved_model(rows, dataset, examples, run):
-    probabilities = Run(run).load_model()(examples["image"]).numpy()
+    probabilities = Run(run).load_model().network(examples["image"]).numpy()
     expected = dict(zip(examples["id"].astype(str), probabilities, strict=True))
     for row in rows:
         found = [float(row[name]) for name in dataset.class_names]
@@ -201,7 +201,7 @@ def test_the_temperature_and_thresholds_come_from_validation(report, dataset, ru
 
     examples = read_examples(dataset, "validation", cache="memory", shuffle_seed=None)
     batch = next(examples.one_pass(examples.size).as_numpy_iterator())
-    probabilities = Run(run).load_model()(batch["image"]).numpy().astype(float)
+    probabilities = Run(run).load_model().network(batch["image"]).numpy().astype(float)
     losses = {
         temperature: metrics.log_loss(
             batch["label"], special.softmax(np.log(probabilities) / temperature, axis=1)
@@ -225,7 +225,7 @@ def test_the_temperature_and_thresholds_come_from_validation(report, dataset, ru
 def test_shortcut_controls_are_the_models_answers_to_blanked_radiographs(
     report, examples, features, run
 ):
-    model = Run(run).load_model()
+    model = Run(run).load_model().network
     lungs = np.array([features[name.decode()]["lungs"] for name in examples["id"]])
     for view, images in (
         ("whole", examples["image"]),
@@ -274,7 +274,7 @@ def test_several_runs_are_compared_with_their_ensemble(compared, dataset):
 
 
 def test_the_flip_is_the_mean_with_the_mirror_image(compared, dataset, examples):
-    model = Run(compared / "first").load_model()
+    model = Run(compared / "first").load_model().network
     images = examples["image"]
     expected = (model(images).numpy() + model(images[:, :, ::-1]).numpy()) / 2
     _, found = arrays(read_rows(compared / "report"), dataset.class_names)
@@ -288,16 +288,16 @@ def test_own_images_are_judged_with_what_was_kept(
 ):
     """The same radiographs from their files: the same answers, without the built dataset."""
     for row in rows[:6]:
-        (tmp_path / "own" / row["label"]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own [1]*" / row["label"]).mkdir(parents=True, exist_ok=True)
         path = next(phantom_database.glob(f"*/*/images/{row['id']}.png"))
-        shutil.copy(path, tmp_path / "own" / row["label"])
+        shutil.copy(path, tmp_path / "own [1]*" / row["label"])
     run_command(
-        "trainer.evaluate", f"--workdir={run}", f"--images_dir={tmp_path / 'own'}",
-        f"--output_dir={tmp_path / 'report'}", "--data_dir=/nowhere", "--resamples=100",
+        "trainer.evaluate", f"--workdir={run}", f"--images_dir={tmp_path / 'own [1]*'}",
+        f"--output_dir={tmp_path / 'report [1]*'}", "--data_dir=/nowhere", "--resamples=100",
     )  # fmt: skip
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    report = json.loads((tmp_path / "report [1]*" / "report.json").read_text())
     expected = {f"{row['label']}/{row['id']}.png": row for row in rows[:6]}
-    own = read_rows(tmp_path / "report")
+    own = read_rows(tmp_path / "report [1]*")
     assert sorted(row["id"] for row in own) == sorted(expected)
     for row in own:
         for name in dataset.class_names:

@@ -22,7 +22,7 @@ def index(directory):
 
 def predicted(run, images, class_names):
     """The class and its probability of each image, by the saved model itself."""
-    probabilities = Run(run).load_model()(np.stack(images)).numpy()
+    probabilities = Run(run).load_model().network(np.stack(images)).numpy()
     return [(class_names[row.argmax()], row.max()) for row in probabilities]
 
 
@@ -108,28 +108,28 @@ def test_own_files_are_explained_by_the_best_of_several_runs_and_the_unreadable_
     finished_run, phantom_database, dataset, tmp_path
 ):
     for name, loss in {"first": 0.9, "best": 0.2, "last": 0.4}.items():
-        run = tmp_path / "runs" / name
+        run = tmp_path / "runs [1]*" / name
         run.mkdir(parents=True)
         for file in ("config.json", "status.json"):
             shutil.copy(finished_run / file, run)
         (run / "model.keras").symlink_to(finished_run / "model.keras")
         status = json.loads((run / "status.json").read_text())
         (run / "status.json").write_text(json.dumps(status | {"best_validation_loss": loss}))
-    own = tmp_path / "own"
+    own, out = tmp_path / "own [1]*", tmp_path / "out [1]*"
     own.mkdir()
     good = next(phantom_database.glob("*/COVID/images/*.png"))
     shutil.copy(good, own / "good[1].png")
     (own / "bad.png").write_bytes(b"no image")
     said = run_command(
-        "trainer.export_gradcam", f"--runs_dir={tmp_path / 'runs'}", f"--images={own}",
-        "--nocurves", f"--output_dir={tmp_path / 'out'}",
+        "trainer.export_gradcam", f"--runs_dir={tmp_path / 'runs [1]*'}", f"--images={own}",
+        "--nocurves", f"--output_dir={out}",
     )  # fmt: skip
     assert f"{own / 'bad.png'} is not a readable PNG or JPEG image" in said
     assert "Traceback" not in said
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert (summary["run"], summary["left_out"]) == (str(tmp_path / "runs" / "best"), 1)
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["run"], summary["left_out"]) == (str(tmp_path / "runs [1]*" / "best"), 1)
     assert summary["caution"] in said
-    (row,) = index(tmp_path / "out")
+    (row,) = index(out)
     assert (row["id"], row["true"]) == ("good[1].png", "")
     image = read_radiograph(good, dataset.image_shape)
     ((name, probability),) = predicted(finished_run, [image], dataset.class_names)

@@ -1,5 +1,7 @@
 import base64
+import hashlib
 import json
+import math
 import struct
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from cxr_command.largest_image import MOST_PIXELS
 from tests.conftest import run_command
 from trainer.data.radiographs import read_radiograph
 from trainer.explain.methods import GradCAM
@@ -34,7 +37,7 @@ def served(exported):
 
 @pytest.fixture(scope="module")
 def model(finished_run):
-    return Run(finished_run).load_model()
+    return Run(finished_run).load_model().network
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,26 @@ def test_undecodable_bytes_are_named_by_their_position(bad, served, files):
         served.signatures["serving_default"](image_bytes=tf.constant([good, good, bad, good, b""]))
 
 
+def test_an_empty_batch_is_answered_with_nothing_of_the_right_form(served, files, dataset):
+    for signature in served.signatures.values():
+        one = signature(image_bytes=tf.constant([files[0].read_bytes()]))
+        none = signature(image_bytes=tf.constant([], tf.string))
+        assert {name: (tensor.dtype, tensor.shape[1:]) for name, tensor in none.items()} == {
+            name: (tensor.dtype, tensor.shape[1:]) for name, tensor in one.items()
+        }
+        assert all(tensor.shape[0] == 0 for tensor in none.values())
+
+
+def test_a_batch_of_too_many_pixels_is_refused_before_any_is_decoded(served):
+    side = math.isqrt(MOST_PIXELS)
+    claimed = png_of(side, side)  # It cannot be decoded: whoever tries names a position.
+    for signature in served.signatures.values():
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"{5 * side**2} pixels together"):
+            signature(image_bytes=tf.constant([claimed] * 5))
+        with pytest.raises(tf.errors.InvalidArgumentError, match="position 0 of the batch"):
+            signature(image_bytes=tf.constant([claimed] * 4))
+
+
 def test_it_loads_without_this_project(exported, files, model, dataset, tmp_path):
     script = (
         "import sys, json, tensorflow as tf\n"
@@ -156,7 +179,7 @@ def test_the_model_its_card_and_the_class_order_travel_with_it(exported, finishe
     assert json.loads((exported / "class_names.json").read_text()) == list(dataset.class_names)
     card = (exported / "model_card.md").read_text()
     assert "not for diagnosis" in card
-    assert Run(finished_run).model_sha256() in card
+    assert hashlib.sha256(original).hexdigest() in card
     about = json.loads((exported / "export.json").read_text())
     assert about["formats"]["saved_model"]["largest_difference"] <= 1e-5
     assert about["formats"]["saved_model"]["milliseconds_for_one"] > 0

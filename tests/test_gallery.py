@@ -1,5 +1,7 @@
+import collections
 import csv
 import errno
+import html.parser
 import json
 import re
 import shutil
@@ -8,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from cxr_command import csv_file
 from tests.test_page import BROWSER, open_in_browser
 from trainer.errors import UserError
 from trainer.explain.gallery import Gallery
@@ -111,6 +114,49 @@ def test_the_page_shows_every_panel_and_no_name_becomes_markup(written):
     assert "Compare it." in page
 
 
+HOSTILE = ("=cmd|'/C calc'!A0", "$x^{$", "<img src=x onerror=a()>", '_a\n"b\x1b')
+
+
+def test_names_of_all_kinds_are_shown_and_do_nothing(tmp_path):
+    names = ["@SUM(A1)", "$a$b$.png", "<script>", "a\nb'\"&", "n" * 250, "\\xff"]
+    heat = np.ones((32, 32), np.float32)
+    with Gallery(tmp_path, HOSTILE, "gradcam", "conv2") as gallery:
+        for number, name in enumerate(names):
+            item = subject(name, number % 4, name)
+            told = dict.fromkeys(PER_IMAGE) | {"lung_heat": -0.5, "lung_area": 0.1}
+            gallery.add(item, heat, heat, SHARES, number % 4, told)
+        gallery.finish(ABOUT | {"run": "a\udcff", "note": "<script>alert(1)</script>"}, CHECK)
+    header, *rows = csv_file.decode((tmp_path / "index.csv").read_bytes())
+    rows = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [row["id"] for row in rows] == names
+    assert [row["true"] for row in rows] == [HOSTILE[number % 4] for number in range(6)]
+    with (tmp_path / "index.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            assert not row["id"].startswith("@") and not row["true"].startswith("=")
+            assert float(row["lung_heat"]) == -0.5
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    elements = Elements()
+    elements.feed(page)
+    assert elements.found["script"] == 1 and elements.found["figure"] == 6
+    assert {attributes["data-id"] for attributes in elements.figures} == set(names)
+    for row in rows:
+        with PIL.Image.open(tmp_path / row["panel"]) as panel:
+            panel.load()
+
+
+class Elements(html.parser.HTMLParser):
+    """Counts the elements of a page; keeps the attributes of its figures."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.figures = collections.Counter(), []
+
+    def handle_starttag(self, tag, attributes):
+        self.found[tag] += 1
+        if tag == "figure":
+            self.figures.append(dict(attributes))
+
+
 def test_the_summary_sums_up_what_has_a_number(written):
     summary = json.loads((written[0] / "summary.json").read_text())
     assert (summary["images"], summary["empty_heatmaps"]) == (3, 1)
@@ -138,6 +184,25 @@ def test_a_second_export_replaces_the_first(tmp_path):
         "00000-COVID-9.npy", "00000-COVID-9.png", "index.csv", "index.html", "summary.json",
         "mine.txt",
     }  # fmt: skip
+
+
+def test_a_second_export_removes_nothing_that_is_no_image_of_the_first(tmp_path):
+    write(tmp_path)
+    (tmp_path / "thesis.pdf").write_text("keep")
+    index = (tmp_path / "index.csv").read_text()
+    (tmp_path / "index.csv").write_text(index.replace("00000-COVID-1.png", "thesis.pdf"))
+    write(tmp_path)
+    assert (tmp_path / "thesis.pdf").read_text() == "keep"
+
+
+def test_what_is_in_the_way_is_named_before_anything_is_replaced(tmp_path):
+    write(tmp_path)
+    (tmp_path / "summary.json").unlink()
+    (tmp_path / "summary.json").mkdir()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="summary.json is in the way"):
+        write(tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
 def test_what_was_not_finished_leaves_nothing(tmp_path):

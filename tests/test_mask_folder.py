@@ -1,9 +1,11 @@
+import pathlib
+
 import numpy as np
 import PIL.Image
 import pytest
 
 from trainer.data.mask_folder import MaskFolder
-from trainer.errors import UserError
+from trainer.errors import Unreadable, UserError
 
 
 def draw(path, mask):
@@ -31,6 +33,28 @@ def test_a_damaged_mask_is_reported_and_counts_as_none(tmp_path, caplog):
     assert f"{path} is not a readable PNG mask" in caplog.text
 
 
+def test_a_mask_that_claims_too_many_pixels_counts_as_damaged(tmp_path, caplog):
+    path = tmp_path / "COVID" / "masks" / "COVID-1.png"
+    path.parent.mkdir(parents=True)
+    PIL.Image.new("L", (6000, 6000), 255).save(path)
+    assert MaskFolder(tmp_path, (4, 6)).lungs("COVID-1") is None
+    assert f"{path} is not a readable PNG mask" in caplog.text
+
+
+def test_a_mask_that_cannot_be_read_stops_the_command(tmp_path, monkeypatch):
+    draw(tmp_path / "lr[1]" / "masks" / "COVID-1.png", np.ones((8, 12), bool))
+    folder = MaskFolder(tmp_path / "lr[1]", (4, 6))
+
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
+    with pytest.raises(Unreadable, match="COVID-1.png cannot be read .Input/output error"):
+        folder.lungs("COVID-1")
+
+
 def test_a_folder_without_masks_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match="holds no mask; expected CLASS/masks/ID.png"):
         MaskFolder(tmp_path, (4, 6))
+    with pytest.raises(UserError, match="holds no mask"):
+        MaskFolder(tmp_path / ("x" * 300), (4, 6))

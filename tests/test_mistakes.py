@@ -12,6 +12,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import zipfile
 from collections.abc import Iterator
 
 import pytest
@@ -101,8 +102,12 @@ MISTAKES = [
         "(File name too long); give another",
     ),
     ("a run that is training", f"{TRAIN} --workdir=busy", "busy is in use by process "),
-    ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged or not a r"),
-    ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "not written by trainer.mai"),
+    ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged (Expecting"),
+    (
+        "somebody else's config.json",
+        f"{TRAIN} --workdir=odd_config",
+        "is damaged (field 'config' is mi",
+    ),
     # trainer.main: several workers and data hosts.
     ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
     ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),
@@ -129,8 +134,8 @@ MISTAKES = [
         f"{EVALUATE} --workdir=no_model",
         "no_model holds no model.keras",
     ),
-    ("a damaged model", f"{EVALUATE} --workdir=bad_model", "model.keras cannot be loaded"),
-    ("half a model", f"{EVALUATE} --workdir=half_model", "model.keras cannot be loaded"),
+    ("a damaged model", f"{EVALUATE} --workdir=bad_model", "model.keras is damaged (File is not a"),
+    ("half a model", f"{EVALUATE} --workdir=half_model", "model.keras is damaged (File is not a"),
     ("a damaged run", f"{EVALUATE} --workdir=bad_config", "config.json is damaged"),
     ("a split that is not there", f"{EVALUATE} --workdir=run --split=holdout", "no split 'holdout"),
     ("data moved away", f"{EVALUATE} --workdir=run --data_dir=dta", "dta does not exist; give --d"),
@@ -168,7 +173,42 @@ MISTAKES = [
         f"{EXPLAIN} --runs_dir=runs --best_by=f1 --split=test",
         "no run in runs has the number f1; expected one of accuracy",
     ),
-    ("a model that is text", f"{EXPLAIN} --workdir=bad_model --split=test", "cannot be loaded"),
+    ("a model that is text", f"{EXPLAIN} --workdir=bad_model --split=test", "model.keras is damag"),
+    ("a model of other classes", f"{EXPORT} --workdir=other_model", "its input and output are (No"),
+    (
+        "a model without its config",
+        f"{EXPORT} --workdir=no_layers",
+        'is damaged ("There is no item',
+    ),
+    ("a run's name of 300 letters", f"{EVALUATE} --workdir={'x' * 300}", "File name too long"),
+    ("runs of 300 letters", f"{EXPLAIN} --runs_dir={'x' * 300} --split=test", "holds no run with"),
+    (
+        "images of 300 letters",
+        f"{EVALUATE} --workdir=run --images_dir={'x' * 300}",
+        "there is no such folder",
+    ),
+    ("data of 300 letters", f"{EVALUATE} --workdir=run --data_dir={'x' * 300}", "does not exist"),
+    ("weights of 300 letters", f"{VGG} --weights={'x' * 300}", "there is no such file"),
+    (
+        "a report of 300 letters",
+        f"{EVALUATE} --workdir=run --output_dir={'x' * 300}",
+        "cannot be written to (File name too long)",
+    ),
+    (
+        "a gallery of 300 letters",
+        f"{EXPLAIN} --workdir=run --split=test --output_dir={'x' * 300}",
+        "cannot be written to (File name too long)",
+    ),
+    (
+        "masks of 300 letters",
+        f"{EXPLAIN} --workdir=run --split=test --masks_dir={'x' * 300}",
+        "holds no mask",
+    ),
+    (
+        "an export of 300 letters",
+        f"{EXPORT} --workdir=run --output_dir={'x' * 300}",
+        "cannot be written to (File name too long)",
+    ),
     ("a status that is text", f"{EXPLAIN} --workdir=bad_status --split=test", "status.json is dam"),
     ("a layer unknown", f"{EXPLAIN} --workdir=run --split=test --layer=conv9", "one of conv1, con"),
     ("a method unknown", f"{EXPLAIN} --workdir=run --split=test --method=lime", "<gradcam|gradcam"),
@@ -204,8 +244,12 @@ MISTAKES = [
     ("no run to export", f"{EXPORT} --workdir=empty", "empty holds no config.json"),
     ("a format unknown", f"{EXPORT} --workdir=run --format=pt", "<saved_model|tflite|onnx>"),
     ("an export over a thesis", f"{EXPORT} --workdir=run --output_dir=thesis", "no exported model"),
-    ("an export over a run", f"{EXPORT} --workdir=run --output_dir=run", "no exported model; give"),
-    ("an export over a file", f"{EXPORT} --workdir=run --output_dir=file", "is a file, or holds"),
+    ("an export over a run", f"{EXPORT} --workdir=run --output_dir=run", "no exported model, such"),
+    (
+        "an export over a file",
+        f"{EXPORT} --workdir=run --output_dir=file",
+        "file cannot be written",
+    ),
     (
         "an export of 300 letters",
         f"{EXPORT} --workdir=run --output_dir={'x' * 300}",
@@ -223,7 +267,7 @@ MISTAKES = [
         "this machine has none: leave",
     ),
     ("a job of no scheduler", "launch.cluster -- python", "found no job: expected SLURM_PROCID"),
-    ("a port in use", "launch.data_service --port={port}", "cannot be served"),
+    ("a port in use", "launch.data_service --port={port}", "another process listens there", 76),
     ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
     ("no sweep", "launch.sweep --file=swp --runs_dir=new", "--file=swp: there is no such file"),
     ("an empty sweep", "launch.sweep --file=empty.txt --runs_dir=new", "the sweep's file is empty"),
@@ -406,6 +450,7 @@ def _damage_runs(world):
     copy("no_model", ["model.keras"])
     (copy("bad_model") / "model.keras").write_text("some words")
     os.truncate(copy("half_model") / "model.keras", 1000)
+    _write_models(world, copy)
     (copy("bad_config") / "config.json").write_text('{"config": ')
     (copy("odd_config") / "config.json").write_text('{"name": "package"}')
     (copy("bad_status") / "status.json").write_text("some words")
@@ -413,6 +458,17 @@ def _damage_runs(world):
     (copy("other_run") / "config.json").write_text(json.dumps(other))
     classes = config | {"dataset": config["dataset"] | {"class_names": ["x", "y"]}}
     (copy("other_classes") / "config.json").write_text(json.dumps(classes))
+
+
+def _write_models(world, copy):
+    config = json.loads((world / "run/config.json").read_text())
+    three = config | {"dataset": config["dataset"] | {"class_names": ["a", "b", "c"]}}
+    (copy("other_model") / "config.json").write_text(json.dumps(three))
+    with (
+        zipfile.ZipFile(world / "run/model.keras") as whole,
+        zipfile.ZipFile(copy("no_layers") / "model.keras", "w") as part,
+    ):
+        part.writestr("model.weights.h5", whole.read("model.weights.h5"))
 
 
 def _write_tables(world):

@@ -12,7 +12,7 @@ from keras.src.legacy.saving import legacy_h5_format
 
 from tests.conftest import ROOT
 from trainer import models
-from trainer.errors import UserError
+from trainer.errors import Unreadable, UserError
 
 SMALL = (64, 64, 1)
 VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -333,6 +333,84 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path):
             models.build("vgg19", str(path), image_shape=SMALL)
 
 
+def damage_attribute(name, value):
+    def damage(file):
+        del file.attrs[name]
+        if value is not None:
+            file.attrs[name] = value
+
+    return damage
+
+
+def enormous_array(file):
+    # Nothing is written to it, so it takes no room in the file.
+    file.create_dataset("top_level_model_weights/a", (1 << 40,), "float32")
+    file["top_level_model_weights"].attrs["weight_names"] = ["a"]
+
+
+DAMAGES = {
+    "no layer_names": damage_attribute("layer_names", None),
+    "layer_names a number": damage_attribute("layer_names", 7),
+    "layer_names unknown": damage_attribute("layer_names", ["nowhere"]),
+    "layer_names no text": damage_attribute("layer_names", [b"\xff"]),
+    "no weight_names": lambda file: file["block1_conv1"].attrs.pop("weight_names"),
+    "weight_names numbers": lambda file: rename_arrays(file["block1_conv1"], [1, 2]),
+    "a group for an array": lambda file: (
+        rename_arrays(file["block1_conv1"], ["g", "g"]),
+        file["block1_conv1"].create_group("g"),
+    ),
+    "texts for numbers": lambda file: replace_array(file["block1_conv1"]),
+    "an enormous array": enormous_array,
+}
+
+
+def rename_arrays(layer, names):
+    del layer.attrs["weight_names"]
+    layer.attrs["weight_names"] = names
+
+
+def replace_array(layer):
+    name = layer.attrs["weight_names"][1]
+    shape = layer[name].shape
+    del layer[name]
+    layer.create_dataset(name, shape, h5py.string_dtype())
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_weights_that_are_damaged_are_a_sentence(vgg19, tmp_path, damage):
+    path = tmp_path / "damaged.h5"
+    shutil.copy(vgg19[1], path)
+    with h5py.File(path, "r+") as file:
+        DAMAGES[damage](file)
+    with pytest.raises(UserError, match=f"the weights in {path} do not fit vgg19: ") as raised:
+        models.build("vgg19", str(path), image_shape=SMALL)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.weights.h5", "a.keras", "a.hdf5", "a", "a.json"])
+def test_weights_that_were_cut_short_are_a_sentence(vgg19, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(vgg19[1].read_bytes()[:50_000])
+    with pytest.raises(UserError, match=f"the weights in {path} do not fit vgg19: "):
+        models.build("vgg19", str(path), image_shape=SMALL)
+
+
+def test_weights_that_cannot_be_read_are_not_called_damaged(vgg19, monkeypatch):
+    def fail(path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
+    with pytest.raises(Unreadable, match="Input/output error. and may be whole"):
+        models.build("vgg19", str(vgg19[1]), image_shape=SMALL)
+
+
+def test_weights_below_a_directory_of_any_name_are_read(vgg19, tmp_path):
+    path = tmp_path / "lr[1] *?" / "w.h5"
+    path.parent.mkdir()
+    shutil.copy(vgg19[1], path)
+    assert_holds(weights_by_layer(models.build("vgg19", str(path), image_shape=SMALL)), vgg19[0])
+
+
 def test_a_missing_weights_file_is_named():
     with pytest.raises(UserError, match="--weights=missing.h5"):
         models.build("vgg19", "missing.h5", image_shape=SMALL)
@@ -349,6 +427,31 @@ def test_without_network_the_user_is_told_what_to_fetch_and_where_to_put_it(monk
     published = keras.src.applications.vgg19.WEIGHTS_PATH_NO_TOP
     assert published in str(refused.value)
     assert str(pathlib.Path(tmp_path, "models", VGG19_FILE)) in str(refused.value)
+
+
+def test_a_file_that_is_not_the_published_one_is_named_and_stays(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "models" / VGG19_FILE
+    path.parent.mkdir()
+    path.write_bytes(b"half of it")
+    with pytest.raises(UserError, match=f"{path} is damaged .its MD5 is .*; move it away"):
+        models.build("vgg19", "imagenet", image_shape=SMALL)
+    assert path.read_bytes() == b"half of it"
+
+
+def test_what_was_fetched_gets_its_name_when_it_is_whole(monkeypatch, tmp_path):
+    def fetch(name, origin, cache_dir, cache_subdir, file_hash):
+        path = pathlib.Path(cache_dir, cache_subdir, name)
+        assert name != VGG19_FILE and file_hash
+        path.parent.mkdir()
+        path.write_bytes(b"weights")
+        return str(path)
+
+    monkeypatch.setattr(keras.utils, "get_file", fetch)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(UserError, match="do not fit"):
+        models.build("vgg19", "imagenet", image_shape=SMALL)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == [VGG19_FILE]
 
 
 def test_vgg19_from_random_weights_keeps_the_size_of_its_signals():

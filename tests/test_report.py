@@ -6,6 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from cxr_command import csv_file
 from tests.simulated import CLASSES, one_hot, simulate
 from trainer.data.cases import Cases
 from trainer.evaluation.answers import Answers
@@ -31,18 +32,21 @@ RUN_CONFIG = {
 }
 
 
-def make_cases(labels, **known):
+def make_cases(labels, class_names=CLASSES, ids=None, **known):
     generator = np.random.default_rng(0)
     return Cases(
-        class_names=CLASSES,
-        ids=np.array([f"case-{row}" for row in range(len(labels))]),
+        class_names=class_names,
+        ids=np.array([f"case-{row}" for row in range(len(labels))]) if ids is None else ids,
         labels=np.asarray(labels),
         images=generator.integers(0, 256, (len(labels), 8, 6, 1), dtype=np.uint8),
         **known,
     )
 
 
-def write(directory, cases, *, train=None, validation=True, **probabilities):
+def write(
+    directory, cases, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
+    **probabilities,
+):  # fmt: skip
     """Judges models of the given probabilities and writes their report; returns report.json."""
     resampling = Resampling(cases.labels, cases.groups, 100, 0)
     bench = Bench(cases, resampling, 0, train)
@@ -54,11 +58,13 @@ def write(directory, cases, *, train=None, validation=True, **probabilities):
         answers.append(model)
         tuning = tune(shares, cases, "validation") if validation else None
         judged[name] = judge(model, tuning, "no validation here", bench) | {
-            "name": name, "run": name, "model": "lenet", "positive_class": "COVID",
+            "name": name, "run": name, "model": "lenet", "positive_class": class_names[0],
             "members": None, "run_config": RUN_CONFIG, "model_sha256": "0" * 64,
         }  # fmt: skip
     right = {name: shares.argmax(axis=1) == cases.labels for name, shares in probabilities.items()}
     about = ABOUT | {
+        "class_names": list(class_names),
+        "note": note,
         "examples": len(cases.ids),
         "comparison": compare(right, resampling) if len(answers) > 1 else None,
         "original": beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
@@ -202,6 +208,51 @@ def test_a_second_report_replaces_the_first(tmp_path):
     assert len(list((tmp_path / "mistakes").iterdir())) == 10
     write(tmp_path, cases, model=one_hot(labels))
     assert list((tmp_path / "mistakes").iterdir()) == []
+
+
+HOSTILE = ("=cmd|'/C calc'!A0", "$x^{$", "<img src=x onerror=a()>", "_a\n# b|\x1b")
+
+
+def test_names_of_all_kinds_are_shown_and_do_nothing(tmp_path):
+    labels, shares = simulate((6, 9, 12, 3), skill=0.2)
+    ids = [f"-{row}*</script>\n" for row in range(30)]
+    cases = make_cases(labels, class_names=HOSTILE, ids=np.array(ids))
+    models = {"a": shares, "$m$<b>": shares, "a b": shares, "a_b": shares, "..": shares}
+    report = write(tmp_path, cases, class_names=HOSTILE, note="# <b>*x*\n\n# y", **models)
+    folders = [model["folder"] for model in report["models"].values()]
+    assert len({name.lower() for name in folders}) == len(models)
+    for folder in folders:
+        place = (tmp_path / folder).resolve()
+        assert place == tmp_path or place.parent == tmp_path
+        header, *rows = csv_file.decode((place / "predictions.csv").read_bytes())
+        assert header == ["id", "label", "predicted", *HOSTILE]
+        assert [row[0] for row in rows] == ids
+        assert (place / "model_card.md").read_text().count("\n# ") == 0
+    text = (tmp_path / "predictions.csv").read_text()
+    assert not re.search(r"(^|,)\"?[=@-]\D", text, re.MULTILINE)
+    page = (tmp_path / "report.html").read_text()
+    assert not re.search("<(script|b|img src=x)[ >]", page)
+    card = (tmp_path / "model_card.md").read_text()
+    assert "<" not in card.replace("\\<", "")
+
+
+def test_the_picture_of_a_mistake_is_its_own_though_ids_repeat(tmp_path):
+    labels, shares = simulate((6, 9, 12, 3), skill=0)
+    cases = make_cases(labels, ids=np.array(["same"] * 30))
+    report = write(tmp_path, cases, model=shares)
+    assert len(report["mistakes"]) == 10
+    for mistake in report["mistakes"]:
+        assert labels[mistake["row"]] == CLASSES.index(mistake["label"])
+        with PIL.Image.open(tmp_path / mistake["picture"]) as image:
+            np.testing.assert_array_equal(np.asarray(image), cases.images[mistake["row"], :, :, 0])
+
+
+def test_a_second_report_removes_no_file_of_somebody_else(tmp_path):
+    labels, shares = simulate((6, 9, 12, 3), skill=0)
+    (tmp_path / "mistakes").mkdir()
+    (tmp_path / "mistakes" / "list.txt").write_text("mine")
+    write(tmp_path, make_cases(labels), model=shares)
+    assert (tmp_path / "mistakes" / "list.txt").read_text() == "mine"
 
 
 EDGES = {

@@ -1,4 +1,3 @@
-import hashlib
 import json
 
 import pytest
@@ -39,13 +38,6 @@ def test_no_run_with_a_model_is_the_users_mistake(tmp_path):
         best_run(tmp_path)
 
 
-def test_a_damaged_model_is_the_users_mistake(tmp_path):
-    run = make_run(tmp_path / "run", 0.1)
-    run.model_file.write_bytes(b"not a model")
-    with pytest.raises(UserError, match="model.keras"):
-        run.load_model()
-
-
 def test_rows_of_metrics_survive_the_way_to_disk(tmp_path):
     run = Run(tmp_path)
     rows = [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}]
@@ -55,13 +47,61 @@ def test_rows_of_metrics_survive_the_way_to_disk(tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_calibration_holds_for_the_model_it_was_made_for(tmp_path):
+CALIBRATION = {
+    "split": "validation", "examples": 9, "temperature": 1.5, "log_loss_before": 0.5,
+    "log_loss_after": 0.4, "sensitivity": 0.95, "thresholds": {"a": 0.5, "b": None},
+}  # fmt: skip
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """A run of two classes with a config.json."""
     run = make_run(tmp_path, 0.5)
-    assert run.read_calibration() is None
-    run.model_file.write_bytes(b"first")
-    run.write_calibration({"temperature": 1.5})
-    content = run.read_calibration()
-    assert content["temperature"] == 1.5
-    assert content["model_sha256"] == hashlib.sha256(b"first").hexdigest()
-    run.model_file.write_bytes(b"trained further")
-    assert run.read_calibration() is None
+    dataset = {"class_names": ["a", "b"], "image_shape": [8, 8, 1]}
+    run.write_config(
+        {
+            "config": {"model": "lenet", "dataset": "name:1.0.0", "data_dir": "data"},
+            "dataset": dataset | {"train_examples": 9, "validation_examples": 9},
+            "parameters": {"total": 9, "trainable": 9},
+        }
+    )
+    return run
+
+
+def test_a_calibration_holds_for_the_model_it_was_made_for(configured):
+    assert configured.read_calibration("first") is None
+    configured.write_calibration(CALIBRATION, "first")
+    assert configured.read_calibration("first") == {"model_sha256": "first", **CALIBRATION}
+    assert configured.read_calibration("trained further") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"temperature": 0}, "temperature"),
+        ({"thresholds": {"a": 0.5}}, "thresholds"),
+        ({"thresholds": {"a": 0.5, "b": "x"}}, "thresholds"),
+        ({"sensitivity": 95}, "sensitivity"),
+        ({"log_loss_after": None}, "log_loss_after"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_not_believed(configured, change, named):
+    configured.write_calibration(CALIBRATION | change, "first")
+    with pytest.raises(UserError, match=f"calibration.json is damaged .field '{named}'"):
+        configured.read_calibration("first")
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "a"], ["a", 1]])
+def test_class_names_that_do_not_tell_classes_apart_are_not_believed(configured, names):
+    config = configured.read_config()
+    config["dataset"]["class_names"] = names
+    configured.write_config(config)
+    with pytest.raises(UserError, match="config.json"):
+        configured.finished_config()
+
+
+def test_a_path_that_no_file_can_have_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="File name too long"):
+        Run(tmp_path / ("x" * 300)).finished_config()
+    with pytest.raises(UserError, match="holds no run"):
+        best_run(tmp_path / ("x" * 300))

@@ -10,6 +10,12 @@ from trainer.evaluation.calibration import apply_temperature
 from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
 
+CHOSEN = {
+    "split": "validation", "split_digest": "0", "examples": 90, "temperature": 1.5,
+    "log_loss_before": 0.5, "log_loss_after": 0.4, "sensitivity": 0.95,
+    "thresholds": dict.fromkeys(CLASSES, 0.25),
+}  # fmt: skip
+
 
 def test_what_is_chosen_is_chosen_on_validation():
     labels, probabilities = simulate((20, 30, 40, 0))
@@ -35,20 +41,26 @@ def run(tmp_path):
     run = Run(tmp_path)
     config = {"model": "lenet", "dataset": "name:1.0.0", "data_dir": "data"}
     dataset = {"class_names": list(CLASSES), "image_shape": [8, 8, 1], "train_examples": 9}
-    run.write_config({"config": config, "dataset": dataset | {"validation_examples": 90}})
+    run.write_config(
+        {
+            "config": config,
+            "dataset": dataset | {"validation_examples": 90},
+            "parameters": {"total": 9, "trainable": 9},
+        }
+    )
     run.model_file.write_bytes(b"model")
     return run
 
 
 def test_what_was_chosen_on_the_runs_own_validation_split_is_kept(run):
-    keep({"examples": 90, "temperature": 1.5}, run)
-    assert run.read_calibration()["temperature"] == 1.5
+    keep(CHOSEN, run, "digest")
+    assert run.read_calibration("digest") == {"model_sha256": "digest", **CHOSEN}
 
 
 def test_what_was_chosen_on_another_build_of_the_dataset_is_not_kept(run):
-    keep({"examples": 90, "temperature": 1.5}, run)
-    keep({"examples": 91, "temperature": 3.0}, run)
-    assert run.read_calibration()["temperature"] == 1.5
+    keep(CHOSEN, run, "digest")
+    keep(CHOSEN | {"examples": 91, "temperature": 3.0}, run, "digest")
+    assert run.read_calibration("digest")["temperature"] == 1.5
 
 
 def test_a_run_that_can_only_be_read_is_judged_all_the_same(run, monkeypatch):
@@ -56,6 +68,6 @@ def test_a_run_that_can_only_be_read_is_judged_all_the_same(run, monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(pathlib.Path, "write_text", refuse)
-    keep({"examples": 90, "temperature": 1.5}, run)
+    keep(CHOSEN, run, "digest")
     monkeypatch.undo()
-    assert run.read_calibration() is None
+    assert run.read_calibration("digest") is None

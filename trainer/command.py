@@ -11,6 +11,7 @@ from types import ModuleType
 from absl import app, flags, logging
 
 from cxr_command import standard_streams, usage
+from cxr_command.foreign_text import one_line
 from cxr_command.wrong_flags import in_words
 from trainer.errors import Preempted, Terminated, UserError, WorkerLost
 
@@ -74,10 +75,18 @@ def _log_in_few_words(command: ModuleType) -> None:
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
-    handler.setFormatter(python_logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(is_worth_showing)
     handler.python_handler.setStream(sys.stderr)
     python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
+
+
+class _OneLine(python_logging.Formatter):
+    """Lets no name of a file or a class end a line or move the cursor."""
+
+    def formatMessage(self, record: python_logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 def _call(main: Callable[[], None]) -> None:
@@ -104,5 +113,5 @@ def _call(main: Callable[[], None]) -> None:
 
 
 def _exit_for_user(sentence: str, code: int = UserError.exit_code) -> None:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {one_line(sentence)}", file=sys.stderr)
     sys.exit(code)

@@ -63,6 +63,31 @@ def unfinished(directory: pathlib.Path, prefix: str = ".partial-") -> Iterator[p
             yield pathlib.Path(partial)
 
 
+def move_files(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Moves all files below a directory to another, each in one step; it replaces those there.
+
+    Args:
+        source: the directory; its sub-directories are made in the other.
+        target: the other, on the same disk.
+
+    Raises:
+        UserError: a directory lies where a file is to go, or a file where a directory; nothing
+            was moved.
+    """
+    moves = [(path, target / path.relative_to(source)) for path in sorted(source.rglob("*"))]
+    for path, place in moves:
+        if os.path.lexists(place) and path.is_dir() != place.is_dir():
+            raise UserError(
+                f"{place} is in the way, expected a {'directory' if path.is_dir() else 'file'} or "
+                "nothing there; give another --output_dir"
+            )
+    for path, place in moves:
+        if path.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            os.replace(path, place)
+
+
 @contextlib.contextmanager
 def writing_to(directory: pathlib.Path) -> Iterator[None]:
     """Turns a failure to write results, such as a full disk, into a sentence.

@@ -22,6 +22,7 @@ from absl import flags, logging
 
 from cxr_command import usage
 from trainer import command
+from trainer.best_model import BestModel
 from trainer.data.cases import Cases, cases_of_folder, cases_of_split, labels_and_sources
 from trainer.data.dataset import BuiltDataset, open_dataset
 from trainer.directory import require_writable
@@ -72,6 +73,7 @@ def main() -> None:
     class_names, image_shape = _what_all_share(contents)
     positive = _positive_class(class_names)
     directory = require_writable(FLAGS.output_dir, "output_dir")
+    models = {name: run.load_model() for name, run in runs.items()}
     if FLAGS.images_dir:
         dataset, validation, train = None, None, None
         cases = cases_of_folder(pathlib.Path(FLAGS.images_dir), class_names, image_shape)
@@ -82,12 +84,11 @@ def main() -> None:
         tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
         train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
     validation_content = dataset.digest(_VALIDATION) if dataset and validation else None
-    models = {name: run.load_model() for name, run in runs.items()}
 
     answers = []
-    for name, model in models.items():
+    for name, best in models.items():
         logging.info("%s answers for %d radiographs", name, len(cases.ids))
-        answers.append(ask(name, model, cases, validation, flip=FLAGS.tta == "flip"))
+        answers.append(ask(name, best.network, cases, validation, flip=FLAGS.tta == "flip"))
     if FLAGS.ensemble:
         answers.append(average(_ENSEMBLE, answers))
 
@@ -95,10 +96,11 @@ def main() -> None:
     bench = Bench(cases, resampling, positive, train)
     judged = {}
     for model in answers:
-        run = runs.get(model.name)
-        tuning = _tuning(model, run, validation, validation_content)
+        run, best = runs.get(model.name), models.get(model.name)
+        tuning = _tuning(model, run, best, validation, validation_content)
         result = judge(model, tuning, _why_no_tuning(run), bench)
-        judged[model.name] = result | _about_model(model, run, contents, class_names[positive])
+        about_model = _about_model(model, run, best, contents)
+        judged[model.name] = result | about_model | {"positive_class": class_names[positive]}
         _log(model.name, result)
 
     right = {model.name: model.cases.argmax(axis=1) == cases.labels for model in answers}
@@ -182,15 +184,19 @@ def _has(dataset: BuiltDataset, split: str) -> bool:
 
 
 def _tuning(
-    model: Answers, run: Run | None, validation: Cases | None, content: str | None
+    model: Answers,
+    run: Run | None,
+    best: BestModel | None,
+    validation: Cases | None,
+    content: str | None,
 ) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
     as_exported = run is not None and FLAGS.tta == "none"
     if validation is None:
-        return run.read_calibration() if as_exported else None
+        return run.read_calibration(best.sha256) if as_exported else None
     tuning = tune(model.validation, validation, _VALIDATION)
     if as_exported:
-        keep(tuning, run, content)
+        keep(tuning, run, best.sha256, content)
     return tuning
 
 
@@ -206,9 +212,9 @@ def _why_no_tuning(run: Run | None) -> str:
 
 
 def _about_model(
-    model: Answers, run: Run | None, contents: dict[str, dict], positive_class: str
+    model: Answers, run: Run | None, best: BestModel | None, contents: dict[str, dict]
 ) -> dict[str, Any]:
-    about = {"name": model.name, "positive_class": positive_class}
+    about = {"name": model.name}
     if run is None:
         members = {"members": list(contents), "run_config": None, "model_sha256": None}
         return about | {"run": None, "model": _ENSEMBLE, **members}
@@ -217,7 +223,7 @@ def _about_model(
         "model": contents[model.name]["config"]["model"],
         "members": None,
         "run_config": contents[model.name],
-        "model_sha256": run.model_sha256(),
+        "model_sha256": best.sha256,
     }
 
 

@@ -89,7 +89,8 @@ def main() -> None:
     drawn = MaskFolder(pathlib.Path(FLAGS.masks_dir), size) if FLAGS.masks_dir else None
     directory = require_writable(FLAGS.output_dir, "output_dir")
 
-    model = run.load_model()
+    best = run.load_model()
+    model = best.network
     predict = predictor(model, flip=False)
     explain = METHODS[FLAGS.method](model, FLAGS.layer)
     logging.info("explaining %s at layer %s", run.path, explain.layer_name)
@@ -106,7 +107,8 @@ def main() -> None:
         speed = images_per_second(explain, images[0])
         check = randomisation_check(explain, model, images, targets, FLAGS.seed)
         check["how_to_read"] = HOW_TO_READ["randomisation"]
-        about = _about(run, content, explain, speed) | {"left_out": count - len(gallery.rows)}
+        about = _about(run, best.sha256, content, explain, speed)
+        about["left_out"] = count - len(gallery.rows)
         _log(gallery.finish(about, check))
     logging.info("gallery: %s", directory / "index.html")
 
@@ -200,13 +202,15 @@ def _explained(
     return zip(batch, heatmaps, probabilities, map(int, targets), strict=True)
 
 
-def _about(run: Run, content: dict, explain: Method, speed: dict[str, float]) -> dict[str, Any]:
+def _about(
+    run: Run, model_sha256: str, content: dict, explain: Method, speed: dict[str, float]
+) -> dict[str, Any]:
     config = content["config"]
     return {
         "note": FLAGS.note,
         "run": str(run.path),
         "model": config["model"],
-        "model_sha256": run.model_sha256(),
+        "model_sha256": model_sha256,
         "source": ", ".join(FLAGS.images or [f"{config['dataset']} {FLAGS.split}"]),
         "target": FLAGS.target,
         "caution": explain.caution,

@@ -11,9 +11,9 @@ export.json. This is a research tool, not a medical device.
 """
 
 import functools
+import os
 import pathlib
 import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,11 +21,12 @@ from typing import Any
 import keras
 from absl import flags, logging
 
-from trainer import command
+from trainer import command, templates
 from trainer.export.agreement import largest_difference
 from trainer.export.answer_time import answer_time
 from trainer.export.card import read_card, render_card
 from trainer.export.lite import ask_lite, write_lite
+from trainer.export.literal_path import is_literal
 from trainer.export.onnx_file import ask_onnx, require_onnx, write_onnx
 from trainer.export.package import package, write_json
 from trainer.export.served import ask_served, write_served
@@ -52,23 +53,27 @@ def main() -> None:
     run.warn_if_unfinished()
     if _ONNX in FLAGS.format:
         require_onnx()
-    about = {
-        "run": str(run.path),
-        "run_config": content,
-        "model_sha256": run.model_sha256(),
-        "class_names": content["dataset"]["class_names"],
-        "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
-    }
-    judged_card = read_card(FLAGS.model_card, about["model_sha256"]) if FLAGS.model_card else None
     with package(FLAGS.output_dir) as directory:
-        model = run.load_model()
-        about["formats"] = _write_formats(model, tuple(about["class_names"]), directory)
-        shutil.copyfile(run.model_file, directory / "model.keras")
+        best = run.load_model()
+        about = {
+            "run": str(run.path),
+            "run_config": content,
+            "model_sha256": best.sha256,
+            "class_names": content["dataset"]["class_names"],
+            "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
+        }
+        judged = read_card(FLAGS.model_card, best.sha256) if FLAGS.model_card else None
+        about["formats"] = _write_formats(best.network, tuple(about["class_names"]), directory)
+        (directory / "model.keras").write_bytes(best.content)
         write_json(directory / "class_names.json", about["class_names"])
-        card = judged_card or render_card(about)
-        (directory / "model_card.md").write_text(card, encoding="utf-8")
+        templates.write(directory / "model_card.md", judged or render_card(about))
         write_json(directory / "export.json", about)
     logging.info("exported to %s", FLAGS.output_dir)
+    if _SAVED_MODEL in FLAGS.format and not is_literal(os.path.abspath(FLAGS.output_dir)):
+        logging.warning(
+            "TensorFlow takes *, ?, [ and \\ in a path for a pattern and loads no SavedModel from "
+            "there: move it to another directory before you serve it"
+        )
 
 
 def _write_formats(

@@ -2,17 +2,16 @@
 
 import contextlib
 import functools
-import hashlib
 import json
 import os
 import pathlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 from absl import logging
 
+from trainer.best_model import BestModel, read_model
 from trainer.errors import UserError
 from trainer.json_file import (
     Field,
@@ -25,11 +24,15 @@ from trainer.json_file import (
     record,
     text,
 )
-from trainer.parsing import first_line
+from trainer.parsing import first_line, parsing
 from trainer.status import DONE, STALE, Status, state_of
 
 _ADVICE = "give the directory of another run of trainer.main, or train it again"
 # What the commands read of a run's files; more stands in them.
+_CLASS_NAMES = Field(
+    "a list of two texts or more, all different",
+    lambda v: list_of(text()).fits(v) and len(set(v)) == len(v) >= 2,
+)
 _CONFIG = {
     "config": record(
         {
@@ -42,13 +45,14 @@ _CONFIG = {
     ),
     "dataset": record(
         {
-            "class_names": list_of(text()),
+            "class_names": _CLASS_NAMES,
             "image_shape": list_of(integer(1)),
             "train_examples": integer(1),
             "validation_examples": integer(1),
             "digests": mapping(text()).if_given(),
         }
     ),
+    "parameters": record({"total": integer(0), "trainable": integer(0)}),
 }
 _METRICS = {
     "epoch": integer(1),
@@ -62,10 +66,12 @@ _METRICS = {
 }
 _CALIBRATION = {
     "model_sha256": text(),
-    "split": text().if_given(),
-    "examples": integer(1).if_given(),
-    "temperature": number(0),
-    "thresholds": mapping(number(0).or_none()).if_given(),
+    "split": text(),
+    "examples": integer(1),
+    "temperature": number(1e-3, 1e3),
+    "log_loss_before": number(0),
+    "log_loss_after": number(0),
+    "sensitivity": number(0, 1),
 }
 
 
@@ -164,21 +170,19 @@ class Run:
         """Writes metrics.jsonl."""
         self._write(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
-    def read_calibration(self) -> dict[str, Any] | None:
-        """The content of calibration.json; None if there is none for this model.keras."""
-        content = _read_if_there(self._calibration_file, _CALIBRATION)
-        if content is None or content.get("model_sha256") != self.model_sha256():
+    def read_calibration(self, model_sha256: str) -> dict[str, Any] | None:
+        """The content of calibration.json; None if there is none for the model of a digest."""
+        class_names = self.finished_config()["dataset"]["class_names"]
+        thresholds = record({name: number(0).or_none() for name in class_names})
+        content = _read_if_there(self._calibration_file, _CALIBRATION | {"thresholds": thresholds})
+        if content is None or content["model_sha256"] != model_sha256:
             return None
         return content
 
-    def write_calibration(self, content: dict[str, Any]) -> None:
+    def write_calibration(self, content: dict[str, Any], model_sha256: str) -> None:
         """Writes calibration.json, with the digest of the model that it holds for."""
-        content = {"model_sha256": self.model_sha256(), **content}
+        content = {"model_sha256": model_sha256, **content}
         self._write(self._calibration_file, json.dumps(content, indent=2) + "\n")
-
-    def model_sha256(self) -> str:
-        """SHA-256 of model.keras, hexadecimal."""
-        return hashlib.sha256(self.model_file.read_bytes()).hexdigest()
 
     def save_model(self, model: keras.Model) -> None:
         """Writes model.keras.
@@ -193,20 +197,16 @@ class Run:
             model.save(partial)
             os.replace(partial, self.model_file)
 
-    def load_model(self) -> keras.Model:
+    def load_model(self) -> BestModel:
         """Loads the best epoch's model, in safe mode.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is damaged, cannot be read, or contradicts config.json.
         """
-        try:
-            if not zipfile.is_zipfile(self.model_file):  # Of which Keras says that it is not found.
-                raise zipfile.BadZipFile("it is not whole")
-            return keras.models.load_model(self.model_file)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{self.model_file} cannot be loaded ({first_line(error)}); train the run again"
-            ) from error
+        trained_on = self.finished_config()["dataset"]
+        return read_model(
+            self.model_file, trained_on["image_shape"], len(trained_on["class_names"])
+        )
 
     def _write(self, path: pathlib.Path, text: str) -> None:
         if not self.writes:
@@ -230,7 +230,8 @@ def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Ru
     Raises:
         UserError: none of them has a model, or none has such a number.
     """
-    runs = [Run(path.parent) for path in sorted(pathlib.Path(runs_dir).glob("*/model.keras"))]
+    files = pathlib.Path(runs_dir).glob("*/model.keras") if os.path.isdir(runs_dir) else ()
+    runs = [Run(path.parent) for path in sorted(files)]
     if not runs:
         raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
     best_rows = [(run, _best_epoch(run)) for run in runs]
@@ -255,7 +256,9 @@ def _best_epoch(run: Run) -> dict[str, Any]:
 
 
 def _read_if_there(path: pathlib.Path, fields: Mapping[str, Field]) -> dict[str, Any] | None:
-    return read_object(path, fields, _ADVICE) if path.exists() else None
+    with parsing(path, _ADVICE):
+        is_there = path.exists()
+    return read_object(path, fields, _ADVICE) if is_there else None
 
 
 @contextlib.contextmanager

@@ -11,12 +11,11 @@ import numpy as np
 from etils import epath
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
+from cxr_command.largest_image import MOST_PIXELS
+
 from . import decode, duplicates, paths, source
 from .faults import Fault, Kind
 
-# The largest detectors have some 4,300 by 4,300 elements; a file that claims more pixels than this
-# is refused by its header, before a decoder reserves memory for them.
-MOST_PIXELS = 25_000_000
 SHORTEST_SIDE = 32
 _MOST_BYTES = 8 * MOST_PIXELS  # Of a file: of 16-bit colour and transparency, not compressed.
 _MASK_SIZE = (256, 256)

@@ -1,11 +1,12 @@
 """The table of which radiograph is in which split, `splits.csv`, kept beside a built dataset."""
 
-import csv
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from etils import epath
+
+from cxr_command import csv_file
 
 from . import paths
 
@@ -40,10 +41,7 @@ def write(folder: epath.Path, rows: Iterable[Row]) -> None:
       folder: The folder of a built dataset.
       rows: The radiographs.
     """
-    with (folder / NAME).open("w") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(Row._fields)
-        table.writerows(rows)
+    (folder / NAME).write_bytes(csv_file.encode([Row._fields, *rows]))
 
 
 def find(data_dir: epath.PathLike, config: str) -> epath.Path:
@@ -89,13 +87,15 @@ def read(folder: epath.PathLike) -> list[Row]:
     if not path.exists():
         raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
     try:
-        with path.open("r") as file:
-            header, *rows = list(csv.reader(file)) or [[]]
+        content = path.read_bytes()
+        header, *rows = csv_file.decode(content) or [[]]
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    except (csv.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}). Build the dataset again.") from error
-    whole = bool(rows) and all(len(row) == len(header) for row in rows)
+    # A row that was cut within its last cell has as many as the others.
+    ends_whole = content.endswith(b"\n")
+    whole = bool(rows) and ends_whole and all(len(row) == len(header) for row in rows)
     if header != list(Row._fields) or not whole:
         raise ValueError(
             f"{path} has {len(rows)} rows and the columns {header}; expected whole rows with "

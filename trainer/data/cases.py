@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from cxr_command.foreign_text import as_unicode
 from trainer.data import pixels
 from trainer.data.dataset import BuiltDataset
 from trainer.data.radiographs import list_labelled, read_radiographs
@@ -124,11 +125,15 @@ def cases_of_folder(
         )
     return Cases(
         class_names=class_names,
-        ids=np.array([files[row][0].relative_to(directory).as_posix() for row in kept]),
+        ids=np.array([_id(files[row][0], directory) for row in kept]),
         labels=np.array([files[row][1] for row in kept]),
         images=images,
-        left_out=tuple(str(path) for path in left_out),
+        left_out=tuple(as_unicode(str(path)) for path in left_out),
     )
+
+
+def _id(path: pathlib.Path, directory: pathlib.Path) -> str:
+    return as_unicode(path.relative_to(directory).as_posix())
 
 
 def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:

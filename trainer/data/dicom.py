@@ -1,10 +1,14 @@
 """Radiographs from DICOM files, shown as a viewer shows them. Only pixels leave this module."""
 
+import io
+import math
 import pathlib
 
 import numpy as np
 
-from trainer.errors import UserError
+from cxr_command.largest_image import MOST_PIXELS
+from trainer.data.image_file import read_image_file
+from trainer.errors import Damaged, UserError
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
@@ -23,7 +27,9 @@ def read_dicom(path: str | pathlib.Path) -> np.ndarray:
         `[height, width, 1] uint8`.
 
     Raises:
-        UserError: pydicom is not installed, or the file is no gray image that it can decode.
+        Damaged: the file is no gray image of at most `MOST_PIXELS` that pydicom can decode.
+        Unreadable: the system could not read it; it may be whole.
+        UserError: pydicom is not installed.
     """
     try:
         import pydicom
@@ -31,24 +37,44 @@ def read_dicom(path: str | pathlib.Path) -> np.ndarray:
         raise UserError(
             f"{path}: DICOM files need pydicom; install it with pip install 'cxr-trainer[dicom]'"
         ) from error
+    content = io.BytesIO(read_image_file(path))
     try:
-        dicom = pydicom.dcmread(path)
+        _check_encoding(pydicom.filereader.read_file_meta_info(path))
+        dicom = pydicom.dcmread(content)
+        _check_size(dicom)
         pixels, photometric = dicom.pixel_array, dicom.PhotometricInterpretation
         gray = _shown(dicom, pixels)
+    except MemoryError:
+        raise
     # A damaged file makes pydicom and its decoders raise nearly anything.
     except Exception as error:
-        raise UserError(
+        raise Damaged(
             f"{path} is not a readable DICOM image ({type(error).__name__}); "
-            "expected one with pixels in an encoding that pydicom decodes"
+            f"expected one of at most {MOST_PIXELS:,} pixels in an encoding that pydicom decodes"
         ) from error
     if pixels.ndim != 2 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise UserError(
+        raise Damaged(
             f"{path} has {photometric} pixels of shape {list(pixels.shape)}; "
             "expected one gray frame (MONOCHROME1 or MONOCHROME2)"
         )
     return np.round(255 * (1 - gray if photometric == "MONOCHROME1" else gray)).astype(np.uint8)[
         ..., None
     ]
+
+
+def _check_encoding(meta) -> None:
+    """Raises `ValueError` for a file that is deflated as a whole, to whatever it claims."""
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise ValueError("its pixels are not the only part that is compressed")
+
+
+def _check_size(dicom) -> None:
+    """Raises `ValueError` if the header claims more pixels than may be decoded."""
+    counts = (dicom.Rows, dicom.Columns, dicom.get("NumberOfFrames") or 1, dicom.SamplesPerPixel)
+    if math.prod(map(int, counts)) > MOST_PIXELS:
+        raise ValueError(f"it claims {counts} rows, columns, frames and channels")
 
 
 def _shown(dicom, pixels: np.ndarray) -> np.ndarray:

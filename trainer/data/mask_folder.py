@@ -1,12 +1,15 @@
 """Masks drawn beside radiographs: where the lungs are, and where a finding is."""
 
+import os
 import pathlib
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from trainer.errors import UserError
+from trainer.data.image_file import read_image_file
+from trainer.data.radiographs import pixels_claimed
+from trainer.errors import Damaged, UserError
 
 
 class MaskFolder:
@@ -27,8 +30,9 @@ class MaskFolder:
             UserError: there is no mask in it.
         """
         self._size = size
-        self._lungs = {path.stem: path for path in directory.rglob("masks/*.png")}
-        self._findings = {path.stem: path for path in directory.rglob("findings/*.png")}
+        files = list(directory.rglob("*.png")) if os.path.isdir(directory) else []
+        self._lungs = {path.stem: path for path in files if path.parent.name == "masks"}
+        self._findings = {path.stem: path for path in files if path.parent.name == "findings"}
         if not self._lungs and not self._findings:
             raise UserError(
                 f"--masks_dir={directory} holds no mask; expected CLASS/masks/ID.png, the lungs, "
@@ -47,8 +51,11 @@ class MaskFolder:
         if case not in paths:
             return None
         try:
-            mask = tf.io.decode_png(tf.io.read_file(str(paths[case])), channels=1)
-        except tf.errors.OpError:
+            encoded = tf.constant(read_image_file(paths[case]))
+            pixels_claimed(encoded)
+            mask = tf.io.decode_png(encoded, channels=1)
+        # The last where the message would quote bytes that are no text.
+        except (Damaged, tf.errors.InvalidArgumentError, UnicodeDecodeError):
             logging.error("left out: %s is not a readable PNG mask", paths[case])
             return None
         # A pixel belongs to the mask where half of what it covers does, as in the built dataset.

@@ -113,6 +113,7 @@ def _mistakes(cases: Cases, shares: np.ndarray) -> list[dict[str, Any]]:
     return [
         {
             "id": str(cases.ids[row]),
+            "row": int(row),
             "label": cases.class_names[cases.labels[row]],
             "predicted": cases.class_names[predicted[row]],
             "probability": float(sure[row]),

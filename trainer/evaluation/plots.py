@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trainer.drawn_name import drawn
 from trainer.evaluation.operating_point import roc_and_precision_recall
 
 _DPI = 130
@@ -38,8 +39,9 @@ def plot_confusion_matrix(
     figure, axes = _canvas(title)
     picture = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     figure.colorbar(picture, ax=axes, label="share of the true class")
-    axes.set_xticks(range(len(class_names)), class_names, rotation=20, ha="right")
-    axes.set_yticks(range(len(class_names)), class_names)
+    names = list(map(drawn, class_names))
+    axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
+    axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")
     for row, column in np.ndindex(counts.shape):
         share = shares[row, column]
@@ -77,8 +79,8 @@ def plot_curves(
         if curves is None:
             continue
         style = _style(index)
-        roc_axes.plot(*curves[0], label=name, **style)
-        recall_axes.step(*curves[1], where="post", label=name, **style)
+        roc_axes.plot(*curves[0], label=drawn(name), **style)
+        recall_axes.step(*curves[1], where="post", label=drawn(name), **style)
     for figure, axes, path in (
         (roc_figure, roc_axes, roc),
         (recall_figure, recall_axes, precision_recall),
@@ -124,7 +126,7 @@ def plot_decision_curve(
         positive_class: the class that is acted on.
         path: the PNG file to write.
     """
-    figure, axes = _canvas(f"decision curve for {positive_class}")
+    figure, axes = _canvas(f"decision curve for {drawn(positive_class)}")
     axes.plot(curve["threshold"], curve["model"], label="by the model", **_style(0))
     axes.plot(curve["threshold"], curve["all"], label="treat all", **_style(1))
     axes.axhline(0, label="treat none", color="0.4", linewidth=1)
@@ -155,7 +157,7 @@ def plot_accuracies(models: dict[str, dict[str, Any]], path: pathlib.Path) -> No
             axes.plot(interval, [y, y], color=_COLOURS[index])
             label = metric.replace("_", " ") if row == 0 else None
             axes.plot(value, y, marker=marker, color=_COLOURS[index], label=label, linestyle="")
-    axes.set_yticks(range(len(models)), list(models))
+    axes.set_yticks(range(len(models)), list(map(drawn, models)))
     axes.invert_yaxis()
     axes.set(xlabel="share that is right")
     axes.grid(axis="x", alpha=0.4)

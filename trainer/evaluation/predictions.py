@@ -1,6 +1,5 @@
 """What a saved model says of every case, once each."""
 
-import csv
 import pathlib
 from collections.abc import Callable
 
@@ -8,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from cxr_command import csv_file
 from trainer.errors import UserError
 
 _BATCH = 32
@@ -60,9 +60,8 @@ def write_predictions(
         probabilities: `[cases, classes] float`, written in full precision.
         class_names: names of the classes.
     """
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "label", "predicted", *class_names])
-        for case, label, shares in zip(ids, labels, probabilities, strict=True):
-            predicted = class_names[shares.argmax()]
-            writer.writerow([case, class_names[label], predicted, *map(float, shares)])
+    rows = [
+        [str(case), class_names[label], class_names[shares.argmax()], *map(float, shares)]
+        for case, label, shares in zip(ids, labels, probabilities, strict=True)
+    ]
+    path.write_bytes(csv_file.encode([["id", "label", "predicted", *class_names], *rows]))

@@ -4,17 +4,16 @@ The first model's files lie at its top, every other model's in a folder named af
 """
 
 import json
-import os
 import pathlib
 import re
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from trainer import templates
 from trainer.data.cases import Cases
-from trainer.directory import unfinished, writing_to
+from trainer.directory import move_files, unfinished, writing_to
 from trainer.evaluation import plots
 from trainer.evaluation.answers import Answers
 from trainer.evaluation.page import render_model_card, render_page
@@ -22,6 +21,7 @@ from trainer.evaluation.predictions import write_predictions
 from trainer.templates import RESEARCH_USE
 
 _MISTAKES = "mistakes"
+_LONGEST_NAME = 80
 
 
 def write_report(
@@ -56,13 +56,23 @@ def write_report(
         # The first model's numbers stand at the top too, where one looks who judged one model.
         report = models[answers[0].name] | report | {"models": models}
         _write_texts(partial, report)
-        _move(partial, directory)
+        outdated = _outdated_mistakes(directory, partial)
+        move_files(partial, directory)
+        for picture in outdated:
+            picture.unlink()
 
 
 def _folders(answers: Sequence[Answers]) -> list[pathlib.Path]:
-    """Each model's folder below the report's."""
-    others = [re.sub(r"[^A-Za-z0-9._+-]+", "_", model.name) for model in answers[1:]]
-    return [pathlib.Path(), *map(pathlib.Path, others)]
+    """Each model's folder below the report's, named after it; no two are the same."""
+    folders, taken = [pathlib.Path()], {"", _MISTAKES}
+    for model in answers[1:]:
+        # Without a point it is the name of no file of the report's, nor of a directory above.
+        name = re.sub(r"[^A-Za-z0-9_+-]+", "_", model.name)[:_LONGEST_NAME]
+        while name.lower() in taken:
+            name += "_"
+        taken.add(name.lower())
+        folders.append(pathlib.Path(name))
+    return folders
 
 
 def _write_model(
@@ -80,11 +90,10 @@ def _write_model(
     )  # fmt: skip
     result = judged[model.name]
     _draw(directory / folder, cases, model, result)
-    rows = {str(case): row for row, case in enumerate(cases.ids)}
     mistakes = []
     for rank, mistake in enumerate(result["mistakes"], start=1):
         path = folder / _MISTAKES / f"{rank:02d}.png"
-        image = tf.io.encode_png(cases.images[rows[mistake["id"]]]).numpy()
+        image = tf.io.encode_png(cases.images[mistake["row"]]).numpy()
         (directory / path).write_bytes(image)
         mistakes.append(mistake | {"picture": path.as_posix()})
     return {
@@ -113,21 +122,18 @@ def _draw(directory: pathlib.Path, cases: Cases, model: Answers, result: dict[st
 def _write_texts(directory: pathlib.Path, report: dict[str, Any]) -> None:
     # A NaN would be no JSON: better to fail here than to hand it on.
     text = json.dumps(report, indent=2, allow_nan=False)
-    (directory / "report.json").write_text(text + "\n")
-    (directory / "report.html").write_text(render_page(report, directory), encoding="utf-8")
+    (directory / "report.json").write_text(text + "\n", encoding="utf-8")
+    templates.write(directory / "report.html", render_page(report, directory))
     for name, model in report["models"].items():
         card = render_model_card(report, name)
-        (directory / model["folder"] / "model_card.md").write_text(card, encoding="utf-8")
+        templates.write(directory / model["folder"] / "model_card.md", card)
 
 
-def _move(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Moves all files, each in one step."""
-    for path in sorted(source.rglob("*")):
-        place = target / path.relative_to(source)
-        if path.is_dir():
-            if path.name == _MISTAKES:
-                # An earlier report may have had more of them.
-                shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(exist_ok=True)
-        else:
-            os.replace(path, place)
+def _outdated_mistakes(directory: pathlib.Path, partial: pathlib.Path) -> list[pathlib.Path]:
+    """The pictures of mistakes of an earlier report, where it had more of them."""
+    return [
+        picture
+        for folder in partial.rglob(_MISTAKES)
+        for picture in (directory / folder.relative_to(partial)).glob("[0-9][0-9].png")
+        if not (folder / picture.name).exists()
+    ]

@@ -44,7 +44,7 @@ def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, 
     }
 
 
-def keep(tuning: dict[str, Any], run: Run, content: str | None = None) -> None:
+def keep(tuning: dict[str, Any], run: Run, model_sha256: str, content: str | None = None) -> None:
     """Writes what was chosen to the run's directory, for its exported model and for own images.
 
     It is not kept, and the log says so, where the validation split is not the run's own (another
@@ -53,6 +53,7 @@ def keep(tuning: dict[str, Any], run: Run, content: str | None = None) -> None:
     Args:
         tuning: what `tune` returned.
         run: a finished run.
+        model_sha256: of the model.keras that it was chosen for.
         content: digest of the validation split that it was chosen on.
     """
     trained_on = run.finished_config()["dataset"]
@@ -66,6 +67,6 @@ def keep(tuning: dict[str, Any], run: Run, content: str | None = None) -> None:
         )  # fmt: skip
         return
     try:
-        run.write_calibration(tuning)
+        run.write_calibration(tuning, model_sha256)
     except UserError as error:
         logging.warning("temperature and thresholds are not kept: %s", error)

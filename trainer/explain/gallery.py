@@ -1,6 +1,5 @@
 """A Grad-CAM directory: a panel and a raw heatmap for each image, their index, page and summary."""
 
-import csv
 import json
 import os
 import pathlib
@@ -10,14 +9,18 @@ from typing import Any, Self
 
 import numpy as np
 
+from cxr_command import csv_file
 from trainer import templates
-from trainer.directory import unfinished, writing_to
+from trainer.directory import move_files, unfinished, writing_to
 from trainer.errors import UserError
 from trainer.explain.judgement import PER_IMAGE, totals
 from trainer.explain.panel import draw_panel
 from trainer.explain.subjects import Subject
+from trainer.parsing import parsing
 
 _INDEX, _PAGE, _SUMMARY = "index.csv", "index.html", "summary.json"
+# What `Gallery.add` calls the files of an image.
+_FILE_OF_IMAGE = re.compile(r"\d{5,}-[A-Za-z0-9_-]*\.(png|npy)")
 
 
 class Gallery:
@@ -127,38 +130,37 @@ class Gallery:
         }
         with writing_to(self._directory):
             self._write_texts(summary)
-            for name in self._previous:
+            written = {path.name for path in self._partial.iterdir()}
+            move_files(self._partial, self._directory)
+            for name in self._previous.difference(written):
                 (self._directory / name).unlink(missing_ok=True)
-            for path in sorted(self._partial.iterdir()):
-                os.replace(path, self._directory / path.name)
         return summary
 
     def _write_texts(self, summary: dict[str, Any]) -> None:
-        with (self._partial / _INDEX).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
-            writer.writeheader()
-            writer.writerows(self.rows)
+        table = [list(self.rows[0]), *(list(row.values()) for row in self.rows)]
+        (self._partial / _INDEX).write_bytes(csv_file.encode(table))
         text = json.dumps(summary, indent=2, allow_nan=False)
-        (self._partial / _SUMMARY).write_text(text + "\n")
+        (self._partial / _SUMMARY).write_text(text + "\n", encoding="utf-8")
         page = templates.environment("trainer.explain").get_template("gallery.html")
-        (self._partial / _PAGE).write_text(
-            page.render(summary=summary, rows=self.rows), encoding="utf-8"
-        )
+        templates.write(self._partial / _PAGE, page.render(summary=summary, rows=self.rows))
 
 
-def _files_of(index: pathlib.Path) -> list[str]:
-    """Names of the files of the gallery that an index.csv tells of, its own included."""
-    if not index.exists():
-        return []
-    with index.open(newline="", encoding="utf-8", errors="replace") as file:
-        reader = csv.DictReader(file)
-        if not {"panel", "heatmap"}.issubset(reader.fieldnames or ()):
-            raise UserError(
-                f"{index} is not the index of an earlier export and would be replaced; "
-                "give another --output_dir"
-            )
-        named = [row[column] for row in reader for column in ("panel", "heatmap")]
-    return [pathlib.Path(name).name for name in named if name] + [_INDEX]
+def _files_of(index: pathlib.Path) -> set[str]:
+    """Names of the images' files that the index.csv of an earlier gallery tells of."""
+    if not os.path.lexists(index):
+        return set()
+    with parsing(index, "give another --output_dir"):
+        content = index.read_bytes()
+    try:
+        header, *rows = csv_file.decode(content) or [[]]
+        columns = [header.index(name) for name in ("panel", "heatmap")]
+    except ValueError as error:
+        raise UserError(
+            f"{index} is not the index of an earlier export and would be replaced; "
+            "give another --output_dir"
+        ) from error
+    named = [row[column] for row in rows for column in columns if column < len(row)]
+    return {name for name in named if _FILE_OF_IMAGE.fullmatch(name)}
 
 
 def _rounded(value: float | bool | None) -> float | bool | None:

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trainer.drawn_name import drawn
 from trainer.explain.subjects import Subject
 
 _LUNGS, _FINDING = "deepskyblue", "lime"
@@ -29,12 +30,13 @@ def draw_panel(
         target: the class that is explained.
         class_names: names of the classes.
     """
+    names = list(map(drawn, class_names))
     figure = Figure(figsize=(11, 3.7), layout="constrained")
     radiograph, heatmap, overlay, bars = figure.subplots(1, 4)
     _show(radiograph, subject.image, "radiograph")
     picture = heatmap.imshow(heat, cmap="inferno", vmin=0, vmax=1)
     heatmap.set_title("heatmap" if heat.any() else "no evidence at this layer")
-    _show(overlay, subject.image, f"evidence for {class_names[target]}")
+    _show(overlay, subject.image, f"evidence for {names[target]}")
     # Transparent where there is next to no heat, so that the radiograph stays readable.
     overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.minimum(2 * heat, 0.6))
     _outline(overlay, subject)
@@ -43,11 +45,12 @@ def draw_panel(
     )
     for axes in (radiograph, heatmap, overlay):
         axes.set_axis_off()
-    bars.barh(class_names, probabilities, color="tab:blue")
+    bars.barh(range(len(names)), probabilities, color="tab:blue")
+    bars.set_yticks(range(len(names)), names)
     bars.invert_yaxis()
     bars.set(xlim=(0, 1), xlabel="probability", title="the model's answer")
-    true = "" if subject.label is None else f"true {class_names[subject.label]}, "
-    figure.suptitle(f"{subject.id}: {true}predicted {class_names[probabilities.argmax()]}")
+    true = "" if subject.label is None else f"true {names[subject.label]}, "
+    figure.suptitle(f"{drawn(subject.id)}: {true}predicted {names[probabilities.argmax()]}")
     figure.savefig(path, dpi=100)
 
 

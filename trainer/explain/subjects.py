@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from absl import logging
 
+from cxr_command.foreign_text import as_unicode
 from trainer.data.cases import Cases
 from trainer.data.mask_folder import MaskFolder
 from trainer.data.radiographs import read_radiograph
-from trainer.errors import UserError
+from trainer.errors import Damaged, UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +126,7 @@ def subjects_of_cases(
 def subjects_of_files(
     paths: Sequence[pathlib.Path], image_shape: Sequence[int], drawn: MaskFolder | None
 ) -> Iterator[Subject]:
-    """A user's own files; those that cannot be read are reported and left out.
+    """A user's own files; those that are no image are reported and left out.
 
     Args:
         paths: the files.
@@ -140,7 +141,8 @@ def subjects_of_files(
             image = read_radiograph(path, image_shape)
             lungs = drawn.lungs(path.stem) if drawn else None
             finding = drawn.finding(path.stem) if drawn else None
-        except UserError as error:
+        except Damaged as error:
             logging.error("left out: %s", error)
             continue
-        yield Subject(path.name, str(path), None, image, lungs, finding)
+        case, source = as_unicode(path.name), as_unicode(str(path))
+        yield Subject(case, source, None, image, lungs, finding)

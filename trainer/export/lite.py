@@ -22,7 +22,7 @@ def write_lite(model: keras.Model, path: pathlib.Path) -> None:
 
 def ask_lite(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
     """What the written model says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
-    interpreter = tf.lite.Interpreter(str(path))
+    interpreter = tf.lite.Interpreter(model_content=path.read_bytes())
     interpreter.allocate_tensors()
     taken, given = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
     answers = []

@@ -40,5 +40,5 @@ def ask_onnx(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
     """What the written model says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: images})[0]

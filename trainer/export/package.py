@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,10 @@ from trainer.errors import UserError
 
 # What tells a directory that this command wrote from anything else that a user may keep there.
 _OURS = "export.json"
+_WRITTEN = {
+    _OURS, "class_names.json", "model.keras", "model_card.md", "model.tflite", "model.onnx",
+    "saved_model.pb", "fingerprint.pb", "variables", "assets",
+}  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -28,25 +31,40 @@ def package(output_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
     Raises:
         UserError: something else lies there, or it cannot be written.
     """
+    require_writable(output_dir, "output_dir")
     target = pathlib.Path(output_dir).resolve()
-    if target.exists() and not (target / _OURS).exists() and not _is_empty(target):
-        raise UserError(
-            f"--output_dir={output_dir} is a file, or holds files that are no exported model; "
-            "give a directory that is empty or new"
-        )
+    _require_replaceable(target, output_dir)
     require_writable(target.parent, "output_dir")
-    with writing_to(target), unfinished(target.parent, f".{target.name}-") as scratch:
+    with writing_to(target), unfinished(target.parent) as scratch:
         # Its own mode is for the owner alone; whoever serves the model is another user.
         partial = scratch / "whole"
         partial.mkdir()
         yield partial
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(partial, target)
+        _replace(target, partial, scratch / "replaced")
 
 
-def _is_empty(path: pathlib.Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
+def _require_replaceable(target: pathlib.Path, output_dir: str | os.PathLike) -> None:
+    """Raises `UserError` if anything lies in a directory that an export did not write."""
+    found = {path.name for path in target.iterdir()} if target.exists() else set()
+    others = found - _WRITTEN if _OURS in found else found
+    if others:
+        raise UserError(
+            f"--output_dir={output_dir} holds files that are no exported model, such as "
+            f"{min(others)}; give a directory that is empty or new"
+        )
+
+
+def _replace(target: pathlib.Path, new: pathlib.Path, old: pathlib.Path) -> None:
+    """Puts a directory in the place of another, which is moved away, or stays if that fails."""
+    if not target.exists():
+        os.replace(new, target)
+        return
+    os.replace(target, old)
+    try:
+        os.replace(new, target)
+    except BaseException:
+        os.replace(old, target)
+        raise
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:

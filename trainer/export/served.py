@@ -1,14 +1,20 @@
 """A SavedModel that takes the bytes of image files and needs TensorFlow alone."""
 
 import pathlib
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.radiographs import decode_radiograph
+from cxr_command.largest_image import MOST_PIXELS
+from trainer.data.radiographs import decode_radiograph, pixels_claimed
 from trainer.explain.methods import GradCAM
+from trainer.export.literal_path import literal_path
 
+# Of all images of a batch: files of a few bytes can claim so many that a server would be busy for
+# minutes. So many are decoded in some seconds, and are more than a thousand published radiographs.
+MOST_PIXELS_OF_BATCH = 4 * MOST_PIXELS
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
@@ -38,23 +44,42 @@ class ServedModel(tf.Module):
     @tf.function(input_signature=[_BYTES])
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`probabilities`, `class_names` `[batch, classes]` and `predicted_class` `[batch]`."""
-        return self._named(self._model.it(self._decode(image_bytes), training=False))
+        return self._answer(
+            image_bytes, lambda images: self._named(self._model.it(images, training=False))
+        )
 
     @tf.function(input_signature=[_BYTES])
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `classify`, and `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class."""
-        images = self._decode(image_bytes)
-        predicted = tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
-        heatmaps, probabilities = self._gradcam.it.explain(images, predicted)
-        return {**self._named(probabilities), "heatmap": heatmaps}
+
+        def ask(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            predicted = tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
+            heatmaps, probabilities = self._gradcam.it.explain(images, predicted)
+            return {**self._named(probabilities), "heatmap": heatmaps}
+
+        return self._answer(image_bytes, ask)
 
     @tf.function(input_signature=[_BYTES])
     def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`features` `[batch, units] float32`: what goes into the last layer."""
-        return {"features": self._features.it(self._decode(image_bytes), training=False)}
+        return self._answer(
+            image_bytes, lambda images: {"features": self._features.it(images, training=False)}
+        )
+
+    def _answer(
+        self, image_bytes: tf.Tensor, ask: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    ) -> dict[str, tf.Tensor]:
+        size = tf.size(image_bytes)
+        blank_and_images = self._decode(_of_few_pixels(image_bytes))
+        # Convolutions refuse an empty batch: the blank image stands in, and its answer is left out.
+        answers = ask(blank_and_images[tf.minimum(size, 1) :])
+        return {name: tensor[:size] for name, tensor in answers.items()}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """`[batch, H, W, 1] uint8`; it fails with the position of the first undecodable bytes."""
+        """`[1 + batch, H, W, 1] uint8`, a blank image before all others.
+
+        It fails with the position of the first undecodable bytes.
+        """
 
         def decode(position: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return position, decode_radiograph(encoded, self._image_shape)
@@ -63,17 +88,18 @@ class ServedModel(tf.Module):
         # with an error that does not know which image it is about.
         batch = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
         decoded = batch.map(decode).ignore_errors()
-        nothing = (tf.constant([-1], tf.int64), tf.zeros([1, *self._image_shape], tf.uint8))
-        padded = tf.data.Dataset.from_tensor_slices(nothing).concatenate(decoded)
+        blank = (tf.constant([-1], tf.int64), tf.zeros([1, *self._image_shape], tf.uint8))
+        padded = tf.data.Dataset.from_tensor_slices(blank).concatenate(decoded)
         positions, images = padded.batch(tf.size(image_bytes, tf.int64) + 1).get_single_element()
-        wanted = tf.range(tf.size(image_bytes, tf.int64))
+        wanted = tf.range(-1, tf.size(image_bytes, tf.int64))
         readable = tf.reduce_any(wanted[:, None] == positions[None, :], axis=1)
-        first_bad = tf.argmin(tf.cast(readable, tf.int32))
         message = tf.strings.format(
-            "image_bytes at position {} of the batch are no readable PNG or JPEG image", first_bad
+            "image_bytes at position {} of the batch are no readable PNG or JPEG image of at most "
+            f"{MOST_PIXELS} pixels",
+            tf.argmin(tf.cast(readable, tf.int32)) - 1,
         )
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(readable), [message])]):
-            return images[1:]
+            return tf.identity(images)
 
     def _named(self, probabilities: tf.Tensor) -> dict[str, tf.Tensor]:
         names = tf.constant(self._class_names)
@@ -82,6 +108,21 @@ class ServedModel(tf.Module):
             "class_names": tf.tile(names[None], [tf.shape(probabilities)[0], 1]),
             "predicted_class": tf.gather(names, tf.argmax(probabilities, axis=1)),
         }
+
+
+def _of_few_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
+    """The same bytes; it fails if by their headers they are more pixels than may be decoded."""
+    images = tf.data.Dataset.from_tensor_slices(image_bytes)
+    # What has no such header, or claims too much by itself, is not decoded but named.
+    claimed = images.map(pixels_claimed).ignore_errors()
+    pixels = claimed.reduce(tf.constant(0, tf.int64), tf.add)
+    message = tf.strings.format(
+        f"the images of the batch have {{}} pixels together, at most {MOST_PIXELS_OF_BATCH} are "
+        "decoded at once: send fewer",
+        pixels,
+    )
+    with tf.control_dependencies([tf.debugging.Assert(pixels <= MOST_PIXELS_OF_BATCH, [message])]):
+        return tf.identity(image_bytes)
 
 
 class _Untracked:
@@ -105,11 +146,13 @@ def write_served(model: keras.Model, path: pathlib.Path, class_names: tuple[str,
         "explain": served.explain,
         "features": served.features,
     }
-    tf.saved_model.save(served, str(path), signatures)
+    with literal_path(path) as literal:
+        tf.saved_model.save(served, literal, signatures)
 
 
 def ask_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
     """What the written SavedModel says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
-    loaded = tf.saved_model.load(str(directory))
+    with literal_path(directory) as literal:
+        loaded = tf.saved_model.load(literal)
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
     return loaded.signatures["serving_default"](image_bytes=encoded)["probabilities"].numpy()

@@ -2,17 +2,23 @@
 
 import dataclasses
 import hashlib
+import io
+import math
 import os
 import pathlib
-import zipfile
 from typing import Any
 
 import h5py
 import keras
 from absl import logging
 
-from trainer.errors import UserError
-from trainer.parsing import first_line
+from trainer.errors import Damaged, UserError
+from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
+from trainer.parsing import first_line, parsing
+
+_BYTES_OF_WEIGHT = 4
+# A file may hold the state of an optimizer too, and any of it in float64.
+_MOST_TIMES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +51,17 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
 
     Raises:
         UserError: there is none, or ImageNet's cannot be fetched; the text says where to put it.
+            Or what lies there is something else.
     """
     path = _imagenet_file(imagenet) if weights == "imagenet" else pathlib.Path(weights)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"--weights={weights}: there is no such file (expected a Keras .h5 file)")
     return path
 
 
 def describe_weights(path: pathlib.Path) -> dict[str, Any]:
     """The file and its SHA-256, hexadecimal, for config.json."""
-    with path.open("rb") as file:
+    with parsing(path, "give another file"), path.open("rb") as file:
         return {"file": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
@@ -66,14 +73,17 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
         path: what `find_weights` gave.
 
     Raises:
-        UserError: the file holds no weights, or those of other layers; the first is named.
+        UserError: the file holds no weights, or those of other layers; the first is named. Or the
+            system could not read it.
     """
     try:
-        if path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5"):
-            _check_layers(network, path)
-        network.load_weights(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        reason = first_line(error).partition(". Example")[0]
+        with parsing(path, "give another file"):
+            content = path.read_bytes()
+            _check(network, path.name, content)
+            with private_copy(content, path.name) as copy:
+                network.load_weights(copy)
+    except Damaged as error:
+        reason = first_line(error.__cause__ or error).partition(". Example")[0]
         raise UserError(
             f"the weights in {path} do not fit {network.name}: {reason}; expected are weights of "
             "this network without its top"
@@ -81,9 +91,19 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
     logging.info("loaded weights from %s", path)
 
 
-def _check_layers(network: keras.Model, path: pathlib.Path) -> None:
+def _check(network: keras.Model, name: str, content: bytes) -> None:
+    """Raises `ValueError` if the weights are not the network's or would fill memory."""
+    weights = weights_of_archive(content) if name.endswith(".keras") else content
+    if name.endswith((".h5", ".hdf5")) and not name.endswith(".weights.h5"):
+        _check_layers(network, content)
+    own = sum(math.prod(weight.shape) for weight in network.weights) * _BYTES_OF_WEIGHT
+    if (claimed := claimed_bytes(weights)) > _MOST_TIMES * own:
+        raise ValueError(f"they claim to take {claimed} bytes, the network's take {own}")
+
+
+def _check_layers(network: keras.Model, content: bytes) -> None:
     """Compares a file's layers with the network's: Keras itself goes by their order alone."""
-    with h5py.File(path) as file:
+    with h5py.File(io.BytesIO(content)) as file:
         group = file if "layer_names" in file.attrs else file["model_weights"]
         found = {name: _shapes(group[name]) for name in map(_text, group.attrs["layer_names"])}
     found = {name: shapes for name, shapes in found.items() if shapes}
@@ -111,18 +131,34 @@ def _text(name: str | bytes) -> str:
 
 
 def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
-    name, where = imagenet.file_name, _keras_home() / "models"
+    """The published file, fetched if there is none; one that is something else is left alone."""
+    path = _keras_home() / "models" / imagenet.file_name
+    if os.path.lexists(path):
+        _require_md5(path, imagenet.md5)
+        return path
+    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
     try:
-        return pathlib.Path(
-            keras.utils.get_file(name, imagenet.url, cache_subdir="models", file_hash=imagenet.md5)
-        )
+        # To the file itself Keras would write bit by bit.
+        keras.utils.get_file(
+            partial.name, imagenet.url, cache_dir=str(_keras_home()), cache_subdir="models",
+            file_hash=imagenet.md5,
+        )  # fmt: skip
+        os.replace(partial, path)
     except Exception as error:
+        partial.unlink(missing_ok=True)
         raise UserError(
-            f"the ImageNet weights are not on this machine, or damaged (their MD5 is "
-            f"{imagenet.md5}), and could not be downloaded ({str(error).splitlines()[0]}); fetch "
-            f"{imagenet.url} on a machine with network and put it at {where / name}, or give "
-            "--weights=none"
+            f"the ImageNet weights are not on this machine and could not be downloaded "
+            f"({first_line(error)}); fetch {imagenet.url} on a machine with network and put it at "
+            f"{path}, or give --weights=none"
         ) from error
+    return path
+
+
+def _require_md5(path: pathlib.Path, md5: str) -> None:
+    with parsing(path, "move it away to have it fetched"), path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if found != md5:
+            raise ValueError(f"its MD5 is {found}, that of the published weights {md5}")
 
 
 def _keras_home() -> pathlib.Path:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
+from trainer import markdown
 from trainer.evaluation.plots import plot_confusion_matrix
 
 # Images of the augmented batch that are shown.
@@ -150,9 +151,10 @@ class TensorBoard:
         return tf.io.decode_png(picture.getvalue(), channels=3)[None]
 
     def _table(self, confusion: np.ndarray) -> str:
-        lines = [["true \\ predicted", *self._class_names], ["---"] * (len(confusion) + 1)]
+        names = list(map(markdown.escape, self._class_names))
+        lines = [["true \\ predicted", *names], ["---"] * (len(confusion) + 1)]
         lines += [
             [name, *map(str, counts)]
-            for name, counts in zip(self._class_names, confusion.tolist(), strict=True)
+            for name, counts in zip(names, confusion.tolist(), strict=True)
         ]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)

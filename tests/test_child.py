@@ -1,0 +1,45 @@
+"""A process that a launcher starts."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from launch import child
+from tests.conftest import ROOT
+from tests.test_local import is_alive
+from trainer.errors import UserError
+
+
+def test_it_has_the_variables_given_and_a_session_of_its_own():
+    script = "import os; print(os.environ['OF_IT'], os.getsid(0) == os.getpid())"
+    process = child.start(
+        [sys.executable, "-c", script], {"OF_IT": "its own"}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.communicate()[0] == "its own True\n"
+
+
+def test_what_is_no_command_is_said():
+    with pytest.raises(UserError, match="no-such-command could not be started: No such file"):
+        child.start(["no-such-command"], {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
+def test_it_ends_when_the_process_that_started_it_is_killed():
+    script = (
+        "import subprocess, sys, time; from launch import child;"
+        "process = child.start([sys.executable, '-c', 'import time; time.sleep(100)'], {});"
+        "print(process.pid, flush=True); time.sleep(100)"
+    )
+    parent = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    process = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.communicate()
+    until = time.monotonic() + 30
+    while is_alive(process):
+        assert time.monotonic() < until
+        time.sleep(0.05)

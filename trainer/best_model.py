@@ -1,0 +1,77 @@
+"""A run's model.keras, read once: digest, network and copies are of the same bytes."""
+
+import dataclasses
+import hashlib
+import pathlib
+import warnings
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
+from trainer.parsing import parsing
+
+_ADVICE = "train the run again"
+
+
+@dataclasses.dataclass(frozen=True)
+class BestModel:
+    """What model.keras was when it was read; the file may have been replaced since.
+
+    Attributes:
+        network: the model.
+        sha256: of the bytes that it was loaded from, hexadecimal.
+        content: those bytes.
+    """
+
+    network: keras.Model
+    sha256: str
+    content: bytes
+
+
+def read_model(path: pathlib.Path, image_shape: Sequence[int], classes: int) -> BestModel:
+    """Reads and loads a run's model, in safe mode.
+
+    Args:
+        path: model.keras.
+        image_shape: `[height, width, 1]` of the radiographs that the run was trained on.
+        classes: how many classes it was trained to tell apart.
+
+    Returns:
+        The model.
+
+    Raises:
+        Unreadable: the system could not read it.
+        Damaged: it is no model of `trainer.models.build`, or one of other radiographs or classes.
+    """
+    with parsing(path, _ADVICE):
+        content = path.read_bytes()
+        if claimed_bytes(weights_of_archive(content)) > len(content):
+            raise ValueError("its weights claim to be larger than it is")
+        network = _load(content)
+        _check_network(network, tuple(image_shape), classes)
+    return BestModel(network, hashlib.sha256(content).hexdigest(), content)
+
+
+def _load(content: bytes) -> keras.Model:
+    with private_copy(content, "model.keras") as copy, warnings.catch_warnings():
+        # Of layers that it finds no weights for, which keep random ones.
+        warnings.simplefilter("error", UserWarning)
+        try:
+            return keras.models.load_model(copy, compile=False, safe_mode=True)
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(error.message) from error  # It says nothing of the file.
+
+
+def _check_network(network: object, image_shape: tuple[int, ...], classes: int) -> None:
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"it holds a {type(network).__name__}, expected a model")
+    found = (network.input_shape, network.output_shape)
+    expected = ((None, *image_shape), (None, classes))
+    if found != expected:
+        raise ValueError(
+            f"its input and output are {found[0]} and {found[1]}, those of the run's config.json "
+            f"{expected[0]} and {expected[1]}"
+        )
+    network.get_layer("logits")
