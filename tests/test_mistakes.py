@@ -95,7 +95,11 @@ MISTAKES = [
     ("a run in a file", f"{TRAIN} --workdir=file/run", "cannot be written to (Not a directory)"),
     ("a run where none may write", f"{TRAIN} --workdir=/proc/run", "give another --workdir"),
     ("a damaged config.json", f"{TRAIN} --workdir=bad_config", "config.json is damaged (Expecting"),
-    ("somebody else's config.json", f"{TRAIN} --workdir=odd_config", "is damaged (field 'config' is mi"),
+    (
+        "somebody else's config.json",
+        f"{TRAIN} --workdir=odd_config",
+        "is damaged (field 'config' is mi",
+    ),
     # trainer.main: several workers and data hosts.
     ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
     ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),
