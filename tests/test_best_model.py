@@ -164,6 +164,12 @@ def test_a_damaged_model_is_a_sentence(damage, parts, tmp_path):
     assert "\n" not in sentence
 
 
+def test_nobody_is_told_how_to_run_foreign_code(parts, tmp_path):
+    path = archive(tmp_path / "model.keras", DAMAGES["a forbidden layer"](parts))
+    with pytest.raises(Damaged, match="it holds code, such as a Lambda layer, that is not run"):
+        read_model(path, SHAPE, 3)
+
+
 @pytest.mark.parametrize("content", [b"", b"no model", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"])
 def test_what_is_no_archive_is_a_sentence(content, tmp_path):
     (tmp_path / "model.keras").write_bytes(content)

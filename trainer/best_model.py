@@ -62,6 +62,12 @@ def _load(content: bytes) -> keras.Model:
             return keras.models.load_model(copy, compile=False, safe_mode=True)
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(error.message) from error  # It says nothing of the file.
+        except ValueError as error:
+            if "safe_mode" in str(error):  # Keras tells how to run it all the same.
+                raise ValueError(
+                    "it holds code, such as a Lambda layer, that is not run"
+                ) from error
+            raise
 
 
 def _check_network(network: object, image_shape: tuple[int, ...], classes: int) -> None:
