@@ -1,5 +1,6 @@
 import csv
 import hashlib
+import inspect
 import logging
 import os
 import shutil
@@ -19,7 +20,9 @@ import cxr_tfds
 from cxr_tfds import phantom
 from cxr_tfds.covid19_radiography import (
     covid19_radiography_dataset_builder,
+    examples,
     faults,
+    parallel,
     refusal,
     scratch,
     shards,
@@ -448,16 +451,24 @@ def test_a_folder_that_holds_something_else_is_no_dataset(manual_dir, tmp_path):
 def test_what_the_system_refuses_while_it_writes_is_one_sentence(
     manual_dir, tmp_path, monkeypatch, error
 ):
-    def refuse(*_):
+    def refuse(_, path, records):
+        next(records)
         raise error
 
+    # So few are read ahead that some are left.
+    monkeypatch.setattr(parallel, "_AHEAD", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    read, opened = examples.read, []
     monkeypatch.setattr(shards.CanonicalWriter, "write", refuse)
+    monkeypatch.setattr(examples, "read", lambda *args: opened.append(read(*args)) or opened[-1])
     with pytest.raises(refusal.RefusedError) as refused:
         build("224x224", manual_dir, tmp_path)
     sentence = str(refused.value)
     start = f"Cannot build covid19_radiography/224x224/1.0.0 in {version_dir(tmp_path)}: "
     assert sentence.startswith(start) and len(sentence.splitlines()) == 1
     assert (error.strerror if isinstance(error, OSError) else error.message) in sentence
+    # Its progress bar is gone, and stands in no line with the sentence.
+    assert inspect.getgeneratorstate(opened[0]) == inspect.GEN_CLOSED
     assert left_in(tmp_path) == ["224x224"]
 
 

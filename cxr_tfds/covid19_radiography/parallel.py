@@ -4,7 +4,7 @@ import collections
 import concurrent.futures
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 _In = TypeVar("_In")
@@ -12,7 +12,9 @@ _Out = TypeVar("_Out")
 _AHEAD = 8
 
 
-def bounded_map(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+def bounded_map(
+    function: Callable[[_In], _Out], items: Iterable[_In]
+) -> Generator[_Out, None, None]:
     """Like `map`, in a thread for each core; for functions that spend their time outside Python.
 
     Args:

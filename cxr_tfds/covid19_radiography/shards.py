@@ -1,8 +1,9 @@
 """The shards of a split: how many, in which order, and always the same bytes."""
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import tensorflow_datasets.public_api as tfds
@@ -78,7 +79,7 @@ class CanonicalWriter(tfds.core.ExampleWriter):
 
 def write(
     split: str,
-    examples: Iterator[tuple[str, dict[str, Any]]],
+    examples: Generator[tuple[str, dict[str, Any]], None, None],
     size: int,
     num_shards: int,
     builder: tfds.core.GeneratorBasedBuilder,
@@ -103,13 +104,17 @@ def write(
     def serialize(example: tuple[str, dict[str, Any]]) -> tuple[str, bytes]:
         return example[0], serializer.serialize_example(features.encode_example(example[1]))
 
-    records = parallel.bounded_map(serialize, examples)
     template = builder._get_filename_template(split)
     ends = shard_utils.get_shard_boundaries(size, num_shards)
     lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
     files = template.sharded_filepaths(num_shards)
-    for path, length in zip(files, lengths, strict=True):
-        builder._example_writer().write(path, itertools.islice(records, length))
+    # Closed, the examples take their progress bar away before an error is told.
+    with (
+        contextlib.closing(examples),
+        contextlib.closing(parallel.bounded_map(serialize, examples)) as records,
+    ):
+        for path, length in zip(files, lengths, strict=True):
+            builder._example_writer().write(path, itertools.islice(records, length))
     return tfds.core.SplitInfo(
         name=split,
         shard_lengths=lengths,
