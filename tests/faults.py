@@ -58,6 +58,17 @@ STARTED = "run/(status|config)"
 MODEL_CONFIG = "config.json"
 
 
+class Beside(NamedTuple):
+    """Another command that runs meanwhile: a file that shows that it does, and whether it is ended.
+
+    One that is not ended is waited for.
+    """
+
+    command: str
+    shows: str
+    is_ended: bool = True
+
+
 class Fault(NamedTuple):
     """One fault.
 
@@ -76,7 +87,7 @@ class Fault(NamedTuple):
         sends: a signal, once a file is there.
         reads: how many lines of the command are read before its reader leaves.
         closed: whether stderr is closed.
-        beside: another command that runs meanwhile, and a file that shows that it does.
+        beside: another command that runs meanwhile.
     """
 
     what: str
@@ -92,7 +103,7 @@ class Fault(NamedTuple):
     sends: tuple[signal.Signals, str] | None = None
     reads: int | None = None
     closed: bool = False
-    beside: tuple[str, str] | None = None
+    beside: Beside | None = None
 
     @property
     def needs_process(self) -> bool:
@@ -642,7 +653,7 @@ BUILDS = [
           damage.write("built/covid19_radiography/224x224/incomplete.ABCDEF_1.0.0/x", "x"),
           writes="built/.*incomplete", slow=True),
     Fault("a second build beside it", TFDS_BUILD, (0, 2), "", slow=True,
-          beside=(TFDS_BUILD, "built")),
+          beside=Beside(TFDS_BUILD, "built", False)),
 ]  # fmt: skip
 
 NAMES = [
@@ -756,7 +767,7 @@ PROCESSES = [
     Fault("SIGKILL while a run trains", LONG_TRAINING, -signal.SIGKILL, "", after=is_stale,
           sends=(signal.SIGKILL, "new/metrics.jsonl"), slow=True),
     Fault("two trainings in one --workdir", LONG_TRAINING, 2, "process|lock|another",
-          beside=(LONG_TRAINING, "new/metrics.jsonl"), slow=True),
+          beside=Beside(LONG_TRAINING, "new/metrics.jsonl"), slow=True),
     Fault("a refused run without --workdir", f"{TRAIN} --global_batch_size=7 --virtual_devices=2",
           2, "does not divide", after=no_partial_run),
     Fault("a run that says running and is dead", RUNS, 0, "stale",
@@ -780,7 +791,7 @@ PROCESSES = [
     Fault("two sweeps in one directory", SWEEP, 2, "sweep is in use by process",
           damage.write("sweep.txt", "model = lenet\nrecipe = seed\ndata_dir = data\n"
                        "dataset = small_images\nepochs = 200\npatience = 200\n"),
-          beside=(SWEEP, "sweep/run/metrics.jsonl"), slow=True),
+          beside=Beside(SWEEP, "sweep/run/metrics.jsonl"), slow=True),
     Fault("a sweep into a file", SWEEP, 2, r"sweep cannot be written to \(File exists\)",
           damage.write("sweep", "x")),
     Fault("a sweep whose run is a file", SWEEP, 2, "1 of 1 runs failed",

@@ -204,17 +204,18 @@ def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str
     own = {name: filled_in(value, places) for name, value in fault.environment.items()}
     beside = None
     if fault.beside:
-        words = filled_in(fault.beside[0], places)
+        words = filled_in(fault.beside.command, places)
         beside = start(words, folder, environment | own, stderr=subprocess.DEVNULL)
     try:
         if beside:
-            wait_for(folder / fault.beside[1], beside)
+            wait_for(folder / fault.beside.shows, beside)
         if fault.needs_process:
             return run_process(fault, command, folder, environment | own)
         return forks.run(*_split(command), folder, own)
     finally:
         if beside:
-            beside.send_signal(signal.SIGTERM)
+            if fault.beside.is_ended:
+                beside.send_signal(signal.SIGTERM)
             beside.wait(_MOST_SECONDS)
 
 
