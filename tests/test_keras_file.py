@@ -1,6 +1,7 @@
 import io
 import os
 import signal
+import warnings
 import zipfile
 
 import h5py
@@ -8,7 +9,12 @@ import numpy as np
 import pytest
 
 from trainer.errors import Terminated, UserError
-from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
+from trainer.keras_file import (
+    claimed_bytes,
+    nothing_passed_over,
+    private_copy,
+    weights_of_archive,
+)
 
 
 def archive(parts):
@@ -40,6 +46,11 @@ def test_all_arrays_are_counted_whether_they_are_stored_or_not():
         file.create_dataset("e", data=np.zeros(100_000, np.int8), compression="gzip")
     assert len(content.getvalue()) < 50_000
     assert claimed_bytes(content.getvalue()) == 3 * 5 * 4 + 8 * 1000**3 + 100_000
+
+
+def test_a_warning_of_keras_ends_the_loading():
+    with pytest.raises(UserWarning, match="random"), nothing_passed_over():
+        warnings.warn("Affected layers keep random weights", stacklevel=1)
 
 
 def test_a_copy_is_the_owners_alone_and_gone_at_the_end():

@@ -3,13 +3,12 @@
 import dataclasses
 import hashlib
 import pathlib
-import warnings
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
-from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
+from trainer.keras_file import claimed_bytes, nothing_passed_over, private_copy, weights_of_archive
 from trainer.parsing import parsing
 
 _ADVICE = "train the run again"
@@ -55,9 +54,7 @@ def read_model(path: pathlib.Path, image_shape: Sequence[int], classes: int) -> 
 
 
 def _load(content: bytes) -> keras.Model:
-    with private_copy(content, "model.keras") as copy, warnings.catch_warnings():
-        # Of layers that it finds no weights for, which keep random ones.
-        warnings.simplefilter("error", UserWarning)
+    with private_copy(content, "model.keras") as copy, nothing_passed_over():
         try:
             return keras.models.load_model(copy, compile=False, safe_mode=True)
         except tf.errors.ResourceExhaustedError as error:

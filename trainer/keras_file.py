@@ -4,6 +4,7 @@ import contextlib
 import io
 import pathlib
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 
@@ -53,6 +54,14 @@ def claimed_bytes(weights: bytes) -> int:
     with h5py.File(io.BytesIO(weights)) as file:
         file.visititems(add)
     return sum(sizes)
+
+
+@contextlib.contextmanager
+def nothing_passed_over() -> Iterator[None]:
+    """While open, Keras raises where it would warn of layers that keep their random weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        yield
 
 
 @contextlib.contextmanager

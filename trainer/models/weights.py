@@ -13,7 +13,7 @@ import keras
 from absl import logging
 
 from trainer.errors import Damaged, UserError
-from trainer.keras_file import claimed_bytes, private_copy, weights_of_archive
+from trainer.keras_file import claimed_bytes, nothing_passed_over, private_copy, weights_of_archive
 from trainer.parsing import first_line, parsing
 
 _BYTES_OF_WEIGHT = 4
@@ -80,7 +80,7 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
         with parsing(path, "give another file"):
             content = path.read_bytes()
             _check(network, path.name, content)
-            with private_copy(content, path.name) as copy:
+            with private_copy(content, path.name) as copy, nothing_passed_over():
                 network.load_weights(copy)
     except Damaged as error:
         reason = first_line(error.__cause__ or error).partition(". Example")[0]
