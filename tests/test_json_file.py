@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from trainer.errors import Damaged, Unreadable
+from trainer.errors import Damaged, Unreadable, UserError
 from trainer.json_file import (
     integer,
     list_of,
@@ -114,6 +114,12 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, monkeypatch,
     monkeypatch.setattr(pathlib.Path, "read_text", fail)
     with pytest.raises(Unreadable, match=f"{os.strerror(number)}.*may be whole"):
         read_object(path, FIELDS, "retry")
+
+
+def test_a_name_that_no_file_can_have_is_not_called_whole(tmp_path):
+    with pytest.raises(UserError, match="x cannot be used .File name too long.; give another") as e:
+        read_object(tmp_path / ("x" * 300), FIELDS, "retry")
+    assert type(e.value) is UserError
 
 
 def test_a_lack_of_memory_stays_what_it_is(tmp_path, monkeypatch):

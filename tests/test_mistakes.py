@@ -157,11 +157,6 @@ MISTAKES = [
     ),
     ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "is a readable PNG or JP"),
     ("folders of no class", f"{EVALUATE} --workdir=run --images_dir=data", "which is no class"),
-    (
-        "a report of 300 letters",
-        f"{EVALUATE} --workdir=run --output_dir={'x' * 300}",
-        "(File name too long); give another --output_dir",
-    ),
     ("a report in a file", f"{EVALUATE} --workdir=run --output_dir=file", "file cannot be written"),
     # trainer.export_gradcam.
     ("no run to explain", f"{EXPLAIN} --split=test", "either --workdir=RUN or --runs_dir=RUNS"),
@@ -227,11 +222,6 @@ MISTAKES = [
         f"{EXPLAIN} --workdir=run --split=test --output_dir=thesis",
         "index.csv is not the index of an earlier export",
     ),
-    (
-        "a gallery of 300 letters",
-        f"{EXPLAIN} --workdir=run --split=test --output_dir={'x' * 300}",
-        "(File name too long); give another --output_dir",
-    ),
     # trainer.runs.
     (
         "runs that are not there",
@@ -249,11 +239,6 @@ MISTAKES = [
         "an export over a file",
         f"{EXPORT} --workdir=run --output_dir=file",
         "file cannot be written",
-    ),
-    (
-        "an export of 300 letters",
-        f"{EXPORT} --workdir=run --output_dir={'x' * 300}",
-        "(File name too long); give another",
     ),
     ("a card not there", f"{EXPORT} --workdir=run --model_card=c.md", "c.md"),
     ("another model's card", f"{EXPORT} --workdir=run --model_card=file", "does not name this run"),

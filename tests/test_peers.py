@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.conftest import ROOT, one_device
 from trainer import peers
-from trainer.errors import Preempted, WorkerLost
+from trainer.errors import Preempted, Terminated, WorkerLost
 
 WORKERS = {f"/job:worker/replica:0/task:{index}": f"host{index}:5" for index in range(3)}
 
@@ -45,6 +45,32 @@ def test_a_worker_that_left_because_of_another_is_not_named(monkeypatch):
         with made.watched(one_device()):
             made._answered["/job:worker/replica:0/task:0"] += peers._LINGER
             raise tf.errors.UnavailableError(None, None, "connection reset")
+
+
+def end():
+    raise Terminated("by SIGTERM")
+
+
+@pytest.mark.parametrize("while_looking", [True, False])
+def test_a_launcher_that_then_ends_all_does_not_hide_the_loss(monkeypatch, while_looking):
+    made = of_worker_one(monkeypatch)
+    monkeypatch.setattr(made, "_find_lost", end)
+    with pytest.raises(WorkerLost, match="^lost another worker, .* ended by SIGTERM"):
+        with made.watched(one_device()):
+            try:
+                raise tf.errors.UnavailableError(None, None, "connection reset")
+            finally:
+                if not while_looking:
+                    end()
+
+
+def test_a_signal_alone_is_no_loss(monkeypatch):
+    made = of_worker_one(monkeypatch)
+    with pytest.raises(Terminated), made.watched(one_device()):
+        try:
+            raise KeyError("handled")
+        except KeyError:
+            end()
 
 
 def test_an_error_that_is_no_loss_stays_what_it_is(monkeypatch):

@@ -1,6 +1,7 @@
 """One boundary around readers of files: whatever they raise becomes a sentence for the user."""
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -26,6 +27,7 @@ def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
     Raises:
         Unreadable: the system could not read it; it may be whole.
         Damaged: it was read and is not what it should be, or it is missing.
+        UserError: there can be no file of so long a name.
     """
     try:
         yield
@@ -37,6 +39,10 @@ def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
         # The parser's own errors are OSErrors too, in h5py and Pillow: without a number.
         if error.errno is None:
             raise Damaged(f"{path} is damaged ({first_line(error)}); {advice}") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(
+                f"{path} cannot be used ({error.strerror}); give another path"
+            ) from error
         raise Unreadable(
             f"{path} cannot be read ({error.strerror}) and may be whole; nothing was changed: run "
             "the same command again once it can be"

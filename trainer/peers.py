@@ -21,7 +21,7 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context
 
-from trainer.errors import Preempted, WorkerLost
+from trainer.errors import Preempted, Terminated, WorkerLost
 from trainer.parsing import first_line
 
 # For all workers to start: schedulers and image pulls take their time.
@@ -112,20 +112,26 @@ class Peers:
         self._answered = dict.fromkeys(self._names, time.monotonic())
         threading.Thread(target=self._watch, daemon=True).start()
         try:
-            try:
-                yield
-            except Preempted:
+            with _loss_before_signal(), self._loss_named():
+                try:
+                    yield
+                except Preempted:
+                    _wait_for_all(strategy)
+                    raise
                 _wait_for_all(strategy)
-                raise
-            _wait_for_all(strategy)
+        finally:
+            self._ended.set()
+
+    @contextlib.contextmanager
+    def _loss_named(self) -> Iterator[None]:
+        try:
+            yield
         except _BROKEN as error:
             lost = self._find_lost()
             if not lost:
                 raise
             time.sleep(_LINGER)
             raise self._loss(lost) from error
-        finally:
-            self._ended.set()
 
     def _configure_heartbeats(self) -> None:
         jobs = [task.split("/")[1].removeprefix("job:") for task in self._tasks]
@@ -198,6 +204,23 @@ class Peers:
 
     def _say_own(self) -> str:
         return f"worker {self._worker} ({self._addresses[self._tasks[self._worker]]})"
+
+
+@contextlib.contextmanager
+def _loss_before_signal() -> Iterator[None]:
+    """A launcher that ends all workers once one is lost does not hide the loss of that one."""
+    try:
+        yield
+    except Terminated as end:
+        cause: BaseException | None = end
+        while cause and not isinstance(cause, _BROKEN):
+            cause = cause.__context__
+        if not cause:
+            raise
+        raise WorkerLost(
+            f"lost another worker, whose connection broke; then this one was ended {end}. The same "
+            "command on all workers goes on from the last checkpoint"
+        ) from end
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
