@@ -207,6 +207,7 @@ def main() -> None:
     with (
         claimed(request.workdir, config.model, writes=devices.is_chief) as run,
         _memory_told(config, devices.num_replicas),
+        request.dataset.damage_told("train or validation"),
         devices.peers.watched(devices.strategy),
     ):
         # Another training may have left something since the request was checked.
@@ -285,8 +286,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
         data_hosts=() if frozen else request.data_hosts,
         after_epoch=CompileCache(FLAGS.compile_cache_dir).seal,
     )
-    with dataset.damage_told("train or validation"):
-        loop.train()
+    loop.train()
     best = loop.progress
     logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
     logging.info("its model: %s", run.model_file)

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -181,6 +182,9 @@ class BuiltDataset:
 
 def _is_of_reading(error: Exception) -> bool:
     """Whether an error of TensorFlow comes from the input, and not from a step."""
+    if isinstance(error, UnicodeDecodeError):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        return frame.f_globals["__name__"].startswith("tensorflow")
     is_of_step = isinstance(error, tf.errors.InvalidArgumentError)
     return not is_of_step or "IteratorGetNext" in str(error)
 

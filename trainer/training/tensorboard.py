@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -36,7 +37,8 @@ class TensorBoard:
         def writer(name: str) -> tf.summary.SummaryWriter:
             if not writes:
                 return tf.summary.create_noop_writer()
-            return tf.summary.create_file_writer(str(directory / name))
+            # As bytes: under a locale of ASCII a path holds surrogates, which TensorFlow refuses.
+            return tf.summary.create_file_writer(os.fsencode(directory / name))
 
         self._class_names = class_names
         self._run, self._train, self._validation = map(writer, ("", "train", "validation"))
