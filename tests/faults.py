@@ -33,6 +33,7 @@ SWEEP = "launch.sweep --runs_dir=sweep --file=sweep.txt"
 LAUNCH = "launch.local --num_workers=1 -- {python} -c"
 
 LONG = "n" * 300
+TOO_LONG = "too long|no such|not exist|no file|holds no mask|not a readable"
 DATABASE = "manual/COVID-19_Radiography_Dataset"
 IMAGE = f"{DATABASE}/COVID/images/COVID-2.png"
 WORKBOOK = f"{DATABASE}/COVID.metadata.xlsx"
@@ -658,7 +659,7 @@ BUILDS = [
 
 NAMES = [
     *(
-        Fault(f"a name of 300 characters: {flag}", command, 2, "too long|no such|not exist|no file")
+        Fault(f"a name of 300 characters: {flag}", command, 2, TOO_LONG)
         for flag, command in {
             "train --workdir": f"{TRAIN} --workdir={LONG}",
             "train --data_dir": f"{TRAIN.replace('=data', f'={LONG}')} --workdir=new",

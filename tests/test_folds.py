@@ -86,7 +86,7 @@ def test_a_disk_that_is_full_keeps_the_older_file(tmp_path, monkeypatch):
     def fail(*_, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folds.csv, "writer", fail)
+    monkeypatch.setattr(folds.csv_file, "encode", fail)
     with pytest.raises(OSError, match="No space"):
         folds._write(tmp_path / "folds.csv", rows_with_groups(), {})
     assert (tmp_path / "folds.csv").read_text() == "an older one"

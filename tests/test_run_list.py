@@ -4,11 +4,9 @@ import os
 import socket
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from tests.conftest import run_command
-from trainer import runs
+from trainer import run_list
 from trainer.errors import UserError
 from trainer.lock import locked
 from trainer.run import Run
@@ -39,9 +37,7 @@ def make_run(directory, state, seconds_ago, epochs=2, **status):
 
 def listed(directory, capsys):
     """The lines of the table below its header, each split into words, and what is said beside."""
-    flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(runs_dir=str(directory)):
-        runs.main()
+    run_list.show(directory)
     said = capsys.readouterr()
     header, *lines = said.out.splitlines()
     assert header.split() == [
@@ -106,9 +102,9 @@ def test_a_run_of_an_earlier_version_is_listed(tmp_path, capsys):
 
 
 def test_a_name_cannot_steer_the_terminal(tmp_path):
-    row = runs.row_of(Run(make_run(tmp_path / "a\x1b[2J\nb", "done", 10)))
-    assert len(runs.table([row]).splitlines()) == 2
-    assert r"a\x1b[2J\nb" in runs.table([row])
+    row = run_list.row_of(Run(make_run(tmp_path / "a\x1b[2J\nb", "done", 10)))
+    assert len(run_list.table([row]).splitlines()) == 2
+    assert r"a\x1b[2J\nb" in run_list.table([row])
 
 
 @pytest.mark.parametrize(
