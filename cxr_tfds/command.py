@@ -42,6 +42,8 @@ def run(name: str, define_flags: Callable[[], None], main: Callable[[], None]) -
         del argv
         # As an exception, so that what is half-written is removed on the way out.
         signal.signal(signal.SIGTERM, lambda *_: _fail(name, "ended by SIGTERM.", code=143))
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # As under nohup.
+            signal.signal(signal.SIGHUP, lambda *_: _fail(name, "ended by SIGHUP.", code=143))
         try:
             main()
         except OSError as error:

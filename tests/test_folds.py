@@ -88,7 +88,8 @@ def test_a_disk_that_is_full_keeps_the_older_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(folds.csv_file, "encode", fail)
     with pytest.raises(OSError, match="No space"):
-        folds._write(tmp_path / "folds.csv", rows_with_groups(), {})
+        rows = rows_with_groups()
+        folds._write(tmp_path / "folds.csv", rows, {row.id: "0" for row in rows})
     assert (tmp_path / "folds.csv").read_text() == "an older one"
     assert [path.name for path in tmp_path.iterdir()] == ["folds.csv"]
 

@@ -61,7 +61,7 @@ def _free_place(first: pathlib.Path) -> pathlib.Path:
     path, number = first, 1
     while True:
         try:
-            path.mkdir()
+            path.mkdir(parents=True)
             return path
         except FileExistsError:
             number += 1

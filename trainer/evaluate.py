@@ -173,7 +173,7 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
     dataset = open_dataset(names.pop(), FLAGS.data_dir or places.pop())
     dataset.require_classes(class_names)
     for name, content in contents.items():
-        dataset.require_content(name, content["dataset"], named=bool(FLAGS.data_dir))
+        dataset.require_content(name, content)
     return dataset
 
 

@@ -145,7 +145,7 @@ def _of_split(
     config, trained_on = content["config"], content["dataset"]
     dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
     dataset.require_classes(trained_on["class_names"])
-    dataset.require_content("the run", trained_on, named=bool(FLAGS.data_dir))
+    dataset.require_content("the run", content)
     if list(dataset.image_shape) != trained_on["image_shape"]:
         raise UserError(
             f"{dataset.name} in {dataset.data_dir} has images of shape {list(dataset.image_shape)};"

@@ -22,7 +22,7 @@ _FILE = "lock"
 _HOLDER = {"host": text(), "process_id": integer(1), "started": moment()}
 # Who asks whether a directory is locked has the lock for a moment.
 _TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
-# What file systems say that have no locks.
+# The errors of file systems without locks.
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -66,7 +66,7 @@ def is_locked(directory: pathlib.Path) -> bool | None:
 def _acquire(path: pathlib.Path, advice: str) -> TextIO:
     for _ in range(_TRIES):
         file = _open(path)
-        if _lock(file) and _is_at(file, path):
+        if lock_file(file) and _is_at(file, path):
             return file
         file.close()
         time.sleep(_SECONDS_BETWEEN_TRIES)
@@ -82,8 +82,8 @@ def _open(path: pathlib.Path) -> TextIO:
         ) from error
 
 
-def _lock(file: TextIO) -> bool:
-    """Locks a file, where that is possible; says whether no other process has locked it."""
+def lock_file(file: TextIO) -> bool:
+    """Locks a file until it is closed, where that is possible; whether no other process has it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

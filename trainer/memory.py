@@ -10,8 +10,7 @@ from trainer.errors import UserError
 from trainer.parsing import first_line
 
 # TensorFlow's error for it is that of full disks too, and XLA and cuDNN have others.
-_OF_MEMORY = re.compile(r"OOM|out.of.memory|ALLOC_FAILED|failed to allocate", re.IGNORECASE)
-
+_OF_MEMORY = re.compile(r"\bOOM\b|out.of.memory|ALLOC_FAILED|failed to allocate", re.IGNORECASE)
 
 _FREE_SOME = "end other programs, or leave a GPU that is too small out: CUDA_VISIBLE_DEVICES=-1"
 
@@ -32,11 +31,16 @@ def memory_told(work: str, advice: str = _FREE_SOME) -> Iterator[None]:
     except MemoryError as error:
         raise UserError(_sentence(work, first_line(error), advice)) from error
     except tf.errors.OpError as error:
+        if not is_of_memory(error):
+            raise
         # The first line of what a graph raises says only that it is one.
         said = [line.strip() for line in error.message.splitlines() if _OF_MEMORY.search(line)]
-        if not said:
-            raise
         raise UserError(_sentence(work, said[0], advice)) from error
+
+
+def is_of_memory(error: tf.errors.OpError) -> bool:
+    """Whether an error of TensorFlow is a lack of memory."""
+    return bool(_OF_MEMORY.search(error.message))
 
 
 def _sentence(work: str, said: str, advice: str) -> str:

@@ -48,4 +48,6 @@ def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
             "the same command again once it can be"
         ) from error
     except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, not imported here.
+            raise MemoryError(first_line(error)) from error
         raise Damaged(f"{path} is damaged ({first_line(error)}); {advice}") from error

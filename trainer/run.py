@@ -230,8 +230,10 @@ def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Ru
     Raises:
         UserError: none of them has a model, or none has such a number.
     """
-    files = pathlib.Path(runs_dir).glob("*/model.keras") if os.path.isdir(runs_dir) else ()
-    runs = [Run(path.parent) for path in sorted(files)]
+    # `listdir`, because a glob takes what it may not list for empty.
+    names = sorted(os.listdir(runs_dir)) if os.path.isdir(runs_dir) else []
+    runs = [Run(pathlib.Path(runs_dir, name)) for name in names]
+    runs = [run for run in runs if run.model_file.exists()]
     if not runs:
         raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
     best_rows = [(run, _best_epoch(run)) for run in runs]

@@ -1,12 +1,17 @@
 """Where caches lie: folders of a local disk, named after all that their content depends on."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
 import shutil
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 
 from absl import logging
+
+from trainer.lock import lock_file
 
 
 def cache_root() -> pathlib.Path:
@@ -19,6 +24,28 @@ def free_bytes() -> int:
     """The room on the disk of `cache_root`."""
     existing = next(path for path in (cache_root(), *cache_root().parents) if path.exists())
     return shutil.disk_usage(existing).free
+
+
+@contextlib.contextmanager
+def locked(
+    folder: pathlib.Path, while_waiting: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """While open, no other process fills a cache's folder.
+
+    Args:
+        folder: the folder; it need not exist.
+        while_waiting: called every second while another process does.
+
+    Raises:
+        OSError: no file can be written beside the folder.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        while not lock_file(lock):
+            logging.log_every_n_seconds(logging.INFO, "%s: another process fills it", 30, folder)
+            while_waiting()
+            time.sleep(1)
+        yield
 
 
 def set_aside(path: pathlib.Path) -> None:

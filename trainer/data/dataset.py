@@ -18,6 +18,7 @@ from absl import logging
 from cxr_command.checksums import SUMS, sha256_of
 from trainer.data import integrity
 from trainer.errors import Damaged, UserError
+from trainer.memory import is_of_memory
 from trainer.parsing import first_line
 
 DEFAULT_DATASET = "covid19_radiography/224x224"
@@ -58,28 +59,26 @@ class BuiltDataset:
                 f"the run was trained on {', '.join(class_names)}: give its --data_dir"
             )
 
-    def require_content(self, run: str, trained_on: Mapping[str, Any], *, named: bool) -> None:
+    def require_content(self, run: str, stored: Mapping[str, Any]) -> None:
         """Checks that nobody has built the dataset anew since a run was trained on it.
 
         Args:
             run: the run's name.
-            trained_on: what the run's config.json says of the dataset.
-            named: whether the user named this dataset; then a difference is only logged.
+            stored: its config.json.
 
         Raises:
-            UserError: it holds other radiographs now.
+            UserError: it holds other radiographs now. Of a dataset elsewhere, which the user has
+                named, that is only logged.
         """
-        changed = self.changed_splits(trained_on.get("digests", {}))
+        changed = self.changed_splits(stored["dataset"].get("digests", {}))
         if not changed:
             return
         found = (
             f"{self.name} in {self.data_dir} is not what {run} was trained on ({', '.join(changed)}"
             " hold other radiographs): what is tested may have been trained on"
         )
-        if not named:
-            raise UserError(
-                f"{found}. Build it as it was, or name it by --data_dir to use it all the same"
-            )
+        if os.path.realpath(self.data_dir) == os.path.realpath(stored["config"]["data_dir"]):
+            raise UserError(f"{found}. Build it as it was, or name another dataset by --data_dir")
         logging.warning("%s", found)
 
     def num_examples(self, split: str) -> int:
@@ -168,6 +167,10 @@ class BuiltDataset:
                 raise
             with self._damage_of(split):
                 raise Damaged(f"a record cannot be read: {first_line(error)}") from error
+        except tf.errors.OpError as error:
+            if "IteratorGetNext" not in error.message or is_of_memory(error):
+                raise
+            raise integrity.unreadable(f"split {split!r} of {self.name}", error) from error
 
     @contextlib.contextmanager
     def _damage_of(self, split: str) -> Iterator[None]:
@@ -215,6 +218,10 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         )
     try:
         builder = tfds.builder(name, data_dir=data_dir)
+    except MemoryError:
+        raise
+    except PermissionError as error:
+        raise integrity.unreadable(f"{name} in {data_dir}", error) from error
     except Exception as error:  # Whatever the parsers of names, versions and files raise.
         raise UserError(_why_not_opened(name, data_dir)) from error
     if not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
@@ -252,7 +259,8 @@ def _why_not_opened(name: str, data_dir: str) -> str:
         found = f"{data_dir} holds no built dataset {name}"
         if built:
             found += f", but {', '.join(built)}"
-        if any(pathlib.Path(data_dir).glob(f"{re.split('[:/]', name)[0]}/**/incomplete.*")):
+        first = re.split("[:/]", name)[0]
+        if first.isidentifier() and any(pathlib.Path(data_dir, first).glob("**/incomplete.*")):
             found += ", and what an interrupted build has left"
     return f"{found}; build it with: {_how_to_build(name, data_dir)}"
 

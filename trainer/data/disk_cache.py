@@ -3,17 +3,17 @@
 import os
 import pathlib
 import shutil
-import tempfile
 
 import tensorflow as tf
 from absl import logging
 
 from cxr_command.checksums import SUMS, lines_of, sha256_of
-from trainer.data.cache_folder import cache_root, folder_of, free_bytes, set_aside
+from trainer.data.cache_folder import cache_root, folder_of, free_bytes, locked, set_aside
 from trainer.data.dataset import BuiltDataset
 from trainer.data.integrity import read_sums
 from trainer.data.records import parser_of, raw_record
 from trainer.data.stamps import digests_of
+from trainer.directory import writing_to
 from trainer.errors import Damaged, UserError
 from trainer.progress_line import ProgressLine
 
@@ -52,17 +52,11 @@ def cached_files(dataset: BuiltDataset, split: str) -> tuple[list[str], list[int
         UserError: the disk is too full.
     """
     folder = _folder(dataset, split)
-    if folder.exists() and not _is_intact(folder):
-        set_aside(folder)
-    if not folder.exists():
-        needed, free = bytes_needed(dataset, split), free_bytes()
-        if needed > free:
-            raise UserError(
-                f"--cache=disk needs {needed / 1e6:.0f} MB in {cache_root()}, and {free / 1e6:.0f} "
-                "MB are free there: make room, set CXR_CACHE_DIR to another disk, or use "
-                "--cache=off"
-            )
-        _fill(dataset, split, folder)
+    try:
+        with locked(folder):
+            _complete(dataset, split, folder)
+    except OSError as error:
+        raise UserError(f"{folder} could not be written ({error.strerror}); make room") from error
     logging.info("decoded images of %s: %s", split, folder)
     size = dataset.num_examples(split)
     files = [str(path) for path in _files_in(folder)]
@@ -85,16 +79,25 @@ def _is_intact(folder: pathlib.Path) -> bool:
     return dict(zip(names, digests_of(paths), strict=True)) == expected
 
 
-def _fill(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
-    """Decodes a split to a folder beside its place, and renames it."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(prefix="partial-", dir=folder.parent))
+def _complete(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
+    """Fills the folder unless it is whole; what is damaged is set aside first."""
+    if folder.exists() and not _is_intact(folder):
+        set_aside(folder)
+    if folder.exists():
+        return
+    needed, free = bytes_needed(dataset, split), free_bytes()
+    if needed > free:
+        raise UserError(
+            f"--cache=disk needs {needed / 1e6:.0f} MB in {cache_root()}, and {free / 1e6:.0f} MB "
+            "are free there: make room, set CXR_CACHE_DIR to another disk, or use --cache=off"
+        )
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # Of a process that was killed: the lock was free.
+    partial.mkdir()
     try:
-        _write(dataset, split, partial)
-        partial.rename(folder)
-    except OSError as error:
-        if not folder.exists():  # Another process may have been faster.
-            raise UserError(f"{folder} could not be written ({error.strerror})") from error
+        with writing_to(folder):
+            _write(dataset, split, partial)
+            partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -9,13 +9,10 @@ on, `SHA256SUMS` holds the shards' digests.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import pathlib
-import time
 from collections.abc import Callable, Iterator
-from typing import TextIO
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +20,7 @@ from absl import logging
 
 from cxr_command.checksums import SUMS, lines_of, parse, sha256_of
 from trainer.data import augment
-from trainer.data.cache_folder import folder_of, set_aside
+from trainer.data.cache_folder import folder_of, locked, set_aside
 from trainer.data.dataset import BuiltDataset
 from trainer.data.input import Examples, Tokens
 from trainer.data.stamps import digests_of
@@ -79,18 +76,11 @@ class FeatureCache:
         Raises:
             UserError: the folder cannot be written to.
         """
-        try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            lock = self.folder.with_name(f"{self.folder.name}.lock").open("w")
-        except OSError as error:
-            raise self._not_written(error) from error
-        with lock:
-            while not _is_mine(lock):
-                logging.log_every_n_seconds(
-                    logging.INFO, "features of %s: another process computes them", 30, self.split
-                )
-                while_waiting()
-                time.sleep(1)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.folder, while_waiting))
+            except OSError as error:
+                raise self._not_written(error) from error
             yield
 
     def begin(self) -> int:
@@ -111,8 +101,12 @@ class FeatureCache:
             self._partial.mkdir(exist_ok=True)
             (self._partial / _KEY).write_text(self._key)
             shards = _intact_shards(self._partial)
-            for path in _paths_of(self._partial)[len(shards) :]:
+            paths = _paths_of(self._partial)
+            for path in paths[len(shards) :]:
                 set_aside(path)
+            # A line that was not written whole would spoil the one behind it.
+            digests = {path.name: sha256_of(path) for path in paths[: len(shards)]}
+            (self._partial / SUMS).write_text(lines_of(digests))
         except OSError as error:
             raise self._not_written(error) from error
         return _count(shards)
@@ -189,7 +183,8 @@ class FeatureCache:
 
     def _fits(self, folder: pathlib.Path) -> bool:
         key = folder / _KEY
-        return key.exists() and key.read_text() == self._key
+        with parsing(key, "remove it"):
+            return key.exists() and key.read_bytes() == self._key.encode()
 
     def _not_written(self, error: OSError) -> UserError:
         return UserError(
@@ -232,12 +227,3 @@ def _read_sums(folder: pathlib.Path) -> dict[str, str]:
 
 def _count(shards: list[np.ndarray]) -> int:
     return sum(map(len, shards))
-
-
-def _is_mine(lock: TextIO) -> bool:
-    """Takes a lock, which the system gives back when this process ends, if nobody has it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from cxr_command import checksums
 from trainer.data import stamps
 from trainer.errors import Damaged, Unreadable
 from trainer.json_file import integer, list_of, read_object
-from trainer.parsing import parsing
+from trainer.parsing import first_line, parsing
 
 # What TensorFlow raises for a record that is not what it should be: the last, where its message
 # would quote bytes that are no text.
@@ -63,6 +63,14 @@ def digest_of(paths: Sequence[str]) -> str:
     return hashlib.sha256(checksums.lines_of(found).encode()).hexdigest()
 
 
+def unreadable(what: str, error: Exception) -> Unreadable:
+    """What to raise where the system could not read something that may be whole."""
+    return Unreadable(
+        f"{what} cannot be read ({first_line(error)}) and may be whole; nothing was changed: run "
+        "the same command again once it can be"
+    )
+
+
 def read_sums(folder: pathlib.Path) -> dict[str, str]:
     """The digests that a builder wrote beside its files, by name; empty where it wrote none.
 
@@ -90,8 +98,9 @@ def contents_of(paths: Sequence[str], digest: str, *, stores_pixels: bool) -> Co
     """
     kept_in = stamps.folder() / f"contents-{digest}.json"
     with contextlib.suppress(Damaged, Unreadable):
-        known = read_object(kept_in, _FIELDS, "")
-        return Contents(**{name: known[name] for name in _FIELDS})
+        known = Contents(**{name: read_object(kept_in, _FIELDS, "")[name] for name in _FIELDS})
+        if len(known.labels) in (0, 2) and len(known.image_bytes) in (0, 2):
+            return known
     contents = Contents([_count_records(path) for path in paths], *_scan(paths, stores_pixels))
     stamps.keep(kept_in, contents._asdict())
     return contents
@@ -99,7 +108,7 @@ def contents_of(paths: Sequence[str], digest: str, *, stores_pixels: bool) -> Co
 
 def _count_records(path: str) -> int:
     """Walks over the lengths of a shard's records."""
-    with open(path, "rb") as file:
+    with parsing(path, "put it back in its place"), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             return 0
@@ -134,6 +143,8 @@ def _scan(paths: Sequence[str], stores_pixels: bool) -> tuple[list[int], list[in
         is_lost = isinstance(error, tf.errors.DataLossError)
         what = "'s checksum is wrong" if is_lost else " holds no label, or no image"
         raise Damaged(f"a record{what}") from error
+    except tf.errors.OpError as error:
+        raise unreadable(str(pathlib.Path(paths[0]).parent), error) from error
     if not found:
         return [], []
     lowest = [min(part[row][0] for part in found) for row in range(2)]

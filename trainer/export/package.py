@@ -59,11 +59,12 @@ def _replace(target: pathlib.Path, new: pathlib.Path, old: pathlib.Path) -> None
     if not target.exists():
         os.replace(new, target)
         return
-    os.replace(target, old)
     try:
+        os.replace(target, old)
         os.replace(new, target)
     except BaseException:
-        os.replace(old, target)
+        if old.exists() and not target.exists():
+            os.replace(old, target)
         raise
 
 

@@ -8,7 +8,9 @@ holds `[`, `*` or `?`, which its reader takes for a pattern.
 
 import dataclasses
 import io
+import os
 import pathlib
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -24,6 +26,7 @@ from trainer.training.progress import Progress
 
 _NEWEST_KEPT = 2
 _PARTIAL, _STATE, _PROGRESS, _DAMAGED = "partial", "state.npz", "progress.json", "damaged-"
+_NAME = re.compile(r"epoch-\d{5,}-step-\d{7,}")
 # Of the checkpoints that earlier versions saved with TensorFlow.
 _OLD_FORMAT_FILE = "state.index"
 
@@ -98,7 +101,7 @@ class Checkpoints:
         Raises:
             UserError: as `wait`, of the checkpoint before.
         """
-        name = f"epoch-{progress.epochs:05d}-step-{progress.step:07d}"
+        name = _name_of(progress)
         self.wait()
         if self._writes and not (self._directory / name).exists():
             progress = dataclasses.replace(progress)  # The run goes on from it.
@@ -156,12 +159,26 @@ class Checkpoints:
             then()
 
     def _all(self) -> list[pathlib.Path]:
-        return sorted(self._directory.glob("epoch-*-step-*"))
+        """The checkpoints, the oldest first; a glob would take what it may not list for empty."""
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise Unreadable(
+                f"{self._directory} cannot be listed ({error.strerror}), and may hold checkpoints; "
+                "nothing was changed: run the same command again once it can be"
+            ) from error
+        return sorted(self._directory / name for name in names if _NAME.fullmatch(name))
 
     def _delete_old(self, progress: Progress) -> None:
         for path in self._all()[:-_NEWEST_KEPT]:
             if not _is_of_best_epoch(path, progress):
                 shutil.rmtree(path, onerror=_log_not_deleted)
+
+
+def _name_of(progress: Progress) -> str:
+    return f"epoch-{progress.epochs:05d}-step-{progress.step:07d}"
 
 
 def read_progress(path: pathlib.Path) -> Progress:
@@ -190,7 +207,9 @@ def _read_whole(path: pathlib.Path) -> None:
     """Reads every value of a checkpoint, which compares the checksums."""
     if (path / _OLD_FORMAT_FILE).exists():
         raise _of_another_version(path)
-    read_progress(path)
+    progress = read_progress(path)
+    if _name_of(progress) != path.name:
+        raise Damaged(f"its {_PROGRESS} is of {_name_of(progress)}")
     _read_arrays(path)
 
 
