@@ -83,7 +83,6 @@ class Fault(NamedTuple):
         writes: a pattern of what the command may write anew of what was there before. What `do`
             has made stays in every case, under another name maybe.
         slow: whether it is left to the drills.
-        arrives: whether its mend comes with another part.
         environment: variables of the command.
         sends: a signal, once a file is there.
         reads: how many lines of the command are read before its reader leaves.
@@ -99,7 +98,6 @@ class Fault(NamedTuple):
     after: Callable[[pathlib.Path], None] = damage.nothing
     writes: str = "(?!)"
     slow: bool = False
-    arrives: bool = False
     environment: Mapping[str, str] = {}
     sends: tuple[signal.Signals, str] | None = None
     reads: int | None = None
@@ -520,8 +518,7 @@ DATASETS = [
           "damaged|records|differs",
           damage.copy(OTHER_SHARD % "train", OTHER_SHARD % "validation")),
     Fault("encoded images: one that is none", f"{ENCODED} --epochs=1 --cache=off --workdir=new", 2,
-          "damaged", damage.edit_examples(OTHER_SHARD % "train", damage.garbage_image, 1),
-          arrives=True),
+          "damaged", damage.edit_examples(OTHER_SHARD % "train", damage.garbage_image, 1)),
     Fault("encoded images: a damaged record, to the disk cache",
           f"{ENCODED} --epochs=1 --cache=disk --workdir=new", 2, "damaged",
           damage.flip(OTHER_SHARD % "train"), environment={"CXR_CACHE_DIR": "cache"}),

@@ -221,8 +221,6 @@ def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str
 
 def parameter(fault: Fault):
     marks = [pytest.mark.slow] if fault.slow else []
-    if fault.arrives:
-        marks.append(pytest.mark.xfail(strict=False, reason="arrives with another part"))
     return pytest.param(fault, id=re.sub(r"\W+", "-", fault.what), marks=marks)
 
 

@@ -69,7 +69,6 @@ class Kind(NamedTuple):
         make: writes intact files in a folder; returns the one that is changed.
         read: reads it as the commands do; returns what can be compared.
         is_exact: whether no change may go unnoticed.
-        arrives: whether its mend comes with another part.
         refusals: the errors that its reader may raise.
     """
 
@@ -77,7 +76,6 @@ class Kind(NamedTuple):
     make: Callable[[pathlib.Path], pathlib.Path]
     read: Callable[[pathlib.Path], object]
     is_exact: bool = False
-    arrives: bool = False
     refusals: tuple[type[Exception], ...] = (UserError, RefusedError)
 
 
@@ -444,8 +442,7 @@ def table():
 
 
 def parameter(kind: Kind):
-    mark = pytest.mark.xfail(strict=False, reason="arrives with another part")
-    return pytest.param(kind, id=kind.name, marks=[mark] if kind.arrives else [])
+    return pytest.param(kind, id=kind.name)
 
 
 def peak_bytes() -> int:

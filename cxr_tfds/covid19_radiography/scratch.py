@@ -20,6 +20,8 @@ from absl import logging
 from . import paths
 
 _MARK = ".owner"
+# What machines are called that have no name of their own, or no boot number.
+_NAMES_OF_MANY = {"localhost", "unknown"}
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -108,7 +110,9 @@ def _owner(unfinished: pathlib.Path) -> tuple[str, bool | None]:
         return owner, True
     except (OSError, ValueError):
         return "no mark says whether its process still runs", None
-    if {host, boot}.isdisjoint(_machine()):  # Some network file systems lock for one machine.
+    if ({host, boot} - _NAMES_OF_MANY).isdisjoint(
+        _machine()
+    ):  # Some network file systems lock for one machine.
         return f"whether {owner} still runs cannot be told from here", None
     return owner, False
 

@@ -39,7 +39,9 @@ def read_dicom(path: str | pathlib.Path) -> np.ndarray:
         ) from error
     content = io.BytesIO(read_image_file(path))
     try:
-        _check_encoding(pydicom.filereader.read_file_meta_info(path))
+        pydicom.filereader.read_preamble(content, force=False)
+        _check_encoding(pydicom.filereader._read_file_meta_info(content))
+        content.seek(0)
         dicom = pydicom.dcmread(content)
         _check_size(dicom)
         pixels, photometric = dicom.pixel_array, dicom.PhotometricInterpretation
