@@ -4,6 +4,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import functools
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,9 @@ import pytest
 import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+# Under nohup it is ignored, here and in every process that a test starts, and hangs nothing up.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Two logical CPU devices serve as replicas in all tests of this process.
 tf.config.set_logical_device_configuration(
