@@ -18,6 +18,11 @@ def as_unicode(text: str) -> str:
     return "".join(_escaped(c) if unicodedata.category(c) == "Cs" else c for c in text)
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, on one line; its type where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
 def one_line(text: str) -> str:
     r"""Writes what would end the line, move the cursor or hide as `\n`, `\x1b`, `\u202e`.
 

@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
+from cxr_command.foreign_text import first_line
 from launch import child, stopping
 from launch.gpus import require_gpus
 from launch.trials import Trial, train
@@ -34,7 +35,6 @@ from trainer import command
 from trainer.directory import made, require_writable
 from trainer.errors import Preempted, UserError
 from trainer.lock import locked
-from trainer.parsing import first_line
 
 flags.DEFINE_string("file", None, "The flags and their values.", required=True)
 flags.DEFINE_string("runs_dir", None, "Where the runs' directories are made.", required=True)

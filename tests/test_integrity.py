@@ -124,11 +124,13 @@ def test_the_digests_that_a_builder_wrote_are_compared(small):
 
 def test_damaged_notes_on_the_content_cost_a_reading(small):
     digest = small.digest("train")
-    kept = integrity.stamps.folder() / f"contents-{digest}.json"
+    kept = integrity.stamps.folder() / f"contents-of-pixels-{digest}.json"
     was = kept.read_text()
-    kept.write_text("{")
-    assert small.digest("train") == digest
-    assert kept.read_text() == was
+    for damaged in ("{", was.replace("[15, 14, 14]", "[15, 14, 13]")):
+        assert damaged != was
+        kept.write_text(damaged)
+        assert small.digest("train") == digest
+        assert kept.read_text() == was
 
 
 def test_a_dataset_of_other_classes_is_refused_by_its_labels(small):

@@ -68,7 +68,7 @@ def test_damaged_stamps_cost_a_reading(files, read, content):
     kept.write_text(content)
     assert stamps.digests_of(files) == expected
     assert sorted(read) == sorted("abcabc")
-    assert json.loads(kept.read_text())["files"].keys() == set("abc")
+    assert json.loads(kept.read_text())["content"]["files"].keys() == set("abc")
 
 
 def test_without_a_place_for_stamps_files_are_read_each_time(files, read, monkeypatch, tmp_path):
@@ -82,3 +82,13 @@ def test_a_missing_file_is_named(files):
     os.remove(files[2])
     with pytest.raises(Damaged, match="there is no .*c"):
         stamps.digests_of(files)
+
+
+def test_a_wrong_digit_of_a_stamp_is_not_believed(files, read):
+    expected = stamps.digests_of(files)
+    (kept,) = stamps.folder().iterdir()
+    for digest in expected:
+        wrong = ("0" if digest[0] != "0" else "1") + digest[1:]
+        kept.write_text(kept.read_text().replace(digest, wrong))
+        assert wrong in kept.read_text()
+        assert stamps.digests_of(files) == expected

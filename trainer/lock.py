@@ -14,9 +14,9 @@ from typing import TextIO
 
 from absl import logging
 
+from cxr_command.foreign_text import first_line
 from trainer.errors import UserError
 from trainer.json_file import integer, moment, read_object, text
-from trainer.parsing import first_line
 
 _FILE = "lock"
 _HOLDER = {"host": text(), "process_id": integer(1), "started": moment()}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from cxr_command.foreign_text import first_line
 from trainer.errors import UserError
-from trainer.parsing import first_line
 
 # TensorFlow's error for it is that of full disks too, and XLA and cuDNN have others.
 _OF_MEMORY = re.compile(r"\bOOM\b|out.of.memory|ALLOC_FAILED|failed to allocate", re.IGNORECASE)

@@ -5,12 +5,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged, Unreadable, UserError
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, on one line; its type where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 @contextlib.contextmanager

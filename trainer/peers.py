@@ -21,8 +21,8 @@ import tensorflow as tf
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context
 
+from cxr_command.foreign_text import first_line
 from trainer.errors import Preempted, Terminated, WorkerLost
-from trainer.parsing import first_line
 
 # For all workers to start: schedulers and image pulls take their time.
 JOIN_SECONDS = 600.0

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from absl import logging
 
+from cxr_command.foreign_text import first_line
 from trainer.best_model import BestModel, read_model
 from trainer.errors import UserError
 from trainer.json_file import (
@@ -24,7 +25,7 @@ from trainer.json_file import (
     record,
     text,
 )
-from trainer.parsing import first_line, parsing
+from trainer.parsing import parsing
 from trainer.status import DONE, STALE, Status, state_of
 
 _ADVICE = "give the directory of another run of trainer.main, or train it again"

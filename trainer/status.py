@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 from absl import logging
 
+from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged
 from trainer.json_file import integer, moment, number, read_object, text
 from trainer.lock import is_locked
-from trainer.parsing import first_line
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
 STATES = (RUNNING, DONE, "diverged", "preempted", FAILED)

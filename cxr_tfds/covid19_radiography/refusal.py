@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from absl import app
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
+from cxr_command import foreign_text
+
 _EXIT_CODE = 2
 
 
@@ -28,8 +30,7 @@ def first_line(error: BaseException) -> str:
     Returns:
       A clause, without a full stop.
     """
-    line = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return line.removesuffix(".")
+    return foreign_text.first_line(error).removesuffix(".")
 
 
 def reason(error: OSError) -> str:

@@ -16,10 +16,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from cxr_command.checksums import SUMS, sha256_of
+from cxr_command.foreign_text import first_line
 from trainer.data import integrity
 from trainer.errors import Damaged, UserError
 from trainer.memory import is_of_memory
-from trainer.parsing import first_line
 
 DEFAULT_DATASET = "covid19_radiography/224x224"
 # What images that are stored encoded are resized to: the size that the networks were made for.

@@ -1,6 +1,5 @@
 """Whether a split's shards hold what their dataset says, verified once for each content."""
 
-import contextlib
 import hashlib
 import mmap
 import os
@@ -12,10 +11,11 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from cxr_command import checksums
+from cxr_command.foreign_text import first_line
 from trainer.data import stamps
 from trainer.errors import Damaged, Unreadable
-from trainer.json_file import integer, list_of, read_object
-from trainer.parsing import first_line, parsing
+from trainer.json_file import integer, list_of
+from trainer.parsing import parsing
 
 # What TensorFlow raises for a record that is not what it should be: the last, where its message
 # would quote bytes that are no text.
@@ -96,11 +96,10 @@ def contents_of(paths: Sequence[str], digest: str, *, stores_pixels: bool) -> Co
     Raises:
         Damaged: a record is truncated or not whole, or is no example with a label.
     """
-    kept_in = stamps.folder() / f"contents-{digest}.json"
-    with contextlib.suppress(Damaged, Unreadable):
-        known = Contents(**{name: read_object(kept_in, _FIELDS, "")[name] for name in _FIELDS})
-        if len(known.labels) in (0, 2) and len(known.image_bytes) in (0, 2):
-            return known
+    kind = "pixels" if stores_pixels else "files"
+    kept_in = stamps.folder() / f"contents-of-{kind}-{digest}.json"
+    if known := stamps.recall(kept_in, _FIELDS):
+        return Contents(**known)
     contents = Contents([_count_records(path) for path in paths], *_scan(paths, stores_pixels))
     stamps.keep(kept_in, contents._asdict())
     return contents

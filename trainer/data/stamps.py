@@ -10,15 +10,15 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cxr_command.checksums import sha256_of
 from trainer.data.cache_folder import cache_root
 from trainer.errors import Damaged, Unreadable
-from trainer.json_file import integer, list_of, mapping, read_object, record, text
+from trainer.json_file import Field, integer, list_of, mapping, read_object, record, text
 from trainer.parsing import parsing
 
-_FIELDS = {"files": mapping(record({"stamp": list_of(integer(0)), "sha256": text()}))}
+_FILES = {"files": mapping(record({"stamp": list_of(integer(0)), "sha256": text()}))}
 
 
 def digests_of(paths: Sequence[str]) -> list[str]:
@@ -37,7 +37,7 @@ def digests_of(paths: Sequence[str]) -> list[str]:
     if not paths:
         return []
     kept_in = _file_of(pathlib.Path(paths[0]).parent)
-    known = _read(kept_in)
+    known = (recall(kept_in, _FILES) or {"files": {}})["files"]
 
     def digest(path: str) -> dict:
         with parsing(path, "put it back in its place"):
@@ -66,10 +66,32 @@ def keep(path: pathlib.Path, content: dict) -> None:
     with contextlib.suppress(OSError):
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial.write_text(json.dumps(content))
+            partial.write_text(json.dumps({"sha256": _sha256(content), "content": content}))
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def recall(path: pathlib.Path, fields: Mapping[str, Field]) -> dict | None:
+    """Reads what `keep` wrote.
+
+    Args:
+        path: a file of `folder`.
+        fields: what its content has.
+
+    Returns:
+        The content; None where there is none, or it is not what was written: a wrong digit here
+        would make a whole dataset look damaged.
+    """
+    with contextlib.suppress(Damaged, Unreadable):
+        kept = read_object(path, {"sha256": text(), "content": record(fields)}, "")
+        if kept["sha256"] == _sha256(kept["content"]):
+            return kept["content"]
+    return None
+
+
+def _sha256(content: dict) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _file_of(directory: pathlib.Path) -> pathlib.Path:
@@ -80,10 +102,3 @@ def _file_of(directory: pathlib.Path) -> pathlib.Path:
 def _stamp_of(path: str) -> list[int]:
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns, status.st_ino]
-
-
-def _read(path: pathlib.Path) -> dict[str, dict]:
-    """What was kept; nothing where it is damaged: then the files are read again."""
-    with contextlib.suppress(Damaged, Unreadable):
-        return read_object(path, _FIELDS, "")["files"]
-    return {}

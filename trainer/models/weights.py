@@ -12,9 +12,11 @@ import h5py
 import keras
 from absl import logging
 
+from cxr_command.checksums import sha256_of
+from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged, UserError
 from trainer.keras_file import claimed_bytes, nothing_passed_over, private_copy, weights_of_archive
-from trainer.parsing import first_line, parsing
+from trainer.parsing import parsing
 
 _BYTES_OF_WEIGHT = 4
 # A file may hold the state of an optimizer too, and any of it in float64.
@@ -61,8 +63,8 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
 
 def describe_weights(path: pathlib.Path) -> dict[str, Any]:
     """The file and its SHA-256, hexadecimal, for config.json."""
-    with parsing(path, "give another file"), path.open("rb") as file:
-        return {"file": str(path), "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    with parsing(path, "give another file"):
+        return {"file": str(path), "sha256": sha256_of(path)}
 
 
 def load_weights(network: keras.Model, path: pathlib.Path) -> None:

@@ -20,8 +20,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged, Unreadable, UserError
-from trainer.parsing import first_line, parsing
+from trainer.parsing import parsing
 from trainer.training.progress import Progress
 
 _NEWEST_KEPT = 2
