@@ -101,4 +101,4 @@ def _seconds(work: Callable[[], tf.Tensor]) -> float:
 
 
 def _kind(devices: Hardware) -> str:
-    return "GPU" if "gpu" in devices.devices[0].lower() else "CPU"
+    return "GPU" if devices.has_gpus else "CPU"

@@ -3,14 +3,14 @@
 Usage:
 
     python -m benchmarks.engine_step [--models=lenet,vgg19] [--rounds=5] [--steps=4]
-        [--train_backbone] [--ways=engine,keras,torch,torch_compiled]
+        [--train_backbone] [--ways=engine,keras,torch,torch_compiled] [--precision=mixed_bfloat16]
 
 Every model starts from random weights and trains what the seed recipe trains of it, or with
---train_backbone all. Keras runs as its users have it: with the XLA that its `auto` chooses, and
-without XLA; two virtual replicas share the processor, where Keras can run without XLA only. PyTorch
-takes part where --ways asks for it, which needs `pip install '.[torch]'`: the same networks,
-channels_last, eager and through `torch.compile`, on the processor. The first turn of each, with
-tracing and compiling, is not counted.
+--train_backbone all, on the first GPU or without one on the processor. Keras runs as its users have
+it: with the XLA that its `auto` chooses, and without XLA; two virtual replicas share the processor,
+where Keras can run without XLA only. PyTorch takes part where --ways asks for it, which needs
+`pip install '.[torch]'`: the same networks, channels_last, eager and through `torch.compile`. The
+first turn of each, with tracing and compiling, is not counted.
 
 PyTorch's threads are told to sleep while they wait for each other. By default they spin; where
 other programs share the processor, that makes a step many times as long. On a machine that does
@@ -23,6 +23,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from absl import flags
 
@@ -37,6 +38,7 @@ from cxr_tfds import command
 _WAYS = {
     "engine": (1, "this engine"),
     "engine_xla": (1, "this engine, XLA"),
+    "engine_plain": (1, "this engine, no XLA"),
     "keras": (1, "Keras fit"),
     "keras_plain": (1, "Keras fit, no XLA"),
     "engine_two": (2, "this engine, two replicas"),
@@ -44,78 +46,104 @@ _WAYS = {
     "torch": (1, "PyTorch, eager"),
     "torch_compiled": (1, "PyTorch, torch.compile"),
 }
-# Not among the default ways: PyTorch is no dependency of this project.
 _OF_TORCH = ("torch", "torch_compiled")
+# PyTorch is no dependency of this project; `engine` is without XLA on processors already.
+_UNASKED = ("engine_plain", *_OF_TORCH)
 # Read by OpenMP, which PyTorch's threads are of and TensorFlow's are not.
 _WAIT_POLICY = "OMP_WAIT_POLICY"
-_IMAGES = 64
+_XLA = {"engine_xla": "on", "engine_plain": "off"}
+# PyTorch would need a loss scale for float16.
+_PRECISIONS = ("float32", "mixed_bfloat16")
+_FEWEST_IMAGES = 64
 
 
-def _work(
-    way: str, name: str, batch_size: int, steps: int, train_backbone: bool | None
-) -> Callable[[], float]:
+class _Job(NamedTuple):
+    """What is trained, in every way alike.
+
+    Attributes:
+        name: of the model.
+        precision: one of `_PRECISIONS`.
+        batch_size: the global one.
+        steps: in a turn.
+        train_backbone: as for `trainer.models.build`.
+    """
+
+    name: str
+    precision: str
+    batch_size: int
+    steps: int
+    train_backbone: bool | None
+
+    @property
+    def images(self) -> int:
+        """Number of different images."""
+        return max(_FEWEST_IMAGES, 2 * self.batch_size)
+
+
+def _work(way: str, job: _Job) -> Callable[[], float]:
     """A function that trains some steps in one way and returns images per second."""
     if way in _OF_TORCH:
-        return _torch(way, name, batch_size, steps, train_backbone)
+        return _torch(way, job)
     if way.startswith("engine"):
-        return _engine(way, name, batch_size, steps, train_backbone)
-    run = _keras(way, name, batch_size, train_backbone)
+        return _engine(way, job)
+    run, steps = _keras(way, job), job.steps
 
     def images_per_second() -> float:
         started = time.perf_counter()
         run(steps)
-        return steps * batch_size / (time.perf_counter() - started)
+        return steps * job.batch_size / (time.perf_counter() - started)
 
     return images_per_second
 
 
-def _engine(
-    way: str, name: str, batch_size: int, steps: int, train_backbone: bool | None
-) -> Callable[[], float]:
+def _engine(way: str, job: _Job) -> Callable[[], float]:
     from benchmarks import training
     from trainer import hardware
 
     count = _WAYS[way][0]
     devices = hardware.resolve(
         "mirrored" if count > 1 else "one_device",
-        "float32",
-        "on" if "xla" in way else "auto",
+        job.precision,
+        _XLA.get(way, "auto"),
         count if count > 1 else 0,
     )
-    ours = training.Training(name, devices, batch_size, train_backbone=train_backbone)
-    return lambda: ours.train(steps)["images_per_second"]
+    ours = training.Training(job.name, devices, job.batch_size, train_backbone=job.train_backbone)
+    return lambda: ours.train(job.steps)["images_per_second"]
 
 
-def _torch(
-    way: str, name: str, batch_size: int, steps: int, train_backbone: bool | None
-) -> Callable[[], float]:
+def _torch(way: str, job: _Job) -> Callable[[], float]:
     # It shares no process with TensorFlow, whose threads would stand beside its own.
     from benchmarks import torch_training
 
     theirs = torch_training.Training(
-        name, _IMAGES, batch_size, compiled=way == "torch_compiled", train_backbone=train_backbone
+        job.name,
+        job.images,
+        job.batch_size,
+        compiled=way == "torch_compiled",
+        precision=job.precision,
+        train_backbone=job.train_backbone,
     )
-    return lambda: theirs.train(steps)
+    return lambda: theirs.train(job.steps)
 
 
-def _keras(
-    way: str, name: str, batch_size: int, train_backbone: bool | None
-) -> Callable[[int], None]:
+def _keras(way: str, job: _Job) -> Callable[[int], None]:
     import tensorflow as tf
 
     from benchmarks import training
 
-    strategy = training.virtual_strategy(_WAYS[way][0])
+    strategy = training.plain_strategy(_WAYS[way][0])
     with strategy.scope():
-        model, optimizer = training.build(name, train_backbone=train_backbone)
+        model, optimizer = training.build(
+            job.name, precision=job.precision, train_backbone=job.train_backbone
+        )
         model.compile(
             optimizer=optimizer,
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
             jit_compile="auto" if way == "keras" else False,
         )
-    dataset = tf.data.Dataset.from_tensor_slices(random_images(_IMAGES)).repeat()
-    dataset = dataset.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    dataset = tf.data.Dataset.from_tensor_slices(random_images(job.images)).repeat()
+    dataset = dataset.batch(job.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     return lambda steps: model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
 
 
@@ -144,7 +172,8 @@ def _ratios(measured: dict[str, list[float]]) -> dict[str, float]:
         "engine_over_keras_two_replicas": ("engine_two", "keras_two"),
         "engine_over_torch": ("engine", "torch"),
         "engine_over_torch_compiled": ("engine", "torch_compiled"),
-        "xla_over_none": ("engine_xla", "engine"),
+        "xla_over_auto": ("engine_xla", "engine"),
+        "auto_over_no_xla": ("engine", "engine_plain"),
     }
     return {
         name: round(ratio(measured[ours], measured[theirs]), 3)
@@ -164,11 +193,12 @@ def _check_torch(ways: list[str]) -> None:
 def _define_flags() -> None:
     define_choice("models", MODELS, "Which models.")
     define_choice(
-        "ways", _WAYS, "Which ways to train.", [way for way in _WAYS if way not in _OF_TORCH]
+        "ways", _WAYS, "Which ways to train.", [way for way in _WAYS if way not in _UNASKED]
     )
     flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=2)
+    flags.DEFINE_enum("precision", _PRECISIONS[0], _PRECISIONS, "In which all ways train.")
     flags.DEFINE_bool("train_backbone", False, "Train the backbones of ResNet-101 and VGG-19 too.")
     flags.DEFINE_enum("way", None, list(_WAYS), "Train in this way when told to.")
 
@@ -176,15 +206,17 @@ def _define_flags() -> None:
 def _main() -> None:
     options = flags.FLAGS
     if options.way:
-        obey(
-            _work(options.way, options.models[0], options.batch_size, options.steps,
-                  options.train_backbone or None)
+        job = _Job(
+            options.models[0], options.precision, options.batch_size, options.steps,
+            options.train_backbone or None,
         )  # fmt: skip
+        obey(_work(options.way, job))
         return
     _check_torch(options.ways)
     settings = [
         f"--batch_size={options.batch_size}", f"--steps={options.steps}",
         f"--train_backbone={str(options.train_backbone).lower()}",
+        f"--precision={options.precision}",
     ]  # fmt: skip
     results = {}
     for name in options.models:
@@ -198,7 +230,8 @@ def _main() -> None:
         for text, value in ratios.items():
             print(f"  {text.replace('_', ' '):32}{value:9.2f}")
     result = {"benchmark": "engine_step", "machine": describe(), "models": results}
-    print(json.dumps(result | {"train_backbone": options.train_backbone}))
+    asked = {"train_backbone": options.train_backbone, "precision": options.precision}
+    print(json.dumps(result | asked | {"batch_size": options.batch_size}))
 
 
 if __name__ == "__main__":

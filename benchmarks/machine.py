@@ -5,6 +5,8 @@ import importlib.util
 import os
 import pathlib
 import platform
+import shutil
+import subprocess
 
 import psutil
 
@@ -14,20 +16,30 @@ def describe() -> dict:
 
     Returns:
         `processor`, `cores` this process may use, `memory_gib`, `load` (processes that wanted to
-        run in the last minute: beyond `cores`, other work disturbed the figures), and the versions
-        of Python, TensorFlow and, where it is installed, PyTorch.
+        run in the last minute: beyond `cores`, other work disturbed the figures), `gpus` with name
+        and driver, and the versions of Python, TensorFlow and, where it is installed, PyTorch.
     """
     found = {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "load": round(os.getloadavg()[0], 1),
+        "gpus": _gpus(),
         "python": platform.python_version(),
         "tensorflow": importlib.metadata.version("tensorflow"),
     }
     if importlib.util.find_spec("torch"):
         found["torch"] = importlib.metadata.version("torch")
     return found
+
+
+def _gpus() -> list[str]:
+    found = shutil.which("nvidia-smi")
+    if not found:
+        return []
+    query = [found, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def _processor() -> str:

@@ -66,9 +66,9 @@ def _keras(
     import tensorflow as tf
 
     from benchmarks.random_images import random_images
-    from benchmarks.training import virtual_strategy
+    from benchmarks.training import plain_strategy
 
-    strategy = virtual_strategy(count)
+    strategy = plain_strategy(count)
     with strategy.scope():
         model, optimizer = _build(name, size)
         model.compile(

@@ -30,8 +30,16 @@ def build(name: str, **settings: Any) -> tuple:
     return models.build(name, **settings), keras.optimizers.Adam(1e-5)
 
 
-def virtual_strategy(count: int) -> tf.distribute.Strategy:
-    """A strategy over so many virtual devices of the CPU, with none of this project's settings."""
+def plain_strategy(count: int) -> tf.distribute.Strategy:
+    """A strategy with none of this project's settings.
+
+    Args:
+        count: of replicas, virtual devices of the CPU; one is on the first GPU if there is any.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if count == 1 and gpus:
+        tf.config.experimental.set_memory_growth(gpus[0], True)
+        return tf.distribute.OneDeviceStrategy("/gpu:0")
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * count

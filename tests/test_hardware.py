@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import tensorflow as tf
 
 from trainer import hardware
 from trainer.errors import UserError
@@ -66,3 +67,34 @@ def test_cpus_get_float32_and_no_xla_unless_asked():
     assert resolved.is_chief
     asked = hardware.resolve("one_device", "mixed_bfloat16", "on", 2)
     assert (asked.precision, asked.xla) == ("mixed_bfloat16", True)
+
+
+@pytest.fixture
+def a_gpu(monkeypatch):
+    """What `resolve` sees on a machine with one GPU of compute capability 9.0."""
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu])
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, grows: None)
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda gpu: {"compute_capability": (9, 0)}
+    )
+
+
+def test_a_gpu_gets_bfloat16_and_xla(a_gpu):
+    resolved = hardware.resolve("one_device", "auto", "auto", 0)
+    assert (resolved.devices, resolved.precision, resolved.xla) == (
+        ("/gpu:0",),
+        "mixed_bfloat16",
+        True,
+    )
+    assert resolved.has_gpus
+
+
+def test_deterministic_training_on_a_gpu_goes_without_xla(a_gpu):
+    assert not hardware.resolve("one_device", "auto", "auto", 0, deterministic=True).xla
+    with pytest.raises(UserError, match="--xla=on: XLA has no deterministic gradient of MaxPool"):
+        hardware.resolve("one_device", "auto", "on", 0, deterministic=True)
+
+
+def test_deterministic_training_on_a_cpu_may_be_compiled():
+    assert hardware.resolve("one_device", "auto", "on", 2, deterministic=True).xla

@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
 from trainer.keras_file import claimed_bytes, nothing_passed_over, private_copy, weights_of_archive
 from trainer.parsing import parsing
@@ -57,8 +56,6 @@ def _load(content: bytes) -> keras.Model:
     with private_copy(content, "model.keras") as copy, nothing_passed_over():
         try:
             return keras.models.load_model(copy, compile=False, safe_mode=True)
-        except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(error.message) from error  # It says nothing of the file.
         except ValueError as error:
             if "safe_mode" in str(error):  # Keras tells how to run it all the same.
                 raise ValueError(

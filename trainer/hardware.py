@@ -72,6 +72,11 @@ class Hardware:
         return self.strategy.num_replicas_in_sync
 
     @property
+    def has_gpus(self) -> bool:
+        """Whether the replicas are GPUs."""
+        return self.devices[0].startswith("/gpu")
+
+    @property
     def is_chief(self) -> bool:
         """Whether this process writes the run's directory; one of the workers does."""
         return self.worker == 0
@@ -97,6 +102,8 @@ def resolve(
     virtual_devices: int,
     worker_timeout: float = WORKER_TIMEOUT,
     reduce_precision: str = "auto",
+    *,
+    deterministic: bool = False,
 ) -> Hardware:
     """Finds the devices and decides what `auto` means on them.
 
@@ -105,18 +112,20 @@ def resolve(
         precision: one of `PRECISIONS`; `auto` is bfloat16 or float16 where the GPU multiplies it
             fast, float32 elsewhere.
         xla: one of `XLA_MODES`; `auto` is on for GPUs and off for CPUs, where XLA would lose the
-            oneDNN kernels. The optimizer's update has none to lose: `auto` compiles it everywhere.
+            oneDNN kernels, and for deterministic training on GPUs. The optimizer's update has none
+            to lose: `auto` compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
         worker_timeout: seconds without a sign of life after which another worker is lost.
         reduce_precision: one of `REDUCE_PRECISIONS`; `auto` is float32. TensorFlow 2.21 cannot sum
             bfloat16 by NCCL.
+        deterministic: whether TensorFlow's operations are made deterministic.
 
     Returns:
         The resolved hardware; it has been logged.
 
     Raises:
-        UserError: virtual devices were asked for after TensorFlow had started, or several workers
-            without a TF_CONFIG that says where they are.
+        UserError: virtual devices were asked for after TensorFlow had started, several workers
+            without a TF_CONFIG that says where they are, or what GPUs cannot do.
         WorkerLost: another worker did not start.
     """
     if strategy == "multi_worker" and virtual_devices:
@@ -127,6 +136,13 @@ def resolve(
         logging.info(
             "oneDNN kernels: %s (TF_ENABLE_ONEDNN_OPTS)",
             _on_off(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("1", "true")),
+        )
+    if gpu and deterministic and xla == "on":
+        # TensorFlow 2.21: "GPU MaxPool gradient ops do not yet have a deterministic XLA
+        # implementation".
+        raise UserError(
+            "--xla=on: XLA has no deterministic gradient of MaxPool on GPUs; leave out --xla or "
+            "--deterministic"
         )
     tf.config.optimizer.set_experimental_options(dict.fromkeys(_GRAPPLER_OFF, False))
     if strategy == "one_device":
@@ -146,7 +162,7 @@ def resolve(
         strategy=made,
         devices=tuple(devices),
         precision=_auto_precision(gpu) if precision == "auto" else precision,
-        xla=gpu is not None if xla == "auto" else xla == "on",
+        xla=gpu is not None and not deterministic if xla == "auto" else xla == "on",
         xla_update=xla != "off",
         collective=collective,
         # A single replica sums nothing, and need not round its gradients.

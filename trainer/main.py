@@ -52,6 +52,7 @@ from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError
 from trainer.memory import memory_told
 from trainer.models.backbones import BACKBONES
+from trainer.models.feature_maps import require_indexable
 from trainer.models.fused_normalization import fuse_normalization
 from trainer.models.lenet import POOLINGS
 from trainer.models.preprocess import SCALINGS
@@ -202,6 +203,7 @@ def main() -> None:
         config.virtual_devices,
         FLAGS.worker_timeout,
         config.reduce_precision,
+        deterministic=config.deterministic,
     )
     configuration.check_batch(config, devices.num_replicas)
     with (
@@ -228,6 +230,9 @@ def _train_on(devices: hardware.Hardware, run: Run, request: _Request) -> None:
             models.build(config.model, config.weights, precision=devices.precision, **architecture)
         )
         best_model = models.build(config.model, **architecture)
+    if devices.has_gpus:
+        parts = devices.num_replicas * config.accumulation_steps
+        require_indexable(model, config.global_batch_size // parts)
     phases = plan(config)
     _try_phases(model, phases)
     frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)

@@ -4,8 +4,6 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-import tensorflow as tf
-
 from cxr_command.foreign_text import first_line
 from trainer.errors import UserError
 
@@ -28,20 +26,16 @@ def memory_told(work: str, advice: str = _FREE_SOME) -> Iterator[None]:
     """
     try:
         yield
-    except MemoryError as error:
-        raise UserError(_sentence(work, first_line(error), advice)) from error
-    except tf.errors.OpError as error:
+    except Exception as error:
         if not is_of_memory(error):
             raise
         # The first line of what a graph raises says only that it is one.
-        said = [line.strip() for line in error.message.splitlines() if _OF_MEMORY.search(line)]
-        raise UserError(_sentence(work, said[0], advice)) from error
+        lines = [line.strip() for line in str(error).splitlines() if _OF_MEMORY.search(line)]
+        said = lines[0] if lines else first_line(error)
+        raise UserError(f"there is not enough memory to {work} ({said}); {advice}") from error
 
 
-def is_of_memory(error: tf.errors.OpError) -> bool:
-    """Whether an error of TensorFlow is a lack of memory."""
-    return bool(_OF_MEMORY.search(error.message))
-
-
-def _sentence(work: str, said: str, advice: str) -> str:
-    return f"there is not enough memory to {work} ({said}); {advice}"
+def is_of_memory(error: Exception) -> bool:
+    """Whether an error of Python or TensorFlow is a lack of memory."""
+    of_tensorflow = type(error).__module__.startswith("tensorflow")
+    return isinstance(error, MemoryError) or of_tensorflow and bool(_OF_MEMORY.search(str(error)))

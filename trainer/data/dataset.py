@@ -20,6 +20,7 @@ from cxr_command.foreign_text import first_line
 from trainer.data import integrity
 from trainer.errors import Damaged, UserError
 from trainer.memory import is_of_memory
+from trainer.parsing import unreadable
 
 DEFAULT_DATASET = "covid19_radiography/224x224"
 # What images that are stored encoded are resized to: the size that the networks were made for.
@@ -170,7 +171,7 @@ class BuiltDataset:
         except tf.errors.OpError as error:
             if "IteratorGetNext" not in error.message or is_of_memory(error):
                 raise
-            raise integrity.unreadable(f"split {split!r} of {self.name}", error) from error
+            raise unreadable(f"split {split!r} of {self.name}", first_line(error)) from error
 
     @contextlib.contextmanager
     def _damage_of(self, split: str) -> Iterator[None]:
@@ -221,7 +222,7 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
     except MemoryError:
         raise
     except PermissionError as error:
-        raise integrity.unreadable(f"{name} in {data_dir}", error) from error
+        raise unreadable(f"{name} in {data_dir}", first_line(error)) from error
     except Exception as error:  # Whatever the parsers of names, versions and files raise.
         raise UserError(_why_not_opened(name, data_dir)) from error
     if not pathlib.Path(builder.data_dir, "dataset_info.json").exists():

@@ -13,9 +13,9 @@ import tensorflow as tf
 from cxr_command import checksums
 from cxr_command.foreign_text import first_line
 from trainer.data import stamps
-from trainer.errors import Damaged, Unreadable
+from trainer.errors import Damaged
 from trainer.json_file import integer, list_of
-from trainer.parsing import parsing
+from trainer.parsing import parsing, unreadable
 
 # What TensorFlow raises for a record that is not what it should be: the last, where its message
 # would quote bytes that are no text.
@@ -61,14 +61,6 @@ def digest_of(paths: Sequence[str]) -> str:
         if found[name] != expected.get(name):
             raise Damaged(f"{name} is not the file that was built: its SHA-256 is another")
     return hashlib.sha256(checksums.lines_of(found).encode()).hexdigest()
-
-
-def unreadable(what: str, error: Exception) -> Unreadable:
-    """What to raise where the system could not read something that may be whole."""
-    return Unreadable(
-        f"{what} cannot be read ({first_line(error)}) and may be whole; nothing was changed: run "
-        "the same command again once it can be"
-    )
 
 
 def read_sums(folder: pathlib.Path) -> dict[str, str]:
@@ -143,7 +135,7 @@ def _scan(paths: Sequence[str], stores_pixels: bool) -> tuple[list[int], list[in
         what = "'s checksum is wrong" if is_lost else " holds no label, or no image"
         raise Damaged(f"a record{what}") from error
     except tf.errors.OpError as error:
-        raise unreadable(str(pathlib.Path(paths[0]).parent), error) from error
+        raise unreadable(pathlib.Path(paths[0]).parent, first_line(error)) from error
     if not found:
         return [], []
     lowest = [min(part[row][0] for part in found) for row in range(2)]
