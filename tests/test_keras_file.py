@@ -4,13 +4,10 @@ import signal
 import warnings
 import zipfile
 
-import h5py
-import numpy as np
 import pytest
 
 from trainer.errors import Terminated, UserError
 from trainer.keras_file import (
-    claimed_bytes,
     nothing_passed_over,
     private_copy,
     weights_of_archive,
@@ -36,16 +33,6 @@ def test_a_wrong_checksum_of_any_part_is_found():
     content = content.replace(b"0123456789", b"0123456780")
     with pytest.raises(ValueError, match="checksum of its part metadata.json is wrong"):
         weights_of_archive(content)
-
-
-def test_all_arrays_are_counted_whether_they_are_stored_or_not():
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        file["a/b/c"] = np.zeros((3, 5), np.float32)
-        file.create_dataset("d", (1000, 1000, 1000), "float64")
-        file.create_dataset("e", data=np.zeros(100_000, np.int8), compression="gzip")
-    assert len(content.getvalue()) < 50_000
-    assert claimed_bytes(content.getvalue()) == 3 * 5 * 4 + 8 * 1000**3 + 100_000
 
 
 def test_a_warning_of_keras_ends_the_loading():

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import keras
 
-from trainer.keras_file import claimed_bytes, nothing_passed_over, private_copy, weights_of_archive
+from trainer.hdf5_trial import claimed_bytes
+from trainer.keras_file import nothing_passed_over, private_copy, weights_of_archive
 from trainer.parsing import parsing
 
 _ADVICE = "train the run again"

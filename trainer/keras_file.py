@@ -8,8 +8,6 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 
-import h5py
-
 from trainer.directory import unfinished, writing_to
 
 _WEIGHTS = "model.weights.h5"
@@ -34,26 +32,6 @@ def weights_of_archive(content: bytes) -> bytes:
         if damaged := archive.testzip():
             raise ValueError(f"the checksum of its part {damaged} is wrong")
         return archive.read(_WEIGHTS)
-
-
-def claimed_bytes(weights: bytes) -> int:
-    """How many bytes all arrays of an HDF5 file would take in memory: any number, by its headers.
-
-    Args:
-        weights: the file's content.
-
-    Raises:
-        Exception: it is no such file; whatever the parser raises.
-    """
-    sizes = []
-
-    def add(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            sizes.append(item.nbytes)
-
-    with h5py.File(io.BytesIO(weights)) as file:
-        file.visititems(add)
-    return sum(sizes)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from absl import logging
 from cxr_command.checksums import sha256_of
 from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged, UserError
-from trainer.keras_file import claimed_bytes, nothing_passed_over, private_copy, weights_of_archive
+from trainer.hdf5_trial import claimed_bytes
+from trainer.keras_file import nothing_passed_over, private_copy, weights_of_archive
 from trainer.parsing import parsing
 
 _BYTES_OF_WEIGHT = 4
@@ -96,11 +97,11 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
 def _check(network: keras.Model, name: str, content: bytes) -> None:
     """Raises `ValueError` if the weights are not the network's or would fill memory."""
     weights = weights_of_archive(content) if name.endswith(".keras") else content
-    if name.endswith((".h5", ".hdf5")) and not name.endswith(".weights.h5"):
-        _check_layers(network, content)
     own = sum(math.prod(weight.shape) for weight in network.weights) * _BYTES_OF_WEIGHT
     if (claimed := claimed_bytes(weights)) > _MOST_TIMES * own:
         raise ValueError(f"they claim to take {claimed} bytes, the network's take {own}")
+    if name.endswith((".h5", ".hdf5")) and not name.endswith(".weights.h5"):
+        _check_layers(network, content)
 
 
 def _check_layers(network: keras.Model, content: bytes) -> None:
