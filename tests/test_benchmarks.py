@@ -19,8 +19,8 @@ from benchmarks import (
 )
 from benchmarks.end_to_end import _train_as_the_original
 from benchmarks.training import Training
-from tests import toy
 from tests.conftest import ROOT, one_device, two_replicas
+from tests.support import toy
 from trainer import models
 from trainer.hardware import Hardware
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import optimize, special
 from sklearn import metrics
 
-from tests.simulated import CLASSES, one_hot, simulate
+from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.evaluation.calibration import (
     apply_temperature,
     calibration,

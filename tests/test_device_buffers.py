@@ -1,7 +1,7 @@
 from tensorflow.python.data.ops import multi_device_iterator_ops
 
 from tests.conftest import two_replicas
-from tests.toy import make_examples
+from tests.support.toy import make_examples
 from trainer.data.device_buffers import disable_autotuner
 from trainer.data.input import distribute_batches
 

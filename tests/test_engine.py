@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tests.conftest import one_device, relative_difference, two_replicas
-from tests.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
+from tests.support.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
 from trainer import models
 from trainer.data.augment import Augmentation, uniform_draws
 from trainer.data.input import distribute_batches, read_clock

@@ -24,10 +24,10 @@ import pytest
 from PIL import Image
 
 from cxr_tfds import phantom
-from tests import faults, other_dataset, small_dataset
 from tests.conftest import ROOT
-from tests.faults import CACHES, FAULTS, Fault
-from tests.forked_commands import Ended, Forks
+from tests.support import faults, other_dataset, small_dataset
+from tests.support.faults import CACHES, FAULTS, Fault
+from tests.support.forked_commands import Ended, Forks
 from tests.test_mistakes import _split, _write_tables
 
 _HALF_WRITTEN = re.compile(r"partial|incomplete|\.extracting|\.tmp|~$")

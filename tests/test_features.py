@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import plain_dataset
 from tests.conftest import one_device, run_command, two_replicas
+from tests.support import plain_dataset
 from tests.test_config import SETTINGS
 from tests.test_input import global_batch
 from trainer import config, models

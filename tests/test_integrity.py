@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from cxr_command import checksums
-from tests import plain_dataset
+from tests.support import plain_dataset
 from trainer.data import integrity
 from trainer.data.input import read_examples
 from trainer.data.records import raw_record

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.simulated import CLASSES, one_hot, simulate
+from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.evaluation.intervals import statistics_with_intervals
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import HEADLINE, PER_CLASS

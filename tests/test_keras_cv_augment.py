@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import two_replicas
-from tests.toy import BATCH, SIZE, examples_of
+from tests.support.toy import BATCH, SIZE, examples_of
 from trainer.data.input import distribute_batches
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from benchmarks.loop_operations import TracedLoop
 from tests.conftest import one_device, two_replicas
-from tests.toy import examples_of
+from tests.support.toy import examples_of
 from trainer import models
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches

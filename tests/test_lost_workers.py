@@ -17,9 +17,9 @@ import time
 import psutil
 import pytest
 
-from tests import small_dataset
 from tests.conftest import ROOT
-from tests.namespaces import Network
+from tests.support import small_dataset
+from tests.support.namespaces import Network
 from tests.test_main import assert_same_run
 from tests.test_replicas import free_ports
 

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT, run_command
-from tests.other_dataset import CLASSES, SIZES, OtherImages
+from tests.support.other_dataset import CLASSES, SIZES, OtherImages
 from trainer.run import Run
 
 TRAIN = (

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 import pytest
 
 from cxr_tfds import phantom
-from tests import other_dataset, small_dataset
 from tests.conftest import ROOT
-from tests.forked_commands import Forks
+from tests.support import other_dataset, small_dataset
+from tests.support.forked_commands import Forks
 from trainer.lock import locked
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --data_dir=data --dataset=small_images"

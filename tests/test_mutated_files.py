@@ -36,7 +36,7 @@ from PIL import Image
 
 from cxr_tfds.covid19_radiography import archive, inspection, source, split_table
 from cxr_tfds.covid19_radiography.refusal import RefusedError
-from tests import small_dataset
+from tests.support import small_dataset
 from trainer import best_model
 from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, relative_difference
-from tests.namespaces import Network
+from tests.support.namespaces import Network
 from tests.test_replicas import BOUNDED, bound_of, of_case
 
 # Divides by two and by three workers.
@@ -20,7 +20,16 @@ pytestmark = pytest.mark.slow
 
 def train(output, strategy, prefix=(), tf_config=None):
     environment = dict(os.environ) | ({"TF_CONFIG": json.dumps(tf_config)} if tf_config else {})
-    command = [*prefix, sys.executable, "-m", "tests.train_toy", strategy, "0", str(output), BATCH]
+    command = [
+        *prefix,
+        sys.executable,
+        "-m",
+        "tests.support.train_toy",
+        strategy,
+        "0",
+        str(output),
+        BATCH,
+    ]
     return subprocess.Popen(  # noqa: S603
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tests.simulated import simulate
+from tests.support.simulated import simulate
 from trainer.evaluation.operating_point import (
     choose_threshold,
     decision_curve,

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.simulated import simulate
+from tests.support.simulated import simulate
 from tests.test_report import make_cases, sources_of, write
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)

@@ -3,8 +3,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from tests import small_dataset
-from tests.other_dataset import CLASSES, SIZES, OtherImages, draw
+from tests.support import small_dataset
+from tests.support.other_dataset import CLASSES, SIZES, OtherImages, draw
 from trainer.data import disk_cache
 from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, relative_difference
-from tests.train_toy import CASES
+from tests.support.train_toy import CASES
 
 WAYS = {"two": ("mirrored", 2), "four": ("mirrored", 4), "workers": ("multi_worker", 0)}
 
@@ -32,7 +32,10 @@ def train(strategy, virtual_devices, output, worker=None, ports=()):
         task = {"type": "worker", "index": worker}
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "tests.train_toy", strategy, str(virtual_devices), str(output)],
+        [
+            sys.executable, "-m", "tests.support.train_toy", strategy, str(virtual_devices),
+            str(output),
+        ],
         cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 
 from cxr_command import csv_file
-from tests.simulated import CLASSES, one_hot, simulate
+from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.data.cases import Cases
 from trainer.evaluation.answers import Answers
 from trainer.evaluation.comparison import compare

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.simulated import CLASSES, one_hot
+from tests.support.simulated import CLASSES, one_hot
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.shortcuts import blanked, shortcut_controls
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tests.simulated import CLASSES, simulate
+from tests.support.simulated import CLASSES, simulate
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.sources import pairs_within_sources, source_alone, statistics_by_source
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tests.simulated import CLASSES, one_hot, simulate
+from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.evaluation.statistics import HEADLINE, PER_CLASS, classification_statistics
 
 

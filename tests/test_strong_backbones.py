@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import run_command
-from tests.small_phantoms import SmallPhantoms
+from tests.support.small_phantoms import SmallPhantoms
 
 pytestmark = pytest.mark.slow
 

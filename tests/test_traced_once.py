@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import one_device, two_replicas
-from tests.toy import BATCH, SIZE, make_examples
+from tests.support.toy import BATCH, SIZE, make_examples
 from trainer.data.input import distribute_batches
 from trainer.training.traced_once import TracedOnce, replica_index, specs_of_replica
 

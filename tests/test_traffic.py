@@ -6,8 +6,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from benchmarks import reduction, traffic
-from tests import toy
 from tests.conftest import one_device
+from tests.support import toy
 from trainer.data.input import distribute_batches
 from trainer.training import engine
 from trainer.training.objective import Objective

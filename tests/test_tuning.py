@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tests.simulated import CLASSES, simulate
+from tests.support.simulated import CLASSES, simulate
 from trainer.data.cases import Cases
 from trainer.evaluation.calibration import apply_temperature
 from trainer.evaluation.tuning import keep, tune

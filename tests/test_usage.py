@@ -11,7 +11,7 @@ import pytest
 
 from cxr_command import usage
 from tests.conftest import ROOT
-from tests.forked_commands import Forks
+from tests.support.forked_commands import Forks
 from trainer import recipes
 
 BIN = pathlib.Path(sys.executable).parent

@@ -8,7 +8,7 @@ import sys
 import keras
 import numpy as np
 
-from tests import toy
+from tests.support import toy
 from trainer import hardware
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches

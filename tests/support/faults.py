@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from tests import damage
-from tests.damage import Damage, all_of
+from tests.support import damage
+from tests.support.damage import Damage, all_of
 from tests.test_mistakes import BUILD
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --dataset=small_images --data_dir=data"

@@ -1,7 +1,7 @@
 """Runs commands as a shell would, each in a fork of one process that imported TensorFlow once.
 
 A fork meets the flags, the logging and the devices as a new process does, and spares the five
-seconds of the import. `Forks` starts the process, `python -m tests.forked_commands` is it.
+seconds of the import. `Forks` starts the process, `python -m tests.support.forked_commands` is it.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, Self
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # A command that takes longer hangs, and is ended by SIGALRM.
 _MOST_SECONDS = 600
 # What the commands import. Not the commands themselves: their flags can be defined but once.
