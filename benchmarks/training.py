@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from benchmarks.random_images import SHAPE, random_images
 from trainer import models
-from trainer.data.input import Examples, distribute_batches
+from trainer.data.input import ExampleStream, distribute_batches
 from trainer.hardware import Hardware
 from trainer.models.fused_normalization import fuse_normalization
 from trainer.training.engine import Engine
@@ -100,7 +100,7 @@ class Training:
         }
 
 
-def in_memory(count: int, shape: tuple[int, int, int] = SHAPE) -> Examples:
+def in_memory(count: int, shape: tuple[int, int, int] = SHAPE) -> ExampleStream:
     """Random images in memory.
 
     Args:
@@ -114,4 +114,4 @@ def in_memory(count: int, shape: tuple[int, int, int] = SHAPE) -> Examples:
     def load(batch: tf.Tensor) -> dict:
         return {key: tf.gather(column, batch) for key, column in columns.items()}
 
-    return Examples(count, "memory", rows, lambda epoch: rows, load)
+    return ExampleStream(count, "memory", rows, lambda epoch: rows, load)

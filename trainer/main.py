@@ -47,7 +47,7 @@ from trainer.data.dataset import (
     default_data_dir,
     open_dataset,
 )
-from trainer.data.input import CACHES, Examples, first_batch, read_examples
+from trainer.data.input import CACHES, ExampleStream, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.errors import UserError
 from trainer.memory import memory_told
@@ -339,7 +339,7 @@ def _try_phases(model: keras.Model, phases: Sequence[Phase]) -> None:
         prepare(model, phase)
 
 
-def _read_splits(request: _Request) -> tuple[Examples, Examples]:
+def _read_splits(request: _Request) -> tuple[ExampleStream, ExampleStream]:
     """The examples to train on and those to validate on."""
     cache = "off" if request.data_hosts else request.config.cache
     train, validation = (
@@ -353,7 +353,9 @@ def _read_splits(request: _Request) -> tuple[Examples, Examples]:
     return train, validation
 
 
-def _summary_of_data(request: _Request, train: Examples, validation: Examples) -> dict[str, Any]:
+def _summary_of_data(
+    request: _Request, train: ExampleStream, validation: ExampleStream
+) -> dict[str, Any]:
     return {
         "class_names": request.dataset.class_names,
         "image_shape": request.dataset.image_shape,

@@ -5,13 +5,13 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import models
-from trainer.data.input import Examples
+from trainer.data.input import ExampleStream
 
 SIZE = 32
 BATCH = 16
 
 
-def make_examples(count: int, seed: int = 0) -> Examples:
+def make_examples(count: int, seed: int = 0) -> ExampleStream:
     """Images whose class shows in the brightness of their upper half."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, count)
@@ -20,13 +20,13 @@ def make_examples(count: int, seed: int = 0) -> Examples:
     return examples_of(images.astype(np.uint8), labels)
 
 
-def examples_of(images: np.ndarray, labels: np.ndarray) -> Examples:
+def examples_of(images: np.ndarray, labels: np.ndarray) -> ExampleStream:
     columns = {
         "image": tf.constant(images),
         "label": tf.constant(labels),
         "id": tf.strings.as_string(tf.range(len(labels))),
     }
-    return Examples(
+    return ExampleStream(
         len(labels),
         "memory",
         tf.data.Dataset.range(len(labels)),

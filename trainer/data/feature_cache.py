@@ -22,7 +22,7 @@ from cxr_command.checksums import SUMS, lines_of, parse, sha256_of
 from trainer.data import augment
 from trainer.data.cache_folder import folder_of, locked, set_aside
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import Examples, Tokens
+from trainer.data.input import ExampleStream, Tokens
 from trainer.data.stamps import digests_of
 from trainer.errors import UserError
 from trainer.parsing import parsing
@@ -140,14 +140,14 @@ class FeatureCache:
         except OSError as error:
             raise self._not_written(error) from error
 
-    def examples(self, images: Examples) -> Examples:
+    def examples(self, images: ExampleStream) -> ExampleStream:
         """The examples with features in the place of images, in the same order.
 
         Args:
             images: the split's examples.
 
         Returns:
-            Examples whose batches hold, as `image`, features `[batch, width]` of the view that
+            A stream whose batches hold, as `image`, features `[batch, width]` of the view that
             the draws choose; of the image as it is where there are no draws.
         """
         shards = _intact_shards(self.folder)

@@ -41,7 +41,7 @@ ChangeBatch = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Examples:
+class ExampleStream:
     """The examples of one split, as tokens to order and a function that loads a batch of them.
 
     Attributes:
@@ -63,7 +63,7 @@ class Examples:
     load: Callable[[Tokens], dict[str, tf.Tensor]]
     finish: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]] | None = None
 
-    def in_file_order(self) -> "Examples":
+    def in_file_order(self) -> "ExampleStream":
         """The same examples, in the order of their files in every epoch."""
         return dataclasses.replace(self, tokens=lambda epoch: self.filling)
 
@@ -84,7 +84,7 @@ class Examples:
 
 def read_examples(
     dataset: BuiltDataset, split: str, *, cache: str, shuffle_seed: int | None
-) -> Examples:
+) -> ExampleStream:
     """Opens a split for reading.
 
     Args:
@@ -115,7 +115,7 @@ def read_examples(
 
 
 def distribute_batches(
-    examples: Examples,
+    examples: ExampleStream,
     strategy: tf.distribute.Strategy,
     global_batch_size: int,
     *,
@@ -170,7 +170,10 @@ def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
 
 
 def first_batch(
-    examples: Examples, batch_size: int, augment_seed: int, change_batch: ChangeBatch | None = None
+    examples: ExampleStream,
+    batch_size: int,
+    augment_seed: int,
+    change_batch: ChangeBatch | None = None,
 ) -> dict[str, tf.Tensor]:
     """The first batch of training, undistributed: what `distribute_batches` would begin with."""
     context = tf.distribute.InputContext()
@@ -279,7 +282,7 @@ def _resolve_cache(dataset: BuiltDataset, split: str, cache: str) -> str:
 
 def _examples_in_memory(
     files: list[str], parse: Parser, size: int, shuffle_seed: int | None
-) -> Examples:
+) -> ExampleStream:
     stored = list(
         tf.data.TFRecordDataset(files)
         .batch(_READ_BATCH)
@@ -300,7 +303,7 @@ def _examples_in_memory(
         columns_of_batch = {key: tf.gather(column, batch) for key, column in columns.items()}
         return columns_of_batch | {"position": batch}
 
-    return Examples(size, "memory", rows, positions, load)
+    return ExampleStream(size, "memory", rows, positions, load)
 
 
 def _examples_on_disk(
@@ -310,7 +313,7 @@ def _examples_on_disk(
     size: int,
     shuffle_seed: int | None,
     cache: str,
-) -> Examples:
+) -> ExampleStream:
     def number(position: tf.Tensor, record: tf.Tensor) -> dict:
         return {"position": position, "record": record}
 
@@ -342,4 +345,4 @@ def _examples_on_disk(
             tf.random.set_seed(1)
         return records.shuffle(min(size, _SHUFFLE_BUFFER), seed=shuffle_seed + epoch * 2**32)
 
-    return Examples(size, cache, in_file_order, serialized, load)
+    return ExampleStream(size, cache, in_file_order, serialized, load)

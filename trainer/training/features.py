@@ -17,7 +17,7 @@ from trainer.data.augment import Augmentation
 from trainer.data.cache_folder import cache_root, free_bytes
 from trainer.data.dataset import BuiltDataset
 from trainer.data.feature_cache import FeatureCache
-from trainer.data.input import Examples, distribute_batches
+from trainer.data.input import ExampleStream, distribute_batches
 from trainer.errors import Preempted, UserError
 from trainer.hardware import Hardware
 from trainer.models.backbones import BACKBONES
@@ -60,11 +60,11 @@ class FrozenFeatures:
 
     def compute(
         self,
-        train_examples: Examples,
-        validation_examples: Examples,
+        train_examples: ExampleStream,
+        validation_examples: ExampleStream,
         hardware: Hardware,
         stop_request: StopRequest,
-    ) -> tuple[Examples, Examples]:
+    ) -> tuple[ExampleStream, ExampleStream]:
         """Computes the features that the disk lacks, on all replicas.
 
         Args:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from absl import logging
 
 from trainer.config import Config
-from trainer.data.input import ChangeBatch, Examples, distribute_batches
+from trainer.data.input import ChangeBatch, ExampleStream, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.progress_line import ProgressLine
 from trainer.run import Run
@@ -57,8 +57,8 @@ class Loop:
     phases: tuple[Phase, ...]
     start_phase: Callable[[Phase], Engine]
     best_model: keras.Model
-    train_examples: Examples
-    validation_examples: Examples
+    train_examples: ExampleStream
+    validation_examples: ExampleStream
     change_batch: ChangeBatch | None
     checkpoints: Checkpoints
     stop_request: StopRequest

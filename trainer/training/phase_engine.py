@@ -4,7 +4,7 @@ import keras
 
 from trainer.config import Config
 from trainer.data.augment import Augmentation
-from trainer.data.input import Examples
+from trainer.data.input import ExampleStream
 from trainer.hardware import Hardware
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
@@ -21,7 +21,7 @@ def build_engine(
     devices: Hardware,
     model: keras.Model,
     start: keras.KerasTensor | None,
-    train_examples: Examples,
+    train_examples: ExampleStream,
     stop_request: StopRequest,
 ) -> Engine:
     """Makes the engine that trains what a phase trains.
