@@ -21,12 +21,12 @@ _LAST_WORDS_SECONDS = 5
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-    """A process of the job, what it is called, and the thread that passes on what it says."""
+    """A process of the job, its name, and the thread that passes on its output."""
 
     name: str
     serves: bool
     process: subprocess.Popen
-    talker: threading.Thread
+    output: threading.Thread
 
     @property
     def runs(self) -> bool:
@@ -75,9 +75,9 @@ class Workers:
         except UserError:
             self._kill()
             raise
-        talker = threading.Thread(target=_pass_on, args=(process.stdout, f"[{name}] "), daemon=True)
-        talker.start()
-        self._members.append(_Member(name, serves, process, talker))
+        output = threading.Thread(target=_pass_on, args=(process.stdout, f"[{name}] "), daemon=True)
+        output.start()
+        self._members.append(_Member(name, serves, process, output))
 
     def wait(self) -> tuple[int, str]:
         """Waits until all but servers have ended; ends the others once one has failed.
@@ -96,7 +96,7 @@ class Workers:
         self._end_others(code)
         for member in self._members:
             member.process.wait()
-            member.talker.join(_LAST_WORDS_SECONDS)
+            member.output.join(_LAST_WORDS_SECONDS)
         return code, said
 
     def _poll(self) -> None:

@@ -209,7 +209,7 @@ def main() -> None:
     with (
         claimed(request.workdir, config.model, writes=devices.is_chief) as run,
         _memory_told(config, devices.num_replicas),
-        request.dataset.damage_told("train or validation"),
+        request.dataset.reading("train or validation"),
         devices.peers.watched(devices.strategy),
     ):
         # Another training may have left something since the request was checked.

@@ -61,7 +61,7 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
 
 
 def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
-    with refusal.in_words(f"extract {archive} to {extract_dir}"), _damage_told(archive):
+    with refusal.in_words(f"extract {archive} to {extract_dir}"), _reading(archive):
         if not paths.size(archive):
             raise ArchiveError(f"{archive} is damaged (it has no bytes): download it again.")
         with zipfile.ZipFile(archive) as file:
@@ -75,7 +75,7 @@ def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
 
 
 @contextlib.contextmanager
-def _damage_told(archive: epath.Path) -> Iterator[None]:
+def _reading(archive: epath.Path) -> Iterator[None]:
     """While open, whatever `zipfile` raises of an archive's content is an `ArchiveError`.
 
     It raises a dozen types, such as `zlib.error`, `EOFError` and `UnicodeDecodeError`. An `OSError`

@@ -151,7 +151,7 @@ def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict
 
     records = tf.data.TFRecordDataset(dataset.files(split))
     examples = records.map(read, num_parallel_calls=tf.data.AUTOTUNE)
-    with dataset.damage_told(split):
+    with dataset.reading(split):
         batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
     return {name: np.concatenate([batch[name] for batch in batches]) for name in present}
 

@@ -159,7 +159,7 @@ class BuiltDataset:
             )
 
     @contextlib.contextmanager
-    def damage_told(self, split: str) -> Iterator[None]:
+    def reading(self, split: str) -> Iterator[None]:
         """While open, reading a damaged record of a split raises `Damaged`."""
         try:
             yield

@@ -104,7 +104,7 @@ def read_examples(
     """
     size, parse = dataset.num_examples(split), parser_of(dataset)
     resolved = _resolve_cache(dataset, split, cache)
-    with dataset.damage_told(split):
+    with dataset.reading(split):
         if resolved == "memory":
             return _examples_in_memory(dataset.files(split), parse, size, shuffle_seed)
         files, lengths = dataset.files(split), dataset.shard_lengths(split)
