@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from tests.conftest import ROOT, run_command
-from trainer.data.cases import cases_of_split
+from trainer.data.examples import load_split
 from trainer.data.radiographs import read_radiograph
 from trainer.run import Run
 
@@ -44,8 +44,8 @@ def test_so_many_examples_of_the_split_are_explained_as_asked(
     assert len({row["id"] for row in rows}) == len(rows) == 3
     paths = {path.stem: path for path in phantom_database.glob("*/*/images/*.png")}
     images = [read_radiograph(paths[row["id"]], dataset.image_shape) for row in rows]
-    answers = predicted(finished_run, images, dataset.class_names)
-    for row, (name, probability) in zip(rows, answers, strict=True):
+    predictions = predicted(finished_run, images, dataset.class_names)
+    for row, (name, probability) in zip(rows, predictions, strict=True):
         assert row["true"] == paths[row["id"]].parents[1].name
         assert row["predicted"] == row["target"] == name
         assert float(row["probability"]) == pytest.approx(probability, abs=1e-4)
@@ -90,14 +90,14 @@ def test_the_numbers_are_those_of_the_heatmaps_and_the_drawn_masks(of_split, pha
 
 
 def test_radiographs_are_chosen_by_id_and_a_named_class_explained(finished_run, dataset, tmp_path):
-    cases = cases_of_split(dataset, "test")
+    examples = load_split(dataset, "test")
     run_command(
         "trainer.export_gradcam", f"--workdir={finished_run}", "--split=test", "--nocurves",
-        f"--ids={cases.ids[2]},{cases.ids[4]}", "--target=Viral Pneumonia", "--method=layercam",
-        "--layer=conv1", f"--output_dir={tmp_path}",
+        f"--ids={examples.ids[2]},{examples.ids[4]}", "--target=Viral Pneumonia",
+        "--method=layercam", "--layer=conv1", f"--output_dir={tmp_path}",
     )  # fmt: skip
     rows = index(tmp_path)
-    assert [row["id"] for row in rows] == [cases.ids[2], cases.ids[4]]
+    assert [row["id"] for row in rows] == [examples.ids[2], examples.ids[4]]
     assert {(row["target"], row["method"], row["layer"]) for row in rows} == {
         ("Viral Pneumonia", "layercam", "conv1")
     }

@@ -12,11 +12,11 @@ import pytest
 
 from cxr_command import csv_file
 from tests.test_page import BROWSER, open_in_browser
+from trainer.data.examples import Example
 from trainer.errors import UserError
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
 from trainer.explain.judgement import PER_IMAGE
-from trainer.explain.subjects import Subject
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 CHECK = {
@@ -37,27 +37,27 @@ ABOUT = {
 SHARES = np.array([0.1, 0.2, 0.6, 0.1], np.float32)
 
 
-def subject(name, label=0, source="RSNA"):
+def example(name, label=0, source="RSNA"):
     generator = np.random.default_rng(0)
     lungs = np.zeros((32, 32), bool)
     lungs[8:24, 4:28] = True
     image = generator.integers(0, 256, (32, 32, 1), dtype=np.uint8)
-    return Subject(name, source, label, image, lungs, lungs & (np.arange(32) > 16))
+    return Example(name, source, label, image, lungs, lungs & (np.arange(32) > 16))
 
 
 def write(directory):
-    """A gallery of three subjects; returns their raw heatmaps."""
+    """A gallery of three examples; returns their raw heatmaps."""
     noise = np.random.default_rng(0).random((4, 4), np.float32)
     heatmaps = [noise, noise.T, np.zeros((4, 4), np.float32)]
-    subjects = [
-        subject("COVID-1"),
-        subject("<b>../COVID 1</b>.png", label=None, source=""),
-        subject("COVID-1", label=2),
+    examples = [
+        example("COVID-1"),
+        example("<b>../COVID 1</b>.png", label=None, source=""),
+        example("COVID-1", label=2),
     ]
     numbers = dict.fromkeys(PER_IMAGE)
     with Gallery(directory, CLASSES, "gradcam", "conv2") as gallery:
         for item, heatmap, lung_heat, target in zip(
-            subjects, heatmaps, (0.5, 0.7, None), (2, 3, 2), strict=True
+            examples, heatmaps, (0.5, 0.7, None), (2, 3, 2), strict=True
         ):
             heat = enlarge(heatmap, (32, 32))
             told = numbers | {"lung_heat": lung_heat, "lung_area": 0.375}
@@ -122,7 +122,7 @@ def test_names_of_all_kinds_are_shown_and_do_nothing(tmp_path):
     heat = np.ones((32, 32), np.float32)
     with Gallery(tmp_path, HOSTILE, "gradcam", "conv2") as gallery:
         for number, name in enumerate(names):
-            item = subject(name, number % 4, name)
+            item = example(name, number % 4, name)
             told = dict.fromkeys(PER_IMAGE) | {"lung_heat": -0.5, "lung_area": 0.1}
             gallery.add(item, heat, heat, SHARES, number % 4, told)
         gallery.finish(ABOUT | {"run": "a\udcff", "note": "<script>alert(1)</script>"}, CHECK)
@@ -175,7 +175,7 @@ def test_a_second_export_replaces_the_first(tmp_path):
     with Gallery(tmp_path, CLASSES, "gradcam", "conv2") as gallery:
         told = dict.fromkeys(PER_IMAGE)
         heat = np.ones((32, 32), np.float32)
-        gallery.add(subject("COVID-9"), heat[:4, :4], heat, SHARES, 0, told)
+        gallery.add(example("COVID-9"), heat[:4, :4], heat, SHARES, 0, told)
         assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
             [*before, "mine.txt"]
         )
@@ -208,7 +208,7 @@ def test_what_is_in_the_way_is_named_before_anything_is_replaced(tmp_path):
 def test_what_was_not_finished_leaves_nothing(tmp_path):
     heat = np.ones((32, 32), np.float32)
     with pytest.raises(KeyboardInterrupt), Gallery(tmp_path, CLASSES, "gradcam", "x") as gallery:
-        gallery.add(subject("A"), heat[:4, :4], heat, SHARES, 0, dict.fromkeys(PER_IMAGE))
+        gallery.add(example("A"), heat[:4, :4], heat, SHARES, 0, dict.fromkeys(PER_IMAGE))
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
 

@@ -38,8 +38,8 @@ from cxr_tfds.covid19_radiography import archive, inspection, source, split_tabl
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 from tests.support import small_dataset
 from trainer import best_model
-from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
+from trainer.data.examples import load_split
 from trainer.data.feature_cache import FeatureCache
 from trainer.data.input import read_examples
 from trainer.data.radiographs import read_radiograph
@@ -266,8 +266,8 @@ def dataset_file(name: str) -> Callable:
 
 def read_dataset(path: pathlib.Path) -> object:
     dataset = open_dataset(NAME, str(path.parents[2]))
-    cases = cases_of_split(dataset, "test")
-    return dataset.class_names, list(cases.ids), digest(cases.images, cases.labels)
+    examples = load_split(dataset, "test")
+    return dataset.class_names, list(examples.ids), digest(examples.images, examples.labels)
 
 
 def kept_in(folder: pathlib.Path) -> FeatureCache:

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from tests.support.simulated import simulate
-from tests.test_report import make_cases, sources_of, write
+from tests.test_report import make_examples, sources_of, write
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
@@ -29,8 +29,8 @@ def directory(tmp_path_factory):
     labels, shares = simulate((6, 9, 12, 3))
     sources = sources_of(labels)
     _, other = simulate((6, 9, 12, 3), skill=0.2)
-    cases = make_cases(labels, sources=sources)
-    write(directory, cases, train=(labels, sources), first=shares, second=other)
+    examples = make_examples(labels, sources=sources)
+    write(directory, examples, train=(labels, sources), first=shares, second=other)
     page = (directory / "report.html").read_text()
     (directory / "probe.html").write_text(page.replace("</body>", PROBE))
     return directory

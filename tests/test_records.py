@@ -6,8 +6,8 @@ import tensorflow_datasets as tfds
 from tests.support import small_dataset
 from tests.support.other_dataset import CLASSES, SIZES, OtherImages, draw
 from trainer.data import disk_cache
-from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
+from trainer.data.examples import load_split
 from trainer.data.input import read_examples
 from trainer.data.pixels import resize, to_gray
 from trainer.errors import UserError
@@ -79,11 +79,13 @@ def test_names_go_with_the_examples_wherever_they_lie(other):
 
 
 def test_any_other_dataset_is_judged(other):
-    cases = cases_of_split(other, "test")
-    assert cases.class_names == CLASSES
-    assert len(set(cases.ids)) == SIZES["test"]
-    assert cases.images.shape == (SIZES["test"], 224, 224, 1)
-    assert (cases.sources, cases.groups, cases.masks) == (None, None, None)
+    examples = load_split(other, "test")
+    assert examples.class_names == CLASSES
+    assert len(set(examples.ids)) == SIZES["test"]
+    assert not set(examples.ids) & set(load_split(other, "train").ids)
+    assert set(examples.ids) == {name.decode() for name in columns(other, "test", "memory")}
+    assert examples.images.shape == (SIZES["test"], 224, 224, 1)
+    assert (examples.sources, examples.groups, examples.masks) == (None, None, None)
 
 
 def test_the_disk_cache_is_filled_once_and_used_again(other, cache_dir):
@@ -199,4 +201,6 @@ def test_raw_pixels_are_read_whatever_their_ids(builder, tmp_path):
         return sorted((label, image.tobytes()) for label, image in rows.values())
 
     assert pixels(found) == pixels(expected)
-    assert len(set(cases_of_split(other, "test").ids)) == small_dataset.SIZES["test"]
+    ids = load_split(other, "test").ids
+    assert len(set(ids)) == small_dataset.SIZES["test"]
+    assert set(ids) == {name.decode() for name in columns(other, "test", "off")}

@@ -1,34 +1,34 @@
 import numpy as np
 
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.evaluation.remarks import remarks
 
 
-def make_cases(size=200, **known):
+def make_examples(size=200, **known):
     known = {"groups": np.arange(size)} | known
-    return Cases(
+    return Examples(
         class_names=("COVID", "Normal"), ids=np.arange(size).astype(str),
         labels=np.arange(size) % 2, images=np.zeros((size, 2, 2, 1), np.uint8), **known,
     )  # fmt: skip
 
 
 def test_there_is_nothing_to_say_of_a_fair_test():
-    assert remarks(make_cases(), "test", 300, {"a": 300}) == []
+    assert remarks(make_examples(), "test", 300, {"a": 300}) == []
 
 
 def test_what_limits_the_numbers_is_said():
-    (few, absent) = remarks(make_cases(1), "test", 300, {"a": 300})
+    (few, absent) = remarks(make_examples(1), "test", 300, {"a": 300})
     assert "only 1." in few
     assert "No example of Normal" in absent
-    (said,) = remarks(make_cases(), "train", 300, {"a": 300})
+    (said,) = remarks(make_examples(), "train", 300, {"a": 300})
     assert "the train split: this is no test" in said
     (copies, left_out) = remarks(
-        make_cases(groups=None, left_out=("COVID/x.png",)), None, None, {"a": 300}
+        make_examples(groups=None, left_out=("COVID/x.png",)), None, None, {"a": 300}
     )[::-1]
     assert "COVID/x.png" in left_out
     assert "copies" in copies
 
 
 def test_a_run_of_another_build_of_the_dataset_is_pointed_out():
-    (said,) = remarks(make_cases(), "test", 300, {"a": 300, "b": 299})
+    (said,) = remarks(make_examples(), "test", 300, {"a": 300, "b": 299})
     assert said.startswith("b was trained on 299 examples")

@@ -8,11 +8,11 @@ import pytest
 
 from cxr_command import csv_file
 from tests.support.simulated import CLASSES, one_hot, simulate
-from trainer.data.cases import Cases
-from trainer.evaluation.answers import Answers
+from trainer.data.examples import Examples
 from trainer.evaluation.comparison import compare
 from trainer.evaluation.judgement import Bench, judge
 from trainer.evaluation.original import beside_original
+from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.report import write_report
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.tuning import tune
@@ -32,11 +32,11 @@ RUN_CONFIG = {
 }
 
 
-def make_cases(labels, class_names=CLASSES, ids=None, **known):
+def make_examples(labels, class_names=CLASSES, ids=None, **known):
     generator = np.random.default_rng(0)
-    return Cases(
+    return Examples(
         class_names=class_names,
-        ids=np.array([f"case-{row}" for row in range(len(labels))]) if ids is None else ids,
+        ids=np.array([f"example-{row}" for row in range(len(labels))]) if ids is None else ids,
         labels=np.asarray(labels),
         images=generator.integers(0, 256, (len(labels), 8, 6, 1), dtype=np.uint8),
         **known,
@@ -44,32 +44,34 @@ def make_cases(labels, class_names=CLASSES, ids=None, **known):
 
 
 def write(
-    directory, cases, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
+    directory, examples, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
     **probabilities,
 ):  # fmt: skip
     """Judges models of the given probabilities and writes their report; returns report.json."""
-    resampling = Resampling(cases.labels, cases.groups, 100, 0)
-    bench = Bench(cases, resampling, 0, train)
-    answers, judged = [], {}
+    resampling = Resampling(examples.labels, examples.groups, 100, 0)
+    bench = Bench(examples, resampling, 0, train)
+    predictions, judged = [], {}
     for name, shares in probabilities.items():
-        masked = cases.masked if cases.masks is not None else []
+        masked = examples.masked if examples.masks is not None else []
         views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
-        model = Answers(name, shares, shares, views if len(masked) else {})
-        answers.append(model)
-        tuning = tune(shares, cases, "validation") if validation else None
+        model = Predictions(name, shares, shares, views if len(masked) else {})
+        predictions.append(model)
+        tuning = tune(shares, examples, "validation") if validation else None
         judged[name] = judge(model, tuning, "no validation here", bench) | {
             "name": name, "run": name, "model": "lenet", "positive_class": class_names[0],
             "members": None, "run_config": RUN_CONFIG, "model_sha256": "0" * 64,
         }  # fmt: skip
-    right = {name: shares.argmax(axis=1) == cases.labels for name, shares in probabilities.items()}
+    right = {
+        name: shares.argmax(axis=1) == examples.labels for name, shares in probabilities.items()
+    }
     about = ABOUT | {
         "class_names": list(class_names),
         "note": note,
-        "examples": len(cases.ids),
-        "comparison": compare(right, resampling) if len(answers) > 1 else None,
+        "examples": len(examples.ids),
+        "comparison": compare(right, resampling) if len(predictions) > 1 else None,
         "original": beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
     }
-    write_report(directory, cases=cases, answers=answers, judged=judged, about=about)
+    write_report(directory, examples=examples, predictions=predictions, judged=judged, about=about)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -111,21 +113,21 @@ def written(tmp_path_factory):
     directory = tmp_path_factory.mktemp("report")
     labels, shares = simulate((6, 9, 12, 3))
     sources = sources_of(labels)
-    cases = make_cases(
+    examples = make_examples(
         labels, sources=sources, groups=np.arange(30) // 2, masked=np.arange(5),
         masks=np.ones((5, 8, 6, 1), bool),
     )  # fmt: skip
     _, other = simulate((6, 9, 12, 3), seed=0, skill=0.2)
-    report = write(directory, cases, train=(labels, sources), first=shares, second=other)
-    return directory, report, cases, {"first": shares, "second": other}
+    report = write(directory, examples, train=(labels, sources), first=shares, second=other)
+    return directory, report, examples, {"first": shares, "second": other}
 
 
 def test_every_model_has_its_files(written):
-    directory, report, cases, shares = written
+    directory, report, examples, shares = written
     for name, folder in (("first", directory), ("second", directory / "second")):
         with (folder / "predictions.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
-        assert [row["id"] for row in rows] == cases.ids.tolist()
+        assert [row["id"] for row in rows] == examples.ids.tolist()
         found = np.array([[float(row[name]) for name in CLASSES] for row in rows])
         np.testing.assert_array_equal(found, shares[name])
         assert (folder / "model_card.md").exists()
@@ -152,14 +154,14 @@ def test_nothing_is_null_without_a_reason(written):
 
 
 def test_the_surest_mistakes_are_shown_with_their_radiographs(written):
-    directory, report, cases, shares = written
+    directory, report, examples, shares = written
     said, sure = shares["second"].argmax(axis=1), shares["second"].max(axis=1)
-    wrong = sorted(np.flatnonzero(said != cases.labels), key=lambda row: -sure[row])[:10]
+    wrong = sorted(np.flatnonzero(said != examples.labels), key=lambda row: -sure[row])[:10]
     mistakes = report["models"]["second"]["mistakes"]
-    assert [mistake["id"] for mistake in mistakes] == [f"case-{row}" for row in wrong]
+    assert [mistake["id"] for mistake in mistakes] == [f"example-{row}" for row in wrong]
     for mistake, row in zip(mistakes, wrong, strict=True):
         with PIL.Image.open(directory / mistake["picture"]) as image:
-            np.testing.assert_array_equal(np.asarray(image), cases.images[row, :, :, 0])
+            np.testing.assert_array_equal(np.asarray(image), examples.images[row, :, :, 0])
         assert mistake["predicted"] == CLASSES[said[row]]
         assert mistake["probability"] == sure[row]
 
@@ -190,7 +192,7 @@ def test_the_model_card_says_what_the_report_says(written):
 def test_what_was_not_told_is_said_to_be_missing(tmp_path):
     """Another dataset, or a folder: no sources, groups or masks, and no validation split."""
     labels, shares = simulate((6, 9, 12, 3))
-    report = write(tmp_path, make_cases(labels), validation=False, model=shares)
+    report = write(tmp_path, make_examples(labels), validation=False, model=shares)
     for section in (
         "by_source", "pairs_within_sources", "source_alone", "shortcut_controls",
         "operating_point", "tuning",
@@ -203,10 +205,10 @@ def test_what_was_not_told_is_said_to_be_missing(tmp_path):
 
 def test_a_second_report_replaces_the_first(tmp_path):
     labels, shares = simulate((6, 9, 12, 3), skill=0)
-    cases = make_cases(labels)
-    write(tmp_path, cases, model=shares)
+    examples = make_examples(labels)
+    write(tmp_path, examples, model=shares)
     assert len(list((tmp_path / "mistakes").iterdir())) == 10
-    write(tmp_path, cases, model=one_hot(labels))
+    write(tmp_path, examples, model=one_hot(labels))
     assert list((tmp_path / "mistakes").iterdir()) == []
 
 
@@ -216,9 +218,9 @@ HOSTILE = ("=cmd|'/C calc'!A0", "$x^{$", "<img src=x onerror=a()>", "_a\n# b|\x1
 def test_names_of_all_kinds_are_shown_and_do_nothing(tmp_path):
     labels, shares = simulate((6, 9, 12, 3), skill=0.2)
     ids = [f"-{row}*</script>\n" for row in range(30)]
-    cases = make_cases(labels, class_names=HOSTILE, ids=np.array(ids))
+    examples = make_examples(labels, class_names=HOSTILE, ids=np.array(ids))
     models = {"a": shares, "$m$<b>": shares, "a b": shares, "a_b": shares, "..": shares}
-    report = write(tmp_path, cases, class_names=HOSTILE, note="# <b>*x*\n\n# y", **models)
+    report = write(tmp_path, examples, class_names=HOSTILE, note="# <b>*x*\n\n# y", **models)
     folders = [model["folder"] for model in report["models"].values()]
     assert len({name.lower() for name in folders}) == len(models)
     for folder in folders:
@@ -238,20 +240,22 @@ def test_names_of_all_kinds_are_shown_and_do_nothing(tmp_path):
 
 def test_the_picture_of_a_mistake_is_its_own_though_ids_repeat(tmp_path):
     labels, shares = simulate((6, 9, 12, 3), skill=0)
-    cases = make_cases(labels, ids=np.array(["same"] * 30))
-    report = write(tmp_path, cases, model=shares)
+    examples = make_examples(labels, ids=np.array(["same"] * 30))
+    report = write(tmp_path, examples, model=shares)
     assert len(report["mistakes"]) == 10
     for mistake in report["mistakes"]:
         assert labels[mistake["row"]] == CLASSES.index(mistake["label"])
         with PIL.Image.open(tmp_path / mistake["picture"]) as image:
-            np.testing.assert_array_equal(np.asarray(image), cases.images[mistake["row"], :, :, 0])
+            np.testing.assert_array_equal(
+                np.asarray(image), examples.images[mistake["row"], :, :, 0]
+            )
 
 
 def test_a_second_report_removes_no_file_of_somebody_else(tmp_path):
     labels, shares = simulate((6, 9, 12, 3), skill=0)
     (tmp_path / "mistakes").mkdir()
     (tmp_path / "mistakes" / "list.txt").write_text("mine")
-    write(tmp_path, make_cases(labels), model=shares)
+    write(tmp_path, make_examples(labels), model=shares)
     assert (tmp_path / "mistakes" / "list.txt").read_text() == "mine"
 
 
@@ -271,8 +275,8 @@ EDGES = {
 def test_what_cannot_be_computed_is_explained(edge, tmp_path):
     labels, shares = EDGES[edge]
     sources = sources_of(labels)
-    cases = make_cases(labels, sources=sources)
-    report = write(tmp_path, cases, train=(cases.labels, sources), model=shares)
+    examples = make_examples(labels, sources=sources)
+    report = write(tmp_path, examples, train=(examples.labels, sources), model=shares)
     assert [path for path in unexplained(report) if not MAY_BE_NULL.search(path)] == []
     assert "nan" not in re.sub(r'"data:[^"]*"', "", (tmp_path / "report.html").read_text()).lower()
     assert report["accuracy"] == np.mean(shares.argmax(axis=1) == labels)

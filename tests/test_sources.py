@@ -84,13 +84,13 @@ def test_the_source_alone_scores_what_the_audit_says(dataset, data_dir):
     """The audit of the built dataset counts in another table, by other means."""
     from cxr_tfds import audit
     from cxr_tfds.covid19_radiography import split_table
-    from trainer.data.cases import cases_of_split, labels_and_sources
+    from trainer.data.examples import labels_and_sources, load_split
 
     theirs = audit.judge_source(split_table.read(split_table.find(data_dir, "224x224")))
     train_labels, train_sources = labels_and_sources(dataset, "train")
-    cases = cases_of_split(dataset, "test")
+    examples = load_split(dataset, "test")
     ours = source_alone(
-        train_sources, train_labels, cases.sources, cases.labels, dataset.class_names
+        train_sources, train_labels, examples.sources, examples.labels, dataset.class_names
     )
     assert ours["says"] == theirs.says
     assert ours["accuracy"] == pytest.approx(theirs.accuracy)

@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics
 
 from tests.support.simulated import CLASSES, simulate
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.evaluation.calibration import apply_temperature
 from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
@@ -19,7 +19,7 @@ CHOSEN = {
 
 def test_what_is_chosen_is_chosen_on_validation():
     labels, probabilities = simulate((20, 30, 40, 0))
-    validation = Cases(CLASSES, np.arange(90).astype(str), labels, np.zeros((90, 1, 1, 1)))
+    validation = Examples(CLASSES, np.arange(90).astype(str), labels, np.zeros((90, 1, 1, 1)))
     chosen = tune(probabilities, validation, "validation")
     assert (chosen["split"], chosen["examples"]) == ("validation", 90)
     assert chosen["split_digest"] == validation.digest

@@ -23,15 +23,15 @@ from absl import flags, logging
 from cxr_command import usage
 from trainer import command
 from trainer.best_model import BestModel
-from trainer.data.cases import Cases, cases_of_folder, cases_of_split, labels_and_sources
 from trainer.data.dataset import BuiltDataset, open_dataset
+from trainer.data.examples import Examples, labels_and_sources, load_folder, load_split
 from trainer.directory import require_writable
 from trainer.errors import UserError
-from trainer.evaluation.answers import Answers, ask, average
 from trainer.evaluation.comparison import compare
 from trainer.evaluation.intervals import CONFIDENCE
 from trainer.evaluation.judgement import Bench, judge
 from trainer.evaluation.original import beside_original
+from trainer.evaluation.predictions import Predictions, average, predict
 from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import write_report
 from trainer.evaluation.resampling import Resampling
@@ -76,26 +76,28 @@ def main() -> None:
     models = {name: run.load_model() for name, run in runs.items()}
     if FLAGS.images_dir:
         dataset, validation, train = None, None, None
-        cases = cases_of_folder(pathlib.Path(FLAGS.images_dir), class_names, image_shape)
+        examples = load_folder(pathlib.Path(FLAGS.images_dir), class_names, image_shape)
     else:
         dataset = _dataset(contents, class_names)
-        cases = cases_of_split(dataset, FLAGS.split or "test")
-        validation = cases_of_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
-        tells_sources = cases.sources is not None and _has(dataset, _TRAIN)
+        examples = load_split(dataset, FLAGS.split or "test")
+        validation = load_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
+        tells_sources = examples.sources is not None and _has(dataset, _TRAIN)
         train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
     validation_content = dataset.digest(_VALIDATION) if dataset and validation else None
 
-    answers = []
+    predictions = []
     for name, best in models.items():
-        logging.info("%s answers for %d radiographs", name, len(cases.ids))
-        answers.append(ask(name, best.network, cases, validation, flip=FLAGS.tta == "flip"))
+        logging.info("%s answers for %d radiographs", name, len(examples.ids))
+        predictions.append(
+            predict(name, best.network, examples, validation, flip=FLAGS.tta == "flip")
+        )
     if FLAGS.ensemble:
-        answers.append(average(_ENSEMBLE, answers))
+        predictions.append(average(_ENSEMBLE, predictions))
 
-    resampling = Resampling(cases.labels, cases.groups, FLAGS.resamples, FLAGS.seed)
-    bench = Bench(cases, resampling, positive, train)
+    resampling = Resampling(examples.labels, examples.groups, FLAGS.resamples, FLAGS.seed)
+    bench = Bench(examples, resampling, positive, train)
     judged = {}
-    for model in answers:
+    for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
         tuning = _tuning(model, run, best, validation, validation_content)
         result = judge(model, tuning, _why_no_tuning(run), bench)
@@ -103,13 +105,15 @@ def main() -> None:
         judged[model.name] = result | about_model | {"positive_class": class_names[positive]}
         _log(model.name, result)
 
-    right = {model.name: model.cases.argmax(axis=1) == cases.labels for model in answers}
+    right = {
+        model.name: model.probabilities.argmax(axis=1) == examples.labels for model in predictions
+    }
     measured = [(result["model"], name, result["accuracy"]) for name, result in judged.items()]
-    about = _about(dataset, cases, contents) | {
-        "comparison": compare(right, resampling) if len(answers) > 1 else None,
+    about = _about(dataset, examples, contents) | {
+        "comparison": compare(right, resampling) if len(predictions) > 1 else None,
         "original": beside_original(dataset.name, measured) if dataset else None,
     }
-    write_report(directory, cases=cases, answers=answers, judged=judged, about=about)
+    write_report(directory, examples=examples, predictions=predictions, judged=judged, about=about)
     logging.info("report: %s", directory / "report.html")
 
 
@@ -184,10 +188,10 @@ def _has(dataset: BuiltDataset, split: str) -> bool:
 
 
 def _tuning(
-    model: Answers,
+    model: Predictions,
     run: Run | None,
     best: BestModel | None,
-    validation: Cases | None,
+    validation: Examples | None,
     content: str | None,
 ) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
@@ -212,7 +216,7 @@ def _why_no_tuning(run: Run | None) -> str:
 
 
 def _about_model(
-    model: Answers, run: Run | None, best: BestModel | None, contents: dict[str, dict]
+    model: Predictions, run: Run | None, best: BestModel | None, contents: dict[str, dict]
 ) -> dict[str, Any]:
     about = {"name": model.name}
     if run is None:
@@ -227,7 +231,9 @@ def _about_model(
     }
 
 
-def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]) -> dict[str, Any]:
+def _about(
+    dataset: BuiltDataset | None, examples: Examples, contents: dict[str, dict]
+) -> dict[str, Any]:
     split = (FLAGS.split or "test") if dataset else None
     train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
     trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
@@ -238,17 +244,17 @@ def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]
         "dataset_version": str(dataset.builder.version) if dataset else None,
         "images_dir": FLAGS.images_dir,
         "split": split,
-        "split_digest": cases.digest,
-        "examples": len(cases.ids),
-        "left_out": list(cases.left_out),
-        "class_names": list(cases.class_names),
-        "remarks": remarks(cases, split, train_examples, trained_on),
+        "split_digest": examples.digest,
+        "examples": len(examples.ids),
+        "left_out": list(examples.left_out),
+        "class_names": list(examples.class_names),
+        "remarks": remarks(examples, split, train_examples, trained_on),
         "tta": FLAGS.tta,
         "bootstrap": {
             "resamples": FLAGS.resamples,
             "seed": FLAGS.seed,
             "confidence": CONFIDENCE,
-            "groups": None if cases.groups is None else len(set(cases.groups)),
+            "groups": None if examples.groups is None else len(set(examples.groups)),
         },
         "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

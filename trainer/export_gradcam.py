@@ -23,8 +23,8 @@ from absl import flags, logging
 
 from cxr_command import usage
 from trainer import command
-from trainer.data.cases import cases_of_split
 from trainer.data.dataset import open_dataset
+from trainer.data.examples import load_split
 from trainer.data.mask_folder import MaskFolder
 from trainer.data.radiographs import list_radiographs
 from trainer.directory import require_writable
@@ -35,8 +35,8 @@ from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
 from trainer.explain.judgement import HOW_TO_READ, judge
 from trainer.explain.methods import METHODS, Method
+from trainer.explain.selection import Example, Selection, examples_of_files, selected
 from trainer.explain.speed import images_per_second
-from trainer.explain.subjects import Choice, Subject, subjects_of_cases, subjects_of_files
 from trainer.memory import memory_told
 from trainer.progress_line import ProgressLine
 from trainer.run import Run, best_run
@@ -99,10 +99,10 @@ def main() -> None:
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
         if files:
             files = files[: FLAGS.max_images]
-            count, subjects = len(files), subjects_of_files(files, (*size, 1), drawn)
+            count, examples = len(files), examples_of_files(files, (*size, 1), drawn)
         else:
-            count, subjects = _of_split(content, predict, drawn)
-        images, targets = _fill(gallery, explain, predict, target, subjects, count)
+            count, examples = _of_split(content, predict, drawn)
+        images, targets = _fill(gallery, explain, predict, target, examples, count)
         logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])
         check = randomisation_check(explain, model, images, targets, FLAGS.seed)
@@ -140,7 +140,7 @@ def _target(class_names: tuple[str, ...]) -> int | str:
 
 def _of_split(
     content: dict, predict: Any, drawn: MaskFolder | None
-) -> tuple[int, Iterator[Subject]]:
+) -> tuple[int, Iterator[Example]]:
     """How many radiographs of the split are chosen, and each of them."""
     config, trained_on = content["config"], content["dataset"]
     dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
@@ -151,12 +151,14 @@ def _of_split(
             f"{dataset.name} in {dataset.data_dir} has images of shape {list(dataset.image_shape)};"
             f" the run was trained on {trained_on['image_shape']}: give its --data_dir"
         )
-    cases = cases_of_split(dataset, FLAGS.split)
-    choice = Choice(FLAGS.classes, FLAGS.ids, FLAGS.answered, FLAGS.per_class, FLAGS.max_images)
-    choice.check(cases)
-    predicted = predict(cases.images).argmax(axis=1) if FLAGS.answered != "any" else None
-    rows = choice.rows(cases, predicted)
-    return len(rows), subjects_of_cases(cases, rows, drawn)
+    examples = load_split(dataset, FLAGS.split)
+    selection = Selection(
+        FLAGS.classes, FLAGS.ids, FLAGS.answered, FLAGS.per_class, FLAGS.max_images
+    )
+    selection.check(examples)
+    predicted = predict(examples.images).argmax(axis=1) if FLAGS.answered != "any" else None
+    rows = selection.rows(examples, predicted)
+    return len(rows), selected(examples, rows, drawn)
 
 
 def _fill(
@@ -164,19 +166,19 @@ def _fill(
     explain: Method,
     predict: Any,
     target: int | str,
-    subjects: Iterator[Subject],
+    examples: Iterator[Example],
     count: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Adds every subject to the gallery; the first batch's images and targets are returned."""
+    """Adds every example to the gallery; the first batch's images and targets are returned."""
     first: list[tuple[np.ndarray, int]] = []
     progress = ProgressLine("explaining", count, 1)
-    while batch := list(itertools.islice(subjects, _BATCH)):
-        for subject, heatmap, shares, explained in _explained(explain, batch, target):
-            heat = enlarge(heatmap, subject.image.shape[:2])
+    while batch := list(itertools.islice(examples, _BATCH)):
+        for example, heatmap, shares, explained in _explained(explain, batch, target):
+            heat = enlarge(heatmap, example.image.shape[:2])
             asked = predict if FLAGS.curves else None
-            numbers = judge(subject, heat, explained, asked, FLAGS.seed)
-            gallery.add(subject, heatmap, heat, shares, explained, numbers)
-            first += [(subject.image, explained)][: _BATCH - len(first)]
+            numbers = judge(example, heat, explained, asked, FLAGS.seed)
+            gallery.add(example, heatmap, heat, shares, explained, numbers)
+            first += [(example.image, explained)][: _BATCH - len(first)]
             progress.show(len(gallery.rows))
     progress.clear()
     if not first:
@@ -187,13 +189,13 @@ def _fill(
 
 
 def _explained(
-    explain: Method, batch: list[Subject], target: int | str
-) -> Iterator[tuple[Subject, np.ndarray, np.ndarray, int]]:
-    """Each subject of a batch with its heatmap, its probabilities and the class explained."""
-    images = np.stack([subject.image for subject in batch])
+    explain: Method, batch: list[Example], target: int | str
+) -> Iterator[tuple[Example, np.ndarray, np.ndarray, int]]:
+    """Each example of a batch with its heatmap, its probabilities and the class explained."""
+    images = np.stack([example.image for example in batch])
     targets = None
     if target == "true":
-        targets = np.array([subject.label for subject in batch])
+        targets = np.array([example.label for example in batch])
     elif target != "predicted":
         targets = np.full(len(batch), target)
     heatmaps, probabilities = explain(images, targets)

@@ -1,4 +1,4 @@
-"""Answers of a made-up model, for the tests of what is computed from answers."""
+"""Predictions of a made-up model, for the tests of what is computed from predictions."""
 
 import numpy as np
 

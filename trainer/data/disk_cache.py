@@ -11,7 +11,7 @@ from cxr_command.checksums import SUMS, lines_of, sha256_of
 from trainer.data.cache_folder import cache_root, folder_of, free_bytes, locked, set_aside
 from trainer.data.dataset import BuiltDataset
 from trainer.data.integrity import read_sums
-from trainer.data.records import parser_of, raw_record
+from trainer.data.records import raw_record, read_batches
 from trainer.data.stamps import digests_of
 from trainer.directory import writing_to
 from trainer.errors import Damaged, UserError
@@ -104,8 +104,7 @@ def _complete(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
 
 def _write(dataset: BuiltDataset, split: str, folder: pathlib.Path) -> None:
     size = dataset.num_examples(split)
-    batches = tf.data.TFRecordDataset(dataset.files(split)).batch(_BATCH)
-    batches = batches.map(parser_of(dataset), num_parallel_calls=os.cpu_count())
+    batches = read_batches(dataset, split, batch_size=_BATCH)
     line = ProgressLine(f"decoding {split}", -(-size // _BATCH), _BATCH)
     for step, batch in enumerate(batches.prefetch(1).as_numpy_iterator()):
         number = step * _BATCH // _EXAMPLES_PER_FILE

@@ -20,14 +20,13 @@ from trainer.data import augment, disk_cache
 from trainer.data.data_service import load_on_hosts
 from trainer.data.dataset import BuiltDataset
 from trainer.data.device_buffers import disable_autotuner
-from trainer.data.records import Parser, parser_of, raw_parser
+from trainer.data.records import READ_BATCH, Parser, parser_of, raw_parser, read_batches
 
 CACHES = ("auto", "memory", "disk", "off")
 # Share of the free memory that `--cache=auto` lets one split's decoded images take.
 AUTO_CACHE_SHARE = 0.4
 # Records kept in the shuffle buffer when a split is streamed from disk: 400 MB of 224x224 images.
 _SHUFFLE_BUFFER = 8192
-_READ_BATCH = 256
 # Batches of each replica that wait loaded: enough to cover a slow read, few enough to hold.
 _BATCHES_AHEAD = 8
 # The key of the time at which a batch was loaded.
@@ -78,7 +77,7 @@ class ExampleStream:
 
     def count_labels(self, num_classes: int) -> np.ndarray:
         """Number of examples of each class, `[num_classes] int64`."""
-        labels = [batch["label"].numpy() for batch in self.one_pass(_READ_BATCH)]
+        labels = [batch["label"].numpy() for batch in self.one_pass(READ_BATCH)]
         return np.bincount(np.concatenate(labels), minlength=num_classes)
 
 
@@ -102,12 +101,13 @@ def read_examples(
     Raises:
         UserError: there is no such split, it is damaged, or there is no room on the disk.
     """
-    size, parse = dataset.num_examples(split), parser_of(dataset)
+    size = dataset.num_examples(split)
     resolved = _resolve_cache(dataset, split, cache)
     with dataset.reading(split):
         if resolved == "memory":
-            return _examples_in_memory(dataset.files(split), parse, size, shuffle_seed)
+            return _examples_in_memory(read_batches(dataset, split), size, shuffle_seed)
         files, lengths = dataset.files(split), dataset.shard_lengths(split)
+        parse = parser_of(dataset)
         if resolved == "disk":
             files, lengths = disk_cache.cached_files(dataset, split)
             parse = raw_parser(dataset.image_shape)
@@ -281,13 +281,9 @@ def _resolve_cache(dataset: BuiltDataset, split: str, cache: str) -> str:
 
 
 def _examples_in_memory(
-    files: list[str], parse: Parser, size: int, shuffle_seed: int | None
+    batches: tf.data.Dataset, size: int, shuffle_seed: int | None
 ) -> ExampleStream:
-    stored = list(
-        tf.data.TFRecordDataset(files)
-        .batch(_READ_BATCH)
-        .map(parse, num_parallel_calls=os.cpu_count())
-    )
+    stored = list(batches)
     columns = {key: tf.concat([part[key] for part in stored], axis=0) for key in stored[0]}
 
     rows = tf.data.Dataset.range(size)

@@ -1,5 +1,6 @@
 """Masks drawn beside radiographs: where the lungs are, and where a finding is."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -7,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from trainer.data.examples import Example
 from trainer.data.image_file import read_image_file
 from trainer.data.radiographs import pixels_claimed
 from trainer.errors import Damaged, UserError
@@ -39,24 +41,36 @@ class MaskFolder:
                 "or CLASS/findings/ID.png, the finding"
             )
 
-    def lungs(self, case: str) -> np.ndarray | None:
+    def add_to(self, example: Example, name: str) -> Example:
+        """An example with the masks of a name; lungs that it has already are kept.
+
+        Args:
+            example: any.
+            name: of its masks' files, without the extension.
+        """
+        lungs, finding = self.lungs(name), self.finding(name)
+        if example.lungs is not None:
+            lungs = example.lungs
+        return dataclasses.replace(example, lungs=lungs, finding=finding)
+
+    def lungs(self, name: str) -> np.ndarray | None:
         """`[height, width] bool`, true in the lungs; None where nobody drew them."""
-        return self._read(self._lungs, case)
+        return self._read(self._lungs, name)
 
-    def finding(self, case: str) -> np.ndarray | None:
+    def finding(self, name: str) -> np.ndarray | None:
         """`[height, width] bool`, true in the finding; None where there is none."""
-        return self._read(self._findings, case)
+        return self._read(self._findings, name)
 
-    def _read(self, paths: dict[str, pathlib.Path], case: str) -> np.ndarray | None:
-        if case not in paths:
+    def _read(self, paths: dict[str, pathlib.Path], name: str) -> np.ndarray | None:
+        if name not in paths:
             return None
         try:
-            encoded = tf.constant(read_image_file(paths[case]))
+            encoded = tf.constant(read_image_file(paths[name]))
             pixels_claimed(encoded)
             mask = tf.io.decode_png(encoded, channels=1)
         # The last where the message would quote bytes that are no text.
         except (Damaged, tf.errors.InvalidArgumentError, UnicodeDecodeError):
-            logging.error("left out: %s is not a readable PNG mask", paths[case])
+            logging.error("left out: %s is not a readable PNG mask", paths[name])
             return None
         # A pixel belongs to the mask where half of what it covers does, as in the built dataset.
         inside = tf.image.resize(mask, self._size, method="area").numpy()[:, :, 0] >= 127.5

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.evaluation import sources
-from trainer.evaluation.answers import Answers
 from trainer.evaluation.calibration import calibration
 from trainer.evaluation.intervals import statistics_with_intervals
 from trainer.evaluation.operating_point import decision_curve, operating_point
+from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.shortcuts import shortcut_controls
 
@@ -24,25 +24,25 @@ class Bench:
     """What every model of a report is judged with.
 
     Attributes:
-        cases: what is judged.
-        resampling: of the cases.
+        examples: what is judged.
+        resampling: of the examples.
         positive: index of the class that the operating point is about.
         train: labels and sources of the training split; None where sources are not known.
     """
 
-    cases: Cases
+    examples: Examples
     resampling: Resampling
     positive: int
     train: tuple[np.ndarray, np.ndarray] | None
 
 
 def judge(
-    answers: Answers, tuning: dict[str, Any] | None, no_tuning: str, bench: Bench
+    predictions: Predictions, tuning: dict[str, Any] | None, no_tuning: str, bench: Bench
 ) -> dict[str, Any]:
     """Judges one model.
 
     Args:
-        answers: what it said.
+        predictions: what it said.
         tuning: what `tuning.tune` chose for it; None if nothing could be chosen.
         no_tuning: why nothing could.
         bench: what to judge it with.
@@ -51,13 +51,13 @@ def judge(
         What `statistics_with_intervals` returns and the further sections of report.json. A section
         that does not exist is None, and `why` says why.
     """
-    cases, shares = bench.cases, answers.cases
-    names = cases.class_names
-    positive, score = cases.labels == bench.positive, shares[:, bench.positive]
-    result = statistics_with_intervals(cases.labels, shares, names, bench.resampling)
+    examples, shares = bench.examples, predictions.probabilities
+    names = examples.class_names
+    positive, score = examples.labels == bench.positive, shares[:, bench.positive]
+    result = statistics_with_intervals(examples.labels, shares, names, bench.resampling)
     result |= {
         "calibration": calibration(
-            cases.labels, shares, names, tuning["temperature"] if tuning else None
+            examples.labels, shares, names, tuning["temperature"] if tuning else None
         ),
         "tuning": tuning,
         "operating_point": None,
@@ -66,7 +66,7 @@ def judge(
         "pairs_within_sources": None,
         "source_alone": None,
         "shortcut_controls": None,
-        "mistakes": _mistakes(cases, shares),
+        "mistakes": _mistakes(examples, shares),
     }
     why = result["why"]
     threshold = tuning["thresholds"][names[bench.positive]] if tuning else None
@@ -80,45 +80,45 @@ def judge(
         why["by_source"] = why["pairs_within_sources"] = why["source_alone"] = _NO_SOURCES
     else:
         result |= _by_source(shares, bench)
-    if cases.masks is None:
+    if examples.masks is None:
         why["shortcut_controls"] = _NO_MASKS
     else:
         result["shortcut_controls"] = shortcut_controls(
-            {"whole": shares[cases.masked], **answers.blanked},
-            cases.labels[cases.masked],
+            {"whole": shares[examples.masked], **predictions.blanked},
+            examples.labels[examples.masked],
             names,
-            bench.resampling.part(cases.masked),
+            bench.resampling.part(examples.masked),
         )
     return result
 
 
 def _by_source(shares: np.ndarray, bench: Bench) -> dict[str, Any]:
-    cases = bench.cases
-    judged = (cases.sources, cases.labels, shares, cases.class_names, bench.resampling)
+    examples = bench.examples
+    judged = (examples.sources, examples.labels, shares, examples.class_names, bench.resampling)
     train_labels, train_sources = bench.train
     return {
         "by_source": sources.statistics_by_source(*judged),
         "pairs_within_sources": sources.pairs_within_sources(*judged),
         "source_alone": sources.source_alone(
-            train_sources, train_labels, cases.sources, cases.labels, cases.class_names
+            train_sources, train_labels, examples.sources, examples.labels, examples.class_names
         ),
     }
 
 
-def _mistakes(cases: Cases, shares: np.ndarray) -> list[dict[str, Any]]:
-    """The wrong answers that the model was surest of."""
+def _mistakes(examples: Examples, shares: np.ndarray) -> list[dict[str, Any]]:
+    """The wrong predictions that the model was surest of."""
     predicted, sure = shares.argmax(axis=1), shares.max(axis=1)
-    wrong = np.flatnonzero(predicted != cases.labels)
+    wrong = np.flatnonzero(predicted != examples.labels)
     surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
     return [
         {
-            "id": str(cases.ids[row]),
+            "id": str(examples.ids[row]),
             "row": int(row),
-            "label": cases.class_names[cases.labels[row]],
-            "predicted": cases.class_names[predicted[row]],
+            "label": examples.class_names[examples.labels[row]],
+            "predicted": examples.class_names[predicted[row]],
             "probability": float(sure[row]),
-            "probability_of_label": float(shares[row, cases.labels[row]]),
-            "source": None if cases.sources is None else str(cases.sources[row]),
+            "probability_of_label": float(shares[row, examples.labels[row]]),
+            "source": None if examples.sources is None else str(examples.sources[row]),
         }
         for row in surest
     ]

@@ -1,38 +1,58 @@
-"""What a saved model says of every case, once each."""
+"""What one saved model, or the mean of several, predicts of every example, once each."""
 
+import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cxr_command import csv_file
+from trainer.data.examples import Examples
 from trainer.errors import UserError
+from trainer.evaluation.shortcuts import blanked
 
 _BATCH = 32
 
 
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """A model's probabilities, `[examples, classes]` each.
+
+    Attributes:
+        name: of the model in the report.
+        probabilities: of the examples that are evaluated.
+        validation: of the validation split; None if there is none.
+        blanked: of the examples with a mask, for each of `shortcuts.blanked`; empty without masks.
+    """
+
+    name: str
+    probabilities: np.ndarray
+    validation: np.ndarray | None
+    blanked: dict[str, np.ndarray]
+
+
 def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes a function that asks the model, traced once however often it is called.
+    """Makes a function that predicts, traced once however often it is called.
 
     Args:
         model: takes `[batch, H, W, C] uint8`, gives `[batch, classes]` probabilities.
-        flip: whether to average with the answers to the images flipped left to right.
+        flip: whether to average with the predictions of the images flipped left to right.
 
     Returns:
-        From `[cases, H, W, C] uint8` to `[cases, classes] float64`, whose rows sum to 1; it raises
-        `UserError` if the model gives something else than finite numbers.
+        From `[examples, H, W, C] uint8` to `[examples, classes] float64`, whose rows sum to 1; it
+        raises `UserError` if the model gives something else than finite numbers.
     """
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])
     def forward(images: tf.Tensor) -> tf.Tensor:
-        answers = model(images, training=False)
+        probabilities = model(images, training=False)
         if not flip:
-            return answers
-        return (answers + model(tf.reverse(images, [2]), training=False)) / 2
+            return probabilities
+        return (probabilities + model(tf.reverse(images, [2]), training=False)) / 2
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def predict_images(images: np.ndarray) -> np.ndarray:
         starts = range(0, len(images), _BATCH)
         parts = [forward(images[start : start + _BATCH]).numpy() for start in starts]
         probabilities = np.concatenate(parts).astype(np.float64)
@@ -41,7 +61,60 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
         # A softmax in float32 sums to 1 within 1e-7 only.
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
-    return predict
+    return predict_images
+
+
+def predict(
+    name: str, model: keras.Model, examples: Examples, validation: Examples | None, *, flip: bool
+) -> Predictions:
+    """Predicts all that a report is made of.
+
+    Args:
+        name: of the model in the report.
+        model: a saved model.
+        examples: what it is evaluated on.
+        validation: what temperature and threshold are chosen on.
+        flip: whether to average with the predictions of the flipped images.
+
+    Returns:
+        The predictions.
+    """
+    predict_images = predictor(model, flip=flip)
+    views = {}
+    if examples.masks is not None:
+        views = blanked(examples.images[examples.masked], examples.masks)
+    return Predictions(
+        name=name,
+        probabilities=predict_images(examples.images),
+        validation=None if validation is None else predict_images(validation.images),
+        blanked={view: predict_images(images) for view, images in views.items()},
+    )
+
+
+def average(name: str, models: Sequence[Predictions]) -> Predictions:
+    """The ensemble that averages the models' probabilities.
+
+    Args:
+        name: of the ensemble in the report.
+        models: predictions of the same examples.
+
+    Returns:
+        Its predictions.
+    """
+    first = models[0]
+    return Predictions(
+        name=name,
+        probabilities=np.mean([model.probabilities for model in models], axis=0),
+        validation=(
+            None
+            if first.validation is None
+            else np.mean([model.validation for model in models], axis=0)
+        ),
+        blanked={
+            view: np.mean([model.blanked[view] for model in models], axis=0)
+            for view in first.blanked
+        },
+    )
 
 
 def write_predictions(
@@ -55,13 +128,13 @@ def write_predictions(
 
     Args:
         path: the file.
-        ids: `[cases] str`.
-        labels: `[cases] int`.
-        probabilities: `[cases, classes] float`, written in full precision.
+        ids: `[examples] str`.
+        labels: `[examples] int`.
+        probabilities: `[examples, classes] float`, written in full precision.
         class_names: names of the classes.
     """
     rows = [
-        [str(case), class_names[label], class_names[shares.argmax()], *map(float, shares)]
-        for case, label, shares in zip(ids, labels, probabilities, strict=True)
+        [str(example_id), class_names[label], class_names[shares.argmax()], *map(float, shares)]
+        for example_id, label, shares in zip(ids, labels, probabilities, strict=True)
     ]
     path.write_bytes(csv_file.encode([["id", "label", "predicted", *class_names], *rows]))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 
 # Fewer examples than this call for a word of caution.
 _FEW = 100
@@ -12,12 +12,12 @@ _MADE_WITH = ("train", "validation")
 
 
 def remarks(
-    cases: Cases, split: str | None, train_examples: int | None, trained_on: dict[str, int]
+    examples: Examples, split: str | None, train_examples: int | None, trained_on: dict[str, int]
 ) -> list[str]:
     """Lists what limits the numbers.
 
     Args:
-        cases: what was judged.
+        examples: what was judged.
         split: the split that they are; None for a user's own images.
         train_examples: size of the dataset's training split; None for a user's own images.
         trained_on: name of each run to the number of examples it was trained on.
@@ -26,21 +26,21 @@ def remarks(
         One or two sentences each.
     """
     return [
-        *_of_cases(cases),
+        *_of_examples(examples),
         *_of_split(split, train_examples, trained_on),
     ]
 
 
-def _of_cases(cases: Cases) -> Iterator[str]:
-    size = len(cases.ids)
+def _of_examples(examples: Examples) -> Iterator[str]:
+    size = len(examples.ids)
     if size < _FEW:
         yield f"Examples: only {size}. Whatever the numbers say, it is little."
-    counts = np.bincount(cases.labels, minlength=len(cases.class_names))
-    if absent := [cases.class_names[index] for index in np.flatnonzero(counts == 0)]:
+    counts = np.bincount(examples.labels, minlength=len(examples.class_names))
+    if absent := [examples.class_names[index] for index in np.flatnonzero(counts == 0)]:
         yield f"No example of {', '.join(absent)}: what needs one is left blank."
-    if cases.left_out:
-        yield f"Files that could not be read and were left out: {', '.join(cases.left_out)}."
-    if cases.groups is None:
+    if examples.left_out:
+        yield f"Files that could not be read and were left out: {', '.join(examples.left_out)}."
+    if examples.groups is None:
         yield "Nobody said which images are copies of each other: each was drawn by itself."
 
 

@@ -12,12 +12,11 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import templates
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.evaluation import plots
-from trainer.evaluation.answers import Answers
 from trainer.evaluation.page import render_model_card, render_page
-from trainer.evaluation.predictions import write_predictions
+from trainer.evaluation.predictions import Predictions, write_predictions
 from trainer.templates import RESEARCH_USE
 
 _MISTAKES = "mistakes"
@@ -27,8 +26,8 @@ _LONGEST_NAME = 80
 def write_report(
     directory: pathlib.Path,
     *,
-    cases: Cases,
-    answers: Sequence[Answers],
+    examples: Examples,
+    predictions: Sequence[Predictions],
     judged: dict[str, dict[str, Any]],
     about: dict[str, Any],
 ) -> None:
@@ -36,8 +35,8 @@ def write_report(
 
     Args:
         directory: where to, made if missing.
-        cases: what was judged.
-        answers: of each model, the first one first.
+        examples: what was judged.
+        predictions: of each model, the first one first.
         judged: name of each model to what `judgement.judge` returned and what is known of its run.
         about: what else report.json says.
 
@@ -46,15 +45,15 @@ def write_report(
     """
     with writing_to(directory), unfinished(directory) as partial:
         models = {
-            model.name: judged[model.name] | _write_model(partial, folder, cases, model, judged)
-            for model, folder in zip(answers, _folders(answers), strict=True)
+            model.name: judged[model.name] | _write_model(partial, folder, examples, model, judged)
+            for model, folder in zip(predictions, _folders(predictions), strict=True)
         }
         report = {"research_use": RESEARCH_USE, **about, "comparison_picture": None}
         if len(models) > 1:
             report["comparison_picture"] = "accuracies.png"
             plots.plot_accuracies(models, partial / "accuracies.png")
         # The first model's numbers stand at the top too, where one looks who judged one model.
-        report = models[answers[0].name] | report | {"models": models}
+        report = models[predictions[0].name] | report | {"models": models}
         _write_texts(partial, report)
         outdated = _outdated_mistakes(directory, partial)
         move_files(partial, directory)
@@ -62,10 +61,10 @@ def write_report(
             picture.unlink()
 
 
-def _folders(answers: Sequence[Answers]) -> list[pathlib.Path]:
+def _folders(predictions: Sequence[Predictions]) -> list[pathlib.Path]:
     """Each model's folder below the report's, named after it; no two are the same."""
     folders, taken = [pathlib.Path()], {"", _MISTAKES}
-    for model in answers[1:]:
+    for model in predictions[1:]:
         # Without a point it is the name of no file of the report's, nor of a directory above.
         name = re.sub(r"[^A-Za-z0-9_+-]+", "_", model.name)[:_LONGEST_NAME]
         while name.lower() in taken:
@@ -78,22 +77,22 @@ def _folders(answers: Sequence[Answers]) -> list[pathlib.Path]:
 def _write_model(
     directory: pathlib.Path,
     folder: pathlib.Path,
-    cases: Cases,
-    model: Answers,
+    examples: Examples,
+    model: Predictions,
     judged: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Writes one model's predictions and pictures; returns where they lie."""
     (directory / folder / _MISTAKES).mkdir(parents=True, exist_ok=True)
     write_predictions(
-        directory / folder / "predictions.csv", cases.ids, cases.labels, model.cases,
-        cases.class_names,
+        directory / folder / "predictions.csv", examples.ids, examples.labels, model.probabilities,
+        examples.class_names,
     )  # fmt: skip
     result = judged[model.name]
-    _draw(directory / folder, cases, model, result)
+    _draw(directory / folder, examples, model, result)
     mistakes = []
     for rank, mistake in enumerate(result["mistakes"], start=1):
         path = folder / _MISTAKES / f"{rank:02d}.png"
-        image = tf.io.encode_png(cases.images[mistake["row"]]).numpy()
+        image = tf.io.encode_png(examples.images[mistake["row"]]).numpy()
         (directory / path).write_bytes(image)
         mistakes.append(mistake | {"picture": path.as_posix()})
     return {
@@ -103,15 +102,21 @@ def _write_model(
     }
 
 
-def _draw(directory: pathlib.Path, cases: Cases, model: Answers, result: dict[str, Any]) -> None:
-    names, matrix = cases.class_names, result["confusion_matrix"]
+def _draw(
+    directory: pathlib.Path, examples: Examples, model: Predictions, result: dict[str, Any]
+) -> None:
+    names, matrix = examples.class_names, result["confusion_matrix"]
     plots.plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
     plots.plot_confusion_matrix(
         matrix, names, "share of each true class", directory / "confusion_matrix_normalised.png",
         normalised=True,
     )  # fmt: skip
     plots.plot_curves(
-        cases.labels, model.cases, names, directory / "roc.png", directory / "precision_recall.png"
+        examples.labels,
+        model.probabilities,
+        names,
+        directory / "roc.png",
+        directory / "precision_recall.png",
     )
     plots.plot_reliability(result["calibration"], directory / "reliability.png")
     plots.plot_decision_curve(

@@ -10,7 +10,7 @@ from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import classification_statistics
 from trainer.evaluation.weighted import weighted_headline
 
-# What is seen: the keys of the answers and of the report.
+# What is seen: the keys of the predictions and of the report.
 VIEWS = ("whole", "lungs_only", "lungs_blanked")
 HOW_TO_READ = (
     "A model that reads lungs stays near its plain accuracy when all else is black and falls to "
@@ -24,8 +24,8 @@ def blanked(images: np.ndarray, lungs: np.ndarray) -> dict[str, np.ndarray]:
     """Radiographs with a part made black.
 
     Args:
-        images: `[cases, H, W, 1] uint8`.
-        lungs: `[cases, H, W, 1] bool`.
+        images: `[examples, H, W, 1] uint8`.
+        lungs: `[examples, H, W, 1] bool`.
 
     Returns:
         The images for `lungs_only` and `lungs_blanked`.
@@ -34,7 +34,7 @@ def blanked(images: np.ndarray, lungs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def shortcut_controls(
-    answers: dict[str, np.ndarray],
+    predictions: dict[str, np.ndarray],
     labels: np.ndarray,
     class_names: tuple[str, ...],
     resampling: Resampling,
@@ -42,10 +42,10 @@ def shortcut_controls(
     """Accuracy for each view.
 
     Args:
-        answers: `[cases, classes]` probabilities for each of `VIEWS`.
-        labels: `[cases] int`, of the cases with a mask.
+        predictions: `[examples, classes]` probabilities for each of `VIEWS`.
+        labels: `[examples] int`, of the examples with a mask.
         class_names: names of the classes.
-        resampling: of these cases.
+        resampling: of these examples.
 
     Returns:
         `examples`, `most_frequent_class` (the accuracy of always answering it), and for each of
@@ -58,7 +58,7 @@ def shortcut_controls(
         "how_to_read": HOW_TO_READ,
     }
     for view in VIEWS:
-        shares = answers[view]
+        shares = predictions[view]
         statistics = classification_statistics(labels, shares, class_names)
         numbers = {name: statistics[name] for name in names}
         numbers["why"] = {name: why for name, why in statistics["why"].items() if name in names}

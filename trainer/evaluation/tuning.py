@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.errors import UserError
 from trainer.evaluation.calibration import calibration, fit_temperature
 from trainer.evaluation.operating_point import SENSITIVITY, choose_threshold
 from trainer.run import Run
 
 
-def tune(probabilities: np.ndarray, validation: Cases, split: str) -> dict[str, Any]:
+def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[str, Any]:
     """Chooses a temperature, and a threshold for each class.
 
     Args:

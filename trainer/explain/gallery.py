@@ -11,11 +11,11 @@ import numpy as np
 
 from cxr_command import csv_file
 from trainer import templates
+from trainer.data.examples import Example
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.errors import UserError
 from trainer.explain.judgement import PER_IMAGE, totals
 from trainer.explain.panel import draw_panel
-from trainer.explain.subjects import Subject
 from trainer.parsing import parsing
 
 _INDEX, _PAGE, _SUMMARY = "index.csv", "index.html", "summary.json"
@@ -66,7 +66,7 @@ class Gallery:
 
     def add(
         self,
-        subject: Subject,
+        example: Example,
         heatmap: np.ndarray,
         heat: np.ndarray,
         probabilities: np.ndarray,
@@ -76,7 +76,7 @@ class Gallery:
         """Writes an image's panel and raw heatmap.
 
         Args:
-            subject: the radiograph.
+            example: the radiograph.
             heatmap: `[h, w] float32`, not negative.
             heat: the same `[H, W]`, from 0 to 1.
             probabilities: `[classes] float32`.
@@ -86,12 +86,12 @@ class Gallery:
         Raises:
             UserError: they cannot be written.
         """
-        stem = f"{len(self.rows):05d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', subject.id)[:80]}"
+        stem = f"{len(self.rows):05d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', example.id)[:80]}"
         predicted = int(probabilities.argmax())
         row = {
-            "id": subject.id,
-            "source": subject.source,
-            "true": "" if subject.label is None else self._class_names[subject.label],
+            "id": example.id,
+            "source": example.source,
+            "true": "" if example.label is None else self._class_names[example.label],
             "predicted": self._class_names[predicted],
             "probability": round(float(probabilities[predicted]), 6),
             "target": self._class_names[target],
@@ -104,7 +104,7 @@ class Gallery:
         panel = self._partial / f"{stem}.png"
         with writing_to(self._directory):
             np.save(self._partial / f"{stem}.npy", heatmap, allow_pickle=False)
-            draw_panel(panel, subject, heat, probabilities, target, self._class_names)
+            draw_panel(panel, example, heat, probabilities, target, self._class_names)
         self.rows.append(row)
 
     def finish(self, about: dict[str, Any], randomisation: dict[str, Any]) -> dict[str, Any]:

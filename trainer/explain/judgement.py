@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.data.examples import Example
 from trainer.explain.faithfulness import (
     area_under,
     curves,
@@ -12,7 +13,6 @@ from trainer.explain.faithfulness import (
     points_into,
     random_heat,
 )
-from trainer.explain.subjects import Subject
 
 # The numbers of each image, in the order of index.csv.
 PER_IMAGE = (
@@ -48,7 +48,7 @@ _LOWER_IS_BETTER = ("deletion_auc",)
 
 
 def judge(
-    subject: Subject,
+    example: Example,
     heat: np.ndarray,
     target: int,
     predict: Callable[[np.ndarray], np.ndarray] | None,
@@ -57,7 +57,7 @@ def judge(
     """The numbers of one heatmap.
 
     Args:
-        subject: the radiograph.
+        example: the radiograph.
         heat: `[H, W] float32` from 0 to 1.
         target: the class that is explained.
         predict: asks the model, for the curves; None draws none.
@@ -67,15 +67,15 @@ def judge(
         `PER_IMAGE`; None where there is no mask, no heat, or no curve.
     """
     numbers: dict[str, Any] = dict.fromkeys(PER_IMAGE)
-    if subject.lungs is not None:
-        numbers["lung_heat"], numbers["lung_area"] = heat_within(heat, subject.lungs)
-    if subject.finding is not None:
-        numbers["finding_heat"], numbers["finding_area"] = heat_within(heat, subject.finding)
-        numbers["pointing_hit"] = points_into(heat, subject.finding)
+    if example.lungs is not None:
+        numbers["lung_heat"], numbers["lung_area"] = heat_within(heat, example.lungs)
+    if example.finding is not None:
+        numbers["finding_heat"], numbers["finding_area"] = heat_within(heat, example.finding)
+        numbers["pointing_hit"] = points_into(heat, example.finding)
     if predict is not None and heat.any():
-        noise = random_heat(heat.shape, seed, subject.id)
+        noise = random_heat(heat.shape, seed, example.id)
         for kind, order in (("", heat), ("random_", noise)):
-            deletion, insertion = curves(predict, subject.image, order, target)
+            deletion, insertion = curves(predict, example.image, order, target)
             numbers[f"{kind}deletion_auc"] = area_under(deletion)
             numbers[f"{kind}insertion_auc"] = area_under(insertion)
     return numbers

@@ -6,15 +6,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trainer.data.examples import Example
 from trainer.drawn_name import drawn
-from trainer.explain.subjects import Subject
 
 _LUNGS, _FINDING = "deepskyblue", "lime"
 
 
 def draw_panel(
     path: pathlib.Path,
-    subject: Subject,
+    example: Example,
     heat: np.ndarray,
     probabilities: np.ndarray,
     target: int,
@@ -24,7 +24,7 @@ def draw_panel(
 
     Args:
         path: the PNG file to write.
-        subject: the radiograph.
+        example: the radiograph.
         heat: `[H, W] float32` from 0 to 1.
         probabilities: `[classes] float32`.
         target: the class that is explained.
@@ -33,13 +33,13 @@ def draw_panel(
     names = list(map(drawn, class_names))
     figure = Figure(figsize=(11, 3.7), layout="constrained")
     radiograph, heatmap, overlay, bars = figure.subplots(1, 4)
-    _show(radiograph, subject.image, "radiograph")
+    _show(radiograph, example.image, "radiograph")
     picture = heatmap.imshow(heat, cmap="inferno", vmin=0, vmax=1)
     heatmap.set_title("heatmap" if heat.any() else "no evidence at this layer")
-    _show(overlay, subject.image, f"evidence for {names[target]}")
+    _show(overlay, example.image, f"evidence for {names[target]}")
     # Transparent where there is next to no heat, so that the radiograph stays readable.
     overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.minimum(2 * heat, 0.6))
-    _outline(overlay, subject)
+    _outline(overlay, example)
     figure.colorbar(
         picture, ax=heatmap, location="bottom", label="share of the highest heat", shrink=0.8
     )
@@ -49,8 +49,8 @@ def draw_panel(
     bars.set_yticks(range(len(names)), names)
     bars.invert_yaxis()
     bars.set(xlim=(0, 1), xlabel="probability", title="the model's answer")
-    true = "" if subject.label is None else f"true {names[subject.label]}, "
-    figure.suptitle(f"{drawn(subject.id)}: {true}predicted {names[probabilities.argmax()]}")
+    true = "" if example.label is None else f"true {names[example.label]}, "
+    figure.suptitle(f"{drawn(example.id)}: {true}predicted {names[probabilities.argmax()]}")
     figure.savefig(path, dpi=100)
 
 
@@ -59,12 +59,12 @@ def _show(axes: Axes, image: np.ndarray, title: str) -> None:
     axes.set_title(title)
 
 
-def _outline(axes: Axes, subject: Subject) -> None:
+def _outline(axes: Axes, example: Example) -> None:
     """Draws where the lungs and the finding are, and says so beneath."""
     drawn = []
     for name, mask, colour in (
-        ("lungs", subject.lungs, _LUNGS),
-        ("finding", subject.finding, _FINDING),
+        ("lungs", example.lungs, _LUNGS),
+        ("finding", example.finding, _FINDING),
     ):
         if mask is not None:
             axes.contour(mask, levels=[0.5], colors=colour, linewidths=1)

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainer.data.cases import cases_of_folder, cases_of_split, labels_and_sources
 from trainer.data.dataset import open_dataset
+from trainer.data.examples import labels_and_sources, load_folder, load_split
 from trainer.data.input import read_examples
 from trainer.data.radiographs import read_radiograph
 from trainer.errors import UserError
@@ -26,34 +26,34 @@ def table(dataset):
 
 
 @pytest.fixture(scope="module")
-def cases(dataset):
-    return cases_of_split(dataset, "test")
+def examples(dataset):
+    return load_split(dataset, "test")
 
 
-def test_a_split_is_what_training_reads_and_the_table_says(dataset, cases, table):
-    examples = read_examples(dataset, "test", cache="memory", shuffle_seed=None)
-    batch = next(examples.one_pass(examples.size).as_numpy_iterator())
-    np.testing.assert_array_equal(cases.images, batch["image"])
-    np.testing.assert_array_equal(cases.labels, batch["label"])
-    assert cases.ids.tolist() == [name.decode() for name in batch["id"]]
-    rows = [table[case] for case in cases.ids]
+def test_a_split_is_what_training_reads_and_the_table_says(dataset, examples, table):
+    stream = read_examples(dataset, "test", cache="memory", shuffle_seed=None)
+    batch = next(stream.one_pass(stream.size).as_numpy_iterator())
+    np.testing.assert_array_equal(examples.images, batch["image"])
+    np.testing.assert_array_equal(examples.labels, batch["label"])
+    assert examples.ids.tolist() == [name.decode() for name in batch["id"]]
+    rows = [table[example_id] for example_id in examples.ids]
     assert all(row["split"] == "test" for row in rows)
-    assert cases.sources.tolist() == [row["source"] for row in rows]
-    assert cases.groups.tolist() == [row["group"] for row in rows]
+    assert examples.sources.tolist() == [row["source"] for row in rows]
+    assert examples.groups.tolist() == [row["group"] for row in rows]
 
 
-def test_masks_are_those_of_the_files(phantom_database, cases):
-    assert cases.masked.tolist() == list(range(len(cases.ids)))
-    path = next(phantom_database.glob(f"*/*/masks/{cases.ids[0]}.png"))
+def test_masks_are_those_of_the_files(phantom_database, examples):
+    assert examples.masked.tolist() == list(range(len(examples.ids)))
+    path = next(phantom_database.glob(f"*/*/masks/{examples.ids[0]}.png"))
     drawn = np.asarray(PIL.Image.open(path).convert("L").resize((224, 224))) > 127
-    assert np.mean(cases.masks[0, :, :, 0] == drawn) > 0.98
+    assert np.mean(examples.masks[0, :, :, 0] == drawn) > 0.98
 
 
-def test_the_digest_names_the_examples(cases, table):
+def test_the_digest_names_the_examples(examples, table):
     lines = sorted(
         f"{row['id']},{row['label']}\n" for row in table.values() if row["split"] == "test"
     )
-    assert cases.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert examples.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def test_sources_are_read_without_images(dataset, table):
@@ -87,9 +87,9 @@ def test_a_dataset_that_tells_nothing_more_can_be_judged(tmp_path):
         },
         data_dir=str(tmp_path),
     )
-    cases = cases_of_split(open_dataset("plain", str(tmp_path)), "test")
-    assert sorted(cases.ids) == ["a", "b"]
-    assert (cases.sources, cases.groups, cases.masks, cases.masked) == (None,) * 4
+    examples = load_split(open_dataset("plain", str(tmp_path)), "test")
+    assert sorted(examples.ids) == ["a", "b"]
+    assert (examples.sources, examples.groups, examples.masks, examples.masked) == (None,) * 4
 
 
 def draw(path, seed, size=(40, 50)):
@@ -103,44 +103,49 @@ def test_a_folder_is_read_class_by_class(tmp_path):
     draw(tmp_path / "COVID" / "a.JPG", 2, (90, 30))
     draw(tmp_path / "Normal" / "a.jpeg", 3)
     (tmp_path / "Normal" / "notes.txt").write_text("no image")
-    cases = cases_of_folder(tmp_path, CLASSES, SHAPE)
-    assert cases.ids.tolist() == ["COVID/a.JPG", "COVID/b.png", "Normal/a.jpeg"]
-    assert cases.labels.tolist() == [0, 0, 1]
-    for case, image in zip(cases.ids, cases.images, strict=True):
-        np.testing.assert_array_equal(image, read_radiograph(tmp_path / case, SHAPE))
-    assert (cases.sources, cases.groups, cases.masks, cases.left_out) == (None, None, None, ())
+    examples = load_folder(tmp_path, CLASSES, SHAPE)
+    assert examples.ids.tolist() == ["COVID/a.JPG", "COVID/b.png", "Normal/a.jpeg"]
+    assert examples.labels.tolist() == [0, 0, 1]
+    for name, image in zip(examples.ids, examples.images, strict=True):
+        np.testing.assert_array_equal(image, read_radiograph(tmp_path / name, SHAPE))
+    assert (examples.sources, examples.groups, examples.masks, examples.left_out) == (
+        None,
+        None,
+        None,
+        (),
+    )
 
 
 def test_the_id_of_a_file_whose_name_is_no_unicode_can_be_written(tmp_path):
     draw(tmp_path / "COVID" / os.fsdecode(b"\xff\n.png"), 1)
-    cases = cases_of_folder(tmp_path, CLASSES, SHAPE)
-    assert cases.ids.tolist() == ["COVID/\\xff\n.png"]
-    lines = "".join(f"{case},COVID\n" for case in cases.ids)
-    assert cases.digest == hashlib.sha256(lines.encode()).hexdigest()
+    examples = load_folder(tmp_path, CLASSES, SHAPE)
+    assert examples.ids.tolist() == ["COVID/\\xff\n.png"]
+    lines = "".join(f"{example_id},COVID\n" for example_id in examples.ids)
+    assert examples.digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
 def test_a_damaged_file_is_left_out_and_named(tmp_path):
     draw(tmp_path / "COVID" / "whole.png", 1)
     (tmp_path / "COVID" / "broken.png").write_bytes(b"not an image")
-    cases = cases_of_folder(tmp_path, CLASSES, SHAPE)
-    assert cases.ids.tolist() == ["COVID/whole.png"]
-    assert cases.left_out == (str(tmp_path / "COVID" / "broken.png"),)
+    examples = load_folder(tmp_path, CLASSES, SHAPE)
+    assert examples.ids.tolist() == ["COVID/whole.png"]
+    assert examples.left_out == (str(tmp_path / "COVID" / "broken.png"),)
 
 
 def test_a_class_without_a_folder_is_absent(tmp_path):
     draw(tmp_path / "Normal" / "a.png", 1)
-    assert cases_of_folder(tmp_path, CLASSES, SHAPE).labels.tolist() == [1]
+    assert load_folder(tmp_path, CLASSES, SHAPE).labels.tolist() == [1]
 
 
 def test_folders_of_another_layout_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
-        cases_of_folder(tmp_path / "missing", CLASSES, SHAPE)
+        load_folder(tmp_path / "missing", CLASSES, SHAPE)
     with pytest.raises(UserError, match="holds no PNG or JPEG file; .* named COVID, Normal"):
-        cases_of_folder(tmp_path, CLASSES, SHAPE)
+        load_folder(tmp_path, CLASSES, SHAPE)
     (tmp_path / "COVID").mkdir()
     (tmp_path / "COVID" / "a.png").write_bytes(b"")
     with pytest.raises(UserError, match="none of the 1 files"):
-        cases_of_folder(tmp_path, CLASSES, SHAPE)
+        load_folder(tmp_path, CLASSES, SHAPE)
     draw(tmp_path / "covid" / "a.png", 1)
     with pytest.raises(UserError, match="sub-folder 'covid', which is no class"):
-        cases_of_folder(tmp_path, CLASSES, SHAPE)
+        load_folder(tmp_path, CLASSES, SHAPE)

@@ -5,17 +5,22 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.errors import UserError
-from trainer.evaluation.answers import Answers, ask, average
-from trainer.evaluation.predictions import predictor, write_predictions
+from trainer.evaluation.predictions import (
+    Predictions,
+    average,
+    predict,
+    predictor,
+    write_predictions,
+)
 
 SHAPE = (8, 6, 1)
 
 
 @pytest.fixture(scope="module")
 def model():
-    """A small network whose answer depends on left and right."""
+    """A small network whose prediction depends on left and right."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input(SHAPE, dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -29,16 +34,16 @@ def images():
 
 
 @pytest.fixture(scope="module")
-def cases(images):
+def examples(images):
     lungs = np.zeros((2, *SHAPE), bool)
     lungs[:, 2:5] = True
-    return Cases(
+    return Examples(
         class_names=("a", "b", "c"), ids=np.arange(70).astype(str), labels=np.arange(70) % 3,
         images=images, masks=lungs, masked=np.array([4, 9]),
     )  # fmt: skip
 
 
-def test_every_image_is_answered_once_whatever_the_batch(model, images):
+def test_every_image_is_predicted_once_whatever_the_batch(model, images):
     expected = np.concatenate([model(images[row : row + 1]).numpy() for row in range(70)])
     probabilities = predictor(model, flip=False)(images)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
@@ -59,29 +64,32 @@ def test_a_model_that_gives_no_numbers_is_the_users_mistake(model, images):
         predictor(broken, flip=False)(images)
 
 
-def test_a_model_is_asked_about_cases_validation_and_blanked_lungs(model, cases, images):
-    validation = dataclasses.replace(cases, images=images[:5])
-    answers = ask("name", model, cases, validation, flip=False)
-    np.testing.assert_allclose(answers.cases, model(images).numpy(), atol=1e-6)
-    np.testing.assert_allclose(answers.validation, model(images[:5]).numpy(), atol=1e-6)
+def test_a_model_predicts_examples_validation_and_blanked_lungs(model, examples, images):
+    validation = dataclasses.replace(examples, images=images[:5])
+    predictions = predict("name", model, examples, validation, flip=False)
+    np.testing.assert_allclose(predictions.probabilities, model(images).numpy(), atol=1e-6)
+    np.testing.assert_allclose(predictions.validation, model(images[:5]).numpy(), atol=1e-6)
     black = images[[4, 9]].copy()
     black[:, 2:5] = 0
-    np.testing.assert_allclose(answers.blanked["lungs_blanked"], model(black).numpy(), atol=1e-6)
-    assert (
-        ask("name", model, dataclasses.replace(cases, masks=None), None, flip=False).blanked == {}
+    np.testing.assert_allclose(
+        predictions.blanked["lungs_blanked"], model(black).numpy(), atol=1e-6
     )
+    unmasked = dataclasses.replace(examples, masks=None)
+    assert predict("name", model, unmasked, None, flip=False).blanked == {}
 
 
 def test_an_ensemble_is_the_mean_of_its_members():
     generator = np.random.default_rng(0)
     members = [
-        Answers(
+        Predictions(
             name, *(generator.dirichlet(np.ones(3), 4) for _ in range(2)), {"v": np.ones(3) * n}
         )
         for n, name in enumerate("ab")
     ]
     ensemble = average("both", members)
-    np.testing.assert_allclose(ensemble.cases, (members[0].cases + members[1].cases) / 2)
+    np.testing.assert_allclose(
+        ensemble.probabilities, (members[0].probabilities + members[1].probabilities) / 2
+    )
     np.testing.assert_allclose(
         ensemble.validation, (members[0].validation + members[1].validation) / 2
     )

@@ -5,11 +5,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from trainer.data.cases import Cases
+from trainer.data.examples import Examples
 from trainer.errors import Unreadable, UserError
-from trainer.explain.subjects import Choice, subjects_of_files
+from trainer.explain.selection import Selection, examples_of_files
 
-CASES = Cases(
+EXAMPLES = Examples(
     class_names=("COVID", "Normal"),
     ids=np.array(["a", "b", "c", "d", "e", "f"]),
     labels=np.array([0, 1, 0, 1, 0, 1]),
@@ -19,21 +19,21 @@ PREDICTED = np.array([0, 0, 1, 1, 0, 1])
 
 
 @pytest.mark.parametrize(
-    ("choice", "taken"),
+    ("selection", "taken"),
     [
-        (Choice(), "abcdef"),
-        (Choice(classes=["Normal"]), "bdf"),
-        (Choice(ids=["f", "a"]), "af"),
-        (Choice(answered="correct"), "adef"),
-        (Choice(answered="incorrect"), "bc"),
-        (Choice(per_class=1), "ab"),
-        (Choice(most=3), "abc"),
-        (Choice(classes=["COVID"], answered="correct", per_class=1), "a"),
-        (Choice(answered="correct", per_class=1), "ad"),
+        (Selection(), "abcdef"),
+        (Selection(classes=["Normal"]), "bdf"),
+        (Selection(ids=["f", "a"]), "af"),
+        (Selection(answered="correct"), "adef"),
+        (Selection(answered="incorrect"), "bc"),
+        (Selection(per_class=1), "ab"),
+        (Selection(most=3), "abc"),
+        (Selection(classes=["COVID"], answered="correct", per_class=1), "a"),
+        (Selection(answered="correct", per_class=1), "ad"),
     ],
 )
-def test_choices_can_be_combined(choice, taken):
-    assert "".join(CASES.ids[choice.rows(CASES, PREDICTED)]) == taken
+def test_selections_can_be_combined(selection, taken):
+    assert "".join(EXAMPLES.ids[selection.rows(EXAMPLES, PREDICTED)]) == taken
 
 
 def test_a_users_file_of_any_name_is_explained_and_a_damaged_one_left_out(tmp_path):
@@ -41,9 +41,9 @@ def test_a_users_file_of_any_name_is_explained_and_a_damaged_one_left_out(tmp_pa
         PIL.Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / os.fsdecode(name))
     (tmp_path / "damaged.png").write_bytes(b"no image")
     paths = [*sorted(tmp_path.iterdir()), tmp_path / "missing.png"]
-    subjects = list(subjects_of_files(paths, (9, 9, 1), None))
-    assert sorted(subject.id for subject in subjects) == ["$x\\xff.png", "a\nb.png"]
-    assert all(subject.source == str(tmp_path / subject.id) for subject in subjects)
+    examples = list(examples_of_files(paths, (9, 9, 1), None))
+    assert sorted(example.id for example in examples) == ["$x\\xff.png", "a\nb.png"]
+    assert all(example.source == str(tmp_path / example.id) for example in examples)
 
 
 def test_a_users_file_that_cannot_be_read_stops_the_command(tmp_path, monkeypatch):
@@ -54,9 +54,9 @@ def test_a_users_file_that_cannot_be_read_stops_the_command(tmp_path, monkeypatc
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
     with pytest.raises(Unreadable, match="a.png cannot be read .Permission denied"):
-        list(subjects_of_files([tmp_path / "a.png"], (9, 9, 1), None))
+        list(examples_of_files([tmp_path / "a.png"], (9, 9, 1), None))
 
 
-def test_a_choice_of_nothing_is_the_users_mistake():
+def test_a_selection_of_nothing_is_the_users_mistake():
     with pytest.raises(UserError, match="none of the 6 radiographs"):
-        Choice(classes=["Normal"], ids=["a"]).rows(CASES, None)
+        Selection(classes=["Normal"], ids=["a"]).rows(EXAMPLES, None)

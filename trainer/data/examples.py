@@ -1,38 +1,55 @@
-"""The radiographs that a model is judged on, with all that is known of each."""
+"""Labelled radiographs in memory, with all that is known of each: what is evaluated, explained."""
 
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from cxr_command.foreign_text import as_unicode
-from trainer.data import pixels
 from trainer.data.dataset import BuiltDataset
 from trainer.data.radiographs import list_labelled, read_radiographs
+from trainer.data.records import read_batches
 from trainer.errors import UserError
-
-_READ_BATCH = 256
-# What a dataset may tell of an example beside its image, label and id.
-_OPTIONAL = ("source", "group", "mask")
 
 
 @dataclasses.dataclass(frozen=True)
-class Cases:
-    """Labelled radiographs in memory: about 100 kB for each of 224x224.
+class Example:
+    """A radiograph with its label.
+
+    Attributes:
+        id: the example's id, or the file's name.
+        source: the collection it was taken from, or the file's path; empty if nobody knows.
+        label: its true class, None if nobody knows.
+        image: `[H, W, 1] uint8`.
+        lungs: `[H, W] bool`, None if nobody drew them.
+        finding: `[H, W] bool`, None if there is none or nobody drew it.
+    """
+
+    id: str
+    source: str
+    label: int | None
+    image: np.ndarray
+    lungs: np.ndarray | None = None
+    finding: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Examples in memory: about 100 kB for each of 224x224.
 
     Attributes:
         class_names: names of the classes in the order of their labels.
-        ids: `[cases] str`.
-        labels: `[cases] int`, the true classes.
-        images: `[cases, H, W, 1] uint8`.
-        sources: `[cases] str`, the collection each was taken from; None if nobody knows.
-        groups: `[cases] str`, the same for all copies of a radiograph; None if nobody knows.
-        masks: `[masked, H, W, 1] bool`, true in the lungs, of the cases `masked`; None if there
+        ids: `[examples] str`.
+        labels: `[examples] int`, the true classes.
+        images: `[examples, H, W, 1] uint8`.
+        sources: `[examples] str`, the collection each was taken from; None if nobody knows.
+        groups: `[examples] str`, the same for all copies of a radiograph; None if nobody knows.
+        masks: `[masked, H, W, 1] bool`, true in the lungs, of the examples `masked`; None if there
             are none.
-        masked: `[masked] int`, the cases that have a mask; None likewise.
+        masked: `[masked] int`, the examples that have a mask; None likewise.
         left_out: files that could not be read.
     """
 
@@ -50,13 +67,32 @@ class Cases:
     def digest(self) -> str:
         """SHA-256 of the sorted lines `id,label`: which radiographs these are."""
         lines = (
-            f"{case},{self.class_names[label]}\n"
-            for case, label in zip(self.ids, self.labels, strict=True)
+            f"{example_id},{self.class_names[label]}\n"
+            for example_id, label in zip(self.ids, self.labels, strict=True)
         )
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
+    def take(self, rows: np.ndarray) -> Iterator[Example]:
+        """The examples in some rows, one by one.
 
-def cases_of_split(dataset: BuiltDataset, split: str) -> Cases:
+        Args:
+            rows: `[taken] int`.
+
+        Yields:
+            Each.
+        """
+        lungs = {} if self.masks is None else dict(zip(self.masked, self.masks, strict=True))
+        for row in rows:
+            yield Example(
+                id=str(self.ids[row]),
+                source="" if self.sources is None else str(self.sources[row]),
+                label=int(self.labels[row]),
+                image=self.images[row],
+                lungs=lungs[row][:, :, 0] if row in lungs else None,
+            )
+
+
+def load_split(dataset: BuiltDataset, split: str) -> Examples:
     """Reads a split of a built dataset, in the order of its files.
 
     Args:
@@ -65,17 +101,14 @@ def cases_of_split(dataset: BuiltDataset, split: str) -> Cases:
         split: its split.
 
     Returns:
-        The cases.
+        The examples.
 
     Raises:
         UserError: there is no such split, or it is empty.
     """
-    dataset.num_examples(split)
-    columns = _columns(dataset, split, ("image", "label", "id", *_OPTIONAL))
-    if "id" not in columns:
-        columns["id"] = np.array([b"%d" % row for row in range(len(columns["label"]))])
+    columns = _columns(dataset, split, "image", "label", "id", "source", "group", "mask")
     masks, masked = _masks(columns)
-    return Cases(
+    return Examples(
         class_names=dataset.class_names,
         ids=_text(columns["id"]),
         labels=columns["label"],
@@ -97,13 +130,13 @@ def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, n
     Returns:
         `[examples] int` and `[examples] str`.
     """
-    columns = _columns(dataset, split, ("label", "source"))
+    columns = _columns(dataset, split, "label", "source")
     return columns["label"], _names(dataset, "source", columns)
 
 
-def cases_of_folder(
+def load_folder(
     directory: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, int, int]
-) -> Cases:
+) -> Examples:
     """Reads a user's own images, one sub-folder for each class.
 
     Args:
@@ -112,7 +145,7 @@ def cases_of_folder(
         image_shape: `[height, width, 1]` to resize to.
 
     Returns:
-        The cases; an id is the file's path below the folder.
+        The examples; an id is the file's path below the folder.
 
     Raises:
         UserError: the folder has another layout, or no file of it can be read.
@@ -123,37 +156,25 @@ def cases_of_folder(
         raise UserError(
             f"none of the {len(files)} files in {directory} is a readable PNG or JPEG image"
         )
-    return Cases(
+    return Examples(
         class_names=class_names,
-        ids=np.array([_id(files[row][0], directory) for row in kept]),
+        ids=np.array([_path_below(directory, files[row][0]) for row in kept]),
         labels=np.array([files[row][1] for row in kept]),
         images=images,
         left_out=tuple(as_unicode(str(path)) for path in left_out),
     )
 
 
-def _id(path: pathlib.Path, directory: pathlib.Path) -> str:
+def _path_below(directory: pathlib.Path, path: pathlib.Path) -> str:
     return as_unicode(path.relative_to(directory).as_posix())
 
 
-def _columns(dataset: BuiltDataset, split: str, wanted: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Those of the wanted features that the dataset has, each as one array."""
-    features = dataset.builder.info.features
-    present = tfds.features.FeaturesDict(
-        {name: features[name] for name in wanted if name in features}
-    )
-
-    def read(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = present.deserialize_example(serialized)
-        if "image" in example:
-            example["image"] = pixels.resize(pixels.to_gray(example["image"]), dataset.image_shape)
-        return example
-
-    records = tf.data.TFRecordDataset(dataset.files(split))
-    examples = records.map(read, num_parallel_calls=tf.data.AUTOTUNE)
+def _columns(dataset: BuiltDataset, split: str, *features: str) -> dict[str, np.ndarray]:
+    """Those of the features that the dataset has, each as one array."""
+    dataset.num_examples(split)
     with dataset.reading(split):
-        batches = list(examples.batch(_READ_BATCH).as_numpy_iterator())
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in present}
+        batches = list(read_batches(dataset, split, features).as_numpy_iterator())
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def _masks(columns: dict) -> tuple[np.ndarray | None, np.ndarray | None]:

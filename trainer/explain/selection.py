@@ -1,0 +1,119 @@
+"""The examples that are explained: those selected of a split, or a user's own files."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from absl import logging
+
+from cxr_command.foreign_text import as_unicode
+from trainer.data.examples import Example, Examples
+from trainer.data.mask_folder import MaskFolder
+from trainer.data.radiographs import read_radiograph
+from trainer.errors import Damaged, UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Which examples of a split to take; what is None selects nothing.
+
+    Attributes:
+        classes: names of true classes.
+        ids: ids.
+        answered: `any`, `correct` or `incorrect`.
+        per_class: so many of each true class, the first ones.
+        most: so many in all, the first ones.
+    """
+
+    classes: Sequence[str] | None = None
+    ids: Sequence[str] | None = None
+    answered: str = "any"
+    per_class: int | None = None
+    most: int | None = None
+
+    def check(self, examples: Examples) -> None:
+        """Raises `UserError` for a class or an id that the examples do not have."""
+        for name in self.classes or ():
+            if name not in examples.class_names:
+                raise UserError(
+                    f"--classes: there is no class {name!r}; expected some of "
+                    f"{', '.join(examples.class_names)}"
+                )
+        if unknown := [name for name in self.ids or () if name not in set(examples.ids)]:
+            raise UserError(
+                f"--ids: the split has no {', '.join(unknown)}; its ids look like "
+                f"{', '.join(examples.ids[:3])}"
+            )
+
+    def rows(self, examples: Examples, predicted: np.ndarray | None) -> np.ndarray:
+        """The examples to take, in their order.
+
+        Args:
+            examples: of a split.
+            predicted: `[examples] int`, the predicted classes; not needed if `answered` is `any`.
+
+        Returns:
+            `[taken] int`.
+
+        Raises:
+            UserError: there are none.
+        """
+        taken = np.ones(len(examples.ids), bool)
+        if self.classes:
+            taken &= np.isin(np.array(examples.class_names)[examples.labels], self.classes)
+        if self.ids:
+            taken &= np.isin(examples.ids, self.ids)
+        if self.answered != "any":
+            taken &= (predicted == examples.labels) == (self.answered == "correct")
+        if self.per_class:
+            for label in range(len(examples.class_names)):
+                of_class = np.flatnonzero(taken & (examples.labels == label))
+                taken[of_class[self.per_class :]] = False
+        rows = np.flatnonzero(taken)[: self.most]
+        if not len(rows):
+            raise UserError(
+                f"none of the {len(examples.ids)} radiographs of the split is left to explain "
+                "after --classes, --ids and --answered; ask for less"
+            )
+        return rows
+
+
+def selected(
+    examples: Examples, rows: np.ndarray, mask_folder: MaskFolder | None
+) -> Iterator[Example]:
+    """The examples in some rows, with what is drawn of them elsewhere.
+
+    Args:
+        examples: of a split.
+        rows: `[taken] int`.
+        mask_folder: masks named after the ids; the split's own lungs come first.
+
+    Yields:
+        Each.
+    """
+    for example in examples.take(rows):
+        yield mask_folder.add_to(example, example.id) if mask_folder else example
+
+
+def examples_of_files(
+    paths: Sequence[pathlib.Path], image_shape: Sequence[int], mask_folder: MaskFolder | None
+) -> Iterator[Example]:
+    """A user's own files; those that are no image are reported and left out.
+
+    Args:
+        paths: the files.
+        image_shape: `[height, width, 1]` to bring each to.
+        mask_folder: masks named after the files.
+
+    Yields:
+        Each.
+    """
+    for path in paths:
+        try:
+            image = read_radiograph(path, image_shape)
+        except Damaged as error:
+            logging.error("left out: %s", error)
+            continue
+        example = Example(as_unicode(path.name), as_unicode(str(path)), None, image)
+        yield mask_folder.add_to(example, path.stem) if mask_folder else example
