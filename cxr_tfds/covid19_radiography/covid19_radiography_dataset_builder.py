@@ -136,12 +136,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         with building_site.marked(self.data_path):
             with spool.Spool(self.data_path) if keeps_pixels else contextlib.nullcontext() as kept:
                 self._pixels = kept
-                self._entries = self._survey(dl_manager)
-                sizes = [len(entries) for entries in self._entries.values()]
+                self._examples = self._survey(dl_manager)
+                sizes = list(map(len, self._examples.values()))
                 num_shards = shards.number(sizes, download_config.num_shards)
                 download_config = download_config.replace(num_shards=num_shards)
                 super()._download_and_prepare(dl_manager, download_config)
-            rows = [entry.row() for entries in self._entries.values() for entry in entries]
+            rows = [one.row() for of_split in self._examples.values() for one in of_split]
             split_table.write(
                 self.data_path, sorted(rows, key=lambda row: source.number_of(row.id))
             )
@@ -149,7 +149,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             self.info.features.save_config(self.data_path)
             digests.write(self.data_path)
 
-    def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Entry]]:
+    def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Example]]:
         """Finds the radiographs of each split, in the order in which they are stored."""
         extract_dir = self._config.extract_dir or dl_manager.download_dir / "extracted"
         try:
@@ -162,13 +162,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"{source.DATABASE}, as --manual_dir."
             ) from error
         database = archive.open_database(manual_dir, epath.Path(extract_dir))
-        entries = {entry.radiograph.id: entry for entry in survey.take(database, self._inspect)}
+        found = {one.radiograph.id: one for one in survey.take(database, self._inspect)}
         ids = {
-            split: shards.shuffled([i for i in entries if entries[i].split == split], split)
+            split: shards.shuffled([i for i in found if found[i].split == split], split)
             for split in ("train", "validation", "test")
         }
         most = self._config.max_examples_per_split
-        return {split: [entries[i] for i in ids[split][:most]] for split in ids}
+        return {split: [found[i] for i in ids[split][:most]] for split in ids}
 
     @property
     def _is_on_beam(self) -> bool:
@@ -193,21 +193,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if self._is_on_beam:
             return super()._generate_splits(dl_manager, download_config)
         return [
-            shards.write(split, generator, len(entries), download_config.num_shards, self)
-            for (split, generator), entries in zip(
-                self._split_generators(dl_manager).items(), self._entries.values(), strict=True
+            shards.write(split, generator, len(of_split), download_config.num_shards, self)
+            for (split, generator), of_split in zip(
+                self._split_generators(dl_manager).items(), self._examples.values(), strict=True
             )
         ]
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        return {split: self._generate_examples(entries) for split, entries in self._entries.items()}
+        return {name: self._generate_examples(split) for name, split in self._examples.items()}
 
-    def _generate_examples(self, entries: list[survey.Entry]) -> Any:
+    def _generate_examples(self, split: list[survey.Example]) -> Any:
         if self._is_on_beam:
-            return on_beam.examples(
-                entries, functools.partial(examples.read_one, full=self._is_full)
-            )
-        return examples.read(entries, self._pixels)
+            return on_beam.read(split, functools.partial(examples.read_one, full=self._is_full))
+        return examples.read(split, self._pixels)
 
 
 def _original_pixels() -> dict[str, tfds.features.FeatureConnector]:

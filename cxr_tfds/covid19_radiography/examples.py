@@ -13,40 +13,44 @@ _BYTES_BESIDE_PIXELS = 6_000
 
 
 def read(
-    entries: list[survey.Entry], pixels: spool.Spool | None
+    examples: list[survey.Example], pixels: spool.Spool | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Reads examples in order, showing how far it is.
 
     Args:
-      entries: Which radiographs.
+      examples: Which.
       pixels: Where their resized pixels are kept, or None to give the files as they are.
 
     Yields:
       The id and the features of each.
     """
-    for entry in utils.tqdm(
-        entries,
-        desc=f"Writing {entries[0].split}...",
+    for example in utils.tqdm(
+        examples,
+        desc=f"Writing {examples[0].split}...",
         unit=" examples",
         leave=False,
         mininterval=1.0,
     ):
-        yield _example(entry, *(pixels.read(entry.radiograph.id) if pixels else _read_files(entry)))
+        yield _features(
+            example,
+            *(pixels.read(example.radiograph.id) if pixels else _read_files(example.radiograph)),
+        )
 
 
-def read_one(entry: survey.Entry, full: bool) -> tuple[str, dict[str, Any]]:
+def read_one(example: survey.Example, full: bool) -> tuple[str, dict[str, Any]]:
     """Reads one example.
 
     Args:
-      entry: Which radiograph.
+      example: Which.
       full: Whether to give the files as they are, and not the resized pixels.
 
     Returns:
       Its id and its features.
     """
     if full:
-        return _example(entry, *_read_files(entry))
-    return _example(entry, *decode.read_pair(entry.radiograph.image, entry.radiograph.mask))
+        return _features(example, *_read_files(example.radiograph))
+    radiograph = example.radiograph
+    return _features(example, *decode.read_pair(radiograph.image, radiograph.mask))
 
 
 def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> int:
@@ -66,8 +70,8 @@ def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> in
     return beside + sum(paths.size(path) for path in files if path and path.exists())
 
 
-def _example(entry: survey.Entry, image: Any, mask: Any) -> tuple[str, dict[str, Any]]:
-    radiograph = entry.radiograph
+def _features(example: survey.Example, image: Any, mask: Any) -> tuple[str, dict[str, Any]]:
+    radiograph = example.radiograph
     return radiograph.id, {
         "image": image,
         "mask": mask,
@@ -75,12 +79,12 @@ def _example(entry: survey.Entry, image: Any, mask: Any) -> tuple[str, dict[str,
         "label": radiograph.label,
         "source": radiograph.source,
         "id": radiograph.id,
-        "group": entry.group,
-        "height": entry.height,
-        "width": entry.width,
+        "group": example.group,
+        "height": example.height,
+        "width": example.width,
     }
 
 
-def _read_files(entry: survey.Entry) -> tuple[io.BytesIO, bytes]:
-    mask = entry.radiograph.mask
-    return io.BytesIO(entry.radiograph.image.read_bytes()), mask.read_bytes() if mask else b""
+def _read_files(radiograph: source.Radiograph) -> tuple[io.BytesIO, bytes]:
+    mask = radiograph.mask
+    return io.BytesIO(radiograph.image.read_bytes()), mask.read_bytes() if mask else b""

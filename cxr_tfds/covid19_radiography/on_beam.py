@@ -38,17 +38,17 @@ def inspect_all(
     folder.rmtree()
 
 
-def examples(entries: list[Any], read: Callable[[Any], tuple[str, dict[str, Any]]]) -> Any:
+def read(examples: list[Any], read_one: Callable[[Any], tuple[str, dict[str, Any]]]) -> Any:
     """Reads examples on Beam's workers.
 
     Args:
-      entries: What to read.
-      read: Reads the key and the values of one example.
+      examples: What to read.
+      read_one: Reads the key and the values of one example.
 
     Returns:
       A transform that gives the examples of a split.
     """
-    return beam.Create(entries, reshuffle=True) | "Read" >> beam.Map(read)
+    return beam.Create(examples, reshuffle=True) | "Read" >> beam.Map(read_one)
 
 
 def _inspect_to_json(radiograph: source.Radiograph) -> str:

@@ -29,8 +29,8 @@ Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """One radiograph of the dataset to be built.
+class Example:
+    """One example of the dataset to be built.
 
     Attributes:
       radiograph: Its files, label and source.
@@ -61,7 +61,7 @@ class Entry:
         )
 
 
-def take(database: epath.Path, inspect_all: Inspector) -> list[Entry]:
+def take(database: epath.Path, inspect_all: Inspector) -> list[Example]:
     """Looks at every file of a copy of the database, and logs what is missing or odd.
 
     Args:
@@ -69,7 +69,7 @@ def take(database: epath.Path, inspect_all: Inspector) -> list[Entry]:
       inspect_all: Inspects radiographs, in any order.
 
     Returns:
-      The radiographs by class and then by number.
+      The examples by class and then by number.
 
     Raises:
       DatabaseError: Something is wrong that stops a build; the message lists all of it.
@@ -82,7 +82,7 @@ def take(database: epath.Path, inspect_all: Inspector) -> list[Entry]:
     if wrong:
         told = paths.printable(faults.describe(wrong))
         logging.warning("The copy in %s:\n%s", paths.printable(database), told)
-    return _enter(radiographs, inspections)
+    return _examples(radiographs, inspections)
 
 
 def inspect_here(
@@ -123,9 +123,9 @@ def _inspect_and_resize(
     return found, decode.resize_pair(image, mask) if is_sound else None
 
 
-def _enter(
+def _examples(
     radiographs: list[source.Radiograph], inspections: dict[str, inspection.Inspection]
-) -> list[Entry]:
+) -> list[Example]:
     found = {radiograph.id: inspections[radiograph.id] for radiograph in radiographs}
     group_of = duplicates.group(
         {radiograph_id: one.pixels for radiograph_id, one in found.items()},
@@ -138,7 +138,7 @@ def _enter(
     labels = {radiograph.id: radiograph.label for radiograph in radiographs}
     split_of = splits.assign(labels, {i: content[group] for i, group in group_of.items()})
     return [
-        Entry(
+        Example(
             radiograph=radiograph,
             group=group_of[radiograph.id],
             split=split_of[radiograph.id],
