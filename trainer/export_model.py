@@ -25,11 +25,11 @@ from trainer import command, templates
 from trainer.export.agreement import largest_difference
 from trainer.export.answer_time import answer_time
 from trainer.export.card import read_card, render_card
-from trainer.export.lite import ask_lite, write_lite
+from trainer.export.lite import predict_lite, write_lite
 from trainer.export.literal_path import is_literal
-from trainer.export.onnx_file import ask_onnx, require_onnx, write_onnx
+from trainer.export.onnx_file import predict_onnx, require_onnx, write_onnx
 from trainer.export.package import package, write_json
-from trainer.export.served import ask_served, write_served
+from trainer.export.served import predict_served, write_served
 from trainer.memory import memory_told
 from trainer.run import Run
 
@@ -79,17 +79,18 @@ def main() -> None:
 def _write_formats(
     model: keras.Model, class_names: tuple[str, ...], directory: pathlib.Path
 ) -> dict[str, Any]:
-    """Writes each format asked for; returns how far each one's answers are from the model's."""
+    """Writes each format asked for; returns how far each one's predictions are from the model's."""
+    write_saved_model = functools.partial(write_served, class_names=class_names)
     writers: dict[str, tuple[str, Callable, Callable]] = {
-        _SAVED_MODEL: (".", functools.partial(write_served, class_names=class_names), ask_served),
-        _LITE: ("model.tflite", write_lite, ask_lite),
-        _ONNX: ("model.onnx", write_onnx, ask_onnx),
+        _SAVED_MODEL: (".", write_saved_model, predict_served),
+        _LITE: ("model.tflite", write_lite, predict_lite),
+        _ONNX: ("model.onnx", write_onnx, predict_onnx),
     }
     formats = {}
     for name in sorted(set(FLAGS.format)):
-        file, write, ask = writers[name]
+        file, write, predict = writers[name]
         write(model, directory / file)
-        difference = largest_difference(model, functools.partial(ask, directory / file))
+        difference = largest_difference(model, functools.partial(predict, directory / file))
         formats[name] = {"largest_difference": difference}
         logging.info("%s: largest difference to the run's model %.1e", name, difference)
     if _SAVED_MODEL in formats:

@@ -1,4 +1,4 @@
-"""Whether an exported model still says what the run's model says."""
+"""Whether an exported model still predicts what the run's model predicts."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ _IMAGES = 8
 _TOLERANCE = 1e-5
 
 
-def largest_difference(model: keras.Model, ask: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Asks both about the same images.
+def largest_difference(model: keras.Model, predict: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Lets both predict the same images.
 
     Args:
         model: the run's model.
-        ask: the exported model: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
+        predict: the exported model: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
 
     Returns:
         The largest absolute difference of two probabilities.
@@ -30,7 +30,7 @@ def largest_difference(model: keras.Model, ask: Callable[[np.ndarray], np.ndarra
     coarse = generator.integers(0, 256, (_IMAGES, 8, 8, 1))
     smooth = np.asarray(keras.ops.image.resize(coarse, (height, width)))
     images = np.clip(smooth, 0, 255).astype(np.uint8)
-    difference = float(np.abs(ask(images) - np.asarray(model(images, training=False))).max())
+    difference = float(np.abs(predict(images) - np.asarray(model(images, training=False))).max())
     if not difference <= _TOLERANCE:
         raise UserError(
             f"the exported model's probabilities differ by {difference:.1e} from the run's; "

@@ -20,14 +20,14 @@ def write_lite(model: keras.Model, path: pathlib.Path) -> None:
     path.write_bytes(converter.convert())
 
 
-def ask_lite(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
-    """What the written model says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+def predict_lite(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """What the written model predicts for `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
     interpreter = tf.lite.Interpreter(model_content=path.read_bytes())
     interpreter.allocate_tensors()
     taken, given = (interpreter.get_input_details()[0], interpreter.get_output_details()[0])
-    answers = []
+    probabilities = []
     for image in images:
         interpreter.set_tensor(taken["index"], image[None])
         interpreter.invoke()
-        answers.append(interpreter.get_tensor(given["index"])[0])
-    return np.stack(answers)
+        probabilities.append(interpreter.get_tensor(given["index"])[0])
+    return np.stack(probabilities)

@@ -36,8 +36,8 @@ def write_onnx(model: keras.Model, path: pathlib.Path) -> None:
     tf2onnx.convert.from_function(forward, signature, opset=_OPSET, output_path=str(path))
 
 
-def ask_onnx(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
-    """What the written model says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+def predict_onnx(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """What the written model predicts for `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])

@@ -52,12 +52,12 @@ class ServedModel(tf.Module):
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `classify`, and `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class."""
 
-        def ask(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
             predicted = tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
             heatmaps, probabilities = self._gradcam.it.explain(images, predicted)
             return {**self._named(probabilities), "heatmap": heatmaps}
 
-        return self._answer(image_bytes, ask)
+        return self._answer(image_bytes, predict)
 
     @tf.function(input_signature=[_BYTES])
     def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -67,13 +67,13 @@ class ServedModel(tf.Module):
         )
 
     def _answer(
-        self, image_bytes: tf.Tensor, ask: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+        self, image_bytes: tf.Tensor, predict: Callable[[tf.Tensor], dict[str, tf.Tensor]]
     ) -> dict[str, tf.Tensor]:
         size = tf.size(image_bytes)
         blank_and_images = self._decode(_of_few_pixels(image_bytes))
-        # Convolutions refuse an empty batch: the blank image stands in, and its answer is left out.
-        answers = ask(blank_and_images[tf.minimum(size, 1) :])
-        return {name: tensor[:size] for name, tensor in answers.items()}
+        # Convolutions refuse an empty batch: the blank image stands in, and its output is left out.
+        outputs = predict(blank_and_images[tf.minimum(size, 1) :])
+        return {name: tensor[:size] for name, tensor in outputs.items()}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """`[1 + batch, H, W, 1] uint8`, a blank image before all others.
@@ -150,8 +150,8 @@ def write_served(model: keras.Model, path: pathlib.Path, class_names: tuple[str,
         tf.saved_model.save(served, literal, signatures)
 
 
-def ask_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
-    """What the written SavedModel says of `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+def predict_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
+    """What the SavedModel predicts for `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
     with literal_path(directory) as literal:
         loaded = tf.saved_model.load(literal)
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])
