@@ -1,8 +1,6 @@
 import pytest
 from absl import flags
-from absl.testing import flagsaver
 
-import trainer.main  # noqa: F401 - defines the flags
 from trainer.errors import UserError
 from trainer.settings import declared
 from trainer.training import config
@@ -138,18 +136,29 @@ def test_settings_that_may_change_stand_in_no_file():
     assert not {"workdir", "worker_timeout", "profile_steps"} & one.fixed().keys()
 
 
-def test_every_setting_has_a_flag_of_its_name_and_no_two_sections_share_one():
+@pytest.fixture
+def values():
+    """The flags of a command, none of this process."""
+    defined = flags.FlagValues()
+    config.define_flags(defined)
+    return defined
+
+
+def test_every_setting_has_a_flag_of_its_name_and_no_two_sections_share_one(values):
     names = [name for cls in config.sections().values() for name in declared(cls)]
     assert len(set(names)) == len(names)
-    assert set(names) <= set(flags.FLAGS)
+    assert set(names) <= set(values)
 
 
-def test_what_flags_ask_for_is_in_the_configuration():
-    with_flags = ["train", "--model=vgg19", "--weights=none", "--noflip", "--epochs=7", "--seed=3"]
-    with flagsaver.flagsaver():
-        flags.FLAGS(with_flags)
-        made = config.from_flags(dataset="d/c:1.0.0", data_dir="data")
+def test_what_flags_ask_for_is_in_the_configuration(values):
+    values(["train", "--model=vgg19", "--weights=none", "--noflip", "--epochs=7", "--seed=3"])
+    made = config.from_flags(values, dataset="d/c:1.0.0", data_dir="data")
     assert (made.task.model, made.task.seed, made.phases.epochs) == ("vgg19", 3, 7)
     assert not made.augmentation.flip
     assert made.optimization.optimizer == "adamw"
     assert (made.source.dataset, made.source.data_dir) == ("d/c:1.0.0", "data")
+
+
+def test_a_flag_takes_one_of_the_choices(values):
+    with pytest.raises(flags.IllegalFlagValueError, match="adam|adamw|sgd"):
+        values(["train", "--model=lenet", "--optimizer=lion"])

@@ -88,12 +88,15 @@ def declared(owner: Any) -> dict[str, Setting]:
     return {field.name: field.metadata[_KEY] for field in dataclasses.fields(owner)}
 
 
-def define_flags(cls: type, unset: Callable[[str], str]) -> None:
+def define_flags(
+    cls: type, unset: Callable[[str], str], values: flags.FlagValues = flags.FLAGS
+) -> None:
     """Defines a flag for each setting of a section.
 
     Args:
         cls: the section.
         unset: says, by name, which value a recipe gives.
+        values: where the flags are defined.
     """
     in_recipes = getattr(cls, _IN_RECIPES)
     usage.section(getattr(cls, _TITLE), **({"unset": unset} if in_recipes else {}))
@@ -103,9 +106,9 @@ def define_flags(cls: type, unset: Callable[[str], str]) -> None:
         default: Any = None if in_recipes else field.default
         kind = next(kind for kind in _FLAGS if kind in _alternatives(types[field.name]))
         if known.choices:
-            flags.DEFINE_enum(field.name, default, known.choices, known.help)
+            flags.DEFINE_enum(field.name, default, known.choices, known.help, values)
         else:
-            _FLAGS[kind](field.name, default, known.help)
+            _FLAGS[kind](field.name, default, known.help, flag_values=values)
 
 
 def _alternatives(annotation: Any) -> tuple:

@@ -107,24 +107,33 @@ def defaults() -> dict[str, Any]:
     return {field.name: field.default for field in fields}
 
 
-def define_flags() -> None:
-    """Defines a flag for each setting; `model` is required."""
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines a flag for each setting; `model` is required.
+
+    Args:
+        values: where the flags are defined.
+    """
     known = defaults()
+
+    def describe(name: str) -> str:
+        return describe_in_recipes(name, known[name])
+
     for cls in sections().values():
-        settings.define_flags(cls, unset=lambda name: describe_in_recipes(name, known[name]))
-    flags.mark_flag_as_required("model")
+        settings.define_flags(cls, describe, values)
+    flags.mark_flag_as_required("model", values)
 
 
-def from_flags(**resolved: Any) -> Config:
+def from_flags(values: flags.FlagValues = flags.FLAGS, **resolved: Any) -> Config:
     """The configuration that the flags ask for.
 
     Args:
+        values: the flags, parsed.
         **resolved: values that stand for those of the flags.
 
     Raises:
         UserError: as `make`.
     """
-    asked = {name: flags.FLAGS[name].value for name in defaults()} | resolved
+    asked = {name: values[name].value for name in defaults()} | resolved
     return make(asked.pop("recipe"), asked.pop("model"), asked)
 
 
