@@ -33,11 +33,7 @@ def _measure(name: str, rounds: int, directory: str | None) -> dict[str, float]:
     model, _ = build(name, image_shape=(64, 64, 1), train_backbone=name != "lenet")
     optimizer = keras.optimizers.AdamW(1e-5, use_ema=True)
     engine = Engine(
-        tf.distribute.OneDeviceStrategy("/cpu:0"),
-        model,
-        optimizer,
-        objective=Objective(4),
-        xla=False,
+        tf.distribute.OneDeviceStrategy("/cpu:0"), model, optimizer, objective=Objective(4)
     )
     stood_still: dict[str, list[float]] = {"thread": [], "loop": []}
     with tempfile.TemporaryDirectory(dir=directory) as folder:

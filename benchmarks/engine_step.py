@@ -102,10 +102,12 @@ def _engine(way: str, job: _Job) -> Callable[[], float]:
 
     count = _WAYS[way][0]
     devices = hardware.resolve(
-        "mirrored" if count > 1 else "one_device",
-        job.precision,
-        _XLA.get(way, "auto"),
-        count if count > 1 else 0,
+        hardware.Placement(
+            "mirrored" if count > 1 else "one_device",
+            job.precision,
+            _XLA.get(way, "auto"),
+            count if count > 1 else 0,
+        )
     )
     ours = training.Training(job.name, devices, job.batch_size, train_backbone=job.train_backbone)
     return lambda: ours.train(job.steps)["images_per_second"]

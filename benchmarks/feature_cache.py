@@ -57,20 +57,21 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
     import keras
     import tensorflow as tf
 
-    from trainer import config as configuration
     from trainer import hardware, models
-    from trainer.data.dataset import DEFAULT_DATASET, open_dataset
+    from trainer.data.dataset import open_dataset
     from trainer.data.input import read_examples
+    from trainer.data.source import DEFAULT_DATASET
+    from trainer.training import config as configuration
     from trainer.training import features
     from trainer.training.interruption import StopRequest
     from trainer.training.phases import plan, prepare
 
     dataset = open_dataset(DEFAULT_DATASET, data_dir)
     config = configuration.make("seed", name, _settings(dataset.name, data_dir))
-    devices = hardware.resolve("one_device", "float32", "auto", 0)
+    devices = hardware.resolve(hardware.Placement("one_device", "float32", "auto", 0))
     keras.utils.set_random_seed(0)
     model = models.build(name, image_shape=dataset.image_shape)
-    phases = plan(config)
+    phases = plan(config.phases, config.optimization, config.network)
     prepare(model, phases[0])
     images = [
         read_examples(dataset, split, cache="memory", shuffle_seed=seed)
@@ -118,19 +119,22 @@ class _Epochs:
 
         from trainer.data.augment import Augmentation
         from trainer.data.input import distribute_batches
-        from trainer.training.engine import Engine
+        from trainer.training.engine import Engine, Execution
         from trainer.training.objective import Objective
 
         self._engine = Engine(
-            devices.strategy, model, keras.optimizers.Adam(config.learning_rate),
-            objective=Objective(4), xla=devices.xla,
-            xla_update=devices.xla_update, start=start,
+            devices.strategy,
+            model,
+            keras.optimizers.Adam(config.optimization.learning_rate),
+            objective=Objective(4),
+            start=start,
             augmentation=Augmentation(flip=True) if start is None else None,
-        )  # fmt: skip
-        batch_size = config.global_batch_size
+            execution=Execution(xla=devices.xla, xla_update=devices.xla_update),
+        )
+        batch_size = config.batching.global_batch_size
         self._batches, self._held_out = (
             iter(distribute_batches(part, devices.strategy, batch_size, augment_seed=seed))
-            for part, seed in zip(examples, (config.seed, None), strict=True)
+            for part, seed in zip(examples, (config.task.seed, None), strict=True)
         )
         self._steps, self._held_out_steps = (part.steps_per_epoch(batch_size) for part in examples)
         first = next(self._batches)
@@ -164,12 +168,10 @@ class _Epochs:
 
 
 def _settings(dataset: str, data_dir: str) -> dict:
-    """What the recipe leaves to the flags of trainer.main."""
+    """What differs from the recipe and the defaults."""
     return {
-        "dataset": dataset, "data_dir": data_dir, "strategy": "one_device",
-        "precision": "float32", "reduce_precision": "auto", "xla": "auto", "virtual_devices": 0,
-        "cache": "memory", "feature_cache": "on", "seed": 0, "deterministic": False,
-        "weights": "none", "log_steps": 50, "checkpoint_steps": 0,
+        "dataset": dataset, "data_dir": data_dir, "strategy": "one_device", "precision": "float32",
+        "cache": "memory", "feature_cache": "on", "weights": "none",
     }  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def _obey(what: str, virtual_devices: int, batch_size: int, steps: int, quick: b
     from benchmarks.training import Training
     from trainer import hardware
 
-    devices = hardware.resolve("mirrored", "auto", "auto", virtual_devices)
+    devices = hardware.resolve(hardware.Placement("mirrored", "auto", "auto", virtual_devices))
     if what == _CEILINGS:
         rows, mib = (256, 4) if quick else (None, None)
         obey(

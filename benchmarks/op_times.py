@@ -94,7 +94,11 @@ def _obey(name: str, batch_size: int, steps: int) -> None:
     from benchmarks.training import Training
     from trainer import hardware
 
-    training = Training(name, hardware.resolve("one_device", "auto", "auto", 0), batch_size)
+    training = Training(
+        name,
+        hardware.resolve(hardware.Placement("one_device", "auto", "auto", 0)),
+        batch_size,
+    )
 
     def work() -> dict:
         with tempfile.TemporaryDirectory() as directory:

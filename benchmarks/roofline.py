@@ -27,7 +27,7 @@ def _obey(name: str, batch_size: int, steps: int) -> None:
     from benchmarks.training import Training
     from trainer import hardware
 
-    devices = hardware.resolve("one_device", "auto", "auto", 0)
+    devices = hardware.resolve(hardware.Placement("one_device", "auto", "auto", 0))
     training = Training(name, devices, batch_size)
     flops_per_image = {
         "forward": flops.forward(training.model),

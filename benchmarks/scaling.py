@@ -24,7 +24,7 @@ def _obey(name: str, replicas: int, batch_size: int, steps: int) -> None:
     from benchmarks.training import Training
     from trainer import hardware
 
-    devices = hardware.resolve("mirrored", "float32", "off", replicas)
+    devices = hardware.resolve(hardware.Placement("mirrored", "float32", "off", replicas))
     training = Training(name, devices, batch_size)
     obey(lambda: training.train(steps)["images_per_second"])
 

@@ -38,16 +38,22 @@ def _engine(
     from trainer import hardware
     from trainer.data.input import distribute_batches
     from trainer.models.fused_normalization import fuse_normalization
-    from trainer.training.engine import Engine
+    from trainer.training.engine import Engine, Execution
     from trainer.training.objective import Objective
 
-    devices = hardware.resolve("mirrored" if count > 1 else "one_device", "float32", xla, count)
+    devices = hardware.resolve(
+        hardware.Placement("mirrored" if count > 1 else "one_device", "float32", xla, count)
+    )
     with tf.device("/cpu:0"):
         model, optimizer = _build(name, size)
     engine = Engine(
-        devices.strategy, fuse_normalization(model), optimizer, objective=Objective(4),
-        xla=devices.xla, xla_update=devices.xla_update, clip_norm=1.0,
-    )  # fmt: skip
+        devices.strategy,
+        fuse_normalization(model),
+        optimizer,
+        objective=Objective(4),
+        clip_norm=1.0,
+        execution=Execution(xla=devices.xla, xla_update=devices.xla_update),
+    )
     examples = in_memory(_IMAGES, (size, size, 1))
     batch_size = _BATCH_PER_REPLICA * devices.num_replicas
     batches = iter(distribute_batches(examples, devices.strategy, batch_size, timed=True))
@@ -83,14 +89,14 @@ def _keras(
 
 def _build(name: str, size: int) -> tuple:
     from benchmarks.training import build
-    from trainer.training.optimizer import build_optimizer
+    from trainer.training.optimizer import Optimization, build_optimizer
 
     model, _ = build(name, image_shape=(size, size, 1), train_backbone=name != "lenet")
-    optimizer = build_optimizer(
-        "adamw", learning_rate=1e-5, schedule="cosine", total_steps=10_000, warmup_steps=100,
+    chosen = Optimization(
+        optimizer="adamw", learning_rate=1e-5, schedule="cosine", warmup_epochs=1,
         weight_decay=0.05, ema_momentum=0.99,
     )  # fmt: skip
-    return model, optimizer
+    return model, build_optimizer(chosen, total_steps=10_000, steps_per_epoch=100)
 
 
 def _work(options) -> Callable[[], dict]:

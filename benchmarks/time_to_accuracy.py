@@ -68,8 +68,9 @@ def test_accuracies(files: list[str], data_dir: str) -> list[float]:
     """Accuracy of each model on the test split."""
     import keras
 
-    from trainer.data.dataset import DEFAULT_DATASET, open_dataset
+    from trainer.data.dataset import open_dataset
     from trainer.data.input import read_examples
+    from trainer.data.source import DEFAULT_DATASET
 
     examples = read_examples(
         open_dataset(DEFAULT_DATASET, data_dir), "test", cache="memory", shuffle_seed=None

@@ -18,6 +18,7 @@ from benchmarks import flops
 from benchmarks.reduction import efficiency, reduced_bytes, reduction_seconds
 from trainer import command, hardware, models
 from trainer.recipes import RECIPES
+from trainer.settings import declared
 
 # What the flags of these names are where they are not given: the rates that a ring is assumed to
 # reach between the GPUs of a node and between two nodes.
@@ -25,7 +26,11 @@ NODES = {
     "a100": {"nvlink_gbytes": 200.0, "nic_gbytes": 25.0},
     "h100": {"nvlink_gbytes": 480.0, "nic_gbytes": 50.0},
 }
-_PRECISIONS = [precision for precision in hardware.REDUCE_PRECISIONS if precision != "auto"]
+_PRECISIONS = [
+    precision
+    for precision in declared(hardware.Placement)["reduce_precision"].choices
+    if precision != "auto"
+]
 
 flags.DEFINE_enum("node", "a100", NODES.keys(), "The kind of node, which sets its links' GB/s.")
 flags.DEFINE_enum("reduce_precision", "float32", _PRECISIONS, "Dtype of the gradients' sum.")
@@ -62,7 +67,7 @@ def _links(assumed: dict) -> dict:
 
 
 def _row(name: str, trains_all: bool, assumed: dict) -> dict:
-    model = models.build(name, train_backbone=trains_all)
+    model = models.build(name, models.Architecture(train_backbone=trains_all))
     vectors = reduced_bytes(model, assumed["reduce_precision"])
     per_image = flops.training(model)
     computing = assumed["batch_per_gpu"] * per_image / (assumed["gpu_tflops"] * 1e12)

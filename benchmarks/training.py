@@ -11,7 +11,7 @@ from trainer import models
 from trainer.data.input import ExampleStream, distribute_batches
 from trainer.hardware import Hardware
 from trainer.models.fused_normalization import fuse_normalization
-from trainer.training.engine import Engine
+from trainer.training.engine import Engine, Execution
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
 from trainer.training.objective import Objective
@@ -19,15 +19,17 @@ from trainer.training.objective import Objective
 _MINIMUM_IMAGES = 64
 
 
-def build(name: str, **settings: Any) -> tuple:
+def build(name: str, *, train_backbone: bool | None = None, **shapes: Any) -> tuple:
     """A model of random weights, and an optimizer whose steps are too small to diverge.
 
     Args:
         name: of the model.
-        **settings: for `trainer.models.build`.
+        train_backbone: as of `trainer.models.Architecture`.
+        **shapes: for `trainer.models.build`.
     """
     keras.utils.set_random_seed(0)
-    return models.build(name, **settings), keras.optimizers.Adam(1e-5)
+    architecture = models.Architecture(train_backbone=train_backbone)
+    return models.build(name, architecture, **shapes), keras.optimizers.Adam(1e-5)
 
 
 def plain_strategy(count: int) -> tf.distribute.Strategy:
@@ -62,7 +64,7 @@ class Training:
             name: of the model.
             devices: what to train on, and in what precision.
             batch_size: the global one.
-            train_backbone: as for `trainer.models.build`.
+            train_backbone: as of `trainer.models.Architecture`.
         """
         strategy, self._batch_size = devices.strategy, batch_size
         with tf.device("/cpu:0"):
@@ -71,11 +73,17 @@ class Training:
             )
             self.model = fuse_normalization(model)
         self.engine = Engine(
-            strategy, self.model, optimizer, objective=Objective(4), xla=devices.xla,
-            xla_update=devices.xla_update,
-            loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
-            reduce_dtype=devices.reduce_precision,
-        )  # fmt: skip
+            strategy,
+            self.model,
+            optimizer,
+            objective=Objective(4),
+            execution=Execution(
+                xla=devices.xla,
+                xla_update=devices.xla_update,
+                loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
+                reduce_dtype=devices.reduce_precision,
+            ),
+        )
         self._replicas = devices.num_replicas
         examples = in_memory(max(_MINIMUM_IMAGES, 2 * batch_size))
         self._batches = iter(distribute_batches(examples, strategy, batch_size, timed=True))

@@ -1,9 +1,9 @@
-import dataclasses
-
 import pytest
+from absl import flags
 
-from trainer import config
 from trainer.errors import UserError
+from trainer.settings import declared
+from trainer.training import config
 
 SETTINGS = {
     "dataset": "d/c:1.0.0", "data_dir": "data", "strategy": "mirrored", "precision": "auto",
@@ -19,14 +19,17 @@ def test_seed_recipe_is_the_originals():
         ("vgg19", "imagenet", False), ("densenet169", "imagenet", True),
     ]:  # fmt: skip
         made = config.make("seed", model, SETTINGS)
-        assert (made.weights, made.train_backbone) == (weights, train_backbone)
-        assert (made.global_batch_size, made.epochs, made.patience) == (16, 20, 5)
-        assert (made.learning_rate, made.scaling, made.flip) == (1e-3, "raw", True)
+        assert (made.network.weights, made.network.train_backbone) == (weights, train_backbone)
+        assert made.batching.global_batch_size == 16
+        assert (made.phases.epochs, made.phases.patience) == (20, 5)
+        assert made.optimization.learning_rate == 1e-3
+        assert (made.network.scaling, made.augmentation.flip) == ("raw", True)
 
 
 def test_a_flag_overrides_the_recipe():
     made = config.make("seed", "lenet", SETTINGS | {"epochs": 3, "flip": False, "weights": None})
-    assert (made.epochs, made.flip, made.weights) == (3, False, "none")
+    assert (made.phases.epochs, made.augmentation.flip) == (3, False)
+    assert made.network.weights == "none"
 
 
 @pytest.mark.parametrize(
@@ -60,11 +63,15 @@ def test_values_out_of_range_are_named(name, value):
         ("lenet", {"weight_decay": 0.1}, "--optimizer=adamw"),
         ("lenet", {"warmup_epochs": 1.0}, "--schedule=cosine"),
         ("lenet", {"warmup_epochs": 20.5, "schedule": "cosine"}, "20.5 is longer.*20 epochs"),
-        ("lenet", {"head_epochs": 2}, "LeNet has no backbone"),
+        (
+            "lenet",
+            {"head_epochs": 2},
+            "--head_epochs=2 goes with a backbone, not with --model=lenet",
+        ),
         ("lenet", {"head": "average_pool"}, "goes with a backbone"),
         ("vgg19", {"input_pooling": 2}, "--model=lenet"),
         ("vgg19", {"pooling": "average_max"}, "--pooling=average_max goes with --model=lenet"),
-        ("vgg19", {"map_dropout": 0.1}, "--map_dropout goes with --model=lenet"),
+        ("vgg19", {"map_dropout": 0.1}, "--map_dropout=0.1 goes with --model=lenet"),
         ("vgg19", {"head_epochs": 20}, "leaves no epoch of --epochs=20"),
         ("vgg19", {"unfreeze_from": "block5"}, "--head_epochs or --train_backbone"),
     ],
@@ -77,31 +84,81 @@ def test_settings_that_would_do_nothing_are_refused(model, changes, said):
 def test_without_weights_fine_tuning_becomes_training_of_everything():
     for model in ("resnet101", "vgg19", "densenet169"):
         tuned = config.make("strong", model, SETTINGS)
-        assert 0 < tuned.head_epochs < tuned.epochs and tuned.unfreeze_from
+        assert 0 < tuned.phases.head_epochs < tuned.phases.epochs and tuned.phases.unfreeze_from
         scratch = config.make("strong", model, SETTINGS | {"weights": "none"})
-        assert (scratch.head_epochs, scratch.unfreeze_from) == (0, "")
-        assert scratch.train_backbone
+        assert (scratch.phases.head_epochs, scratch.phases.unfreeze_from) == (0, "")
+        assert scratch.network.train_backbone
         asked = config.make("strong", model, SETTINGS | {"weights": "none", "head_epochs": 2})
-        assert asked.head_epochs == 2
+        assert asked.phases.head_epochs == 2
 
 
 def test_micro_batches_must_divide_each_replicas_batch():
     made = config.make("seed", "lenet", SETTINGS | {"accumulation_steps": 4})
-    config.check_batch(made, 4)
+    assert made.batching.images_at_a_time(4) == 1
     with pytest.raises(UserError, match=r"by the 3 replicas with 4 micro-batches.*multiple of 12"):
-        config.check_batch(made, 3)
+        made.batching.images_at_a_time(3)
 
 
 def test_differences_name_what_differs_and_nothing_else():
     one = config.make("seed", "lenet", SETTINGS)
-    other = dataclasses.asdict(config.make("seed", "lenet", SETTINGS | {"seed": 7}))
-    assert one.differences(dataclasses.asdict(one)) == []
+    other = config.make("seed", "lenet", SETTINGS | {"seed": 7}).fixed()
+    assert one.differences(one.fixed()) == []
     (difference,) = one.differences(other)
     assert "--seed" in difference and "7" in difference
 
 
 def test_a_batch_that_replicas_cannot_share_is_refused():
     made = config.make("seed", "lenet", SETTINGS | {"global_batch_size": 10})
-    config.check_batch(made, 2)
+    assert made.batching.images_at_a_time(2) == 5
     with pytest.raises(UserError, match=r"10 does not divide by the 4"):
-        config.check_batch(made, 4)
+        made.batching.images_at_a_time(4)
+
+
+def test_a_setting_that_an_old_run_does_not_have_means_its_default():
+    made = config.make("strong", "lenet", SETTINGS)
+    stored = made.fixed()
+    del stored["reduce_precision"], stored["erasing"]
+    assert made.differences(stored) == []
+    other = config.make("strong", "lenet", SETTINGS | {"erasing": 0.5})
+    assert other.differences(stored) == ["--erasing: 0.0 in the run, 0.5 now"]
+
+
+def test_a_setting_that_this_version_does_not_have_is_a_difference():
+    made = config.make("seed", "lenet", SETTINGS)
+    stored = made.fixed() | {"solarize": 0.5}
+    assert made.differences(stored) == ["--solarize: 0.5 in the run, None now"]
+
+
+def test_settings_that_may_change_stand_in_no_file():
+    one = config.make("seed", "lenet", SETTINGS | {"workdir": "a", "worker_timeout": 5.0})
+    other = config.make("seed", "lenet", SETTINGS | {"workdir": "b", "profile_steps": "1:2"})
+    assert one.differences(other.fixed()) == []
+    assert not {"workdir", "worker_timeout", "profile_steps"} & one.fixed().keys()
+
+
+@pytest.fixture
+def values():
+    """The flags of a command, none of this process."""
+    defined = flags.FlagValues()
+    config.define_flags(defined)
+    return defined
+
+
+def test_every_setting_has_a_flag_of_its_name_and_no_two_sections_share_one(values):
+    names = [name for cls in config.sections().values() for name in declared(cls)]
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(values)
+
+
+def test_what_flags_ask_for_is_in_the_configuration(values):
+    values(["train", "--model=vgg19", "--weights=none", "--noflip", "--epochs=7", "--seed=3"])
+    made = config.from_flags(values, dataset="d/c:1.0.0", data_dir="data")
+    assert (made.task.model, made.task.seed, made.phases.epochs) == ("vgg19", 3, 7)
+    assert not made.augmentation.flip
+    assert made.optimization.optimizer == "adamw"
+    assert (made.source.dataset, made.source.data_dir) == ("d/c:1.0.0", "data")
+
+
+def test_a_flag_takes_one_of_the_choices(values):
+    with pytest.raises(flags.IllegalFlagValueError, match="adam|adamw|sgd"):
+        values(["train", "--model=lenet", "--optimizer=lion"])

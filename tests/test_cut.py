@@ -19,7 +19,7 @@ def behind(backbone, model):
     ],
 )
 def test_features_are_what_the_first_trained_layer_takes(name, width):
-    model = models.build(name, train_backbone=False)
+    model = models.build(name, models.Architecture(train_backbone=False))
     backbone = frozen_part(model)
     head = behind(backbone, model)
     assert backbone.output.shape == (None, width)

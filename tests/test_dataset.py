@@ -2,7 +2,8 @@ import pathlib
 
 import pytest
 
-from trainer.data.dataset import DEFAULT_DATASET, open_dataset
+from trainer.data.dataset import open_dataset
+from trainer.data.source import DEFAULT_DATASET
 from trainer.errors import UserError
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")

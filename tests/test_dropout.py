@@ -38,7 +38,9 @@ def test_an_example_has_the_same_mask_in_whatever_batch_it_falls():
 
 def with_dropout(precision="float32", **rates):
     rates = rates or {"dropout": 0.4, "map_dropout": 0.2}
-    return models.build("lenet", image_shape=(SIZE, SIZE, 1), precision=precision, **rates)
+    return models.build(
+        "lenet", models.Architecture(**rates), image_shape=(SIZE, SIZE, 1), precision=precision
+    )
 
 
 def test_the_training_network_multiplies_the_features_by_the_mask():

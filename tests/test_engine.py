@@ -10,7 +10,7 @@ from trainer import models
 from trainer.data.augment import Augmentation, uniform_draws
 from trainer.data.input import distribute_batches, read_clock
 from trainer.models.fused_normalization import fuse_normalization
-from trainer.training.engine import Engine
+from trainer.training.engine import Engine, Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
@@ -27,7 +27,7 @@ def adam():
 
 def train(
     strategy, examples, steps, *, optimizer=sgd, xla=False, precision="float32", flip=True,
-    build=None, loss_scale=None, **settings,
+    build=None, **execution,
 ):  # fmt: skip
     """Trains a small LeNet from seed 0; returns engine, model and first weights."""
     keras.utils.set_random_seed(0)
@@ -35,9 +35,13 @@ def train(
     first = model.get_weights()
     objective = Objective(4, dtype="float64" if precision == "float64" else "float32")
     engine = Engine(
-        strategy, model, optimizer(), objective=objective, xla=xla, loss_scale=loss_scale,
-        augmentation=Augmentation(flip=True) if flip else None, **settings,
-    )  # fmt: skip
+        strategy,
+        model,
+        optimizer(),
+        objective=objective,
+        augmentation=Augmentation(flip=True) if flip else None,
+        execution=Execution(xla=xla, **execution),
+    )
     batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
     engine.train(batches, steps)
     model.set_weights(engine.weights())
@@ -415,7 +419,7 @@ def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
     model = models.build(name, image_shape=dataset.image_shape)
     before = [weight.numpy() for weight in model.trainable_variables]
     frozen = [weight.numpy() for weight in model.non_trainable_variables]
-    engine = Engine(strategy, model, adam(), objective=Objective(4), xla=False)
+    engine = Engine(strategy, model, adam(), objective=Objective(4))
     engine.train(iter(distribute_batches(examples, strategy, 4, augment_seed=0)), 1)
     model.set_weights(engine.weights())
     after = [weight.numpy() for weight in model.trainable_variables]

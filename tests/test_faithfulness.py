@@ -89,7 +89,7 @@ def test_judging_brings_the_numbers_together():
 @pytest.fixture(scope="module")
 def model():
     keras.utils.set_random_seed(0)
-    return models.build("lenet", image_shape=(SIZE, SIZE, 1), scaling="torch")
+    return models.build("lenet", models.Architecture(scaling="torch"), image_shape=(SIZE, SIZE, 1))
 
 
 def test_shuffled_weights_are_the_same_sizes_elsewhere(model):

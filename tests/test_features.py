@@ -13,13 +13,13 @@ from tests.conftest import one_device, run_command, two_replicas
 from tests.support import plain_dataset
 from tests.test_config import SETTINGS
 from tests.test_input import global_batch
-from trainer import config, models
+from trainer import models
 from trainer.data import stamps
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches, read_examples
 from trainer.errors import Preempted, Unreadable, UserError
 from trainer.hardware import Hardware
-from trainer.training import features
+from trainer.training import config, features
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import measure
@@ -50,14 +50,20 @@ def config_of(model="vgg19", **changes):
     return config.make("seed", model, SETTINGS | settings | changes)
 
 
+def plan_of(made):
+    return plan(made.phases, made.optimization, made.network)
+
+
 def build(model="vgg19", precision="float32", settings=None):
     settings = settings or config_of(model)
     keras.utils.set_random_seed(0)
     network = models.build(
-        model, image_shape=(plain_dataset.SIZE, plain_dataset.SIZE, 1), precision=precision,
-        scaling=settings.scaling, train_backbone=settings.train_backbone,
-    )  # fmt: skip
-    prepare(network, plan(settings)[0])
+        model,
+        settings.network,
+        image_shape=(plain_dataset.SIZE, plain_dataset.SIZE, 1),
+        precision=precision,
+    )
+    prepare(network, plan_of(settings)[0])
     return network
 
 
@@ -70,7 +76,7 @@ def images_of(small, cache="memory"):
 
 def resolve(small, network, settings, strategy=None, precision="float32"):
     hardware = hardware_of(strategy or one_device(), precision)
-    return features.resolve(settings, plan(settings), small, network, hardware)[0]
+    return features.resolve(settings, plan_of(settings), small, network, hardware)[0]
 
 
 def compute(small, frozen, strategy=None, images=None):
@@ -82,9 +88,13 @@ def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1
     """Validation loss after each epoch of training the head."""
     train, validation = examples or images_of(small)
     engine = Engine(
-        strategy, network, keras.optimizers.Adam(rate), objective=Objective(4), xla=False,
-        start=start, augmentation=Augmentation(flip=True) if start is None else None,
-    )  # fmt: skip
+        strategy,
+        network,
+        keras.optimizers.Adam(rate),
+        objective=Objective(4),
+        start=start,
+        augmentation=Augmentation(flip=True) if start is None else None,
+    )
     batches = iter(distribute_batches(train, strategy, BATCH, augment_seed=SEED))
     held_out = iter(distribute_batches(validation, strategy, BATCH))
     found = []
@@ -325,7 +335,7 @@ def test_where_it_is_not_valid_auto_is_off_and_on_is_refused(changes, workers, s
     for asked in ("auto", "on"):
         settings = config_of(**{"feature_cache": asked} | changes)
         hardware = dataclasses.replace(hardware_of(one_device()), workers=workers)
-        arguments = settings, plan(settings), small, None, hardware
+        arguments = settings, plan_of(settings), small, None, hardware
         if asked == "on":
             with pytest.raises(UserError, match=f"--feature_cache=on: .*{said}"):
                 features.resolve(*arguments)

@@ -71,7 +71,9 @@ def test_a_frozen_layer_keeps_its_statistics(training):
 
 @pytest.mark.parametrize("name", ["resnet101", "densenet169"])
 def test_the_weights_of_a_fused_network_fit_the_network_that_is_saved(name):
-    saved = models.build(name, image_shape=(SIZE, SIZE, 1), train_backbone=True)
+    saved = models.build(
+        name, models.Architecture(train_backbone=True), image_shape=(SIZE, SIZE, 1)
+    )
     fused = fuse_normalization(saved)
     assert [w.path for w in fused.weights] == [w.path for w in saved.weights]
     assert [w.trainable for w in fused.weights] == [w.trainable for w in saved.weights]

@@ -48,24 +48,24 @@ def test_a_config_that_makes_no_sense_is_shown_beside_what_is_expected(monkeypat
 def test_no_config_at_all_is_said(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="TF_CONFIG is not set"):
-        hardware.resolve("multi_worker", "auto", "auto", 0)
+        hardware.resolve(hardware.Placement("multi_worker", "auto", "auto", 0))
 
 
 def test_virtual_devices_are_one_process_affair():
     with pytest.raises(UserError, match="--virtual_devices"):
-        hardware.resolve("multi_worker", "auto", "auto", 2)
+        hardware.resolve(hardware.Placement("multi_worker", "auto", "auto", 2))
 
 
 def test_cpus_get_float32_and_no_xla_unless_asked():
-    resolved = hardware.resolve("one_device", "auto", "auto", 2)
+    resolved = hardware.resolve(hardware.Placement("one_device", "auto", "auto", 2))
     assert resolved.summary() == {
         "devices": ["/cpu:0"], "replicas": 1, "precision": "float32", "xla": False,
         "xla_update": True, "reduce_precision": "float32",
         "collective": "none", "workers": 1,
     }  # fmt: skip
-    assert not hardware.resolve("one_device", "auto", "off", 2).xla_update
+    assert not hardware.resolve(hardware.Placement("one_device", "auto", "off", 2)).xla_update
     assert resolved.is_chief
-    asked = hardware.resolve("one_device", "mixed_bfloat16", "on", 2)
+    asked = hardware.resolve(hardware.Placement("one_device", "mixed_bfloat16", "on", 2))
     assert (asked.precision, asked.xla) == ("mixed_bfloat16", True)
 
 
@@ -81,7 +81,7 @@ def a_gpu(monkeypatch):
 
 
 def test_a_gpu_gets_bfloat16_and_xla(a_gpu):
-    resolved = hardware.resolve("one_device", "auto", "auto", 0)
+    resolved = hardware.resolve(hardware.Placement("one_device", "auto", "auto", 0))
     assert (resolved.devices, resolved.precision, resolved.xla) == (
         ("/gpu:0",),
         "mixed_bfloat16",
@@ -91,10 +91,14 @@ def test_a_gpu_gets_bfloat16_and_xla(a_gpu):
 
 
 def test_deterministic_training_on_a_gpu_goes_without_xla(a_gpu):
-    assert not hardware.resolve("one_device", "auto", "auto", 0, deterministic=True).xla
+    assert not hardware.resolve(
+        hardware.Placement("one_device", "auto", "auto", 0), deterministic=True
+    ).xla
     with pytest.raises(UserError, match="--xla=on: XLA has no deterministic gradient of MaxPool"):
-        hardware.resolve("one_device", "auto", "on", 0, deterministic=True)
+        hardware.resolve(hardware.Placement("one_device", "auto", "on", 0), deterministic=True)
 
 
 def test_deterministic_training_on_a_cpu_may_be_compiled():
-    assert hardware.resolve("one_device", "auto", "on", 2, deterministic=True).xla
+    assert hardware.resolve(
+        hardware.Placement("one_device", "auto", "on", 2), deterministic=True
+    ).xla

@@ -10,24 +10,31 @@ from tests.support.toy import examples_of
 from trainer import models
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
-from trainer.training.engine import Engine
+from trainer.training.engine import Engine, Execution
 from trainer.training.objective import Objective
-from trainer.training.optimizer import build_optimizer
+from trainer.training.optimizer import Optimization, build_optimizer
 
 SIZE = 32
 
 
-def traced_loop(name, strategy, **settings):
+def traced_loop(name, strategy, **execution):
     """The loop of a network, all of it trained as the strong recipe does."""
-    model = models.build(name, image_shape=(SIZE, SIZE, 1), train_backbone=name != "lenet")
-    optimizer = build_optimizer(
-        "adamw", learning_rate=1e-3, schedule="cosine", total_steps=9, warmup_steps=3,
+    model = models.build(
+        name, models.Architecture(train_backbone=name != "lenet"), image_shape=(SIZE, SIZE, 1)
+    )
+    chosen = Optimization(
+        optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_epochs=3,
         weight_decay=0.05, ema_momentum=0.99,
     )  # fmt: skip
     engine = Engine(
-        strategy, model, optimizer, objective=Objective(4), xla=True, clip_norm=1.0,
-        augmentation=Augmentation(flip=True), **settings,
-    )  # fmt: skip
+        strategy,
+        model,
+        build_optimizer(chosen, total_steps=9),
+        objective=Objective(4),
+        clip_norm=1.0,
+        augmentation=Augmentation(flip=True),
+        execution=Execution(xla=True, **execution),
+    )
     images = np.zeros((4, SIZE, SIZE, 1), np.uint8)
     examples = examples_of(images, np.zeros(4, int))
     batches = iter(distribute_batches(examples, strategy, 4, augment_seed=0, timed=True))

@@ -33,7 +33,7 @@ def radiographs(count):
 def network(name, precision="float32"):
     """A network in float32; one that was trained in another precision as a run would save it."""
     keras.utils.set_random_seed(1)
-    model = models.build(name, image_shape=SHAPE, scaling="torch")
+    model = models.build(name, models.Architecture(scaling="torch"), image_shape=SHAPE)
     if precision != "float32":
         model.set_weights(trained_weights(name, precision))
     return model
@@ -42,7 +42,10 @@ def network(name, precision="float32"):
 def trained_weights(name, precision):
     """The weights after a step in a mixed precision."""
     model = models.build(
-        name, image_shape=SHAPE, scaling="torch", train_backbone=False, precision=precision
+        name,
+        models.Architecture(scaling="torch", train_backbone=False),
+        image_shape=SHAPE,
+        precision=precision,
     )
     weights = model.trainable_variables
     with tf.GradientTape() as tape:

@@ -79,7 +79,11 @@ def densenet169(tmp_path_factory):
     network = network_without_top(keras.applications.DenseNet169)
     path = tmp_path_factory.mktemp("weights") / "densenet169.h5"
     write_legacy_weights(network, path)
-    model = models.build("densenet169", str(path), image_shape=(32, 32, 1), train_backbone=False)
+    model = models.build(
+        "densenet169",
+        models.Architecture(weights=str(path), train_backbone=False),
+        image_shape=(32, 32, 1),
+    )
     return model, weights_by_layer(network)
 
 
@@ -110,7 +114,7 @@ def test_probabilities_are_the_softmax_of_the_logits():
 
 
 def test_a_saved_model_needs_keras_alone_and_takes_uint8(tmp_path):
-    model = models.build("lenet", image_shape=SMALL, scaling="torch")
+    model = models.build("lenet", models.Architecture(scaling="torch"), image_shape=SMALL)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", radiographs())
     run_python(
@@ -130,8 +134,8 @@ def test_a_saved_model_needs_keras_alone_and_takes_uint8(tmp_path):
 def test_the_strong_lenet_is_saved_and_answers_as_it_would_without_dropout(tmp_path):
     strong = {"scaling": "torch", "input_pooling": 4, "pooling": "average_max"}
     dropout = {"dropout": 0.5, "map_dropout": 0.5}
-    model = models.build("lenet", image_shape=SMALL, **strong, **dropout)
-    plain = models.build("lenet", image_shape=SMALL, **strong)
+    model = models.build("lenet", models.Architecture(**strong, **dropout), image_shape=SMALL)
+    plain = models.build("lenet", models.Architecture(**strong), image_shape=SMALL)
     plain.set_weights(model.get_weights())
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
@@ -140,14 +144,14 @@ def test_the_strong_lenet_is_saved_and_answers_as_it_would_without_dropout(tmp_p
 
 
 def test_input_pooling_averages_squares_of_the_scaled_radiograph():
-    model = models.build("lenet", image_shape=SMALL, input_pooling=4)
+    model = models.build("lenet", models.Architecture(input_pooling=4), image_shape=SMALL)
     pooled = keras.Model(model.input, model.get_layer("input_pool").output)(radiographs())
     squares = radiographs().reshape(3, 16, 4, 16, 4).astype(np.float64)
     np.testing.assert_allclose(pooled[..., 0], squares.mean(axis=(2, 4)), rtol=1e-5)
 
 
 def test_the_dense_layer_sees_averages_and_maxima_of_the_squares():
-    model = models.build("lenet", image_shape=SMALL, pooling="average_max")
+    model = models.build("lenet", models.Architecture(pooling="average_max"), image_shape=SMALL)
     outputs = [model.get_layer(name).output for name in ("conv2", "dense")]
     maps, features = keras.Model(model.input, outputs)(radiographs())
     height, width = (side // 2 for side in maps.shape[1:3])
@@ -159,7 +163,7 @@ def test_the_dense_layer_sees_averages_and_maxima_of_the_squares():
 
 
 def test_an_average_pooled_head_takes_the_mean_of_each_feature_over_the_plane():
-    model = models.build("vgg19", image_shape=SMALL, head="average_pool")
+    model = models.build("vgg19", models.Architecture(head="average_pool"), image_shape=SMALL)
     last, logits = (
         keras.Model(model.input, model.get_layer(name).output)(radiographs())
         for name in ("block5_pool", "logits")
@@ -173,7 +177,9 @@ def test_an_average_pooled_head_takes_the_mean_of_each_feature_over_the_plane():
 @pytest.mark.parametrize("mode", ["caffe", "torch"])
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_scaling_is_that_of_keras_applications(mode, precision):
-    model = models.build("lenet", image_shape=SMALL, scaling=mode, precision=precision)
+    model = models.build(
+        "lenet", models.Architecture(scaling=mode), image_shape=SMALL, precision=precision
+    )
     scaled = keras.Model(model.input, model.get_layer("scaling").output)(radiographs())
     rgb = np.tile(radiographs().astype(np.float32), 3)
     expected = keras.applications.imagenet_utils.preprocess_input(rgb, mode=mode)
@@ -182,7 +188,7 @@ def test_scaling_is_that_of_keras_applications(mode, precision):
 
 
 def test_the_original_scaling_gives_the_gray_values_themselves():
-    model = models.build("lenet", image_shape=SMALL, scaling="raw")
+    model = models.build("lenet", models.Architecture(scaling="raw"), image_shape=SMALL)
     scaled = keras.Model(model.input, model.get_layer("scaling").output)(radiographs())
     np.testing.assert_array_equal(scaled, np.tile(radiographs(), 3))
 
@@ -204,7 +210,12 @@ def test_building_leaves_the_global_precision_as_it_was():
         models.build("lenet", image_shape=SMALL, precision="float32")
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         with pytest.raises(UserError):
-            models.build("vgg19", "missing.h5", image_shape=SMALL, precision="mixed_float16")
+            models.build(
+                "vgg19",
+                models.Architecture(weights="missing.h5"),
+                image_shape=SMALL,
+                precision="mixed_float16",
+            )
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy(before)
@@ -213,13 +224,13 @@ def test_building_leaves_the_global_precision_as_it_was():
 def test_a_frozen_backbone_leaves_only_the_head_to_train(densenet169):
     frozen, _ = densenet169
     assert {layer.name for layer in frozen.layers if layer.trainable_weights} == {"logits"}
-    frozen = models.build("vgg19", image_shape=SMALL, train_backbone=False)
+    frozen = models.build("vgg19", models.Architecture(train_backbone=False), image_shape=SMALL)
     head = {layer.name for layer in frozen.layers if layer.trainable_weights}
     assert head == {"dense", "logits"}
 
 
 def test_a_backbone_that_is_not_frozen_is_trained_whole():
-    model = models.build("vgg19", image_shape=SMALL, train_backbone=True)
+    model = models.build("vgg19", models.Architecture(train_backbone=True), image_shape=SMALL)
     assert len(model.trainable_weights) == len(model.weights) == 2 * (16 + 2)
 
 
@@ -236,13 +247,15 @@ def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones():
 
 
 def test_lenet_takes_no_weights():
-    with pytest.raises(UserError, match="--weights=imagenet.*LeNet"):
-        models.build("lenet", "imagenet")
+    with pytest.raises(
+        UserError, match="--weights=imagenet goes with a backbone, not with --model=lenet"
+    ):
+        models.build("lenet", models.Architecture(weights="imagenet"))
 
 
 def test_every_weight_of_the_backbone_is_read_from_a_file(vgg19):
     expected, path = vgg19
-    model = models.build("vgg19", str(path), image_shape=SMALL)
+    model = models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
     assert_holds(weights_by_layer(model), expected)
 
 
@@ -265,7 +278,9 @@ def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
         vgg19 = BACKBONES["vgg19"]
         imagenet = dataclasses.replace(vgg19.imagenet, md5=of_file)
         BACKBONES["vgg19"] = dataclasses.replace(vgg19, imagenet=imagenet)
-        model = models.build("vgg19", "imagenet", image_shape=(64, 64, 1))
+        model = models.build(
+            "vgg19", models.Architecture(weights="imagenet"), image_shape=(64, 64, 1)
+        )
         numpy.savez(sys.argv[1], **{
             f"{layer.name}/{index}": weight
             for layer in model.layers for index, weight in enumerate(layer.get_weights())
@@ -284,7 +299,7 @@ def test_the_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "vgg16.h5"
     write_legacy_weights(network, path)
     with pytest.raises(UserError, match=rf"{path} do not fit.*layer block\d_conv4 is not in"):
-        models.build("vgg19", str(path), image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
 
 
 def rename_layer(file):
@@ -322,7 +337,7 @@ def test_a_layer_that_does_not_match_is_named(vgg19, tmp_path, change, said):
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(UserError, match=f"{path} do not fit vgg19: {said}"):
-        models.build("vgg19", str(path), image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
 
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path):
@@ -330,7 +345,7 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path):
         path = tmp_path / name
         path.write_bytes(b"no weights")
         with pytest.raises(UserError, match=str(path)):
-            models.build("vgg19", str(path), image_shape=SMALL)
+            models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
 
 
 def damage_attribute(name, value):
@@ -383,7 +398,7 @@ def test_weights_that_are_damaged_are_a_sentence(vgg19, tmp_path, damage):
     with h5py.File(path, "r+") as file:
         DAMAGES[damage](file)
     with pytest.raises(UserError, match=f"the weights in {path} do not fit vgg19: ") as raised:
-        models.build("vgg19", str(path), image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
     assert "\n" not in str(raised.value)
 
 
@@ -392,7 +407,7 @@ def test_weights_that_were_cut_short_are_a_sentence(vgg19, tmp_path, name):
     path = tmp_path / name
     path.write_bytes(vgg19[1].read_bytes()[:50_000])
     with pytest.raises(UserError, match=f"the weights in {path} do not fit vgg19: "):
-        models.build("vgg19", str(path), image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
 
 
 def test_weights_that_cannot_be_read_are_not_called_damaged(vgg19, monkeypatch):
@@ -401,19 +416,24 @@ def test_weights_that_cannot_be_read_are_not_called_damaged(vgg19, monkeypatch):
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
     with pytest.raises(Unreadable, match="Input/output error. and may be whole"):
-        models.build("vgg19", str(vgg19[1]), image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights=str(vgg19[1])), image_shape=SMALL)
 
 
 def test_weights_below_a_directory_of_any_name_are_read(vgg19, tmp_path):
     path = tmp_path / "lr[1] *?" / "w.h5"
     path.parent.mkdir()
     shutil.copy(vgg19[1], path)
-    assert_holds(weights_by_layer(models.build("vgg19", str(path), image_shape=SMALL)), vgg19[0])
+    assert_holds(
+        weights_by_layer(
+            models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
+        ),
+        vgg19[0],
+    )
 
 
 def test_a_missing_weights_file_is_named():
     with pytest.raises(UserError, match="--weights=missing.h5"):
-        models.build("vgg19", "missing.h5", image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights="missing.h5"), image_shape=SMALL)
 
 
 def test_without_network_the_user_is_told_what_to_fetch_and_where_to_put_it(monkeypatch, tmp_path):
@@ -423,7 +443,7 @@ def test_without_network_the_user_is_told_what_to_fetch_and_where_to_put_it(monk
     monkeypatch.setattr(keras.utils, "get_file", no_network)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(UserError) as refused:
-        models.build("vgg19", "imagenet", image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights="imagenet"), image_shape=SMALL)
     published = keras.src.applications.vgg19.WEIGHTS_PATH_NO_TOP
     assert published in str(refused.value)
     assert str(pathlib.Path(tmp_path, "models", VGG19_FILE)) in str(refused.value)
@@ -435,7 +455,7 @@ def test_a_file_that_is_not_the_published_one_is_named_and_stays(monkeypatch, tm
     path.parent.mkdir()
     path.write_bytes(b"half of it")
     with pytest.raises(UserError, match=f"{path} is damaged .its MD5 is .*; move it away"):
-        models.build("vgg19", "imagenet", image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights="imagenet"), image_shape=SMALL)
     assert path.read_bytes() == b"half of it"
 
 
@@ -450,12 +470,12 @@ def test_what_was_fetched_gets_its_name_when_it_is_whole(monkeypatch, tmp_path):
     monkeypatch.setattr(keras.utils, "get_file", fetch)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(UserError, match="do not fit"):
-        models.build("vgg19", "imagenet", image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights="imagenet"), image_shape=SMALL)
     assert [path.name for path in (tmp_path / "models").iterdir()] == [VGG19_FILE]
 
 
 def test_vgg19_from_random_weights_keeps_the_size_of_its_signals():
-    model = models.build("vgg19", image_shape=(64, 64, 1), scaling="torch")
+    model = models.build("vgg19", models.Architecture(scaling="torch"), image_shape=(64, 64, 1))
     layers = [model.get_layer(name).output for name in ("block1_conv1", "block5_conv4")]
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 1)).astype(np.uint8)
     first, last = (np.std(out) for out in keras.Model(model.input, layers)(images))
@@ -463,7 +483,9 @@ def test_vgg19_from_random_weights_keeps_the_size_of_its_signals():
 
 
 def test_resnet101_from_random_weights_knows_the_statistics_of_its_inputs_after_eighty_batches():
-    model = models.build("resnet101", image_shape=SMALL, train_backbone=True, scaling="torch")
+    model = models.build(
+        "resnet101", models.Architecture(train_backbone=True, scaling="torch"), image_shape=SMALL
+    )
     before, first = (model.get_layer(f"conv1_{name}").output for name in ("conv", "bn"))
     network = keras.Model(model.input, [before, first])
     images = radiographs()

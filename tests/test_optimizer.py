@@ -4,9 +4,10 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import one_device, two_replicas
-from trainer.training.engine import Engine
+from trainer.settings import declared
+from trainer.training.engine import Engine, Execution
 from trainer.training.objective import Objective
-from trainer.training.optimizer import OPTIMIZERS, build_optimizer
+from trainer.training.optimizer import Optimization, build_optimizer
 
 GRADIENT = np.array([[0.3, -2.0], [1.5, 0.01]], np.float32)
 
@@ -21,11 +22,15 @@ def small_model():
     return model
 
 
-def after_steps(strategy, steps, gradient, compiled=True, **settings):
+def after_steps(strategy, steps, gradient, chosen, *, total_steps=1, compiled=True):
     """Weights by name and learning rates of a model after steps with the same gradient."""
     model = small_model()
     engine = Engine(
-        strategy, model, build_optimizer(**settings), objective=Objective(2), xla=compiled
+        strategy,
+        model,
+        build_optimizer(chosen, total_steps=total_steps),
+        objective=Objective(2),
+        execution=Execution(xla=compiled),
     )
     gradients = {
         variable.path: gradient if variable.shape == (2, 2) else gradient[0]
@@ -58,19 +63,16 @@ def after_steps(strategy, steps, gradient, compiled=True, **settings):
 
 
 def test_cosine_rises_in_the_warm_up_and_falls_to_nothing():
-    _, rates = after_steps(
-        one_device(), 11, GRADIENT, name="adam", learning_rate=0.4, schedule="cosine",
-        total_steps=10, warmup_steps=4,
-    )  # fmt: skip
+    chosen = Optimization(learning_rate=0.4, schedule="cosine", warmup_epochs=4)
+    _, rates = after_steps(one_device(), 11, GRADIENT, chosen, total_steps=10)
     rising = 0.4 * np.arange(4) / 4
     falling = 0.4 * 0.5 * (1 + np.cos(np.pi * np.arange(7) / 6))
     np.testing.assert_allclose(rates, [*rising, *falling], atol=1e-7)
 
 
 def test_cosine_without_a_warm_up_begins_at_the_highest():
-    _, rates = after_steps(
-        one_device(), 5, GRADIENT, name="sgd", learning_rate=0.2, schedule="cosine", total_steps=4
-    )
+    chosen = Optimization(optimizer="sgd", learning_rate=0.2, schedule="cosine")
+    _, rates = after_steps(one_device(), 5, GRADIENT, chosen, total_steps=4)
     expected = 0.1 * (1 + np.cos(np.pi * np.arange(5) / 4))
     np.testing.assert_allclose(rates, expected, atol=1e-7)
 
@@ -97,13 +99,11 @@ def numpy_adam(weight, gradient, steps, decay):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", declared(Optimization)["optimizer"].choices)
 def test_each_optimizer_is_numpys_and_decays_kernels_alone(name, compiled):
     decay = 0.0 if name == "adam" else 0.3
-    held, _ = after_steps(
-        two_replicas(), 3, GRADIENT, compiled, name=name, learning_rate=0.1, momentum=0.9,
-        weight_decay=decay,
-    )  # fmt: skip
+    chosen = Optimization(optimizer=name, learning_rate=0.1, weight_decay=decay)
+    held, _ = after_steps(two_replicas(), 3, GRADIENT, chosen, compiled=compiled)
     expected = numpy_sgd if name == "sgd" else numpy_adam
     start = np.full((2, 2), 0.5)
     for weights in held:

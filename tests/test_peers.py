@@ -148,7 +148,7 @@ with socket.socket() as taken:
     from trainer import hardware
     from trainer.errors import WorkerLost
     try:
-        hardware.resolve("multi_worker", "auto", "auto", 0)
+        hardware.resolve(hardware.Placement("multi_worker", "auto", "auto", 0))
     except WorkerLost as loss:
         print(addresses[0], loss, flush=True)
         os._exit(loss.exit_code)

@@ -5,10 +5,10 @@ import pytest
 from tests.conftest import two_replicas
 from tests.support.toy import SIZE, make_examples
 from tests.test_config import SETTINGS
-from trainer import config, models
-from trainer.data.augment import Augmentation
+from trainer import models
 from trainer.data.input import distribute_batches
 from trainer.errors import UserError
+from trainer.training import config
 from trainer.training.engine import Engine
 from trainer.training.objective import Objective
 from trainer.training.phases import Phase, plan, prepare
@@ -16,6 +16,11 @@ from trainer.training.phases import Phase, plan, prepare
 
 def make_config(model, **changes):
     return config.make("seed", model, SETTINGS | changes)
+
+
+def plan_of(model, **changes):
+    made = make_config(model, **changes)
+    return plan(made.phases, made.optimization, made.network)
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +33,14 @@ def trained_layers(model):
 
 
 def test_the_seed_recipe_has_one_phase_that_trains_what_the_original_did():
-    (phase,) = plan(make_config("vgg19"))
+    (phase,) = plan_of("vgg19")
     assert (phase.epochs, phase.trained_from, phase.normalization_frozen) == (20, None, False)
-    (phase,) = plan(make_config("densenet169"))
+    (phase,) = plan_of("densenet169")
     assert phase.trained_from == ""
 
 
 def test_two_phases_share_the_epochs():
-    head, fine_tune = plan(
-        make_config("resnet101", head_epochs=3, epochs=10, fine_tune_learning_rate=1e-4)
-    )
+    head, fine_tune = plan_of("resnet101", head_epochs=3, epochs=10, fine_tune_learning_rate=1e-4)
     assert (head.name, head.epochs, head.learning_rate, head.trained_from) == (
         "head", 3, 1e-3, None,
     )  # fmt: skip
@@ -45,7 +48,7 @@ def test_two_phases_share_the_epochs():
 
 
 def test_the_head_alone_is_trained_first_and_then_a_block_but_no_normalization(resnet):
-    head, fine_tune = plan(make_config("resnet101", head_epochs=1, unfreeze_from="conv5_block3"))
+    head, fine_tune = plan_of("resnet101", head_epochs=1, unfreeze_from="conv5_block3")
     prepare(resnet, fine_tune)
     assert trained_layers(resnet) == {
         "dense", "logits", *(f"conv5_block3_{index}_conv" for index in (1, 2, 3)),
@@ -86,15 +89,20 @@ FINE_TUNED = {
 def test_each_phase_of_strong_changes_the_weights_it_names_and_no_others(name):
     made = config.make("strong", name, SETTINGS)
     strategy = two_replicas()
-    model = models.build(name, image_shape=(SIZE, SIZE, 1), head=made.head)
+    model = models.build(
+        name, models.Architecture(head=made.network.head), image_shape=(SIZE, SIZE, 1)
+    )
     changed = {}
-    for phase in plan(made):
+    for phase in plan(made.phases, made.optimization, made.network):
         prepare(model, phase)
         before = weights_by_layer(model)
         engine = Engine(
-            strategy, model, keras.optimizers.Adam(1e-3), objective=Objective(4), xla=False,
-            augmentation=Augmentation.of(made),
-        )  # fmt: skip
+            strategy,
+            model,
+            keras.optimizers.Adam(1e-3),
+            objective=Objective(4),
+            augmentation=made.augmentation,
+        )
         batches = distribute_batches(make_examples(4), strategy, 4, augment_seed=0)
         engine.train(iter(batches), 1)
         model.set_weights(engine.weights())

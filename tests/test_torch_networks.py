@@ -64,7 +64,7 @@ def shake(model):
 @pytest.mark.parametrize("train_backbone", [None, True, False])
 @pytest.mark.parametrize("name", ["lenet", *BACKBONES])
 def test_the_networks_have_the_parameters_of_the_keras_models(name, train_backbone):
-    model = models.build(name, train_backbone=train_backbone)
+    model = models.build(name, models.Architecture(train_backbone=train_backbone))
     trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     network = torch_networks.build(name, train_backbone=train_backbone)
     assert parameters(network) == (model.count_params(), trained)

@@ -35,7 +35,11 @@ def test_the_engine_reduces_so_many_bytes(network, precision, monkeypatch):
     model = network()
     optimizer = keras.optimizers.SGD(0.0)
     made = engine.Engine(
-        one_device(), model, optimizer, objective=Objective(4), xla=False, reduce_dtype=precision
+        one_device(),
+        model,
+        optimizer,
+        objective=Objective(4),
+        execution=engine.Execution(reduce_dtype=precision),
     )
     batches = iter(distribute_batches(toy.make_examples(16), one_device(), 16, augment_seed=0))
     made.trace(batches)

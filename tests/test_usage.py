@@ -13,6 +13,7 @@ from cxr_command import usage
 from tests.conftest import ROOT
 from tests.support.forked_commands import Forks
 from trainer import recipes
+from trainer.training import config
 
 BIN = pathlib.Path(sys.executable).parent
 PACKAGES = ("trainer", "cxr_tfds", "launch", "benchmarks")
@@ -48,7 +49,8 @@ def defined_by(module):
     for shared, call in SHARED.items():
         if re.search(call, source):
             source += (ROOT / shared).read_text()
-    return re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
+    names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
+    return names + list(config.defaults() if "configuration.define_flags()" in source else ())
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -69,8 +71,8 @@ def test_help_is_by_subject(help_of):
     said = help_of("trainer.main", "-h", columns=70)
     titles = re.findall(r"^([A-Z][\w ]+):\n  --", said, re.MULTILINE)
     assert titles == [
-        "What to train", "Data", "Hardware", "Network", "Optimisation", "Two phases",
-        "Regularisation", "Augmentation", "Checkpoints and logs",
+        "What to train", "Data", "Hardware", "Network", "Optimisation", "Batches", "Phases", "Loss",
+        "Augmentation", "Checkpoints and logs",
     ]  # fmt: skip
     assert "--cache=auto|memory|disk|off\n" in said
     assert "(default: seed 16, strong 32)" in " ".join(said.split())
@@ -84,8 +86,10 @@ def test_helpfull_also_has_the_flags_of_the_libraries(help_of):
 
 
 def test_a_recipes_value_is_told_once_if_the_models_share_it():
-    assert recipes.describe("global_batch_size") == "seed 16, strong 32"
-    assert recipes.describe("unfreeze_from") == "seed none, strong none or conv4_block1 or block4"
+    assert recipes.describe("global_batch_size", 16) == "seed 16, strong 32"
+    assert (
+        recipes.describe("unfreeze_from", "") == "seed none, strong none or conv4_block1 or block4"
+    )
 
 
 def test_what_another_command_is_asked_is_not_answered():

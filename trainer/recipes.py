@@ -1,37 +1,8 @@
-"""Recipes: named sets of hyper-parameters, for each model one, as plain data."""
+"""Recipes: named sets of hyper-parameters, for each model one: what differs from the defaults."""
 
 from typing import Any
 
-# What a recipe leaves alone: no schedule, no regularisation, one phase.
-_PLAIN: dict[str, Any] = {
-    "input_pooling": 1,
-    "pooling": "average",
-    "map_dropout": 0.0,
-    "head": "original",
-    "dropout": 0.0,
-    "rotation": 0.0,
-    "shift": 0.0,
-    "zoom": 0.0,
-    "brightness": 0.0,
-    "contrast": 0.0,
-    "erasing": 0.0,
-    "keras_cv": "",
-    "optimizer": "adam",
-    "momentum": 0.9,
-    "weight_decay": 0.0,
-    "schedule": "constant",
-    "warmup_epochs": 0.0,
-    "clip_norm": 0.0,
-    "accumulation_steps": 1,
-    "ema_momentum": 0.0,
-    "label_smoothing": 0.0,
-    "class_weights": "none",
-    "head_epochs": 0,
-    "fine_tune_learning_rate": 1e-5,
-    "unfreeze_from": "",
-}
-
-_SEED = _PLAIN | {
+_SEED = {
     "global_batch_size": 16,
     "epochs": 20,
     "learning_rate": 1e-3,
@@ -57,7 +28,7 @@ The original reports, on the whole database: LeNet 78.37, ResNet-101 92.58, VGG-
 DenseNet-169 85.59 % of the test split.
 """
 
-_STRONG = _PLAIN | {
+_STRONG = {
     "flip": True,
     "rotation": 7.0,
     "shift": 0.05,
@@ -130,21 +101,22 @@ database.
 RECIPES = {"seed": SEED, "strong": STRONG}
 
 
-def describe(setting: str) -> str:
+def describe(setting: str, default: Any) -> str:
     """Says what a setting is in each recipe.
 
     Args:
         setting: a hyper-parameter.
+        default: its value where a recipe has none.
 
     Returns:
         Such as `seed 16, strong 32`; of values that differ by model, all.
     """
     return ", ".join(
-        f"{recipe} {' or '.join(_distinct(by_model, setting))}"
+        f"{recipe} {' or '.join(_distinct(by_model, setting, default))}"
         for recipe, by_model in RECIPES.items()
     )
 
 
-def _distinct(by_model: dict[str, dict], setting: str) -> list[str]:
-    texts = [str(settings[setting]).lower() or "none" for settings in by_model.values()]
+def _distinct(by_model: dict[str, dict], setting: str, default: Any) -> list[str]:
+    texts = [str(chosen.get(setting, default)).lower() or "none" for chosen in by_model.values()]
     return list(dict.fromkeys(texts))

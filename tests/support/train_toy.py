@@ -12,7 +12,7 @@ from tests.support import toy
 from trainer import hardware
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
-from trainer.training.engine import Engine
+from trainer.training.engine import Engine, Execution
 from trainer.training.objective import Objective
 
 STEPS = 50
@@ -45,7 +45,14 @@ def train(strategy, batch, network, optimizer, precision, xla):
     first = model.get_weights()
     objective = Objective(4, dtype=precision)
     augmentation = Augmentation(flip=True, rotation=10, shift=0.1, zoom=0.1, contrast=0.2)
-    engine = Engine(strategy, model, rule, objective=objective, xla=xla, augmentation=augmentation)
+    engine = Engine(
+        strategy,
+        model,
+        rule,
+        objective=objective,
+        augmentation=augmentation,
+        execution=Execution(xla=xla),
+    )
     batches = distribute_batches(toy.make_examples(103), strategy, batch, augment_seed=3)
     assert engine.train(iter(batches), STEPS).steps == STEPS
     return first, engine.weights()
@@ -53,7 +60,7 @@ def train(strategy, batch, network, optimizer, precision, xla):
 
 def main(strategy: str, virtual_devices: str, output: str, batch: str = str(toy.BATCH)) -> None:
     """Trains every case."""
-    devices = hardware.resolve(strategy, "float32", "off", int(virtual_devices))
+    devices = hardware.resolve(hardware.Placement(strategy, "float32", "off", int(virtual_devices)))
     arrays = {}
     for case, settings in CASES.items():
         first, last = train(devices.strategy, int(batch), *settings)

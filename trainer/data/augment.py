@@ -6,10 +6,11 @@ network scales them, so that their range is known: 0 to 255.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from trainer.settings import section, setting
 
 # Uniform draws per example, and the columns that each transformation reads.
 NUM_DRAWS = 14
@@ -30,6 +31,7 @@ _SCRAMBLING = (
 )
 
 
+@section("Augmentation", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
     """How strongly training images are changed; the defaults change nothing.
@@ -44,18 +46,17 @@ class Augmentation:
         erasing: probability that a rectangle of a random gray is laid over the image.
     """
 
-    flip: bool = False
-    rotation: float = 0.0
-    shift: float = 0.0
-    zoom: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    erasing: float = 0.0
-
-    @classmethod
-    def of(cls, config: Any) -> "Augmentation":
-        """Takes the settings from an object that has attributes of these names."""
-        return cls(**{field.name: getattr(config, field.name) for field in dataclasses.fields(cls)})
+    flip: bool = setting(False, "Flip training images left to right at random.")
+    rotation: float = setting(0.0, "Largest rotation of training images, degrees.", within=(0, 181))
+    shift: float = setting(0.0, "Largest shift, as a share of the side.", within=(0, 1))
+    zoom: float = setting(0.0, "Largest change of size, as a share of it.", within=(0, 1))
+    brightness: float = setting(
+        0.0, "Largest change of gray values, as a share of 255.", within=(0, 1)
+    )
+    contrast: float = setting(0.0, "Largest change of contrast, as a share of it.", within=(0, 1))
+    erasing: float = setting(
+        0.0, "Probability that a rectangle is laid over an image.", within=(0, 1)
+    )
 
 
 def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:

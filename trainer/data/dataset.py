@@ -18,11 +18,11 @@ from absl import logging
 from cxr_command.checksums import SUMS, sha256_of
 from cxr_command.foreign_text import first_line
 from trainer.data import integrity
+from trainer.data.source import DEFAULT_DATASET
 from trainer.errors import Damaged, UserError
 from trainer.memory import is_of_memory
 from trainer.parsing import unreadable
 
-DEFAULT_DATASET = "covid19_radiography/224x224"
 # What images that are stored encoded are resized to: the size that the networks were made for.
 _NETWORK_SHAPE = (224, 224, 1)
 

@@ -22,7 +22,6 @@ from trainer.data.dataset import BuiltDataset
 from trainer.data.device_buffers import disable_autotuner
 from trainer.data.records import READ_BATCH, Parser, parser_of, raw_parser, read_batches
 
-CACHES = ("auto", "memory", "disk", "off")
 # Share of the free memory that `--cache=auto` lets one split's decoded images take.
 AUTO_CACHE_SHARE = 0.4
 # Records kept in the shuffle buffer when a split is streamed from disk: 400 MB of 224x224 images.

@@ -5,6 +5,7 @@ order of the batches: a run repeats under the same number of replicas, and one t
 interruption draws anew. What does not depend on replicas is in `trainer.data.augment`.
 """
 
+import dataclasses
 import importlib
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from trainer.data.input import ChangeBatch
 from trainer.errors import UserError
+from trainer.settings import section, setting
 
 _GRAY_RANGE = (0, 255)
 # As the papers have them for ImageNet: Zhang et al. 2018, "mixup"; Yun et al. 2019, "CutMix"; Cubuk
@@ -27,6 +29,18 @@ _LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "cutout": ("RandomCutout", {"height_factor": 0.3, "width_factor": 0.3}),
 }
+
+
+@section("Augmentation", in_recipes=True)
+@dataclasses.dataclass(frozen=True)
+class BatchAugmentation:
+    """Changes of whole batches.
+
+    Attributes:
+        keras_cv: names of layers, with commas in between; empty changes nothing.
+    """
+
+    keras_cv: str = setting("", "Of keras-cv: mixup, cutmix, randaugment, cutout, or more.")
 
 
 def batch_augmenter(names: str, num_classes: int, seed: int) -> ChangeBatch | None:

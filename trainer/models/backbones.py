@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from trainer.models.architecture import Architecture
 from trainer.models.weights import ImageNetWeights, find_weights, load_weights
 
 
@@ -16,11 +17,13 @@ class Backbone:
         application: makes the network without its top.
         imagenet: its ImageNet weights.
         head: from the backbone's last feature map to features.
+        is_trained: whether the original trained it.
     """
 
     application: Callable[..., keras.Model]
     imagenet: ImageNetWeights
     head: Callable[[keras.KerasTensor], keras.KerasTensor]
+    is_trained: bool = False
 
 
 def _flatten_and_dense(units: int) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
@@ -57,27 +60,22 @@ BACKBONES = {
             "b8c4d4c20dd625c148057b9ff1c1176b",
         ),
         keras.layers.GlobalMaxPooling2D(name="max_pool"),
+        is_trained=True,
     ),
 }
-
-
-# `original` is the head of `Backbone.head`; `average_pool` averages each feature over the plane.
-HEADS = ("original", "average_pool")
 _FIRST_OF_HEAD = ("max_pool", "flatten", "average_pool")
 
 
 def add_backbone(
-    name: str, inputs: keras.KerasTensor, weights: str, trainable: bool, head: str = "original"
+    name: str, inputs: keras.KerasTensor, architecture: Architecture
 ) -> keras.KerasTensor:
     """Puts a backbone and a head behind the inputs, flat: every layer can be tapped.
 
     Args:
         name: a key of `BACKBONES`.
         inputs: `[batch, height, width, 3]` scaled radiographs.
-        weights: `imagenet`, `none` or the path of a weights file without top.
-        trainable: whether the backbone is trained; if not, its BatchNormalization stays in
-            inference mode.
-        head: one of `HEADS`.
+        architecture: `weights`, `train_backbone` and `head` are obeyed. The BatchNormalization of a
+            backbone that is not trained stays in inference mode.
 
     Returns:
         `[batch, features]`.
@@ -87,13 +85,14 @@ def add_backbone(
     """
     backbone = BACKBONES[name]
     before = backbone.application(include_top=False, weights=None, input_tensor=inputs)
-    if weights != "none":
-        load_weights(before, find_weights(weights, backbone.imagenet))
+    if architecture.weights != "none":
+        load_weights(before, find_weights(architecture.weights, backbone.imagenet))
     else:
         _start_from_random(before)
+    asked = architecture.train_backbone
     for layer in before.layers:
-        layer.trainable = trainable
-    if head == "average_pool":
+        layer.trainable = backbone.is_trained if asked is None else asked
+    if architecture.head == "average_pool":
         return keras.layers.GlobalAveragePooling2D(name="average_pool")(before.output)
     return backbone.head(before.output)
 

@@ -1,11 +1,15 @@
 """Builds a network by its name: preprocessing, body, logits and probabilities in one flat model."""
 
+from typing import Any
+
 import keras
 
 from trainer.errors import UserError
+from trainer.models.architecture import BACKBONE, LENET, ORIGINAL, Architecture
 from trainer.models.backbones import BACKBONES, add_backbone
 from trainer.models.lenet import lenet
 from trainer.models.preprocess import to_network_input
+from trainer.settings import changed, declared
 
 NAMES = ("lenet", *BACKBONES)
 # Least side of an image: below, a layer would have nothing left to compute.
@@ -14,34 +18,19 @@ _LEAST_LENET, _LEAST_BACKBONE = 10, 32
 
 def build(
     name: str,
-    weights: str = "none",
+    architecture: Architecture = ORIGINAL,
     *,
     num_classes: int = 4,
     image_shape: tuple[int, int, int] = (224, 224, 1),
-    scaling: str = "raw",
-    train_backbone: bool | None = None,
-    head: str = "original",
-    dropout: float = 0.0,
-    input_pooling: int = 1,
-    pooling: str = "average",
-    map_dropout: float = 0.0,
     precision: str = "float32",
 ) -> keras.Model:
     """Builds the Keras model of a name, of built-in layers only.
 
     Args:
         name: one of `NAMES`.
-        weights: `none`, `imagenet` or the path of a weights file, for the backbones.
+        architecture: what it is built of.
         num_classes: number of classes.
         image_shape: `[height, width, 1]` of the gray uint8 radiographs.
-        scaling: how gray values are scaled, a key of `preprocess.SCALINGS`.
-        train_backbone: whether the backbone's weights are trained; None does as the original did:
-            DenseNet-169's are, those of ResNet-101 and VGG-19 are not.
-        head: what follows a backbone, one of `backbones.HEADS`.
-        dropout: share of the features that training leaves out before the last layer.
-        input_pooling: side of the squares that LeNet averages before its first convolution.
-        pooling: what LeNet's dense layer sees of its feature maps, one of `lenet.POOLINGS`.
-        map_dropout: share of LeNet's first feature maps that training leaves out.
         precision: Keras dtype policy; under the mixed ones logits and probabilities are float32.
 
     Returns:
@@ -49,26 +38,24 @@ def build(
         whose layer `logits` gives what goes into the softmax.
 
     Raises:
-        UserError: there is no network of that name, its weights cannot be had, or the images are
-            too small for it.
+        UserError: there is no network of that name, a setting is of other networks, its weights
+            cannot be had, or the images are too small for it.
     """
     if name not in NAMES:
         raise UserError(f"there is no model {name!r}; the models are {', '.join(NAMES)}")
-    if name == "lenet" and weights != "none":
-        raise UserError(f"--weights={weights}: LeNet has no such weights; use --weights=none")
-    _check_size(name, image_shape, input_pooling)
+    require_settings_of(name, architecture)
+    _check_size(name, image_shape, architecture.input_pooling)
     previous_policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
         inputs = keras.Input(image_shape, dtype="uint8", name="radiograph")
-        x = to_network_input(inputs, scaling)
-        if name == "lenet":
-            x = lenet(x, input_pooling, pooling, map_dropout)
+        x = to_network_input(inputs, architecture.scaling)
+        if name in BACKBONES:
+            x = add_backbone(name, x, architecture)
         else:
-            trainable = name == "densenet169" if train_backbone is None else train_backbone
-            x = add_backbone(name, x, weights, trainable, head)
-        if dropout:
-            x = keras.layers.Dropout(dropout, name="dropout")(x)
+            x = lenet(x, architecture)
+        if architecture.dropout:
+            x = keras.layers.Dropout(architecture.dropout, name="dropout")(x)
         # The loss needs full precision, whatever the layers before it compute in.
         full = keras.config.dtype_policy().variable_dtype
         x = keras.layers.Dense(num_classes, dtype=full, name="logits")(x)
@@ -78,8 +65,25 @@ def build(
         keras.config.set_dtype_policy(previous_policy)
 
 
+def require_settings_of(name: str, chosen: Any) -> None:
+    """Refuses settings that would do nothing for a network.
+
+    Args:
+        name: one of `NAMES`.
+        chosen: a section.
+
+    Raises:
+        UserError: a setting of other networks has another value than its default.
+    """
+    kind = BACKBONE if name in BACKBONES else LENET
+    for setting, value in changed(chosen).items():
+        of = declared(chosen)[setting].only_for
+        if of not in ("", kind):
+            raise UserError(f"--{setting}={value} goes with {of}, not with --model={name}")
+
+
 def _check_size(name: str, image_shape: tuple[int, int, int], input_pooling: int) -> None:
-    least = _LEAST_LENET * input_pooling if name == "lenet" else _LEAST_BACKBONE
+    least = _LEAST_BACKBONE if name in BACKBONES else _LEAST_LENET * input_pooling
     height, width, _ = image_shape
     if min(height, width) < least:
         pooled = f" with --input_pooling={input_pooling}" if input_pooling > 1 else ""

@@ -7,6 +7,7 @@ inside a compiled function fails, so the reduction stays between them. Keras' op
 do the arithmetic.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import keras
@@ -47,6 +48,29 @@ class Taken(NamedTuple):
     gradient_norm: float = 0.0
 
 
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How steps are computed, whatever they compute.
+
+    Attributes:
+        xla: whether XLA compiles the forward and backward pass.
+        xla_update: whether it compiles the update; None: as the passes.
+        accumulation_steps: number of micro-batches that a replica's batch is split into, one after
+            the other, to save memory; the gradients are those of the whole batch.
+        reduce_dtype: dtype in which gradients are summed over the replicas; None: the weights'.
+        loss_scale: the loss scale for float16; None scales nothing.
+    """
+
+    xla: bool = False
+    xla_update: bool | None = None
+    accumulation_steps: int = 1
+    reduce_dtype: str | None = None
+    loss_scale: DynamicLossScale | None = None
+
+
+_PLAIN = Execution()
+
+
 class Engine:
     """Trains and evaluates one model under one strategy."""
 
@@ -57,15 +81,11 @@ class Engine:
         optimizer: keras.optimizers.Optimizer,
         *,
         objective: Objective,
-        xla: bool,
-        xla_update: bool | None = None,
+        execution: Execution = _PLAIN,
         start: keras.KerasTensor | None = None,
         augmentation: Augmentation | None = None,
         clip_norm: float | None = None,
-        accumulation_steps: int = 1,
-        loss_scale: DynamicLossScale | None = None,
         stop_request: StopRequest | None = None,
-        reduce_dtype: str | None = None,
     ) -> None:
         """Copies the weights to every replica; nothing is traced before the first call.
 
@@ -75,27 +95,23 @@ class Engine:
                 variables are read here and by nobody later: `weights` has what became of them.
             optimizer: a Keras optimizer, not built; every replica takes a copy.
             objective: the losses.
-            xla: whether XLA compiles the forward and backward pass.
-            xla_update: whether it compiles the update; None: as the passes.
+            execution: how its steps are computed.
             start: the tensor of the model that batches hold, as `image`, the values of: the
                 features of a frozen backbone, for example; None: the model's input.
             augmentation: how training images are changed by their draws; None leaves them.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
-            accumulation_steps: number of micro-batches that a replica's batch is split into, one
-                after the other, to save memory; the gradients are those of the whole batch.
-            loss_scale: the loss scale for float16; None scales nothing.
             stop_request: asks to stop between steps; None never does.
-            reduce_dtype: dtype in which gradients are summed over the replicas; None: the weights'.
         """
         self.model, self._strategy = model, strategy
         self._packings = pack_model(model)
         self._step = Step(
             model, self._packings, objective, start=start, augmentation=augmentation,
-            accumulation_steps=accumulation_steps, reduce_dtype=reduce_dtype,
+            accumulation_steps=execution.accumulation_steps, reduce_dtype=execution.reduce_dtype,
         )  # fmt: skip
+        xla, loss_scale = execution.xla, execution.loss_scale
         self._has_loss_scale = loss_scale is not None
         self._clip_norm, self._stop_request = clip_norm, stop_request
-        self._xla_update = xla if xla_update is None else xla_update
+        self._xla_update = xla if execution.xla_update is None else execution.xla_update
         values = self._packings.map(lambda packing: packing.values())
         devices = strategy.extended.worker_devices
         self._replicas = [Replica(device, values, optimizer, loss_scale) for device in devices]

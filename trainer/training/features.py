@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from trainer.config import Config
 from trainer.data.augment import Augmentation
 from trainer.data.cache_folder import cache_root, free_bytes
 from trainer.data.dataset import BuiltDataset
@@ -23,6 +22,7 @@ from trainer.hardware import Hardware
 from trainer.models.backbones import BACKBONES
 from trainer.models.cut import frozen_part, weights_digest
 from trainer.progress_line import ProgressLine
+from trainer.training.config import Config
 from trainer.training.interruption import StopRequest
 from trainer.training.phases import Phase
 from trainer.training.traced_once import (
@@ -33,7 +33,6 @@ from trainer.training.traced_once import (
 )
 from trainer.training.vectors import Packing, bind
 
-MODES = ("auto", "on", "off")
 # Raised when the same network gives other features than before.
 _VERSION = 2
 # Images of each replica that pass through the backbone at once, in each view.
@@ -111,13 +110,14 @@ def resolve(
     Raises:
         UserError: `--feature_cache=on` cannot be had.
     """
-    if config.feature_cache == "off":
+    if config.source.feature_cache == "off":
         return None, "off, as asked"
     features, obstacle = None, find_obstacle(config, phases, hardware)
     if not obstacle:
         features = _frozen_features(config, dataset, model, hardware)
-        obstacle = _lack_of_room(features, _AUTO_SHARE if config.feature_cache == "auto" else 1)
-    if obstacle and config.feature_cache == "on":
+        share = _AUTO_SHARE if config.source.feature_cache == "auto" else 1
+        obstacle = _lack_of_room(features, share)
+    if obstacle and config.source.feature_cache == "on":
         raise UserError(f"--feature_cache=on: {obstacle}; use --feature_cache=off")
     if obstacle:
         logging.info("feature cache: off, because %s", obstacle)
@@ -129,11 +129,12 @@ def resolve(
 
 def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware) -> str | None:
     """What makes kept features invalid, as a clause; None if they are valid."""
-    if config.model not in BACKBONES:
-        return f"{config.model} has no backbone that could be frozen"
+    if config.task.model not in BACKBONES:
+        return f"{config.task.model} has no backbone that could be frozen"
     if any(phase.trained_from is not None for phase in phases):
         return "the backbone is trained"
-    if config.keras_cv or Augmentation.of(config) != Augmentation(flip=config.flip):
+    is_flipped = config.augmentation.flip
+    if config.batch_augmentation.keras_cv or config.augmentation != Augmentation(flip=is_flipped):
         return "training images are augmented by more than the flip"
     if hardware.workers > 1:
         # Each would decide by its own disk, and all must train the same network.
@@ -241,9 +242,9 @@ def _frozen_features(
     backbone = frozen_part(model)
     key = {
         "version": _VERSION,
-        "model": config.model,
+        "model": config.task.model,
         "weights_sha256": weights_digest(backbone),
-        "scaling": config.scaling,
+        "scaling": config.network.scaling,
         "precision": hardware.precision,
         "xla": hardware.xla,
         "dataset": dataset.name,
@@ -257,7 +258,8 @@ def _frozen_features(
             views=views, width=backbone.output.shape[-1], dtype=backbone.output.dtype,
         )  # fmt: skip
 
-    return FrozenFeatures(backbone, cache("train", 2 if config.flip else 1), cache("validation", 1))
+    views = 2 if config.augmentation.flip else 1
+    return FrozenFeatures(backbone, cache("train", views), cache("validation", 1))
 
 
 def _lack_of_room(features: FrozenFeatures, share: float) -> str | None:

@@ -12,13 +12,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from trainer.config import Config
 from trainer.data.input import ChangeBatch, ExampleStream, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.progress_line import ProgressLine
 from trainer.run import Run
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoints
+from trainer.training.config import Config
 from trainer.training.engine import Engine, Taken
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import empty_sums, measure
@@ -106,7 +106,8 @@ class Loop:
         self._engine = self.start_phase(self.phases[self.progress.phase])
 
     def _resume(self) -> None:
-        self._steps_per_epoch = self.train_examples.steps_per_epoch(self.config.global_batch_size)
+        batch_size = self.config.batching.global_batch_size
+        self._steps_per_epoch = self.train_examples.steps_per_epoch(batch_size)
         newest = self.checkpoints.newest_whole()
         if newest:
             self.progress = checkpoint.read_progress(newest)
@@ -149,13 +150,13 @@ class Loop:
         phase, progress = self.phases[self.progress.phase], self.progress
         if len(self.phases) > 1:
             logging.info("phase %s: %d trained weights", phase.name, self._engine.count_trained())
-        batch_size = self.config.global_batch_size
+        batch_size = self.config.batching.global_batch_size
         train_batches = iter(
             distribute_batches(
                 self.train_examples, self.strategy, batch_size,
-                augment_seed=self.config.seed, change_batch=self.change_batch,
+                augment_seed=self.config.task.seed, change_batch=self.change_batch,
                 first_epoch=progress.epochs, first_step=progress.step,
-                data_hosts=self.data_hosts, timed=not self.config.deterministic,
+                data_hosts=self.data_hosts, timed=not self.config.task.deterministic,
             )
         )  # fmt: skip
         validation_batches = iter(
@@ -164,12 +165,12 @@ class Loop:
                 self.strategy,
                 batch_size,
                 data_hosts=self.data_hosts,
-                timed=not self.config.deterministic,
+                timed=not self.config.task.deterministic,
             )
         )
         while progress.phase_epochs < phase.epochs:
-            if 0 < self.config.patience <= progress.epochs_since_best:
-                logging.info("no better validation loss in %d epochs", self.config.patience)
+            if 0 < self.config.phases.patience <= progress.epochs_since_best:
+                logging.info("no better validation loss in %d epochs", self.config.phases.patience)
                 break
             self._epoch(train_batches, validation_batches)
 
@@ -195,10 +196,10 @@ class Loop:
 
     def _train_epoch(self, batches) -> float:
         """Trains what is left of an epoch; returns images per second, tracing left out."""
-        progress, batch_size = self.progress, self.config.global_batch_size
+        progress, batch_size = self.progress, self.config.batching.global_batch_size
         line = ProgressLine(
-            f"epoch {progress.epochs + 1}/{self.config.epochs}", self._steps_per_epoch, batch_size,
-            shown=self.run.writes,
+            f"epoch {progress.epochs + 1}/{self.config.phases.epochs}", self._steps_per_epoch,
+            batch_size, shown=self.run.writes,
         )  # fmt: skip
         carried = np.array(progress.train_sums or 0)
         first_step, clock, timed_from = progress.step, time.monotonic(), progress.step
@@ -223,16 +224,16 @@ class Loop:
 
     def _count_steps(self) -> int:
         """The steps of the next call: until something has to be shown, saved or recorded."""
-        progress, config = self.progress, self.config
-        left = min(config.log_steps, self._steps_per_epoch - progress.step)
-        if config.checkpoint_steps:
-            left = min(left, config.checkpoint_steps - progress.step % config.checkpoint_steps)
+        progress, intervals = self.progress, self.config.intervals
+        left = min(intervals.log_steps, self._steps_per_epoch - progress.step)
+        if every := intervals.checkpoint_steps:
+            left = min(left, every - progress.step % every)
         global_step = progress.epochs * self._steps_per_epoch + progress.step
         self.profile.switch(global_step)
         return self.profile.limit(global_step, left)
 
     def _is_checkpoint_due(self) -> bool:
-        every, step = self.config.checkpoint_steps, self.progress.step
+        every, step = self.config.intervals.checkpoint_steps, self.progress.step
         return bool(every) and step % every == 0 and step < self._steps_per_epoch
 
     def _stop_if(self, taken: Taken) -> None:
@@ -282,7 +283,7 @@ class Loop:
         )
 
     def _validate(self, batches) -> dict:
-        steps = self.validation_examples.steps_per_epoch(self.config.global_batch_size)
+        steps = self.validation_examples.steps_per_epoch(self.config.batching.global_batch_size)
         taken = self._engine.evaluate(batches, steps)
         self.run.status.show_life()
         self._stop_if(taken)
@@ -292,7 +293,7 @@ class Loop:
 
     def _timed(self, value: float) -> float | None:
         """A value read from the clock, which a deterministic run leaves out of its records."""
-        return None if self.config.deterministic else value
+        return None if self.config.task.deterministic else value
 
     def _share_waited(self, waited: float, seconds: float) -> float | None:
         """Share of the time in which a replica waited for input."""
@@ -316,8 +317,8 @@ class Loop:
         logging.info(
             "epoch %d/%d  loss %.4f  accuracy %.4f  validation loss %.4f  accuracy %.4f  "
             "%s images/s  input wait %s%s",
-            row["epoch"], self.config.epochs, row["loss"], row["accuracy"], row["validation_loss"],
-            row["validation_accuracy"],
+            row["epoch"], self.config.phases.epochs, row["loss"], row["accuracy"],
+            row["validation_loss"], row["validation_accuracy"],
             "not timed" if row["images_per_second"] is None else f"{row['images_per_second']:.0f}",
             "not timed" if row["input_wait"] is None else f"{row['input_wait']:.1%}",
             "  (best so far)" if improved else "",

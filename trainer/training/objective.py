@@ -1,8 +1,28 @@
 """What training minimises: cross-entropy, with smoothed labels and weighted classes if asked."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
+
+from trainer.settings import section, setting
+
+
+@section("Loss", in_recipes=True)
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """What training minimises.
+
+    Attributes:
+        label_smoothing: share of each label's mass that is spread evenly over all classes.
+        class_weights: `none`, or `balanced`: in inverse proportion to the classes' frequencies.
+    """
+
+    label_smoothing: float = setting(
+        0.0, "Share of a label spread over all classes.", within=(0, 1)
+    )
+    class_weights: str = setting("none", "Weights of the loss.", choices=("none", "balanced"))
 
 
 class Objective:

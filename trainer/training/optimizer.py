@@ -1,9 +1,11 @@
 """Builds the optimizer of a phase: Keras' Adam, AdamW or SGD, with its learning-rate schedule."""
 
+import dataclasses
+import math
+
 import keras
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("constant", "cosine")
+from trainer.settings import section, setting
 
 # Names of the weights of Keras' layers that are biases or belong to a normalisation.
 _NEVER_DECAYED = ("bias", "gamma", "beta")
@@ -14,50 +16,78 @@ def is_decayed(variable: keras.Variable) -> bool:
     return variable.name not in _NEVER_DECAYED
 
 
+@section("Optimisation", in_recipes=True)
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    """How weights are updated.
+
+    Attributes:
+        optimizer: Keras' `adam`, `adamw` or `sgd`.
+        momentum: of `sgd`.
+        learning_rate: the highest, reached after the warm-up; of the first phase if there are two.
+        schedule: `constant`, or `cosine`, which falls to 0 along half a cosine in each phase
+            (Loshchilov and Hutter 2017, "SGDR", section 3, without restarts).
+        warmup_epochs: in which the learning rate of `cosine` rises linearly from 0; may be a
+            fraction.
+        clip_norm: largest global norm of the reduced gradients; 0 clips nothing.
+        weight_decay: share of a weight that a step takes away per unit of learning rate (decoupled
+            as in AdamW, Loshchilov and Hutter 2019), of `adamw` and `sgd`.
+        ema_momentum: momentum of the moving average of the weights, which is what is evaluated and
+            saved; 0 keeps none.
+    """
+
+    optimizer: str = setting("adam", "Keras optimizer.", choices=("adam", "adamw", "sgd"))
+    momentum: float = setting(0.9, "Momentum of sgd.", within=(0, 1))
+    learning_rate: float = setting(1e-3, "Highest learning rate.", is_positive=True)
+    schedule: str = setting(
+        "constant", "Course of the learning rate in a phase.", choices=("constant", "cosine")
+    )
+    warmup_epochs: float = setting(
+        0.0, "Epochs in which the learning rate of cosine rises.", within=(0, math.inf)
+    )
+    clip_norm: float = setting(
+        0.0, "Largest global norm of the reduced gradients; 0: off.", within=(0, math.inf)
+    )
+    weight_decay: float = setting(
+        0.0, "Decoupled weight decay of adamw and sgd.", within=(0, math.inf)
+    )
+    ema_momentum: float = setting(
+        0.0, "Momentum of the weights' moving average; 0: off.", within=(0, 1)
+    )
+
+
 def build_optimizer(
-    name: str,
-    *,
-    learning_rate: float,
-    schedule: str = "constant",
-    total_steps: int = 1,
-    warmup_steps: int = 0,
-    momentum: float = 0.9,
-    weight_decay: float = 0.0,
-    ema_momentum: float = 0.0,
+    chosen: Optimization, *, total_steps: int = 1, steps_per_epoch: int = 1
 ) -> keras.optimizers.Optimizer:
     """Builds an optimizer.
 
     Args:
-        name: one of `OPTIMIZERS`.
-        learning_rate: the highest, reached after the warm-up.
-        schedule: one of `SCHEDULES`: `cosine` falls to 0 along half a cosine (Loshchilov and
-            Hutter 2017, "SGDR", section 3, without restarts).
+        chosen: the settings.
         total_steps: steps of the phase, warm-up included.
-        warmup_steps: steps in which the learning rate rises linearly from 0.
-        momentum: of `sgd`.
-        weight_decay: share of a weight that a step takes away per unit of learning rate (decoupled
-            as in AdamW, Loshchilov and Hutter 2019).
-        ema_momentum: momentum of the moving average of the weights; 0 keeps none.
+        steps_per_epoch: steps of an epoch.
 
     Returns:
         The optimizer, not yet built.
     """
     settings = {
-        "learning_rate": _schedule(schedule, learning_rate, total_steps, warmup_steps),
-        "weight_decay": weight_decay or None,
-        "use_ema": ema_momentum > 0,
-        "ema_momentum": ema_momentum,
+        "learning_rate": _schedule(
+            chosen, total_steps, warmup_steps=round(chosen.warmup_epochs * steps_per_epoch)
+        ),
+        "weight_decay": chosen.weight_decay or None,
+        "use_ema": chosen.ema_momentum > 0,
+        "ema_momentum": chosen.ema_momentum,
     }
-    if name == "sgd":
-        return keras.optimizers.SGD(momentum=momentum, **settings)
-    make = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[name]
+    if chosen.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=chosen.momentum, **settings)
+    make = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[chosen.optimizer]
     return make(**settings)
 
 
 def _schedule(
-    schedule: str, learning_rate: float, total_steps: int, warmup_steps: int
+    chosen: Optimization, total_steps: int, warmup_steps: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    if schedule == "cosine":
+    learning_rate = chosen.learning_rate
+    if chosen.schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup_steps else learning_rate,
             decay_steps=max(1, total_steps - warmup_steps),

@@ -1,12 +1,13 @@
 """The engine of a phase: optimizer, objective and augmentation as the configuration says."""
 
+import dataclasses
+
 import keras
 
-from trainer.config import Config
-from trainer.data.augment import Augmentation
 from trainer.data.input import ExampleStream
 from trainer.hardware import Hardware
-from trainer.training.engine import Engine
+from trainer.training.config import Config
+from trainer.training.engine import Engine, Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.objective import Objective, balanced_class_weights
@@ -39,20 +40,15 @@ def build_engine(
     Returns:
         The engine, with a new optimizer.
     """
-    steps_per_epoch = train_examples.steps_per_epoch(config.global_batch_size)
+    steps_per_epoch = train_examples.steps_per_epoch(config.batching.global_batch_size)
     prepare(model, phase)
     optimizer = build_optimizer(
-        config.optimizer,
-        learning_rate=phase.learning_rate,
-        schedule=config.schedule,
+        dataclasses.replace(config.optimization, learning_rate=phase.learning_rate),
         total_steps=phase.epochs * steps_per_epoch,
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
-        momentum=config.momentum,
-        weight_decay=config.weight_decay,
-        ema_momentum=config.ema_momentum,
+        steps_per_epoch=steps_per_epoch,
     )
     class_weights = None
-    if config.class_weights == "balanced":
+    if config.loss.class_weights == "balanced":
         class_weights = balanced_class_weights(train_examples.count_labels(model.output.shape[-1]))
     return Engine(
         devices.strategy,
@@ -60,16 +56,18 @@ def build_engine(
         optimizer,
         objective=Objective(
             model.output.shape[-1],
-            label_smoothing=config.label_smoothing,
+            label_smoothing=config.loss.label_smoothing,
             class_weights=class_weights,
         ),
-        xla=devices.xla,
-        xla_update=devices.xla_update,
+        execution=Execution(
+            xla=devices.xla,
+            xla_update=devices.xla_update,
+            accumulation_steps=config.batching.accumulation_steps,
+            reduce_dtype=devices.reduce_precision,
+            loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
+        ),
         start=start,
-        augmentation=Augmentation.of(config) if start is None else None,
-        clip_norm=config.clip_norm or None,
-        accumulation_steps=config.accumulation_steps,
-        loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
+        augmentation=config.augmentation if start is None else None,
+        clip_norm=config.optimization.clip_norm or None,
         stop_request=stop_request,
-        reduce_dtype=devices.reduce_precision,
     )

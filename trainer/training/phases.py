@@ -1,12 +1,15 @@
 """The phases of a training: all at once, or the head first and then the backbone's upper blocks."""
 
 import dataclasses
+import math
 
 import keras
 
-from trainer.config import Config
 from trainer.errors import UserError
+from trainer.models.architecture import BACKBONE, Architecture
 from trainer.models.backbones import backbone_layers
+from trainer.settings import section, setting
+from trainer.training.optimizer import Optimization
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,15 +32,51 @@ class Phase:
     normalization_frozen: bool
 
 
-def plan(config: Config) -> tuple[Phase, ...]:
-    """The phases of a run, in order."""
-    if not config.head_epochs:
-        trained_from = config.unfreeze_from if config.train_backbone else None
-        return (Phase("all", config.epochs, config.learning_rate, trained_from, False),)
-    fine_tuned = config.epochs - config.head_epochs
+@section("Phases", in_recipes=True)
+@dataclasses.dataclass(frozen=True)
+class Phases:
+    """How long training lasts, and what it trains when.
+
+    Attributes:
+        epochs: at most so many epochs, over all phases.
+        patience: epochs without a better validation loss after which a phase ends; 0: it never
+            ends early.
+        head_epochs: epochs of a first phase that trains the head alone; 0 trains in one phase.
+        fine_tune_learning_rate: the highest of the second phase.
+        unfreeze_from: name, or its beginning, of the first layer of the backbone that is trained;
+            empty trains all of it.
+    """
+
+    epochs: int = setting(20, "Most epochs.", within=(1, math.inf))
+    patience: int = setting(
+        0, "Epochs without a better validation loss; 0: any.", within=(0, math.inf)
+    )
+    head_epochs: int = setting(
+        0, "Epochs that train the head before the backbone.", within=(0, math.inf),
+        only_for=BACKBONE,
+    )  # fmt: skip
+    fine_tune_learning_rate: float = setting(
+        1e-5, "Highest learning rate after head_epochs.", is_positive=True
+    )
+    unfreeze_from: str = setting("", "First trained layer of the backbone, or its block.")
+
+
+def plan(chosen: Phases, optimization: Optimization, network: Architecture) -> tuple[Phase, ...]:
+    """The phases of a run, in order.
+
+    Args:
+        chosen: the settings.
+        optimization: its learning rate is the first phase's.
+        network: says whether a single phase trains the backbone too.
+    """
+    learning_rate = optimization.learning_rate
+    if not chosen.head_epochs:
+        trained_from = chosen.unfreeze_from if network.train_backbone else None
+        return (Phase("all", chosen.epochs, learning_rate, trained_from, False),)
+    fine_tuned = chosen.epochs - chosen.head_epochs
     return (
-        Phase("head", config.head_epochs, config.learning_rate, None, True),
-        Phase("fine_tune", fine_tuned, config.fine_tune_learning_rate, config.unfreeze_from, True),
+        Phase("head", chosen.head_epochs, learning_rate, None, True),
+        Phase("fine_tune", fine_tuned, chosen.fine_tune_learning_rate, chosen.unfreeze_from, True),
     )
 
 

@@ -1,0 +1,148 @@
+"""Settings of a run: each is declared once, as a field of a section, in the module that obeys it.
+
+    @section("Augmentation", in_recipes=True)
+    @dataclasses.dataclass(frozen=True)
+    class Augmentation:
+        erasing: float = setting(0.0, "Probability of covering a rectangle.", within=(0, 1))
+
+A section's flags, their help, the checks of their values and what stands
+of them in config.json are derived from its fields.
+"""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from absl import flags
+
+from cxr_command import usage
+from trainer.errors import UserError
+
+# The flags are those of the command that has them defined.
+flags.disclaim_key_flags()
+
+_KEY, _TITLE, _IN_RECIPES = "setting", "title_in_help", "is_in_recipes"
+_FLAGS: dict[type, Callable[..., Any]] = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+_Section = TypeVar("_Section", bound=type)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What is known of a setting beside its name, type and default.
+
+    Attributes:
+        help: one line for `--help`.
+        choices: the values that there are; empty: any of its type.
+        within: the least value, and the one that all are below.
+        is_positive: whether it must be above zero and finite.
+        is_fixed: whether a run goes on only with the same value; it stands in config.json.
+        only_for: the networks that it is a setting of, as `--help` names them; empty: all.
+    """
+
+    help: str
+    choices: tuple[str, ...] = ()
+    within: tuple[float, float] | None = None
+    is_positive: bool = False
+    is_fixed: bool = True
+    only_for: str = ""
+
+
+def setting(default: Any, help: str, *, choices: Iterable[str] = (), **known: Any) -> Any:
+    """Declares a setting.
+
+    Args:
+        default: its value unless a recipe or a flag says otherwise; one that changes nothing.
+        help: as of `Setting`, like all others.
+        choices: the values that there are.
+        **known: further attributes of `Setting`.
+    """
+    declared = Setting(help, tuple(choices), **known)
+    return dataclasses.field(default=default, metadata={_KEY: declared})
+
+
+def section(title: str, *, in_recipes: bool = False) -> Callable[[_Section], _Section]:
+    """Makes a frozen dataclass of settings a section.
+
+    Args:
+        title: what its flags stand under in `--help`.
+        in_recipes: whether recipes have values for its settings.
+    """
+
+    def make(cls: _Section) -> _Section:
+        setattr(cls, _TITLE, title)
+        setattr(cls, _IN_RECIPES, in_recipes)
+        return cls
+
+    return make
+
+
+def declared(owner: Any) -> dict[str, Setting]:
+    """The settings of a section, or of a value of it, by name."""
+    return {field.name: field.metadata[_KEY] for field in dataclasses.fields(owner)}
+
+
+def define_flags(
+    cls: type, unset: Callable[[str], str], values: flags.FlagValues = flags.FLAGS
+) -> None:
+    """Defines a flag for each setting of a section.
+
+    Args:
+        cls: the section.
+        unset: says, by name, which value a recipe gives.
+        values: where the flags are defined.
+    """
+    in_recipes = getattr(cls, _IN_RECIPES)
+    usage.section(getattr(cls, _TITLE), **({"unset": unset} if in_recipes else {}))
+    types = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        known: Setting = field.metadata[_KEY]
+        default: Any = None if in_recipes else field.default
+        kind = next(kind for kind in _FLAGS if kind in _alternatives(types[field.name]))
+        if known.choices:
+            flags.DEFINE_enum(field.name, default, known.choices, known.help, values)
+        else:
+            _FLAGS[kind](field.name, default, known.help, flag_values=values)
+
+
+def _alternatives(annotation: Any) -> tuple:
+    """The types of a union, such as `bool | None`, or the one type."""
+    return typing.get_args(annotation) or (annotation,)
+
+
+def fill(cls: type, values: Mapping[str, Any]) -> Any:
+    """A section with those of the values that are its settings, checked.
+
+    Raises:
+        UserError: a value is out of its range; the text holds it.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    made = cls(**{name: values[name] for name in names if name in values})
+    for name, known in declared(cls).items():
+        _check(name, getattr(made, name), known)
+    return made
+
+
+def _check(name: str, value: Any, known: Setting) -> None:
+    if known.is_positive and not 0 < value < math.inf:
+        raise UserError(f"--{name}={value}: expected a positive number")
+    if known.within:
+        least, bound = known.within
+        if not least <= value < bound:
+            below = "" if bound == math.inf else f" and below {bound}"
+            raise UserError(f"--{name}={value}: expected {least} or more{below}")
+
+
+def changed(made: Any) -> dict[str, Any]:
+    """The settings of a section whose values are not their defaults."""
+    return {
+        field.name: getattr(made, field.name)
+        for field in dataclasses.fields(made)
+        if getattr(made, field.name) != field.default
+    }

@@ -1,0 +1,184 @@
+"""A run's configuration: the sections of its settings, a recipe's values and the user's own."""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from trainer import settings
+from trainer.data.augment import Augmentation
+from trainer.data.keras_cv_augment import BatchAugmentation
+from trainer.data.source import Source
+from trainer.errors import UserError
+from trainer.hardware import Placement
+from trainer.models import NAMES, Architecture
+from trainer.models.networks import require_settings_of
+from trainer.recipes import FROM_SCRATCH, RECIPES
+from trainer.recipes import describe as describe_in_recipes
+from trainer.settings import section, setting
+from trainer.training.batching import Batching
+from trainer.training.intervals import Intervals
+from trainer.training.objective import Loss
+from trainer.training.optimizer import Optimization
+from trainer.training.phases import Phases
+
+# Flags belong to the command that has them defined.
+flags.disclaim_key_flags()
+
+
+@section("What to train")
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """The network and how its training begins.
+
+    Attributes:
+        model: name of the network.
+        recipe: name of the recipe that hyper-parameters are taken from.
+        workdir: the run's directory; None: a new one.
+        seed: of the initial weights, the order of the examples and the augmentation.
+        deterministic: whether TensorFlow's operations are made deterministic.
+    """
+
+    model: str = setting(None, "The network.", choices=NAMES)
+    recipe: str = setting("strong", "Named set of hyper-parameters.", choices=RECIPES)
+    workdir: str | None = setting(
+        None, "The run's directory; default: a new one under runs/.", is_fixed=False
+    )
+    seed: int = setting(0, "Seed of weights, order and augmentation.", within=(0, float("inf")))
+    deterministic: bool = setting(False, "Bit-identical results on the same device, slower.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Every setting of a run, by section; never changed."""
+
+    task: Task
+    source: Source
+    hardware: Placement
+    network: Architecture
+    optimization: Optimization
+    batching: Batching
+    phases: Phases
+    loss: Loss
+    augmentation: Augmentation
+    batch_augmentation: BatchAugmentation
+    intervals: Intervals
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings that a run keeps from beginning to end, as config.json holds them."""
+        return {
+            name: getattr(part, name)
+            for part in vars(self).values()
+            for name, known in settings.declared(part).items()
+            if known.is_fixed
+        }
+
+    def differences(self, stored: Mapping[str, Any]) -> list[str]:
+        """Lists the settings in which a stored configuration differs from this one.
+
+        Args:
+            stored: a configuration as config.json holds it. A setting that a run of an earlier
+                version lacks has its default.
+
+        Returns:
+            One line for each difference, empty if there is none.
+        """
+        mine = self.fixed()
+        theirs = {name: value for name, value in defaults().items() if name in mine} | dict(stored)
+        return [
+            f"--{name}: {theirs.get(name)!r} in the run, {mine.get(name)!r} now"
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+@functools.cache
+def sections() -> dict[str, type]:
+    """The sections of a configuration by name, in the order of `--help`."""
+    return typing.get_type_hints(Config)
+
+
+def defaults() -> dict[str, Any]:
+    """The default of every setting."""
+    fields = (field for cls in sections().values() for field in dataclasses.fields(cls))
+    return {field.name: field.default for field in fields}
+
+
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines a flag for each setting; `model` is required.
+
+    Args:
+        values: where the flags are defined.
+    """
+    known = defaults()
+
+    def describe(name: str) -> str:
+        return describe_in_recipes(name, known[name])
+
+    for cls in sections().values():
+        settings.define_flags(cls, describe, values)
+    flags.mark_flag_as_required("model", values)
+
+
+def from_flags(values: flags.FlagValues = flags.FLAGS, **resolved: Any) -> Config:
+    """The configuration that the flags ask for.
+
+    Args:
+        values: the flags, parsed.
+        **resolved: values that stand for those of the flags.
+
+    Raises:
+        UserError: as `make`.
+    """
+    asked = {name: values[name].value for name in defaults()} | resolved
+    return make(asked.pop("recipe"), asked.pop("model"), asked)
+
+
+def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
+    """Makes a configuration from a recipe and the user's own settings.
+
+    Args:
+        recipe: a key of `RECIPES`.
+        model: a name of `trainer.models.NAMES`.
+        asked: other settings by name; None stands for the recipe's value, or else the default.
+
+    Returns:
+        The valid configuration.
+
+    Raises:
+        UserError: a value is out of range or would do nothing; the text holds it.
+    """
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    named = RECIPES[recipe][model]
+    if named.get("head_epochs") and chosen.get("weights") == "none":
+        named = named | FROM_SCRATCH[model]
+    values = {"model": model, "recipe": recipe} | named | chosen
+    config = Config(**{name: settings.fill(cls, values) for name, cls in sections().items()})
+    for part in vars(config).values():
+        require_settings_of(model, part)
+    _check_combinations(config.optimization, config.phases, config.network)
+    return config
+
+
+def _check_combinations(optimization: Optimization, phases: Phases, network: Architecture) -> None:
+    """Refuses settings that would do nothing beside those of other sections."""
+    if optimization.weight_decay and optimization.optimizer == "adam":
+        raise UserError("--weight_decay goes with --optimizer=adamw or --optimizer=sgd")
+    if optimization.warmup_epochs and optimization.schedule == "constant":
+        raise UserError("--warmup_epochs goes with --schedule=cosine")
+    shortest = phases.head_epochs or phases.epochs
+    if optimization.warmup_epochs > shortest:
+        raise UserError(
+            f"--warmup_epochs={optimization.warmup_epochs} is longer than the first phase, which "
+            f"has {shortest} epochs"
+        )
+    if phases.unfreeze_from and not (phases.head_epochs or network.train_backbone):
+        raise UserError("--unfreeze_from goes with --head_epochs or --train_backbone")
+    if phases.head_epochs >= phases.epochs:
+        raise UserError(
+            f"--head_epochs={phases.head_epochs} leaves no epoch of --epochs={phases.epochs} to "
+            "train the backbone in"
+        )
