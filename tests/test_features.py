@@ -74,9 +74,9 @@ def images_of(small, cache="memory"):
     )
 
 
-def resolve(small, network, settings, strategy=None, precision="float32"):
+def planned(small, network, settings, strategy=None, precision="float32"):
     hardware = hardware_of(strategy or one_device(), precision)
-    return features.resolve(settings, plan_of(settings), small, network, hardware)[0]
+    return features.plan_features(settings, plan_of(settings), small, network, hardware)[0]
 
 
 def compute(small, frozen, strategy=None, images=None):
@@ -130,7 +130,7 @@ def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
     assert len(moved) == len(whole.trainable_weights)
 
     whole.set_weights(first)
-    frozen = resolve(small, whole, settings, strategy)
+    frozen = planned(small, whole, settings, strategy)
     kept = compute(small, frozen, strategy)
     found = losses(small, whole, strategy, frozen.backbone.output, kept, rate=rate)
     print(model, expected, found)
@@ -141,7 +141,7 @@ def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
 @pytest.mark.parametrize("cache", ["memory", "off"])
 def test_batches_hold_the_features_of_the_views_that_the_uncached_run_sees(cache, small, cache_dir):
     network, settings = build(), config_of()
-    frozen = resolve(small, network, settings)
+    frozen = planned(small, network, settings)
     images = images_of(small, cache)
     kept = compute(small, frozen, images=images)
     before_head = keras.Model(network.input, network.get_layer("flatten").output)
@@ -164,22 +164,22 @@ def test_batches_hold_the_features_of_the_views_that_the_uncached_run_sees(cache
 
 def test_what_is_there_is_used_again_and_other_weights_are_computed_anew(small, cache_dir):
     network, settings = build(), config_of()
-    compute(small, resolve(small, network, settings))
+    compute(small, planned(small, network, settings))
     before = {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")}
     assert {path.name for path in before if path.suffix == ".npy"} == {"00000000.npy"}
-    compute(small, resolve(small, network, settings))
+    compute(small, planned(small, network, settings))
     after = {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")}
     assert {p: t for p, t in after.items() if p.suffix != ".lock"} == {
         p: t for p, t in before.items() if p.suffix != ".lock"
     }
     kernel = network.get_layer("block1_conv1").kernel
     kernel.assign(kernel + 1.0)
-    compute(small, resolve(small, network, settings))
+    compute(small, planned(small, network, settings))
     assert len(list(cache_dir.glob("*-features-*[0-9a-f]"))) == 2 * 2
 
 
 def test_a_folder_of_another_key_is_computed_anew(small, cache_dir):
-    frozen = resolve(small, build(), config_of())
+    frozen = planned(small, build(), config_of())
     compute(small, frozen)
     key = json.loads((frozen.train.folder / "key.json").read_text())
     (frozen.train.folder / "key.json").write_text(json.dumps(key | {"weights_sha256": "0"}))
@@ -192,7 +192,7 @@ def test_a_folder_of_another_key_is_computed_anew(small, cache_dir):
 
 
 def test_a_truncated_shard_is_computed_anew(small, cache_dir):
-    frozen = resolve(small, build(), config_of())
+    frozen = planned(small, build(), config_of())
     compute(small, frozen)
     shard = frozen.train.folder / "00000000.npy"
     content = shard.read_bytes()
@@ -211,7 +211,7 @@ def flip_a_byte(path):
 
 
 def test_a_flipped_byte_is_found_set_aside_and_computed_anew(small, cache_dir):
-    frozen = resolve(small, build(), config_of())
+    frozen = planned(small, build(), config_of())
     compute(small, frozen)
     shard = frozen.train.folder / "00000000.npy"
     was = shard.read_bytes()
@@ -228,7 +228,7 @@ def test_a_flipped_byte_is_found_set_aside_and_computed_anew(small, cache_dir):
 
 
 def test_a_shard_that_cannot_be_read_is_left_alone(small, cache_dir, monkeypatch):
-    frozen = resolve(small, build(), config_of())
+    frozen = planned(small, build(), config_of())
     compute(small, frozen)
     before = sorted(cache_dir.rglob("*"))
 
@@ -246,7 +246,7 @@ def test_images_of_other_pixels_have_features_of_their_own(small, cache_dir, tmp
     (tmp_path / "other").mkdir()
     other = plain_dataset.write(tmp_path / "other", seed=1)
     network = build()
-    of_small, of_other = (resolve(one, network, config_of()).train for one in (small, other))
+    of_small, of_other = (planned(one, network, config_of()).train for one in (small, other))
     assert of_small.folder != of_other.folder
     sizes = [[path.stat().st_size for path in map(pathlib.Path, one.files("train"))]
              for one in (small, other)]  # fmt: skip
@@ -258,7 +258,7 @@ def test_examples_of_one_name_keep_features_of_their_own(cache, cache_dir, tmp_p
     (tmp_path / "named").mkdir()
     named = plain_dataset.write(tmp_path / "named", name=lambda split, row: f"copy-{row % 2}")
     network = build()
-    frozen = resolve(named, network, config_of())
+    frozen = planned(named, network, config_of())
     images = images_of(named, cache)
     kept = compute(named, frozen, images=images)
     for examples, pictures in zip(kept, images, strict=True):
@@ -277,7 +277,7 @@ def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_d
     monkeypatch.setattr(features, "BATCH", 8)
     monkeypatch.setattr(features, "_LEAST_ROWS_PER_SHARD", 16)
     network = build()
-    frozen = resolve(small, network, config_of())
+    frozen = planned(small, network, config_of())
     stop = StopRequest()
     write = frozen.train.write
 
@@ -300,7 +300,7 @@ def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_d
         assert (frozen.train.folder / path.name).stat().st_mtime_ns == time
     elsewhere = cache_dir.parent / "elsewhere"
     monkeypatch.setenv("CXR_CACHE_DIR", str(elsewhere))
-    whole, _ = compute(small, resolve(small, network, config_of()))
+    whole, _ = compute(small, planned(small, network, config_of()))
     ours, theirs = (
         iter(distribute_batches(examples, one_device(), BATCH, augment_seed=0))
         for examples in (resumed, whole)
@@ -311,7 +311,7 @@ def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_d
 
 def test_bfloat16_features_are_kept_in_bfloat16(small, cache_dir):
     network = build(precision="mixed_bfloat16")
-    frozen = resolve(small, network, config_of(), precision="mixed_bfloat16")
+    frozen = planned(small, network, config_of(), precision="mixed_bfloat16")
     kept, _ = compute(small, frozen)
     batch = next(iter(distribute_batches(kept, one_device(), BATCH)))
     assert batch["image"].dtype == tf.bfloat16
@@ -338,9 +338,9 @@ def test_where_it_is_not_valid_auto_is_off_and_on_is_refused(changes, workers, s
         arguments = settings, plan_of(settings), small, None, hardware
         if asked == "on":
             with pytest.raises(UserError, match=f"--feature_cache=on: .*{said}"):
-                features.resolve(*arguments)
+                features.plan_features(*arguments)
         else:
-            used, why = features.resolve(*arguments)
+            used, why = features.plan_features(*arguments)
             assert used is None
             assert said in why
 
@@ -350,10 +350,10 @@ def test_a_disk_without_room_is_told_before_the_work(small, cache_dir, monkeypat
     needed = 4 * 512 * (2 * plain_dataset.COUNTS["train"] + plain_dataset.COUNTS["validation"])
     monkeypatch.setattr(features, "free_bytes", lambda: needed - 1)
     with pytest.raises(UserError, match="--feature_cache=on: .* need .* CXR_CACHE_DIR"):
-        resolve(small, network, config_of())
+        planned(small, network, config_of())
     monkeypatch.setattr(features, "free_bytes", lambda: needed)
-    assert resolve(small, network, config_of())
-    assert resolve(small, network, config_of(feature_cache="auto")) is None
+    assert planned(small, network, config_of())
+    assert planned(small, network, config_of(feature_cache="auto")) is None
     assert not list(cache_dir.glob("*-features-*[0-9a-f]"))
 
 

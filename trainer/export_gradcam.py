@@ -86,7 +86,7 @@ def main() -> None:
     target = _target(class_names)
     files = list_radiographs(FLAGS.images) if FLAGS.images else None
     size = tuple(content["dataset"]["image_shape"][:2])
-    drawn = MaskFolder(pathlib.Path(FLAGS.masks_dir), size) if FLAGS.masks_dir else None
+    masks = MaskFolder(pathlib.Path(FLAGS.masks_dir), size) if FLAGS.masks_dir else None
     directory = require_writable(FLAGS.output_dir, "output_dir")
 
     best = run.load_model()
@@ -99,9 +99,9 @@ def main() -> None:
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
         if files:
             files = files[: FLAGS.max_images]
-            count, examples = len(files), examples_of_files(files, (*size, 1), drawn)
+            count, examples = len(files), examples_of_files(files, (*size, 1), masks)
         else:
-            count, examples = _of_split(content, predict, drawn)
+            count, examples = _of_split(content, predict, masks)
         images, targets = _fill(gallery, explain, predict, target, examples, count)
         logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])
@@ -139,9 +139,9 @@ def _target(class_names: tuple[str, ...]) -> int | str:
 
 
 def _of_split(
-    content: dict, predict: Any, drawn: MaskFolder | None
+    content: dict, predict: Any, masks: MaskFolder | None
 ) -> tuple[int, Iterator[Example]]:
-    """How many radiographs of the split are chosen, and each of them."""
+    """How many radiographs of the split are selected, and each of them."""
     config, trained_on = content["config"], content["dataset"]
     dataset = open_dataset(config["dataset"], FLAGS.data_dir or config["data_dir"])
     dataset.require_classes(trained_on["class_names"])
@@ -158,7 +158,7 @@ def _of_split(
     selection.check(examples)
     predicted = predict(examples.images).argmax(axis=1) if FLAGS.answered != "any" else None
     rows = selection.rows(examples, predicted)
-    return len(rows), selected(examples, rows, drawn)
+    return len(rows), selected(examples, rows, masks)
 
 
 def _fill(

@@ -124,7 +124,7 @@ def _train_on(
         require_indexable(model, images_at_a_time)
     phases = plan(config.phases, config.optimization, config.network)
     _try_phases(model, phases)
-    frozen, feature_cache = features.resolve(config, phases, dataset, model, devices)
+    frozen, feature_cache = features.plan_features(config, phases, dataset, model, devices)
     train_examples, validation_examples = _read_splits(request)
     stop_request = StopRequest()
     start_phase = functools.partial(

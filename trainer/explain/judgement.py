@@ -60,7 +60,7 @@ def judge(
         example: the radiograph.
         heat: `[H, W] float32` from 0 to 1.
         target: the class that is explained.
-        predict: asks the model, for the curves; None draws none.
+        predict: images to probabilities, for the curves; None draws none.
         seed: of the random heatmap beside it.
 
     Returns:

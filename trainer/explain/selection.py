@@ -79,32 +79,30 @@ class Selection:
         return rows
 
 
-def selected(
-    examples: Examples, rows: np.ndarray, mask_folder: MaskFolder | None
-) -> Iterator[Example]:
+def selected(examples: Examples, rows: np.ndarray, masks: MaskFolder | None) -> Iterator[Example]:
     """The examples in some rows, with what is drawn of them elsewhere.
 
     Args:
         examples: of a split.
         rows: `[taken] int`.
-        mask_folder: masks named after the ids; the split's own lungs come first.
+        masks: masks named after the ids; the split's own lungs come first.
 
     Yields:
         Each.
     """
     for example in examples.take(rows):
-        yield mask_folder.add_to(example, example.id) if mask_folder else example
+        yield masks.add_to(example, example.id) if masks else example
 
 
 def examples_of_files(
-    paths: Sequence[pathlib.Path], image_shape: Sequence[int], mask_folder: MaskFolder | None
+    paths: Sequence[pathlib.Path], image_shape: Sequence[int], masks: MaskFolder | None
 ) -> Iterator[Example]:
     """A user's own files; those that are no image are reported and left out.
 
     Args:
         paths: the files.
         image_shape: `[height, width, 1]` to bring each to.
-        mask_folder: masks named after the files.
+        masks: masks named after the files.
 
     Yields:
         Each.
@@ -116,4 +114,4 @@ def examples_of_files(
             logging.error("left out: %s", error)
             continue
         example = Example(as_unicode(path.name), as_unicode(str(path)), None, image)
-        yield mask_folder.add_to(example, path.stem) if mask_folder else example
+        yield masks.add_to(example, path.stem) if masks else example

@@ -88,7 +88,7 @@ class FrozenFeatures:
         return self.train.examples(train_examples), self.validation.examples(validation_examples)
 
 
-def resolve(
+def plan_features(
     config: Config,
     phases: tuple[Phase, ...],
     dataset: BuiltDataset,
