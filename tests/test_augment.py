@@ -54,7 +54,9 @@ def test_seed_and_epoch_are_not_mistaken_for_each_other():
 def test_images_whose_draw_is_below_one_half_are_mirrored_left_to_right():
     images = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3), dtype=np.uint8)
     chances = np.array([0.0, 0.25, 0.49999997, 0.5, 0.75, 0.9999999], np.float32)
-    flipped = augment.horizontal_flip(tf.constant(images), tf.constant(chances))
+    drawn = np.zeros((6, augment.NUM_DRAWS), np.float32)
+    drawn[:, 0] = chances
+    flipped = augment.augment(tf.constant(images), tf.constant(drawn), Augmentation(flip=True))
     assert flipped.dtype == tf.uint8
     np.testing.assert_array_equal(flipped[:3], np.flip(images[:3], axis=2))
     np.testing.assert_array_equal(flipped[3:], images[3:])
@@ -158,7 +160,7 @@ def test_no_augmentation_changes_nothing_and_a_flip_alone_no_gray_value():
     images, drawn = radiographs(8), draws(ids(8))
     np.testing.assert_array_equal(augment.augment(images, drawn, Augmentation()), images)
     flipped = augment.augment(images, drawn, Augmentation(flip=True))
-    np.testing.assert_array_equal(flipped, augment.horizontal_flip(images, drawn[:, 0]))
+    np.testing.assert_array_equal(flipped, augment.horizontal_flip(images, drawn[:, 0] < 0.5))
 
 
 def test_gray_values_are_cut_off_at_black_and_white():

@@ -7,7 +7,7 @@ from tests.conftest import one_device, relative_difference, two_replicas
 from tests.support.toy import SIZE, make_examples
 from tests.test_engine import train
 from trainer import models
-from trainer.data.augment import DROPOUT_DRAW, MAP_DROPOUT_DRAW, NUM_DRAWS, uniform_draws
+from trainer.data.augment import NUM_DRAWS, draws_for, uniform_draws
 from trainer.training.dropout import dropout_mask, training_network
 
 
@@ -17,7 +17,7 @@ def draws(count):
 
 
 def test_a_mask_leaves_out_the_share_independently_of_example_and_feature():
-    mask = dropout_mask(draws(2000)[:, DROPOUT_DRAW], 300, 0.3).numpy()
+    mask = dropout_mask(draws_for("dropout", draws(2000)), 300, 0.3).numpy()
     np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.7], rtol=1e-6)
     kept = mask > 0
     # Five standard deviations of a binomial proportion.
@@ -30,7 +30,7 @@ def test_a_mask_leaves_out_the_share_independently_of_example_and_feature():
 
 
 def test_an_example_has_the_same_mask_in_whatever_batch_it_falls():
-    drawn = draws(8)[:, DROPOUT_DRAW]
+    drawn = draws_for("dropout", draws(8))
     np.testing.assert_array_equal(
         dropout_mask(drawn, 50, 0.5)[3:5], dropout_mask(drawn[3:5], 50, 0.5)
     )
@@ -48,7 +48,7 @@ def test_the_training_network_multiplies_the_features_by_the_mask():
     images, drawn = make_examples(6).load(tf.range(6))["image"], draws(6)
     features = keras.Model(model.input, model.get_layer("dense").output)(images).numpy()
     kernel, bias = model.get_layer("logits").get_weights()
-    mask = dropout_mask(drawn[:, DROPOUT_DRAW], 128, 0.4).numpy()
+    mask = dropout_mask(draws_for("dropout", drawn), 128, 0.4).numpy()
     logits = training_network(model)(images, drawn)
     np.testing.assert_allclose(logits, features * mask @ kernel + bias, rtol=1e-3, atol=1e-3)
 
@@ -57,7 +57,7 @@ def test_a_feature_map_is_left_out_as_a_whole():
     model = with_dropout(map_dropout=0.4)
     images, drawn = make_examples(6).load(tf.range(6))["image"], draws(6)
     maps = keras.Model(model.input, model.get_layer("pool1").output)(images).numpy()
-    mask = dropout_mask(drawn[:, MAP_DROPOUT_DRAW], 32, 0.4).numpy()
+    mask = dropout_mask(draws_for("map_dropout", drawn), 32, 0.4).numpy()
     assert 0.2 < np.mean(mask == 0) < 0.6
     above = keras.Model(model.get_layer("conv2").input, model.get_layer("logits").output)
     expected = above(maps * mask[:, np.newaxis, np.newaxis])
@@ -66,7 +66,7 @@ def test_a_feature_map_is_left_out_as_a_whole():
 
 def test_both_dropouts_draw_apart():
     drawn = draws(500)
-    masks = [dropout_mask(drawn[:, n], 32, 0.5) for n in (DROPOUT_DRAW, MAP_DROPOUT_DRAW)]
+    masks = [dropout_mask(draws_for(name, drawn), 32, 0.5) for name in ("dropout", "map_dropout")]
     assert abs(np.corrcoef(*(np.ravel(mask) for mask in masks))[0, 1]) < 5 / np.sqrt(500 * 32)
 
 

@@ -159,7 +159,7 @@ def test_batches_hold_the_features_of_the_views_that_the_uncached_run_sees(cache
                 seen = np.where(flipped[:, None, None, None], seen[:, :, ::-1], seen)
             np.testing.assert_array_equal(batch["label"], expected["label"])
             np.testing.assert_array_equal(batch["weight"], expected["weight"])
-            np.testing.assert_allclose(batch["image"], before_head(seen), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(batch["features"], before_head(seen), rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_there_is_used_again_and_other_weights_are_computed_anew(small, cache_dir):
@@ -269,7 +269,7 @@ def test_examples_of_one_name_keep_features_of_their_own(cache, cache_dir, tmp_p
             batch, expected = next(ours), next(theirs)
             np.testing.assert_array_equal(batch["label"], expected["label"])
             np.testing.assert_allclose(
-                batch["image"], frozen.backbone(expected["image"]), rtol=1e-4, atol=1e-5
+                batch["features"], frozen.backbone(expected["image"]), rtol=1e-4, atol=1e-5
             )
 
 
@@ -306,7 +306,9 @@ def test_a_stopped_computation_goes_on_at_the_first_missing_shard(small, cache_d
         for examples in (resumed, whole)
     )
     for _ in range(whole.steps_per_epoch(BATCH)):
-        np.testing.assert_allclose(next(ours)["image"], next(theirs)["image"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            next(ours)["features"], next(theirs)["features"], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_bfloat16_features_are_kept_in_bfloat16(small, cache_dir):
@@ -314,9 +316,9 @@ def test_bfloat16_features_are_kept_in_bfloat16(small, cache_dir):
     frozen = planned(small, network, config_of(), precision="mixed_bfloat16")
     kept, _ = compute(small, frozen)
     batch = next(iter(distribute_batches(kept, one_device(), BATCH)))
-    assert batch["image"].dtype == tf.bfloat16
+    assert batch["features"].dtype == tf.bfloat16
     picture = next(iter(distribute_batches(images_of(small)[0], one_device(), BATCH)))["image"]
-    kept, expected = (tf.cast(f, tf.float32) for f in (batch["image"], frozen.backbone(picture)))
+    kept, expected = (tf.cast(f, tf.float32) for f in (batch["features"], frozen.backbone(picture)))
     np.testing.assert_allclose(kept, expected, rtol=0.05, atol=0.02)
 
 

@@ -9,6 +9,7 @@ import keras
 
 from trainer.hdf5_trial import claimed_bytes
 from trainer.keras_file import nothing_passed_over, private_copy, weights_of_archive
+from trainer.models.taps import Taps
 from trainer.parsing import parsing
 
 _ADVICE = "train the run again"
@@ -75,4 +76,4 @@ def _check_network(network: object, image_shape: tuple[int, ...], classes: int) 
             f"its input and output are {found[0]} and {found[1]}, those of the run's config.json "
             f"{expected[0]} and {expected[1]}"
         )
-    network.get_layer("logits")
+    _ = Taps(network).logits

@@ -51,6 +51,7 @@ from trainer.memory import memory_told
 from trainer.models.backbones import BACKBONES
 from trainer.models.feature_maps import require_indexable
 from trainer.models.fused_normalization import fuse_normalization
+from trainer.models.taps import Taps
 from trainer.models.weights import describe_weights, find_weights
 from trainer.run import Run
 from trainer.training import config as configuration
@@ -269,7 +270,7 @@ def _describe_weights(config: configuration.Config) -> dict[str, str] | None:
 def _network_input(model: keras.Model, config: configuration.Config, batch: dict) -> np.ndarray:
     """A batch as it enters the network, after augmentation and scaling."""
     images = augment(batch["image"], batch["draws"], config.augmentation)
-    return keras.Model(model.input, model.get_layer("scaling").output)(images).numpy()
+    return keras.Model(model.input, Taps(model).scaled)(images).numpy()
 
 
 def _workdir(config: configuration.Config) -> pathlib.Path | None:

@@ -12,11 +12,20 @@ import tensorflow as tf
 
 from trainer.settings import section, setting
 
-# Uniform draws per example, and the columns that each transformation reads.
-NUM_DRAWS = 14
-_FLIP, _ROTATION, _SHIFT, _ZOOM, _BRIGHTNESS, _CONTRAST = 0, 1, slice(2, 4), 4, 5, 6
-_ERASING = slice(7, 12)
-DROPOUT_DRAW, MAP_DROPOUT_DRAW = 12, 13
+# How many uniform draws of an example each purpose takes. A new purpose goes last, so that the
+# others' draws stay what they are.
+_DRAWS_TAKEN = {
+    "flip": 1,
+    "rotation": 1,
+    "shift": 2,
+    "zoom": 1,
+    "brightness": 1,
+    "contrast": 1,
+    "erasing": 5,
+    "dropout": 1,
+    "map_dropout": 1,
+}
+NUM_DRAWS = sum(_DRAWS_TAKEN.values())
 
 # Of an erased rectangle, its share of the image and its height over its width.
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.2), (0.5, 2.0)
@@ -98,16 +107,32 @@ def _scramble(bits: tf.Tensor) -> tf.Tensor:
     return bits
 
 
+def draws_for(purpose: str, draws: tf.Tensor) -> tf.Tensor:
+    """The draws that are allocated to a purpose.
+
+    Args:
+        purpose: name of a setting of `Augmentation`, or of a layer that drops features.
+        draws: `[batch, NUM_DRAWS] float32`.
+
+    Returns:
+        `[batch]`, or `[batch, n]` where it takes n.
+    """
+    names = list(_DRAWS_TAKEN)
+    first = sum(_DRAWS_TAKEN[name] for name in names[: names.index(purpose)])
+    taken = _DRAWS_TAKEN[purpose]
+    return draws[:, first] if taken == 1 else draws[:, first : first + taken]
+
+
 def is_flipped(draws: tf.Tensor) -> tf.Tensor:
     """Which images are mirrored: the half whose draw is below 0.5.
 
     Args:
-        draws: `[batch] float32` in [0, 1).
+        draws: `[batch, NUM_DRAWS] float32` in [0, 1).
 
     Returns:
         `[batch] bool`.
     """
-    return draws < 0.5
+    return draws_for("flip", draws) < 0.5
 
 
 # Compiled whatever the rest of the step is: XLA fuses the warp's gathers, which then run three
@@ -126,39 +151,39 @@ def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> 
     """
     chosen = augmentation
     if chosen.flip:
-        images = horizontal_flip(images, draws[:, _FLIP])
+        images = horizontal_flip(images, is_flipped(draws))
     if chosen == Augmentation(flip=chosen.flip):
         return images
     pixels = tf.cast(images, tf.float32)
     if chosen.rotation or chosen.shift or chosen.zoom:
         pixels = warp(
             images,
-            degrees=_around_zero(draws[:, _ROTATION], chosen.rotation),
-            shifts=_around_zero(draws[:, _SHIFT], chosen.shift),
-            zooms=1 + _around_zero(draws[:, _ZOOM], chosen.zoom),
+            degrees=_around_zero(draws_for("rotation", draws), chosen.rotation),
+            shifts=_around_zero(draws_for("shift", draws), chosen.shift),
+            zooms=1 + _around_zero(draws_for("zoom", draws), chosen.zoom),
         )
     if chosen.brightness or chosen.contrast:
         pixels = change_tone(
             pixels,
-            brightness=255 * _around_zero(draws[:, _BRIGHTNESS], chosen.brightness),
-            contrast=1 + _around_zero(draws[:, _CONTRAST], chosen.contrast),
+            brightness=255 * _around_zero(draws_for("brightness", draws), chosen.brightness),
+            contrast=1 + _around_zero(draws_for("contrast", draws), chosen.contrast),
         )
     if chosen.erasing:
-        pixels = erase(pixels, draws[:, _ERASING], chosen.erasing)
+        pixels = erase(pixels, draws_for("erasing", draws), chosen.erasing)
     return tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8)
 
 
-def horizontal_flip(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-    """Mirrors left and right the images that their draws say.
+def horizontal_flip(images: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
+    """Mirrors some images left to right.
 
     Args:
         images: `[batch, height, width, channels]`, any dtype.
-        draws: `[batch] float32` in [0, 1).
+        flipped: `[batch] bool`, which.
 
     Returns:
         The images, same shape and dtype.
     """
-    return tf.where(is_flipped(draws)[:, None, None, None], tf.reverse(images, axis=[2]), images)
+    return tf.where(flipped[:, None, None, None], tf.reverse(images, axis=[2]), images)
 
 
 def warp(

@@ -147,7 +147,7 @@ class FeatureCache:
             images: the split's examples.
 
         Returns:
-            A stream whose batches hold, as `image`, features `[batch, width]` of the view that
+            A stream whose batches hold, as `features`, features `[batch, width]` of the view that
             the draws choose; of the image as it is where there are no draws.
         """
         shards = _intact_shards(self.folder)
@@ -169,10 +169,10 @@ class FeatureCache:
             rows = batch.pop("position")
             views = tf.zeros_like(rows)
             if self.views == 2 and "draws" in batch:
-                views = tf.cast(augment.is_flipped(batch["draws"][:, 0]), tf.int64)
+                views = tf.cast(augment.is_flipped(batch["draws"]), tf.int64)
             bits = tf.numpy_function(read, [rows, views], self._bits, stateful=False)
             bits = tf.ensure_shape(bits, [*rows.shape, self.width])
-            return batch | {"image": tf.bitcast(bits, self._dtype)}
+            return batch | {"features": tf.bitcast(bits, self._dtype)}
 
         return dataclasses.replace(images, load=load, finish=finish)
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.explain.layers import plane_layer
+from trainer.models.taps import Taps
 
 # Ablated copies of one image's feature maps that go through the head at once.
 _ABLATED_AT_ONCE = 32
@@ -44,7 +45,7 @@ class Method:
         self._features = keras.Model(model.input, at.output)
         # Two models, so that gradients are taken from the feature maps on, which works with frozen
         # weights too: from a uint8 input to frozen layers a tape would record nothing.
-        self._head = keras.Model(at.output, model.get_layer("logits").output)
+        self._head = keras.Model(at.output, Taps(model).logits)
         # One trace for batches of every size: for the deep networks it is most of the time.
         signature = [tf.TensorSpec(model.input_shape, tf.uint8), tf.TensorSpec([None], tf.int64)]
         self._compiled = tf.function(self.explain, input_signature=signature)

@@ -11,6 +11,7 @@ from cxr_command.largest_image import MOST_PIXELS
 from trainer.data.radiographs import decode_radiograph, pixels_claimed
 from trainer.explain.methods import GradCAM
 from trainer.export.literal_path import literal_path
+from trainer.models.taps import Taps
 
 # Of all images of a batch: files of a few bytes can claim so many that a server would be busy for
 # minutes. So many are decoded in some seconds, and are more than a thousand published radiographs.
@@ -37,8 +38,7 @@ class ServedModel(tf.Module):
         self.weights = [variable.value for variable in model.variables]
         self._image_shape = model.input_shape[1:]
         self._model, self._class_names = _Untracked(model), class_names
-        logits = model.get_layer("logits")
-        self._features = _Untracked(keras.Model(model.input, logits.input))
+        self._features = _Untracked(keras.Model(model.input, Taps(model).features))
         self._gradcam = _Untracked(GradCAM(model))
 
     @tf.function(input_signature=[_BYTES])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 from trainer.models.architecture import Architecture
+from trainer.models.taps import SCALING
 from trainer.models.weights import ImageNetWeights, find_weights, load_weights
 
 
@@ -134,4 +135,4 @@ def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
     if model.name not in BACKBONES:
         return []
     first_of_head = next(names.index(name) for name in _FIRST_OF_HEAD if name in names)
-    return model.layers[names.index("scaling") + 1 : first_of_head]
+    return model.layers[names.index(SCALING) + 1 : first_of_head]

@@ -3,6 +3,7 @@
 import keras
 
 from trainer.models.architecture import Architecture
+from trainer.models.taps import MAP_DROPOUT
 
 
 def lenet(inputs: keras.KerasTensor, architecture: Architecture) -> keras.KerasTensor:
@@ -22,7 +23,7 @@ def lenet(inputs: keras.KerasTensor, architecture: Architecture) -> keras.KerasT
     x = layers.Conv2D(32, 3, activation="relu", name="conv1")(x)
     x = layers.AveragePooling2D(2, name="pool1")(x)
     if architecture.map_dropout:
-        x = layers.SpatialDropout2D(architecture.map_dropout, name="map_dropout")(x)
+        x = layers.SpatialDropout2D(architecture.map_dropout, name=MAP_DROPOUT)(x)
     x = layers.Conv2D(64, 3, activation="relu", name="conv2")(x)
     flat = layers.Flatten(name="flatten")(layers.AveragePooling2D(2, name="pool2")(x))
     if architecture.pooling == "average_max":

@@ -9,6 +9,7 @@ from trainer.models.architecture import BACKBONE, LENET, ORIGINAL, Architecture
 from trainer.models.backbones import BACKBONES, add_backbone
 from trainer.models.lenet import lenet
 from trainer.models.preprocess import to_network_input
+from trainer.models.taps import DROPOUT, LOGITS
 from trainer.settings import changed, declared
 
 NAMES = ("lenet", *BACKBONES)
@@ -55,10 +56,10 @@ def build(
         else:
             x = lenet(x, architecture)
         if architecture.dropout:
-            x = keras.layers.Dropout(architecture.dropout, name="dropout")(x)
+            x = keras.layers.Dropout(architecture.dropout, name=DROPOUT)(x)
         # The loss needs full precision, whatever the layers before it compute in.
         full = keras.config.dtype_policy().variable_dtype
-        x = keras.layers.Dense(num_classes, dtype=full, name="logits")(x)
+        x = keras.layers.Dense(num_classes, dtype=full, name=LOGITS)(x)
         probabilities = keras.layers.Softmax(dtype=full, name="probabilities")(x)
         return keras.Model(inputs, probabilities, name=name)
     finally:

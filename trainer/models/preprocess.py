@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from trainer.models.taps import SCALING
+
 # Scaling of gray values for each backbone's ImageNet weights, as `scale * x + offset` per channel.
 # Source: keras.applications.imagenet_utils.preprocess_input, modes "caffe" and "torch". The three
 # channels of a gray image are equal, so caffe's RGB to BGR swap is only a swap of the offsets.
@@ -33,4 +35,4 @@ def to_network_input(images: keras.KerasTensor, scaling: str) -> keras.KerasTens
     """
     images = keras.layers.Concatenate(name="gray_to_rgb")([images] * 3)
     # In float32 always: bfloat16 would round the offsets, and the saved model is float32.
-    return keras.layers.Rescaling(**SCALINGS[scaling], dtype="float32", name="scaling")(images)
+    return keras.layers.Rescaling(**SCALINGS[scaling], dtype="float32", name=SCALING)(images)

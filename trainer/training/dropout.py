@@ -10,16 +10,16 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from trainer.data.augment import DROPOUT_DRAW, MAP_DROPOUT_DRAW, streams
-
-# The layers stood in for, from the input on, and the draws that their masks are functions of.
-_DRAW_OF = {"map_dropout": MAP_DROPOUT_DRAW, "dropout": DROPOUT_DRAW}
+from trainer.data.augment import draws_for, streams
+from trainer.models.taps import Taps
 
 
 def training_network(
     model: keras.Model, start: keras.KerasTensor | None = None
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The network as it is trained, with the dropout of its layers `map_dropout` and `dropout`.
+    """The network as it is trained, with the dropout of its layers.
+
+    A mask is a function of the draws that are allocated under the layer's name.
 
     Args:
         model: a model of `trainer.models.build`.
@@ -28,16 +28,16 @@ def training_network(
     Returns:
         A function from such values and draws `[batch, NUM_DRAWS]` to logits `[batch, num_classes]`.
     """
-    names = [layer.name for layer in model.layers]
-    dropped = [model.get_layer(name) for name in _DRAW_OF if name in names]
+    taps = Taps(model)
+    dropped = taps.dropouts
     starts = [model.input if start is None else start, *(layer.output for layer in dropped)]
-    ends = [*(layer.input for layer in dropped), model.get_layer("logits").output]
+    ends = [*(layer.input for layer in dropped), taps.logits]
     parts = [keras.Model(first, last) for first, last in zip(starts, ends, strict=True)]
 
     def with_dropout(values: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         for part, layer in zip(parts[:-1], dropped, strict=True):
             values = part(values, training=True)
-            mask = dropout_mask(draws[:, _DRAW_OF[layer.name]], values.shape[-1], layer.rate)
+            mask = dropout_mask(draws_for(layer.name, draws), values.shape[-1], layer.rate)
             if len(values.shape) == 4:  # One draw for each feature map, whose pixels are alike.
                 mask = mask[:, None, None, :]
             values *= tf.cast(mask, values.dtype)

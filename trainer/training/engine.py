@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from trainer.data.augment import Augmentation
 from trainer.data.input import LOADED_AT, read_clock
+from trainer.models.taps import Taps
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
@@ -116,7 +117,7 @@ class Engine:
         devices = strategy.extended.worker_devices
         self._replicas = [Replica(device, values, optimizer, loss_scale) for device in devices]
         self._take_over_from_chief()
-        classes = model.get_layer("logits").output.shape[-1]
+        classes = Taps(model).num_classes
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
         place = shared_device(devices)
         self._train_step = TracedOnce(self._step.train, jit_compile=xla, device=place)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from trainer.data.augment import Augmentation, augment
+from trainer.models.taps import Taps
 from trainer.training.dropout import training_network
 from trainer.training.metrics import count, count_not_finite, empty_sums
 from trainer.training.objective import Objective
@@ -53,16 +54,15 @@ class Step:
             model: a model of `trainer.models.build`.
             packings: of its weights.
             objective: the losses.
-            start: the tensor of the model that batches hold, as `image`, the values of; None: the
-                model's input.
+            start: the tensor of the model that batches hold, as `features`, the values of; None:
+                the model's input, held as `image`.
             augmentation: how training images are changed by their draws; None leaves them.
             accumulation_steps: number of micro-batches that a batch is split into.
             reduce_dtype: dtype of the gradients that leave the step; None: the weights'.
         """
         self._packings, self._objective = packings, objective
-        self._network = keras.Model(
-            model.input if start is None else start, model.get_layer("logits").output
-        )
+        self._network = keras.Model(model.input if start is None else start, Taps(model).logits)
+        self._inputs = "image" if start is None else "features"
         self._training_network = training_network(model, start)
         self._augmentation = augmentation
         self._accumulation_steps = accumulation_steps
@@ -77,7 +77,8 @@ class Step:
 
         Args:
             vectors: the weights.
-            batch: `image`, `label` or `soft_label`, `weight` and `draws` of the replica.
+            batch: `image` or `features`, `label` or `soft_label`, `weight` and `draws` of the
+                replica.
             scale: what the loss is multiplied by, a float32 scalar.
             stop_asked: 1 if this process was asked to stop, else 0; a float32 scalar.
 
@@ -118,10 +119,10 @@ class Step:
 
         Args:
             vectors: the weights.
-            batch: `image`, `label` and `weight` of the replica.
+            batch: `image` or `features`, `label` and `weight` of the replica.
         """
         with bind(self._packings, self._unpack(vectors)):
-            logits = self._network(batch["image"], training=False)
+            logits = self._network(batch[self._inputs], training=False)
         losses = self._objective.eval_losses(batch["label"], logits)
         return count(losses, logits, batch)
 
@@ -155,12 +156,12 @@ class Step:
         packings = self._packings
         arrays = arrays._replace(statistics=packings.statistics.unpack(statistics))
         trained = [*arrays.decayed, *arrays.undecayed]
-        images = batch["image"]
+        inputs = batch[self._inputs]
         if self._augmentation:
-            images = augment(images, batch["draws"], self._augmentation)
+            inputs = augment(inputs, batch["draws"], self._augmentation)
         with bind(packings, arrays) as scope, tf.GradientTape() as tape:
             tape.watch(trained)
-            logits = self._training_network(images, batch.get("draws"))
+            logits = self._training_network(inputs, batch.get("draws"))
             labels = batch.get("soft_label", batch["label"])
             losses = self._objective.train_losses(labels, logits)
             weights = tf.cast(batch["weight"], losses.dtype)

@@ -1,0 +1,159 @@
+"""What it takes to add a setting or a network: the edits that CONTRIBUTING.md names, on a copy.
+
+Each is tried by its flag: in --help, out of range, in config.json and in a training.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from tests.conftest import ROOT
+from tests.support import small_dataset
+
+AUGMENT, LENET = "trainer/data/augment.py", "trainer/models/lenet.py"
+ARCHITECTURE, OPTIMIZER = "trainer/models/architecture.py", "trainer/training/optimizer.py"
+BACKBONES, RECIPES = "trainer/models/backbones.py", "trainer/recipes.py"
+
+# File, the text before which a line goes, and that line.
+EDITS = {
+    "augmentation": [
+        (AUGMENT, "}\nNUM_DRAWS", '    "inverting": 1,\n'),
+        (
+            AUGMENT,
+            "\n\ndef uniform_draws(",
+            '    inverting: float = setting(0.0, "Probability to invert.", within=(0, 1))\n',
+        ),
+        (
+            AUGMENT,
+            "    return tf.cast(tf.round(tf.clip_by_value(pixels, 0, 255)), tf.uint8)\n",
+            '    chance = draws_for("inverting", draws)[:, None, None, None]\n'
+            "    pixels = tf.where(chance < chosen.inverting, 255 - pixels, pixels)\n",
+        ),
+    ],
+    "setting of a network": [
+        (
+            ARCHITECTURE,
+            "\n\nORIGINAL",
+            '    units: int = setting(128, "Units of the dense layer.", within=(1, math.inf), '
+            "only_for=LENET)\n",
+        ),
+        (
+            LENET,
+            "    return layers.Dense(128",
+            '    return layers.Dense(architecture.units, activation="relu", name="dense")(flat)\n',
+        ),
+    ],
+    "setting of an optimizer": [
+        (
+            OPTIMIZER,
+            "\n\ndef build_optimizer(",
+            '    beta: float = setting(0.9, "First momentum of adam.", within=(0, 1))\n',
+        ),
+        (
+            OPTIMIZER,
+            "    make = {",
+            '    settings["beta_1"] = chosen.beta\n',
+        ),
+    ],
+    "backbone": [
+        (
+            BACKBONES,
+            "BACKBONES = {",
+            "def tiny(include_top, weights, input_tensor):\n"
+            "    x = keras.layers.Conv2D(4, 3, 4)(input_tensor)\n"
+            "    x = keras.layers.BatchNormalization()(x)\n"
+            "    return keras.Model(keras.utils.get_source_inputs(input_tensor), x)\n\n\n",
+        ),
+        (
+            BACKBONES,
+            '    "resnet101": Backbone(',
+            '    "tiny": Backbone(tiny, ImageNetWeights("", ""), _flatten_and_dense(8)),\n',
+        ),
+        (RECIPES, "_STRONG = {", 'SEED["tiny"] = _SEED | {"train_backbone": True}\n\n'),
+        (RECIPES, "RECIPES = ", 'STRONG["tiny"] = _STRONG | {"epochs": 2}\n'),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A copy of the packages with all edits, and a dataset beside it."""
+    place = tmp_path_factory.mktemp("extended")
+    for package in ("trainer", "cxr_command", "cxr_tfds"):
+        shutil.copytree(ROOT / package, place / package, ignore=shutil.ignore_patterns("*.pyc"))
+    for edits in EDITS.values():
+        for file, before, line in edits:
+            path = place / file
+            text = path.read_text()
+            assert text.count(before) == 1, (file, before)
+            path.write_text(text.replace(before, line + before))
+    small_dataset.build(place / "data")
+    return place
+
+
+def run(place, *flags):
+    return subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "trainer.main", *flags], cwd=place, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(place)}, timeout=300,
+    )  # fmt: skip
+
+
+def train(place, model, *flags):
+    workdir = place / model
+    done = run(
+        place, f"--model={model}", "--recipe=seed", "--dataset=small_images", "--epochs=2",
+        "--weights=none", f"--data_dir={place}/data", f"--workdir={workdir}", *flags,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
+    return keras.models.load_model(workdir / "model.keras"), json.loads(
+        (workdir / "config.json").read_text()
+    )
+
+
+def test_settings_are_flags_fields_of_config_json_and_obeyed(place):
+    asked = {"inverting": 0.5, "units": 6, "beta": 0.5}
+    model, content = train(place, "lenet", *(f"--{name}={value}" for name, value in asked.items()))
+    assert asked.items() <= content["config"].items()
+    assert model.get_layer("dense").units == 6
+    (summary,) = (place / "lenet/tensorboard").glob("events.*")
+    assert all(name.encode() in summary.read_bytes() for name in asked)
+
+
+def test_settings_stand_in_the_help_with_their_defaults(place):
+    said = " ".join(run(place, "--help").stdout.split())
+    assert "--inverting=NUMBER Probability to invert. (default: seed 0.0, strong 0.0)" in said
+    assert "--units=INTEGER Units of the dense layer. (default: seed 128, strong 128)" in said
+    assert "--beta=NUMBER First momentum of adam. (default: seed 0.9, strong 0.9)" in said
+    assert "--model=lenet|tiny|" in said
+
+
+def test_values_that_make_no_sense_are_refused(place):
+    data = ["--dataset=small_images", f"--data_dir={place}/data", "--weights=none"]
+    done = run(place, "--model=lenet", "--inverting=1.5", *data)
+    assert done.returncode == 2
+    assert "--inverting=1.5: expected 0 or more and below 1" in done.stderr
+    done = run(place, "--model=tiny", "--units=6", *data)
+    assert done.returncode == 2
+    assert "--units=6 goes with --model=lenet, not with --model=tiny" in done.stderr
+
+
+def test_a_backbone_is_trained(place):
+    model, content = train(place, "tiny")
+    assert content["config"]["model"] == model.name == "tiny"
+    assert content["config"]["train_backbone"]
+
+
+def test_an_addition_takes_no_more_edits_than_the_pages_say():
+    files = {name: {file for file, _, _ in edits} for name, edits in EDITS.items()}
+    counts = {name: (len(edits), len(files[name])) for name, edits in EDITS.items()}
+    assert counts["augmentation"] == (3, 1)
+    assert counts["setting of a network"] == (2, 2)
+    assert counts["setting of an optimizer"] == (2, 1)
+    assert files["backbone"] == {BACKBONES, RECIPES}
