@@ -12,8 +12,9 @@ from absl import app, flags, logging
 
 from cxr_command import standard_streams, usage
 from cxr_command.foreign_text import one_line
+from cxr_command.stop_signals import Terminated
 from cxr_command.wrong_flags import in_words
-from trainer.errors import Preempted, Terminated, UserError, WorkerLost
+from trainer.errors import Preempted, UserError, WorkerLost
 
 _PACKAGE = str(pathlib.Path(__file__).parent)
 
