@@ -33,3 +33,5 @@ class WorkerLost(Exception):
     """The workers cannot train together: one is gone, or a port is taken. Its text says which."""
 
     exit_code = ExitCode.WORKER_LOST
+    # TensorFlow's own ending would wait for the lost worker.
+    ends_at_once = True
