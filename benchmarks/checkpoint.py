@@ -17,7 +17,7 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 
 def _measure(name: str, rounds: int, directory: str | None) -> dict[str, float]:
@@ -74,4 +74,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.checkpoint", _define_flags, _main)
+    Command(_main, _define_flags).run()

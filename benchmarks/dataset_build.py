@@ -27,7 +27,8 @@ from collections import defaultdict
 from absl import flags
 
 from benchmarks.machine import describe
-from cxr_tfds import command, phantom
+from cxr_command.runner import Command
+from cxr_tfds import phantom
 
 _WAYS = {
     "all_cores": "this builder, all cores",
@@ -163,4 +164,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.dataset_build", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -20,7 +20,7 @@ from absl import flags
 from benchmarks.machine import describe
 from benchmarks.random_images import SHAPE
 from cxr_command.checksums import SUMS, lines_of, sha256_of
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 
 def _write(folder: pathlib.Path, images: int, shards: int) -> None:
@@ -85,4 +85,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.dataset_open", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -30,7 +30,7 @@ from benchmarks.machine import describe
 from benchmarks.paired import ratio
 from benchmarks.radiographs import both_forms
 from benchmarks.radiographs import define_flags as define_radiographs_flags
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _BATCH = 16
 _SIZE = (224, 224)
@@ -196,4 +196,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.end_to_end", _define_flags, _main)
+    Command(_main, _define_flags).run()

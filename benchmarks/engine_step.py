@@ -32,7 +32,7 @@ from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
 from benchmarks.random_images import random_images
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 # Name of a way: number of virtual devices, what it is called in the table.
 _WAYS = {
@@ -237,4 +237,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.engine_step", _define_flags, _main)
+    Command(_main, _define_flags).run()

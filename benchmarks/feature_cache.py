@@ -28,7 +28,7 @@ from absl import flags
 
 from benchmarks.choice import define_choice
 from benchmarks.paired import ratio
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _MODELS = ("vgg19", "resnet101")
 _TURNS = {
@@ -278,4 +278,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.feature_cache", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -31,7 +31,7 @@ from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
 from benchmarks.radiographs import DATASET, both_forms
 from benchmarks.radiographs import define_flags as define_radiographs_flags
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _WAYS = {
     "records": "this pipeline, from records",
@@ -288,4 +288,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.input_pipeline", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -25,7 +25,7 @@ from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey
 from benchmarks.roofline import utilisation
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _CEILINGS = "ceilings"
 _FROZEN = {"frozen": False, "full": True}
@@ -198,4 +198,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.node", _define_flags, _main)
+    Command(_main, _define_flags).run()

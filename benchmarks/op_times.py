@@ -23,7 +23,7 @@ from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 # Operations that hold others, whose time is theirs.
 _CONTAINERS = (":While", ":If", "Call", ":RewriteDataset")
@@ -135,4 +135,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.op_times", _define_flags, _main)
+    Command(_main, _define_flags).run()

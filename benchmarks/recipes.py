@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _MODELS = ("lenet", "resnet101", "vgg19", "densenet169")
 _NUMBERS = ("accuracy", "ece", "log_loss", "seconds")
@@ -211,4 +211,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.recipes", _define_flags, _main)
+    Command(_main, _define_flags).run()

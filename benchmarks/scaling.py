@@ -17,7 +17,7 @@ from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, obey, ratio
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 
 def _obey(name: str, replicas: int, batch_size: int, steps: int) -> None:
@@ -89,4 +89,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.scaling", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -20,7 +20,7 @@ from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, obey, ratio
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _WAYS = ("engine", "keras")
 _BATCH_PER_REPLICA = 2
@@ -200,4 +200,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.step_overhead", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -23,7 +23,7 @@ from absl import flags
 from benchmarks.end_to_end import theirs
 from benchmarks.radiographs import both_forms
 from benchmarks.radiographs import define_flags as define_radiographs_flags
-from cxr_tfds import command
+from cxr_command.runner import Command
 
 _ORIGINAL_EPOCHS = 20
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -123,4 +123,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("benchmarks.time_to_accuracy", _define_flags, _main)
+    Command(_main, _define_flags).run()

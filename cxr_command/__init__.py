@@ -1,1 +1,6 @@
-"""What the commands of all packages share: flags, tables, text. Knows no models."""
+"""What the commands of all packages share. Its import opens closed streams, quiets TensorFlow's."""
+
+from cxr_command import quiet_import, standard_streams
+
+standard_streams.open_closed()
+quiet_import.install()

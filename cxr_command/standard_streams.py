@@ -4,10 +4,13 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
 # A pipe that nobody reads any more, and a terminal that is gone.
 _READER_LEFT = (errno.EPIPE, errno.EIO)
+# The name of the file in the error of what could not be written.
+OUTPUT = "standard output"
 
 
 def open_closed() -> None:
@@ -25,37 +28,34 @@ def open_closed() -> None:
             setattr(sys, name, open(number, mode, closefd=False))
 
 
-def outlive_readers() -> None:
+def outlive_readers(*, of_output: bool = True) -> None:
     """From here on, what is written to a stream whose reader has left is lost, and no error.
 
     Standard error is a log: no failure to write it ends anything, that of a full disk neither.
+
+    Args:
+        of_output: whether this holds of standard output. Otherwise the first failure to write it
+            is an OSError that names `OUTPUT`, as one of another kind is in any case.
     """
-    sys.stdout = _over(_Output(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _over(_Log(2, "w", closefd=False), sys.stderr)
+    unheeded = _READER_LEFT if of_output else ()
+    sys.stdout = _over(_Stream(1, lambda error: error.errno not in unheeded), sys.stdout)
+    sys.stderr = _over(_Stream(2, lambda error: False), sys.stderr)
 
 
-class _Output(io.FileIO):
-    """Results; a reader that has left wants no more of them, another failure is told once."""
+class _Stream(io.FileIO):
+    """A stream whose failures are lost, unless they are heeded: the first such one is told."""
 
-    _is_told = False
+    def __init__(self, number: int, heeds: Callable[[OSError], bool]) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._heeds = heeds
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in _READER_LEFT and not self._is_told:
-                self._is_told = True
-                raise OSError(error.errno, error.strerror, "standard output") from error
-            return len(data)
-
-
-class _Log(io.FileIO):
-    """What is said on the way."""
-
-    def write(self, data) -> int:
-        try:
-            return super().write(data)
-        except OSError:
+            if self._heeds(error):
+                self._heeds = lambda error: False
+                raise OSError(error.errno, error.strerror, OUTPUT) from error
             return len(data)
 
 

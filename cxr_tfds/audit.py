@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from absl import flags
 
-from cxr_tfds import command
+from cxr_command.runner import Command
+from cxr_tfds import dataset_flags
 from cxr_tfds.covid19_radiography import split_table
 
 _SPLITS = ("train", "validation", "test")
@@ -146,7 +147,7 @@ def _print_source_only(judged: SourceOnly) -> None:
 
 
 def _define_flags() -> None:
-    command.define_dataset_flags()
+    dataset_flags.define()
 
 
 def _main() -> None:
@@ -166,4 +167,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("cxr_tfds.audit", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -23,7 +23,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from cxr_command import csv_file
-from cxr_tfds import command, whole_file
+from cxr_command.runner import Command
+from cxr_tfds import dataset_flags, whole_file
 from cxr_tfds.covid19_radiography import split_table, splits
 
 
@@ -73,7 +74,7 @@ def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[st
 
 
 def _define_flags() -> None:
-    command.define_dataset_flags()
+    dataset_flags.define()
     flags.DEFINE_integer("folds", 5, "How many folds.")
     flags.DEFINE_list("splits", ["train", "validation", "test"], "Which splits to deal.")
     flags.DEFINE_string("output", None, "The CSV file to write.", required=True)
@@ -99,4 +100,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("cxr_tfds.folds", _define_flags, _main)
+    Command(_main, _define_flags).run()

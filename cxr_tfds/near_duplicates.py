@@ -12,7 +12,7 @@ from collections import Counter
 from absl import flags
 from etils import epath
 
-from cxr_tfds import command
+from cxr_command.runner import Command
 from cxr_tfds.covid19_radiography import duplicates, faults, paths, source, survey
 
 
@@ -43,4 +43,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    command.run("cxr_tfds.near_duplicates", _define_flags, _main)
+    Command(_main, _define_flags).run()

@@ -27,7 +27,8 @@ import numpy as np
 import openpyxl
 from absl import flags
 
-from cxr_tfds import command
+from cxr_command.runner import Command
+from cxr_command.stop_signals import stop_signals
 from cxr_tfds.anatomy import CLASSES, Phantom, draw
 from cxr_tfds.covid19_radiography import scratch
 
@@ -146,9 +147,10 @@ def _processors() -> int:
 
 
 def _start_worker() -> None:
-    # Ctrl-C is the parent's to handle, and so is what the parent does at SIGTERM.
+    # Ctrl-C is the parent's to handle, and so is what the parent does at SIGTERM and SIGHUP.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in stop_signals():
+        signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Freeing one large block teaches glibc to keep freed memory, which more than halves the time
     # of a drawing: its arrays are just large enough to go back to the system one by one.
@@ -289,7 +291,7 @@ def _main() -> None:
 
 def start() -> None:
     """Starts the command: flags in, exit code out."""
-    command.run("cxr_tfds.phantom", _define_flags, _main)
+    Command(_main, _define_flags).run()
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import sys
 
 from absl import flags, logging
 
+from cxr_command.exit_codes import FINAL, ExitCode
 from launch import stopping
 from launch.cluster import Cluster
 from launch.workers import Workers
 from trainer import command
-from trainer.errors import Diverged, Preempted, UserError
 
 flags.DEFINE_integer("num_workers", 2, "Number of workers.", lower_bound=1)
 flags.DEFINE_integer("gpus_per_worker", 0, "GPUs of each; 0: every worker sees all.", lower_bound=0)
@@ -37,7 +37,7 @@ flags.DEFINE_float(
 FLAGS = flags.FLAGS
 
 # A restart would end the same way, or was not asked for.
-_FINAL = (0, UserError.exit_code, Diverged.exit_code, Preempted.exit_code, 130)
+_FINAL = (*FINAL, ExitCode.PREEMPTED, ExitCode.INTERRUPTED)
 
 
 def main(arguments: list[str]) -> None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections.abc import Iterable, Iterator
 
-from trainer.stop_signals import stop_signals
+from cxr_command.stop_signals import stop_signals
 
 
 class Asked:

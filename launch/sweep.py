@@ -27,6 +27,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
+from cxr_command.exit_codes import ExitCode
 from cxr_command.foreign_text import first_line
 from launch import child, stopping
 from launch.gpus import require_gpus
@@ -172,7 +173,7 @@ def _judge(
 ) -> None:
     """Ends the sweep as its trainings did: if one was stopped, the same command goes on."""
     left = [trial for trial in unfinished if codes.get(trial.name) != 0]
-    failed = [trial for trial in left if codes.get(trial.name) != Preempted.exit_code]
+    failed = [trial for trial in left if codes.get(trial.name) != ExitCode.PREEMPTED]
     if left and (is_asked or not failed):
         raise Preempted(
             f"{len(trials) - len(left)} of {len(trials)} runs are done; the same command goes on "

@@ -9,9 +9,10 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
+from cxr_command.exit_codes import ExitCode
 from launch import child
 from launch.stopping import Asked
-from trainer.errors import Preempted, UserError, WorkerLost
+from trainer.errors import UserError
 
 _POLL_SECONDS = 0.1
 # For the last lines of a process that has ended. Another that it left behind may hold its output
@@ -91,7 +92,7 @@ class Workers:
         code, said = 0, "all are done"
         if failed := self._failed():
             # A worker that lost another is not the cause, where the lost one is known too.
-            first = min(failed, key=lambda m: m.process.returncode == WorkerLost.exit_code)
+            first = min(failed, key=lambda m: m.process.returncode == ExitCode.WORKER_LOST)
             code, said = _shell_code(first.process.returncode), _say(first)
         self._end_others(code)
         for member in self._members:
@@ -115,7 +116,7 @@ class Workers:
 
     def _end_others(self, code: int) -> None:
         # Workers that were asked to stop come to their end by themselves, after a checkpoint.
-        if code == Preempted.exit_code:
+        if code == ExitCode.PREEMPTED:
             self._wait_while(lambda: any(not member.serves for member in self._running()))
         for member in self._running():
             member.process.terminate()

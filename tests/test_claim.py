@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from cxr_command.stop_signals import Terminated
 from trainer import claim
 from trainer.claim import claimed
-from trainer.errors import Terminated, UserError
+from trainer.errors import UserError
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
+from cxr_command.stop_signals import Terminated
 from trainer.directory import move_files, require_writable, unfinished, writing_to
-from trainer.errors import Terminated, UserError
+from trainer.errors import UserError
 
 
 def test_a_directory_is_proven_writable_and_left_as_it_was(tmp_path):

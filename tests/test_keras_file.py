@@ -6,7 +6,8 @@ import zipfile
 
 import pytest
 
-from trainer.errors import Terminated, UserError
+from cxr_command.stop_signals import Terminated
+from trainer.errors import UserError
 from trainer.keras_file import (
     nothing_passed_over,
     private_copy,

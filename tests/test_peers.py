@@ -8,9 +8,10 @@ import threading
 import pytest
 import tensorflow as tf
 
+from cxr_command.stop_signals import Terminated
 from tests.conftest import ROOT, one_device
 from trainer import peers
-from trainer.errors import Preempted, Terminated, WorkerLost
+from trainer.errors import Preempted, WorkerLost
 
 WORKERS = {f"/job:worker/replica:0/task:{index}": f"host{index}:5" for index in range(3)}
 

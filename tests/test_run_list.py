@@ -2,10 +2,12 @@ import datetime
 import json
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 
-from tests.conftest import run_command
+from tests.conftest import ROOT, run_command
 from trainer import run_list
 from trainer.errors import UserError
 from trainer.lock import locked
@@ -127,3 +129,9 @@ def test_the_command_prints_a_table(tmp_path):
     (tmp_path / "notes").mkdir()
     said = run_command("trainer.runs", f"--runs_dir={tmp_path}")
     assert said.endswith("1 of 2 folders are no runs\n")
+
+
+def test_the_command_starts_without_tensorflow():
+    libraries = {"tensorflow", "keras", "numpy"}
+    program = f"import sys, trainer.runs; sys.exit(bool({libraries} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0  # noqa: S603

@@ -3,8 +3,7 @@ import signal
 
 import pytest
 
-from trainer.errors import Terminated
-from trainer.stop_signals import raising, stop_signals
+from cxr_command.stop_signals import Terminated, raising, stop_signals
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ COMMANDS = sorted(
     f"{file.parent.name}.{file.stem}"
     for package in PACKAGES
     for file in (ROOT / package).glob("*.py")
-    if "command.run(" in file.read_text() and file.stem != "command"
+    if re.search(r"\bcommand\.run\(|\bCommand\(_main\b", file.read_text())
 )
 SHARED = {
-    "cxr_tfds/command.py": r"command\.define_dataset_flags\(\)",
+    "cxr_tfds/dataset_flags.py": r"dataset_flags\.define\(\)",
     "benchmarks/radiographs.py": r"\b(radiographs\.define|define_radiographs)_flags\(\)",
 }
 

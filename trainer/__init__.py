@@ -2,10 +2,8 @@
 
 import os
 
-from cxr_command import quiet_import, standard_streams
+import cxr_command  # noqa: F401 - prepares standard streams and TensorFlow's import
 
 # oneDNN's kernels are faster on every processor that TensorFlow runs on, and off on those without
 # AVX-512 unless this is set before TensorFlow is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-standard_streams.open_closed()
-quiet_import.install()

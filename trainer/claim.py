@@ -6,7 +6,7 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-from trainer import stop_signals
+from cxr_command import stop_signals
 from trainer.directory import made, require_writable
 from trainer.lock import locked
 from trainer.run import Run

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from trainer import stop_signals
+from cxr_command import stop_signals
 from trainer.errors import UserError
 
 # What a full disk is called, by the system and so by TensorFlow.

@@ -22,7 +22,8 @@ from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import Coordin
 from tensorflow.python.eager import context
 
 from cxr_command.foreign_text import first_line
-from trainer.errors import Preempted, Terminated, WorkerLost
+from cxr_command.stop_signals import Terminated
+from trainer.errors import Preempted, WorkerLost
 
 # For all workers to start: schedulers and image pulls take their time.
 JOIN_SECONDS = 600.0

@@ -6,13 +6,11 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 from absl import logging
 
 from cxr_command.foreign_text import first_line
-from trainer.best_model import BestModel, read_model
 from trainer.errors import UserError
 from trainer.json_file import (
     Field,
@@ -27,6 +25,11 @@ from trainer.json_file import (
 )
 from trainer.parsing import parsing
 from trainer.status import DONE, STALE, Status, state_of
+
+if TYPE_CHECKING:
+    import keras
+
+    from trainer.best_model import BestModel
 
 _ADVICE = "give the directory of another run of trainer.main, or train it again"
 # What the commands read of a run's files; more stands in them.
@@ -185,7 +188,7 @@ class Run:
         content = {"model_sha256": model_sha256, **content}
         self._write(self._calibration_file, json.dumps(content, indent=2) + "\n")
 
-    def save_model(self, model: keras.Model) -> None:
+    def save_model(self, model: "keras.Model") -> None:
         """Writes model.keras.
 
         Raises:
@@ -198,12 +201,15 @@ class Run:
             model.save(partial)
             os.replace(partial, self.model_file)
 
-    def load_model(self) -> BestModel:
+    def load_model(self) -> "BestModel":
         """Loads the best epoch's model, in safe mode.
 
         Raises:
             UserError: the file is damaged, cannot be read, or contradicts config.json.
         """
+        # Keras, which takes seconds to import, is for those who ask for a model.
+        from trainer.best_model import read_model
+
         trained_on = self.finished_config()["dataset"]
         return read_model(
             self.model_file, trained_on["image_shape"], len(trained_on["class_names"])

@@ -13,13 +13,20 @@ from typing import Any
 import psutil
 from absl import logging
 
+from cxr_command.exit_codes import ExitCode
 from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged
 from trainer.json_file import integer, moment, number, read_object, text
 from trainer.lock import is_locked
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
-STATES = (RUNNING, DONE, "diverged", "preempted", FAILED)
+# Of a run whose training ended by an error, by the exit code of that.
+_ENDED = {
+    ExitCode.DIVERGED: "diverged",
+    ExitCode.PREEMPTED: "preempted",
+    ExitCode.TERMINATED: "preempted",
+}
+STATES = (RUNNING, DONE, *dict.fromkeys(_ENDED.values()), FAILED)
 # What readers say of a run that is `running`, by a process that is gone.
 STALE = "stale"
 # Of another host's process, whose lock may not be seen here. Longer than steps, validation and
@@ -112,7 +119,7 @@ class Status:
             yield
         except BaseException as error:
             if self._written.get("status") == RUNNING:
-                state = getattr(error, "run_status", FAILED)
+                state = _ENDED.get(getattr(error, "exit_code", None), FAILED)
                 self._write_or_log(self._written | {"status": state, "error": _sentence(error)})
             raise
 

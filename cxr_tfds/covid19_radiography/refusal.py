@@ -9,8 +9,7 @@ from absl import app
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
 from cxr_command import foreign_text
-
-_EXIT_CODE = 2
+from cxr_command.exit_codes import ExitCode
 
 
 class RefusedError(Exception):
@@ -76,7 +75,9 @@ class _InWords(app.ExceptionHandler):
     def handle(self, exc: Exception) -> None:
         if sys.stderr:  # None where somebody closed it: print would take stdout.
             print(f"error: {exc}", file=sys.stderr, flush=True)
-        os._exit(_EXIT_CODE)  # An exception raised here would be logged, and the first one shown.
+        os._exit(
+            ExitCode.MISTAKE
+        )  # An exception raised here would be logged, and the first one shown.
 
 
 app.install_exception_handler(_InWords())

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
-from trainer.stop_signals import stop_signals
+from cxr_command.stop_signals import stop_signals
 
 
 class StopRequest:

@@ -4,7 +4,13 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-from trainer.errors import Terminated
+from cxr_command.exit_codes import ExitCode
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP while nothing could be kept. No failure that code may handle."""
+
+    exit_code = ExitCode.TERMINATED  # One code for both signals.
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:

@@ -1,0 +1,37 @@
+"""The log of a command: lines of the time and the message."""
+
+import logging as python_logging
+import os
+import pathlib
+import sys
+
+from absl import logging
+
+from cxr_command.foreign_text import one_line
+
+# Of this project, whose lines are shown; of libraries only errors are.
+_PACKAGES = ("benchmarks", "cxr_command", "cxr_tfds", "launch", "trainer")
+_FOLDERS = tuple(f"{pathlib.Path(__file__).parents[1] / name}{os.sep}" for name in _PACKAGES)
+
+
+def set_up() -> None:
+    """Shows the time and the message; of what the libraries log, their errors alone."""
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
+    handler = logging.get_absl_handler()
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.addFilter(_is_worth_showing)
+    handler.python_handler.setStream(sys.stderr)
+    python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
+
+
+def _is_worth_showing(record: python_logging.LogRecord) -> bool:
+    return record.levelno >= python_logging.ERROR or record.pathname.startswith(_FOLDERS)
+
+
+class _OneLine(python_logging.Formatter):
+    """Lets no name of a file or a class end a line or move the cursor."""
+
+    def formatMessage(self, record: python_logging.LogRecord) -> str:
+        record.message = one_line(record.message)
+        return super().formatMessage(record)

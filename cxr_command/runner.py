@@ -1,0 +1,112 @@
+"""How every command starts and ends: flags in, one sentence for a user's mistake, an exit code."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeGuard
+
+from absl import app, flags
+
+from cxr_command import log, standard_streams, usage
+from cxr_command.exit_codes import STOPPED, ExitCode
+from cxr_command.foreign_text import one_line
+from cxr_command.stop_signals import Terminated, raising
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command, and what its package wants of its start and end.
+
+    Attributes:
+        main: does the work, and reads `flags.FLAGS`.
+        define_flags: defines its flags; None: the import of its module has.
+        label: what the sentence of a mistake begins with; None: the command's name.
+        errors: those that end the command in one sentence, which is their text, with their
+            `exit_code` (`MISTAKE` if they have none), and without Python's own ending if they have
+            `ends_at_once`.
+        is_job: whether the work goes on when nobody reads its output any more, and `main` heeds
+            SIGTERM and SIGHUP itself. Otherwise both end it, and contexts clean up behind them.
+        starts_another: whether what stands after `--` is another command, a list of words that
+            `main` is called with.
+        before_devices: is called as soon as the flags are known. When `main` is, TensorFlow has
+            listed its devices, and read those settings of its own that stand in the environment.
+    """
+
+    main: Callable[..., None]
+    define_flags: Callable[[], None] | None = None
+    label: str | None = None
+    errors: tuple[type[BaseException], ...] = (ValueError, OSError)
+    is_job: bool = False
+    starts_another: bool = False
+    before_devices: Callable[[], None] | None = None
+
+    def run(self) -> NoReturn:
+        """Parses the flags, calls `main` and exits with the code that fits what happened."""
+        standard_streams.outlive_readers(of_output=self.is_job)
+        told: tuple[type[BaseException], ...] = (flags.Error, Terminated, *self.errors)
+        try:
+            app.run(self._call, flags_parser=self._parse)
+        except KeyboardInterrupt:
+            print("\ninterrupted", file=sys.stderr)
+            sys.exit(ExitCode.INTERRUPTED)
+        except BaseException as error:
+            if not _names_file(error) and not isinstance(error, told):
+                raise
+            self._end(error)
+
+    def _parse(self, argv: Sequence[str]) -> list[str]:
+        if self.define_flags:
+            self.define_flags()
+        usage.show_if_asked(argv, self.main)
+        log.set_up()
+        rest = flags.FLAGS(argv)
+        if self.starts_another and (len(rest) == 1 or "--" not in argv):
+            raise flags.Error("expected a command after --")
+        if len(rest) > 1 and not self.starts_another:
+            raise flags.Error(f"unexpected argument {rest[1]!r}; every option is a --flag")
+        if self.before_devices:
+            self.before_devices()
+        return rest
+
+    def _call(self, argv: Sequence[str]) -> None:
+        with contextlib.nullcontext() if self.is_job else raising():
+            self.main(*[list(argv[1:])] if self.starts_another else [])
+        sys.stdout.flush()
+
+    def _end(self, error: BaseException) -> NoReturn:
+        if isinstance(error, BrokenPipeError):
+            sys.exit(ExitCode.READER_LEFT)
+        code = getattr(error, "exit_code", ExitCode.MISTAKE)
+        label = self.label or sys.modules[self.main.__module__].__spec__.name
+        label = "stopped" if code in STOPPED else label
+        print(f"{label}: {one_line(_sentence(error))}", file=sys.stderr, flush=True)
+        if getattr(error, "ends_at_once", False):
+            os._exit(code)
+        sys.exit(code)
+
+
+def _names_file(error: BaseException) -> TypeGuard[OSError]:
+    return isinstance(error, OSError) and error.filename is not None
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, flags.Error):
+        return f"{_in_words(error)}; see --help"
+    if not _names_file(error):
+        return str(error)
+    if error.filename == standard_streams.OUTPUT:
+        return f"the output cannot be written ({error.strerror})."
+    # A name that is too long, or of a place where one may not look: `Path.exists` raises too.
+    return f"{error.filename} cannot be used ({error.strerror}); give another path"
+
+
+def _in_words(error: flags.Error) -> str:
+    """What absl says of a flag; where it says so in Python's words, in those of a person."""
+    text = str(error).rstrip(".")
+    if missing := re.search(r"Flag (--\w+) must have a value other than None", text):
+        return f"{missing[1]} is missing"
+    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number", text)
+    return re.sub(r"could not convert string to float.*", "expected a number", text)
