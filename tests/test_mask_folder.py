@@ -1,9 +1,11 @@
+import dataclasses
 import pathlib
 
 import numpy as np
 import PIL.Image
 import pytest
 
+from trainer.data.examples import Example
 from trainer.data.mask_folder import MaskFolder
 from trainer.errors import Unreadable, UserError
 
@@ -23,6 +25,19 @@ def test_masks_are_found_by_id_and_halved_by_majority(tmp_path):
     np.testing.assert_array_equal(folder.lungs("COVID-1"), halved)
     assert folder.finding("COVID-1") is None  # Nothing is drawn in it.
     assert folder.lungs("COVID-2") is None
+
+
+def test_an_example_gets_what_is_drawn_of_it_and_keeps_its_own_lungs(tmp_path):
+    mask = np.arange(24).reshape(4, 6) > 9
+    draw(tmp_path / "masks" / "a.png", mask)
+    draw(tmp_path / "findings" / "a.png", ~mask)
+    folder, plain = MaskFolder(tmp_path, (4, 6)), Example("a", "", 0, np.zeros((4, 6, 1), np.uint8))
+    found = folder.add_to(plain, "a")
+    np.testing.assert_array_equal(found.lungs, mask)
+    np.testing.assert_array_equal(found.finding, ~mask)
+    own = dataclasses.replace(plain, lungs=mask & False)
+    np.testing.assert_array_equal(folder.add_to(own, "a").lungs, mask & False)
+    assert folder.add_to(plain, "b") == plain
 
 
 def test_a_damaged_mask_is_reported_and_counts_as_none(tmp_path, caplog):
