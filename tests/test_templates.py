@@ -12,7 +12,7 @@ from trainer.templates import environment, write
     ],
 )  # fmt: skip
 def test_a_value_that_a_template_wants_and_does_not_get_is_an_error(package, name):
-    filters = dict.fromkeys(("percent", "number", "interval", "p_value", "words"), str)
+    filters = dict.fromkeys(("percent", "number", "interval", "p_value", "label"), str)
     templates = environment(f"trainer.{package}")
     templates.filters.update(filters)
     with pytest.raises(jinja2.UndefinedError):

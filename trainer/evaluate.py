@@ -27,20 +27,26 @@ from trainer.data.cases import Cases, cases_of_folder, cases_of_split, labels_an
 from trainer.data.dataset import BuiltDataset, open_dataset
 from trainer.directory import require_writable
 from trainer.errors import UserError
-from trainer.evaluation.answers import Answers, ask, average
-from trainer.evaluation.comparison import compare
+from trainer.evaluation.comparison import Comparison, compare
 from trainer.evaluation.intervals import CONFIDENCE
-from trainer.evaluation.judgement import Bench, judge
+from trainer.evaluation.metrics import ACCURACY
+from trainer.evaluation.model_report import AboutModel, ModelReport, Setup, evaluate_model
 from trainer.evaluation.original import beside_original
+from trainer.evaluation.predictions import Predictions, ensemble, predict
 from trainer.evaluation.remarks import remarks
-from trainer.evaluation.report import write_report
+from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.statistics import Statistics
+from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import keep, tune
 from trainer.memory import memory_told
 from trainer.run import Run
 
 _TRAIN, _VALIDATION = "train", "validation"
 _ENSEMBLE = "ensemble"
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
+# Metrics of each class that are logged.
+_LOGGED = ("sensitivity", "specificity", "ppv", "f1")
 
 usage.section("What is judged")
 flags.DEFINE_multi_string(
@@ -85,31 +91,26 @@ def main() -> None:
         train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
     validation_content = dataset.digest(_VALIDATION) if dataset and validation else None
 
-    answers = []
+    predictions = []
     for name, best in models.items():
         logging.info("%s answers for %d radiographs", name, len(cases.ids))
-        answers.append(ask(name, best.network, cases, validation, flip=FLAGS.tta == "flip"))
+        flip = FLAGS.tta == "flip"
+        predictions.append(predict(name, best.network, cases, validation, flip=flip))
     if FLAGS.ensemble:
-        answers.append(average(_ENSEMBLE, answers))
+        predictions.append(ensemble(_ENSEMBLE, predictions))
 
     resampling = Resampling(cases.labels, cases.groups, FLAGS.resamples, FLAGS.seed)
-    bench = Bench(cases, resampling, positive, train)
-    judged = {}
-    for model in answers:
+    setup = Setup(cases, resampling, positive, train)
+    evaluated = {}
+    for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
         tuning = _tuning(model, run, best, validation, validation_content)
-        result = judge(model, tuning, _why_no_tuning(run), bench)
-        about_model = _about_model(model, run, best, contents)
-        judged[model.name] = result | about_model | {"positive_class": class_names[positive]}
-        _log(model.name, result)
+        about = _about_model(model, run, best, contents, class_names[positive])
+        evaluated[model.name] = evaluate_model(model, tuning, _why_no_tuning(run), setup, about)
+        _log(model.name, evaluated[model.name].statistics)
 
-    right = {model.name: model.cases.argmax(axis=1) == cases.labels for model in answers}
-    measured = [(result["model"], name, result["accuracy"]) for name, result in judged.items()]
-    about = _about(dataset, cases, contents) | {
-        "comparison": compare(right, resampling) if len(answers) > 1 else None,
-        "original": beside_original(dataset.name, measured) if dataset else None,
-    }
-    write_report(directory, cases=cases, answers=answers, judged=judged, about=about)
+    report = _report(dataset, cases, contents, evaluated, _compare(predictions, resampling, cases))
+    write_report(directory, report, cases, predictions)
     logging.info("report: %s", directory / "report.html")
 
 
@@ -184,7 +185,7 @@ def _has(dataset: BuiltDataset, split: str) -> bool:
 
 
 def _tuning(
-    model: Answers,
+    model: Predictions,
     run: Run | None,
     best: BestModel | None,
     validation: Cases | None,
@@ -212,59 +213,84 @@ def _why_no_tuning(run: Run | None) -> str:
 
 
 def _about_model(
-    model: Answers, run: Run | None, best: BestModel | None, contents: dict[str, dict]
-) -> dict[str, Any]:
-    about = {"name": model.name}
-    if run is None:
-        members = {"members": list(contents), "run_config": None, "model_sha256": None}
-        return about | {"run": None, "model": _ENSEMBLE, **members}
-    return about | {
-        "run": str(run.path),
-        "model": contents[model.name]["config"]["model"],
-        "members": None,
-        "run_config": contents[model.name],
-        "model_sha256": best.sha256,
-    }
+    model: Predictions,
+    run: Run | None,
+    best: BestModel | None,
+    contents: dict[str, dict],
+    positive_class: str,
+) -> AboutModel:
+    content = contents.get(model.name)
+    return AboutModel(
+        name=model.name,
+        run=str(run.path) if run else None,
+        model=content["config"]["model"] if run else _ENSEMBLE,
+        members=None if run else list(contents),
+        run_config=content,
+        model_sha256=best.sha256 if run else None,
+        positive_class=positive_class,
+    )
 
 
-def _about(dataset: BuiltDataset | None, cases: Cases, contents: dict[str, dict]) -> dict[str, Any]:
+def _compare(
+    predictions: list[Predictions], resampling: Resampling, cases: Cases
+) -> Comparison | None:
+    if len(predictions) == 1:
+        return None
+    tasks = {model.name: Multiclass(cases.labels, model.probabilities) for model in predictions}
+    return compare(tasks, resampling)
+
+
+def _report(
+    dataset: BuiltDataset | None,
+    cases: Cases,
+    contents: dict[str, dict],
+    models: dict[str, ModelReport],
+    comparison: Comparison | None,
+) -> Report:
     split = (FLAGS.split or "test") if dataset else None
     train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
     trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
-    packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
-    return {
-        "note": FLAGS.note,
-        "dataset": dataset.name if dataset else None,
-        "dataset_version": str(dataset.builder.version) if dataset else None,
-        "images_dir": FLAGS.images_dir,
-        "split": split,
-        "split_digest": cases.digest,
-        "examples": len(cases.ids),
-        "left_out": list(cases.left_out),
-        "class_names": list(cases.class_names),
-        "remarks": remarks(cases, split, train_examples, trained_on),
-        "tta": FLAGS.tta,
-        "bootstrap": {
-            "resamples": FLAGS.resamples,
-            "seed": FLAGS.seed,
-            "confidence": CONFIDENCE,
-            "groups": None if cases.groups is None else len(set(cases.groups)),
-        },
-        "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in packages},
-    }
+    measured = [
+        (model.about.model, name, model.statistics.values[ACCURACY.name])
+        for name, model in models.items()
+    ]
+    return Report(
+        note=FLAGS.note,
+        dataset=dataset.name if dataset else None,
+        dataset_version=str(dataset.builder.version) if dataset else None,
+        images_dir=FLAGS.images_dir,
+        split=split,
+        split_digest=cases.digest,
+        examples=len(cases.ids),
+        left_out=list(cases.left_out),
+        class_names=list(cases.class_names),
+        remarks=remarks(cases, split, train_examples, trained_on),
+        tta=FLAGS.tta,
+        bootstrap=Bootstrap(
+            resamples=FLAGS.resamples,
+            seed=FLAGS.seed,
+            confidence=CONFIDENCE,
+            groups=None if cases.groups is None else len(set(cases.groups)),
+        ),
+        command=shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions={"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in _PACKAGES},
+        comparison=comparison,
+        original=beside_original(dataset.name, measured) if dataset else None,
+        models=models,
+    )
 
 
-def _log(name: str, result: dict[str, Any]) -> None:
-    logging.info("%s: accuracy %.4f on %d", name, result["accuracy"], result["examples"])
-    for class_name, numbers in result["per_class"].items():
+def _log(name: str, statistics: Statistics) -> None:
+    accuracy = statistics.values[ACCURACY.name]
+    logging.info("%s: accuracy %.4f on %d", name, accuracy, statistics.examples)
+    for class_name, numbers in statistics.per_class.items():
+        values = ((key, numbers.values[key]) for key in _LOGGED)
         shown = "  ".join(
-            f"{key} {'none' if numbers[key] is None else format(numbers[key], '.3f')}"
-            for key in ("sensitivity", "specificity", "ppv", "f1")
+            f"{key} {'none' if value is None else format(value, '.3f')}" for key, value in values
         )
-        logging.info("%-16s %s  of %d", class_name, shown, numbers["support"])
+        logging.info("%-16s %s  of %d", class_name, shown, numbers.support)
 
 
 def start() -> None:
