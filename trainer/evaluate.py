@@ -1,4 +1,4 @@
-"""Judges the best models of finished runs on a split of their dataset, or on a user's own images.
+"""Evaluates the best models of finished runs on a split of their dataset, or on own images.
 
     python -m trainer.evaluate --workdir=RUN --split=test --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN1 --workdir=RUN2 --ensemble --output_dir=REPORT
@@ -48,14 +48,14 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmode
 # Metrics of each class that are logged.
 _LOGGED = ("sensitivity", "specificity", "ppv", "f1")
 
-usage.section("What is judged")
+usage.section("What is evaluated")
 flags.DEFINE_multi_string(
     "workdir", None, "Directory of a run; repeat it to compare runs.", required=True
 )
-flags.DEFINE_string("split", None, "Split of the dataset to judge on; default: test.")
+flags.DEFINE_string("split", None, "Split of the dataset to evaluate on; default: test.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
-flags.DEFINE_bool("ensemble", False, "Judge the mean of the runs' probabilities too.")
+flags.DEFINE_bool("ensemble", False, "Evaluate the mean of the runs' probabilities too.")
 flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
 
 usage.section("The report")
@@ -68,7 +68,7 @@ flags.DEFINE_string("note", "", "A remark that stands at the top of the report."
 FLAGS = flags.FLAGS
 
 
-@memory_told("judge the runs")
+@memory_told("evaluate the runs")
 def main() -> None:
     """Evaluates."""
     _check_flags()
@@ -93,7 +93,7 @@ def main() -> None:
 
     predictions = []
     for name, best in models.items():
-        logging.info("%s answers for %d radiographs", name, len(cases.ids))
+        logging.info("%s predicts %d radiographs", name, len(cases.ids))
         flip = FLAGS.tta == "flip"
         predictions.append(predict(name, best.network, cases, validation, flip=flip))
     if FLAGS.ensemble:
@@ -163,7 +163,7 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
     if len(names) > 1:
         raise UserError(
             f"the runs were trained on different datasets ({', '.join(sorted(names))}): "
-            "judge each by itself, or on a folder with --images_dir"
+            "evaluate each by itself, or on a folder with --images_dir"
         )
     places = {content["config"]["data_dir"] for content in contents.values()}
     if len(places) > 1 and not FLAGS.data_dir:
@@ -205,7 +205,7 @@ def _why_no_tuning(run: Run | None) -> str:
     if not FLAGS.images_dir:
         return "the dataset has no validation split to choose temperature and threshold on"
     if run is None or FLAGS.tta != "none":
-        return "chosen for single models as they are saved; judge a split to choose it anew"
+        return "chosen for single models as they are saved; evaluate a split to choose it anew"
     return (
         "not chosen yet; `python -m trainer.evaluate --workdir=RUN --split=test --output_dir=...` "
         "chooses it on the validation split and keeps it in the run"
