@@ -46,7 +46,12 @@ def render_model_card(report: dict[str, Any], name: str) -> str:
         Markdown.
     """
     template = _ENVIRONMENT.get_template("model_card.md")
-    return template.render(report=report, model=report["models"][name], headline=metrics.HEADLINE)
+    return template.render(
+        **{key: report[key] for key in ("research_use", "note", "class_names")},
+        report=report,
+        model=report["models"][name],
+        headline=metrics.HEADLINE,
+    )
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
