@@ -95,7 +95,7 @@ def test_the_source_alone_scores_what_the_audit_says(dataset, data_dir):
     from cxr_tfds.covid19_radiography import split_table
     from trainer.data.cases import cases_of_split, labels_and_sources
 
-    theirs = audit.judge_source(split_table.read(split_table.find(data_dir, "224x224")))
+    theirs = audit.evaluate_source_alone(split_table.read(split_table.find(data_dir, "224x224")))
     train_labels, train_sources = labels_and_sources(dataset, "train")
     cases = cases_of_split(dataset, "test")
     ours = evaluate_source_alone(
