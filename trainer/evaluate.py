@@ -109,7 +109,9 @@ def main() -> None:
         evaluated[model.name] = evaluate_model(model, tuning, _why_no_tuning(run), setup, about)
         _log(model.name, evaluated[model.name].statistics)
 
-    report = _report(dataset, cases, contents, evaluated, _compare(predictions, resampling, cases))
+    tasks = {model.name: Multiclass(cases.labels, model.probabilities) for model in predictions}
+    comparison = compare(tasks, resampling) if len(tasks) > 1 else None
+    report = _report(dataset, cases, contents, evaluated, comparison)
     write_report(directory, report, cases, predictions)
     logging.info("report: %s", directory / "report.html")
 
@@ -229,15 +231,6 @@ def _about_model(
         model_sha256=best.sha256 if run else None,
         positive_class=positive_class,
     )
-
-
-def _compare(
-    predictions: list[Predictions], resampling: Resampling, cases: Cases
-) -> Comparison | None:
-    if len(predictions) == 1:
-        return None
-    tasks = {model.name: Multiclass(cases.labels, model.probabilities) for model in predictions}
-    return compare(tasks, resampling)
 
 
 def _report(

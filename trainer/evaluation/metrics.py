@@ -1,7 +1,8 @@
 """The metrics of a report, each declared once.
 
-A new metric is one record in `HEADLINE` or `PER_CLASS`: report.json, report.html, the model cards,
-the comparison of runs and the intervals take it from there.
+A new metric is one record in `HEADLINE`: report.json, report.html, the model cards, the comparison
+of runs and the intervals take it from there. One of each class is a record in `PER_CLASS`, from
+which report.json, report.html and the intervals take it.
 """
 
 import dataclasses
@@ -46,21 +47,17 @@ class Metric:
     hint: str = ""
 
 
-def _absent_classes(task: Multiclass) -> bool:
-    return len(np.unique(task.labels)) < task.num_classes
-
-
-def _recall_note(task: Multiclass) -> str | None:
-    if not _absent_classes(task):
+def _balanced_accuracy_note(task: Multiclass) -> str | None:
+    occurring = len(np.unique(task.labels))
+    if occurring == task.num_classes:
         return None
-    return f"the mean over the {len(np.unique(task.labels))} classes that occur, of " + str(
-        task.num_classes
-    )
+    return f"the mean over the {occurring} classes that occur, of {task.num_classes}"
 
 
 def _macro_f1_note(task: Multiclass) -> str | None:
-    absent = _absent_classes(task)
-    return "the mean over the classes that occur or were predicted" if absent else None
+    if len(np.unique(task.labels)) == task.num_classes:
+        return None
+    return "the mean over the classes that occur or were predicted"
 
 
 def _f1_of_classes(task: Multiclass) -> np.ndarray:
@@ -146,7 +143,7 @@ BALANCED_ACCURACY = Metric(
         )
     ),
     resample=lambda task: np.nanmean(task.hits / task.marginals[0], axis=1),
-    note=_recall_note,
+    note=_balanced_accuracy_note,
 )
 LOG_LOSS = Metric(
     "log_loss",
