@@ -15,7 +15,7 @@ from tests.test_page import BROWSER, open_in_browser
 from trainer.errors import UserError
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
-from trainer.explain.judgement import PER_IMAGE
+from trainer.explain.heatmap_metrics import PER_IMAGE
 from trainer.explain.subjects import Subject
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")

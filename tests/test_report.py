@@ -9,12 +9,13 @@ import pytest
 from cxr_command import csv_file
 from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.data.cases import Cases
-from trainer.evaluation.answers import Answers
 from trainer.evaluation.comparison import compare
-from trainer.evaluation.judgement import Bench, judge
+from trainer.evaluation.model_report import AboutModel, Setup, evaluate_model
 from trainer.evaluation.original import beside_original
-from trainer.evaluation.report import write_report
+from trainer.evaluation.predictions import Predictions
+from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import tune
 
 ABOUT = {
@@ -22,7 +23,7 @@ ABOUT = {
     "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
     "images_dir": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
     "class_names": list(CLASSES), "remarks": [], "tta": "none", "command": "python -m ...",
-    "bootstrap": {"resamples": 100, "seed": 0, "confidence": 0.95, "groups": None},
+    "bootstrap": Bootstrap(resamples=100, seed=0, confidence=0.95, groups=None),
     "created": "2020-01-01T00:00:00+00:00", "versions": {"python": "3"},
 }  # fmt: skip
 RUN_CONFIG = {
@@ -47,29 +48,31 @@ def write(
     directory, cases, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
     **probabilities,
 ):  # fmt: skip
-    """Judges models of the given probabilities and writes their report; returns report.json."""
+    """Evaluates models of the given probabilities and writes their report; returns report.json."""
     resampling = Resampling(cases.labels, cases.groups, 100, 0)
-    bench = Bench(cases, resampling, 0, train)
-    answers, judged = [], {}
+    setup = Setup(cases, resampling, 0, train)
+    predictions, models = [], {}
     for name, shares in probabilities.items():
         masked = cases.masked if cases.masks is not None else []
         views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
-        model = Answers(name, shares, shares, views if len(masked) else {})
-        answers.append(model)
+        model = Predictions(name, shares, shares, views if len(masked) else {})
+        predictions.append(model)
         tuning = tune(shares, cases, "validation") if validation else None
-        judged[name] = judge(model, tuning, "no validation here", bench) | {
-            "name": name, "run": name, "model": "lenet", "positive_class": class_names[0],
-            "members": None, "run_config": RUN_CONFIG, "model_sha256": "0" * 64,
-        }  # fmt: skip
-    right = {name: shares.argmax(axis=1) == cases.labels for name, shares in probabilities.items()}
-    about = ABOUT | {
-        "class_names": list(class_names),
-        "note": note,
-        "examples": len(cases.ids),
-        "comparison": compare(right, resampling) if len(answers) > 1 else None,
-        "original": beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
-    }
-    write_report(directory, cases=cases, answers=answers, judged=judged, about=about)
+        about = AboutModel(
+            name=name, run=name, model="lenet", members=None, run_config=RUN_CONFIG,
+            model_sha256="0" * 64, positive_class=class_names[0],
+        )  # fmt: skip
+        models[name] = evaluate_model(model, tuning, "no validation here", setup, about)
+    tasks = {name: Multiclass(cases.labels, shares) for name, shares in probabilities.items()}
+    about = ABOUT | {"class_names": list(class_names), "note": note}
+    report = Report(
+        **about,
+        examples=len(cases.ids),
+        comparison=compare(tasks, resampling) if len(models) > 1 else None,
+        original=beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
+        models=models,
+    )
+    write_report(directory, report, cases, predictions)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")

@@ -33,7 +33,7 @@ from trainer.evaluation.predictions import predictor
 from trainer.explain.faithfulness import randomisation_check
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
-from trainer.explain.judgement import HOW_TO_READ, judge
+from trainer.explain.heatmap_metrics import HOW_TO_READ_RANDOMISATION, evaluate_heatmap
 from trainer.explain.methods import METHODS, Method
 from trainer.explain.speed import images_per_second
 from trainer.explain.subjects import Choice, Subject, subjects_of_cases, subjects_of_files
@@ -106,7 +106,7 @@ def main() -> None:
         logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])
         check = randomisation_check(explain, model, images, targets, FLAGS.seed)
-        check["how_to_read"] = HOW_TO_READ["randomisation"]
+        check["how_to_read"] = HOW_TO_READ_RANDOMISATION
         about = _about(run, best.sha256, content, explain, speed)
         about["left_out"] = count - len(gallery.rows)
         _log(gallery.finish(about, check))
@@ -174,7 +174,7 @@ def _fill(
         for subject, heatmap, shares, explained in _explained(explain, batch, target):
             heat = enlarge(heatmap, subject.image.shape[:2])
             asked = predict if FLAGS.curves else None
-            numbers = judge(subject, heat, explained, asked, FLAGS.seed)
+            numbers = evaluate_heatmap(subject, heat, explained, asked, FLAGS.seed)
             gallery.add(subject, heatmap, heat, shares, explained, numbers)
             first += [(subject.image, explained)][: _BATCH - len(first)]
             progress.show(len(gallery.rows))

@@ -1,7 +1,7 @@
 """The pictures of a report."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -9,7 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trainer.drawn_name import drawn
-from trainer.evaluation.operating_point import roc_and_precision_recall
+from trainer.evaluation.calibration import Calibration
+from trainer.evaluation.metrics import ACCURACY, BALANCED_ACCURACY
+from trainer.evaluation.operating_point import DecisionCurve, roc_and_precision_recall
+from trainer.evaluation.statistics import Statistics
 
 _DPI = 130
 # Okabe and Ito (2008): colours that colour-blind readers can tell apart; the dashes differ as well.
@@ -89,24 +92,27 @@ def plot_curves(
         figure.savefig(path, dpi=_DPI)
 
 
-def plot_reliability(calibration: dict[str, Any], path: pathlib.Path) -> None:
+def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
     """Draws accuracy against confidence, before and after the temperature; large marks: many.
 
     Args:
-        calibration: what `calibration.calibration` returned.
+        calibration: before and after the temperature.
         path: the PNG file to write.
     """
     figure, axes = _canvas("reliability of the predicted class")
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
-    states = (("before", "as it comes", "o"), ("after", "with the temperature", "s"))
+    states = (
+        (calibration.before, "as it comes", "o"),
+        (calibration.after, "with the temperature", "s"),
+    )
     for index, (state, label, marker) in enumerate(states):
-        if calibration[state] is None:
+        if state is None:
             continue
-        filled = [bin_ for bin_ in calibration[state]["bins"] if bin_["count"]]
-        confidence = [bin_["confidence"] for bin_ in filled]
-        accuracy = [bin_["accuracy"] for bin_ in filled]
-        counts = np.array([bin_["count"] for bin_ in filled])
-        label = f"{label} (ECE {calibration[state]['ece']:.3f})"
+        filled = [bin_ for bin_ in state.bins if bin_.count]
+        confidence = [bin_.confidence for bin_ in filled]
+        accuracy = [bin_.accuracy for bin_ in filled]
+        counts = np.array([bin_.count for bin_ in filled])
+        label = f"{label} (ECE {state.ece:.3f})"
         axes.plot(confidence, accuracy, label=label, **_style(index))
         # The area of a mark is the share of the examples in its bin.
         area = 15 + 400 * counts / counts.sum()
@@ -116,21 +122,19 @@ def plot_reliability(calibration: dict[str, Any], path: pathlib.Path) -> None:
     figure.savefig(path, dpi=_DPI)
 
 
-def plot_decision_curve(
-    curve: dict[str, list[float]], positive_class: str, path: pathlib.Path
-) -> None:
+def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib.Path) -> None:
     """Draws net benefit against the threshold probability.
 
     Args:
-        curve: what `operating_point.decision_curve` returned.
+        curve: net benefit.
         positive_class: the class that is acted on.
         path: the PNG file to write.
     """
     figure, axes = _canvas(f"decision curve for {drawn(positive_class)}")
-    axes.plot(curve["threshold"], curve["model"], label="by the model", **_style(0))
-    axes.plot(curve["threshold"], curve["all"], label="treat all", **_style(1))
+    axes.plot(curve.threshold, curve.model, label="by the model", **_style(0))
+    axes.plot(curve.threshold, curve.all, label="treat all", **_style(1))
     axes.axhline(0, label="treat none", color="0.4", linewidth=1)
-    highest = max(0.01, *curve["model"], *curve["all"])
+    highest = max(0.01, *curve.model, *curve.all)
     axes.set(
         xlabel="threshold probability",
         ylabel="net benefit (true positives per example)",
@@ -142,20 +146,20 @@ def plot_decision_curve(
     figure.savefig(path, dpi=_DPI)
 
 
-def plot_accuracies(models: dict[str, dict[str, Any]], path: pathlib.Path) -> None:
+def plot_accuracies(models: Mapping[str, Statistics], path: pathlib.Path) -> None:
     """Draws each model's accuracy and balanced accuracy with its interval.
 
     Args:
-        models: name to what `statistics_with_intervals` returned.
+        models: name to statistics.
         path: the PNG file to write.
     """
     figure, axes = _canvas("accuracy with 95 % interval", height=1.6 + 0.6 * len(models))
-    for index, (metric, marker) in enumerate((("accuracy", "o"), ("balanced_accuracy", "s"))):
+    for index, (metric, marker) in enumerate(((ACCURACY, "o"), (BALANCED_ACCURACY, "s"))):
         for row, statistics in enumerate(models.values()):
-            value, y = statistics[metric], row + 0.2 * index - 0.1
-            interval = statistics["intervals"][metric] or [value, value]
+            value, y = statistics.values[metric.name], row + 0.2 * index - 0.1
+            interval = statistics.intervals[metric.name] or [value, value]
             axes.plot(interval, [y, y], color=_COLOURS[index])
-            label = metric.replace("_", " ") if row == 0 else None
+            label = metric.label.lower() if row == 0 else None
             axes.plot(value, y, marker=marker, color=_COLOURS[index], label=label, linestyle="")
     axes.set_yticks(range(len(models)), list(map(drawn, models)))
     axes.invert_yaxis()

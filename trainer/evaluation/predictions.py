@@ -1,38 +1,112 @@
-"""What a saved model says of every case, once each."""
+"""The probabilities of one model, or the mean of several, for all that it is evaluated on."""
 
+import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from cxr_command import csv_file
+from trainer.data.cases import Cases
 from trainer.errors import UserError
+from trainer.evaluation.shortcuts import blanked
 
 _BATCH = 32
 
 
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """A model's probabilities, `[examples, classes]` each.
+
+    Attributes:
+        name: of the model in the report.
+        probabilities: of the examples that it is evaluated on.
+        validation: of the validation split; None if there is none.
+        blanked: of the examples with a mask, for each view of `shortcuts.blanked`; empty without
+            masks.
+    """
+
+    name: str
+    probabilities: np.ndarray
+    validation: np.ndarray | None
+    blanked: dict[str, np.ndarray]
+
+
+def predict(
+    name: str, model: keras.Model, examples: Cases, validation: Cases | None, *, flip: bool
+) -> Predictions:
+    """Predicts every example once.
+
+    Args:
+        name: of the model in the report.
+        model: a saved model.
+        examples: what it is evaluated on.
+        validation: what temperature and threshold are chosen on.
+        flip: whether to average with the predictions for the flipped images.
+
+    Returns:
+        Its predictions.
+    """
+    probabilities = predictor(model, flip=flip)
+    views = {}
+    if examples.masks is not None:
+        views = blanked(examples.images[examples.masked], examples.masks)
+    return Predictions(
+        name=name,
+        probabilities=probabilities(examples.images),
+        validation=None if validation is None else probabilities(validation.images),
+        blanked={view: probabilities(images) for view, images in views.items()},
+    )
+
+
+def ensemble(name: str, members: Sequence[Predictions]) -> Predictions:
+    """Averages the probabilities of several models.
+
+    Args:
+        name: of the ensemble in the report.
+        members: predictions for the same examples.
+
+    Returns:
+        Its predictions.
+    """
+    first = members[0]
+    return Predictions(
+        name=name,
+        probabilities=np.mean([member.probabilities for member in members], axis=0),
+        validation=(
+            None
+            if first.validation is None
+            else np.mean([member.validation for member in members], axis=0)
+        ),
+        blanked={
+            view: np.mean([member.blanked[view] for member in members], axis=0)
+            for view in first.blanked
+        },
+    )
+
+
 def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes a function that asks the model, traced once however often it is called.
+    """Makes a function that runs the model, traced once however often it is called.
 
     Args:
         model: takes `[batch, H, W, C] uint8`, gives `[batch, classes]` probabilities.
-        flip: whether to average with the answers to the images flipped left to right.
+        flip: whether to average with the predictions for the images flipped left to right.
 
     Returns:
-        From `[cases, H, W, C] uint8` to `[cases, classes] float64`, whose rows sum to 1; it raises
-        `UserError` if the model gives something else than finite numbers.
+        From `[examples, H, W, C] uint8` to `[examples, classes] float64`, whose rows sum to 1; it
+        raises `UserError` if the model gives something else than finite numbers.
     """
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])
     def forward(images: tf.Tensor) -> tf.Tensor:
-        answers = model(images, training=False)
+        probabilities = model(images, training=False)
         if not flip:
-            return answers
-        return (answers + model(tf.reverse(images, [2]), training=False)) / 2
+            return probabilities
+        return (probabilities + model(tf.reverse(images, [2]), training=False)) / 2
 
-    def predict(images: np.ndarray) -> np.ndarray:
+    def probabilities_of(images: np.ndarray) -> np.ndarray:
         starts = range(0, len(images), _BATCH)
         parts = [forward(images[start : start + _BATCH]).numpy() for start in starts]
         probabilities = np.concatenate(parts).astype(np.float64)
@@ -41,7 +115,7 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
         # A softmax in float32 sums to 1 within 1e-7 only.
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
-    return predict
+    return probabilities_of
 
 
 def write_predictions(
@@ -55,13 +129,13 @@ def write_predictions(
 
     Args:
         path: the file.
-        ids: `[cases] str`.
-        labels: `[cases] int`.
-        probabilities: `[cases, classes] float`, written in full precision.
+        ids: `[examples] str`.
+        labels: `[examples] int`.
+        probabilities: `[examples, classes] float`, written in full precision.
         class_names: names of the classes.
     """
     rows = [
-        [str(case), class_names[label], class_names[shares.argmax()], *map(float, shares)]
-        for case, label, shares in zip(ids, labels, probabilities, strict=True)
+        [str(example), class_names[label], class_names[shares.argmax()], *map(float, shares)]
+        for example, label, shares in zip(ids, labels, probabilities, strict=True)
     ]
     path.write_bytes(csv_file.encode([["id", "label", "predicted", *class_names], *rows]))

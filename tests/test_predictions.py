@@ -7,8 +7,13 @@ import pytest
 
 from trainer.data.cases import Cases
 from trainer.errors import UserError
-from trainer.evaluation.answers import Answers, ask, average
-from trainer.evaluation.predictions import predictor, write_predictions
+from trainer.evaluation.predictions import (
+    Predictions,
+    ensemble,
+    predict,
+    predictor,
+    write_predictions,
+)
 
 SHAPE = (8, 6, 1)
 
@@ -38,7 +43,7 @@ def cases(images):
     )  # fmt: skip
 
 
-def test_every_image_is_answered_once_whatever_the_batch(model, images):
+def test_every_image_is_predicted_once_whatever_the_batch(model, images):
     expected = np.concatenate([model(images[row : row + 1]).numpy() for row in range(70)])
     probabilities = predictor(model, flip=False)(images)
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
@@ -59,35 +64,36 @@ def test_a_model_that_gives_no_numbers_is_the_users_mistake(model, images):
         predictor(broken, flip=False)(images)
 
 
-def test_a_model_is_asked_about_cases_validation_and_blanked_lungs(model, cases, images):
+def test_a_model_predicts_examples_validation_and_blanked_lungs(model, cases, images):
     validation = dataclasses.replace(cases, images=images[:5])
-    answers = ask("name", model, cases, validation, flip=False)
-    np.testing.assert_allclose(answers.cases, model(images).numpy(), atol=1e-6)
-    np.testing.assert_allclose(answers.validation, model(images[:5]).numpy(), atol=1e-6)
+    predictions = predict("name", model, cases, validation, flip=False)
+    np.testing.assert_allclose(predictions.probabilities, model(images).numpy(), atol=1e-6)
+    np.testing.assert_allclose(predictions.validation, model(images[:5]).numpy(), atol=1e-6)
     black = images[[4, 9]].copy()
     black[:, 2:5] = 0
-    np.testing.assert_allclose(answers.blanked["lungs_blanked"], model(black).numpy(), atol=1e-6)
-    assert (
-        ask("name", model, dataclasses.replace(cases, masks=None), None, flip=False).blanked == {}
+    np.testing.assert_allclose(
+        predictions.blanked["lungs_blanked"], model(black).numpy(), atol=1e-6
     )
+    unmasked = dataclasses.replace(cases, masks=None)
+    assert predict("name", model, unmasked, None, flip=False).blanked == {}
 
 
 def test_an_ensemble_is_the_mean_of_its_members():
     generator = np.random.default_rng(0)
     members = [
-        Answers(
+        Predictions(
             name, *(generator.dirichlet(np.ones(3), 4) for _ in range(2)), {"v": np.ones(3) * n}
         )
         for n, name in enumerate("ab")
     ]
-    ensemble = average("both", members)
-    np.testing.assert_allclose(ensemble.cases, (members[0].cases + members[1].cases) / 2)
+    both = ensemble("both", members)
     np.testing.assert_allclose(
-        ensemble.validation, (members[0].validation + members[1].validation) / 2
+        both.probabilities, (members[0].probabilities + members[1].probabilities) / 2
     )
-    np.testing.assert_allclose(ensemble.blanked["v"], 0.5)
+    np.testing.assert_allclose(both.validation, (members[0].validation + members[1].validation) / 2)
+    np.testing.assert_allclose(both.blanked["v"], 0.5)
     alone = [dataclasses.replace(member, validation=None) for member in members]
-    assert average("both", alone).validation is None
+    assert ensemble("both", alone).validation is None
 
 
 def test_predictions_are_written_in_order_and_in_full_precision(tmp_path):
