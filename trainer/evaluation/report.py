@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer import templates
+from trainer.confusion_matrix import plot_confusion_matrix
 from trainer.data.cases import Cases
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.evaluation import plots
@@ -105,8 +106,8 @@ def _write_model(
 
 def _draw(directory: pathlib.Path, cases: Cases, model: Answers, result: dict[str, Any]) -> None:
     names, matrix = cases.class_names, result["confusion_matrix"]
-    plots.plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
-    plots.plot_confusion_matrix(
+    plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
+    plot_confusion_matrix(
         matrix, names, "share of each true class", directory / "confusion_matrix_normalised.png",
         normalised=True,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from trainer import markdown
-from trainer.evaluation.plots import plot_confusion_matrix
+from trainer.confusion_matrix import plot_confusion_matrix
 
 # Images of the augmented batch that are shown.
 _MOST_IMAGES = 16
