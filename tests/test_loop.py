@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics
 
-from tests.conftest import two_replicas
+from tests.conftest import relative_difference, two_replicas
 from tests.support.toy import BATCH, make_examples, small_lenet
 from tests.test_config import SETTINGS
 from trainer.errors import Preempted
@@ -178,3 +178,21 @@ def test_a_stopped_training_ends_unfinished_and_goes_on_where_it_stood(tmp_path)
         ("begin_epoch", 2, STEPS), ("begin_steps", 5, 1), ("finish_steps", 2, 3, 6),
         ("finish_epoch", 2), ("finish_training", 2, 0), ("end",),
     ]  # fmt: skip
+
+
+def test_one_that_was_stopped_after_the_last_step_of_an_epoch_goes_on_with_validation(
+    trained, tmp_path
+):
+    undisturbed, _ = trained
+    recorder, stop_request = Recorder(), StopRequest()
+    with pytest.raises(Preempted, match="after step 3 of epoch 1"):
+        make_loop(tmp_path, [OneByOne(), StopAfter(stop_request, STEPS - 1)], stop_request).train()
+    loop = make_loop(tmp_path, [recorder])
+    loop.train()
+    assert recorder.told[:4] == [
+        ("begin_training", 0, STEPS), ("begin_epoch", 1, STEPS), ("finish_epoch", 1),
+        ("begin_epoch", 2, STEPS),
+    ]  # fmt: skip
+    assert loop.progress.best_loss == pytest.approx(undisturbed.progress.best_loss, rel=1e-5)
+    ours, theirs = (one.best_model.get_weights() for one in (loop, undisturbed))
+    assert relative_difference(ours, theirs) < 1e-5
