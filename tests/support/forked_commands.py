@@ -34,6 +34,7 @@ _IMPORTED = (
     "trainer.export.package",
     "trainer.training.features",
     "trainer.training.loop",
+    "trainer.training.observers.tensorboard",
 )
 
 

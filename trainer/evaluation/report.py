@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import tensorflow as tf
 
 from trainer import templates
+from trainer.confusion_matrix import plot_confusion_matrix
 from trainer.data.cases import Cases
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.evaluation import plots
@@ -187,8 +188,8 @@ def _draw(
     directory: pathlib.Path, examples: Cases, predictions: Predictions, model: ModelReport
 ) -> None:
     names, matrix = examples.class_names, model.statistics.confusion_matrix
-    plots.plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
-    plots.plot_confusion_matrix(
+    plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
+    plot_confusion_matrix(
         matrix, names, "share of each true class", directory / "confusion_matrix_normalised.png",
         normalised=True,
     )  # fmt: skip
