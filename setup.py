@@ -24,7 +24,7 @@ setup(
     package_data={
         "cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"],
         "launch": ["docker/*", "kubernetes/*", "slurm/*"],
-        "trainer": ["evaluation/templates/*", "explain/templates/*", "export/templates/*"],
+        "trainer": ["evaluation/templates/*", "explain/templates/*", "templates/*.md"],
     },
     install_requires=[
         "absl-py>=2.1,<3",

@@ -101,7 +101,7 @@ class Training:
         started = time.perf_counter()
         work(self._batches, steps)
         seconds = time.perf_counter() - started
-        waited = measure(totals.read())["waited"] / self._replicas
+        waited = measure(totals.read()).waited / self._replicas
         return {
             "images_per_second": steps * self._batch_size / seconds,
             "input": waited / seconds,

@@ -22,7 +22,7 @@ from cxr_tfds.covid19_radiography import split_table
 _SPLITS = ("train", "validation", "test")
 
 
-class SourceOnly(NamedTuple):
+class SourceAlone(NamedTuple):
     """What a classifier that sees nothing but the source scores on the test split.
 
     Attributes:
@@ -38,7 +38,7 @@ class SourceOnly(NamedTuple):
     majority: float
 
 
-def judge_source(rows: Iterable[split_table.Row]) -> SourceOnly:
+def evaluate_source_alone(rows: Iterable[split_table.Row]) -> SourceAlone:
     """Fits a classifier that knows only the source on the training split, and tests it.
 
     It answers the class that is most frequent in the training split among radiographs of the
@@ -66,7 +66,7 @@ def judge_source(rows: Iterable[split_table.Row]) -> SourceOnly:
     right = defaultdict(list)
     for row in test:
         right[row.label].append(says.get(row.source, majority) == row.label)
-    return SourceOnly(
+    return SourceAlone(
         says=says,
         accuracy=sum(map(sum, right.values())) / len(test),
         balanced_accuracy=sum(sum(hits) / len(hits) for hits in right.values()) / len(right),
@@ -134,14 +134,14 @@ def _print_groups(groups: list[list[split_table.Row]]) -> None:
         print("  " + ", ".join(f"{row.id} ({row.split})" for row in members))
 
 
-def _print_source_only(judged: SourceOnly) -> None:
+def _print_source_alone(baseline: SourceAlone) -> None:
     print("\nA classifier that sees the source and no picture would answer")
-    for source, label in judged.says.items():
+    for source, label in baseline.says.items():
         print(f"  {source:12} {label}")
     print(
-        f"and score {judged.accuracy:.2%} on the test split (balanced "
-        f"{judged.balanced_accuracy:.2%}; always answering the most frequent class "
-        f"{judged.majority:.2%}).\nA network that tells sources apart can reach this without "
+        f"and score {baseline.accuracy:.2%} on the test split (balanced "
+        f"{baseline.balanced_accuracy:.2%}; always answering the most frequent class "
+        f"{baseline.majority:.2%}).\nA network that tells sources apart can reach this without "
         "looking at a lung: compare accuracies with it, and report them by source."
     )
 
@@ -162,7 +162,7 @@ def _main() -> None:
         _print_table(f"Radiographs by source and class: {split}", labels, by_source)
     groups = duplicate_groups(rows)
     _print_groups(groups)
-    _print_source_only(judge_source(rows))
+    _print_source_alone(evaluate_source_alone(rows))
     sys.exit(1 if straddling(groups) else 0)
 
 

@@ -41,7 +41,7 @@ def command(*arguments):
 
 def test_the_source_only_score_is_that_of_a_table_of_most_frequent_classes():
     rows = made_up_rows()
-    judged = audit.judge_source(rows)
+    baseline = audit.evaluate_source_alone(rows)
     train = [row for row in rows if row.split == "train"]
     most = {}
     for source in ("rsna", "kermany", "sirm"):
@@ -49,13 +49,15 @@ def test_the_source_only_score_is_that_of_a_table_of_most_frequent_classes():
             [r.label for r in train if r.source == source], return_counts=True
         )
         most[source] = str(labels[counts.argmax()])
-    assert judged.says == most
+    assert baseline.says == most
     # Eurorad is not in the training split: the most frequent class of all is the guess.
     truth = [row.label for row in rows if row.split == "test"]
     guess = [most.get(row.source, "Normal") for row in rows if row.split == "test"]
-    assert judged.accuracy == pytest.approx(metrics.accuracy_score(truth, guess))
-    assert judged.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(truth, guess))
-    assert judged.majority == pytest.approx(truth.count("Normal") / len(truth))
+    assert baseline.accuracy == pytest.approx(metrics.accuracy_score(truth, guess))
+    assert baseline.balanced_accuracy == pytest.approx(
+        metrics.balanced_accuracy_score(truth, guess)
+    )
+    assert baseline.majority == pytest.approx(truth.count("Normal") / len(truth))
 
 
 def test_groups_and_those_that_straddle_are_found():
@@ -80,7 +82,9 @@ def test_the_command_prints_counts_groups_and_the_score(tmp_path):
     assert numbers[0] == ["COVID", *map(str, by_split), str(sum(by_split))]
     assert "40 groups of 80 radiographs; 40 hold byte-identical files, 0 hold" in done.stdout
     assert "Groups that straddle splits: none." in done.stdout
-    assert f"score {audit.judge_source(rows).accuracy:.2%} on the test split" in done.stdout
+    assert (
+        f"score {audit.evaluate_source_alone(rows).accuracy:.2%} on the test split" in done.stdout
+    )
 
 
 def test_the_command_fails_if_a_group_straddles(tmp_path):

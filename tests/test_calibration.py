@@ -3,10 +3,10 @@ import pytest
 from scipy import optimize, special
 from sklearn import metrics
 
-from tests.support.simulated import CLASSES, one_hot, simulate
+from tests.support.simulated import one_hot, simulate
 from trainer.evaluation.calibration import (
     apply_temperature,
-    calibration,
+    evaluate_calibration,
     expected_calibration_error,
     fit_temperature,
     reliability,
@@ -51,28 +51,28 @@ def test_probabilities_of_0_and_1_stay_finite():
 def test_bins_are_counted_by_hand():
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.3, 0.7], [0.69, 0.31]])
     bins = reliability(np.array([0, 0, 0, 1]), probabilities)
-    filled = [bin_ for bin_ in bins if bin_["count"]]
-    assert [bin_["count"] for bin_ in filled] == [3, 1]
-    assert filled[0]["confidence"] == pytest.approx((0.7 + 0.7 + 0.69) / 3)
-    assert filled[0]["accuracy"] == pytest.approx(1 / 3)
-    assert all(bin_["accuracy"] is None for bin_ in bins if not bin_["count"])
+    filled = [bin_ for bin_ in bins if bin_.count]
+    assert [bin_.count for bin_ in filled] == [3, 1]
+    assert filled[0].confidence == pytest.approx((0.7 + 0.7 + 0.69) / 3)
+    assert filled[0].accuracy == pytest.approx(1 / 3)
+    assert all(bin_.accuracy is None for bin_ in bins if not bin_.count)
     expected = 3 / 4 * abs((0.7 + 0.7 + 0.69) / 3 - 1 / 3) + 1 / 4 * 0.1
     assert expected_calibration_error(bins) == pytest.approx(expected)
 
 
 def test_every_example_is_in_one_bin_even_at_the_ends():
     labels, probabilities = simulate()
-    assert sum(bin_["count"] for bin_ in reliability(labels, probabilities)) == 300
+    assert sum(bin_.count for bin_ in reliability(labels, probabilities)) == 300
     bins = reliability(np.array([0]), np.array([[1.0, 0.0]]))
-    assert (bins[-1]["count"], bins[-1]["accuracy"]) == (1, 1.0)
+    assert (bins[-1].count, bins[-1].accuracy) == (1, 1.0)
 
 
 def test_before_and_after_are_those_of_the_probabilities_before_and_after():
     labels, probabilities = simulate()
-    states = calibration(labels, probabilities, CLASSES, 2.0)
+    states = evaluate_calibration(labels, probabilities, 2.0)
     softened = special.softmax(np.log(probabilities) / 2, axis=1)
-    assert states["before"]["log_loss"] == pytest.approx(metrics.log_loss(labels, probabilities))
-    assert states["after"]["log_loss"] == pytest.approx(metrics.log_loss(labels, softened))
+    assert states.before.log_loss == pytest.approx(metrics.log_loss(labels, probabilities))
+    assert states.after.log_loss == pytest.approx(metrics.log_loss(labels, softened))
     bins = np.minimum((softened.max(axis=1) * 15).astype(int), 14)
     right = softened.argmax(axis=1) == labels
     gaps = [
@@ -80,5 +80,5 @@ def test_before_and_after_are_those_of_the_probabilities_before_and_after():
         * abs(np.mean(right[bins == index]) - np.mean(softened.max(axis=1)[bins == index]))
         for index in np.unique(bins)
     ]
-    assert states["after"]["ece"] == pytest.approx(sum(gaps))
-    assert calibration(labels, probabilities, CLASSES, None)["after"] is None
+    assert states.after.ece == pytest.approx(sum(gaps))
+    assert evaluate_calibration(labels, probabilities, None).after is None

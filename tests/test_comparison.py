@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tests.support.simulated import one_hot, simulate
 from trainer.evaluation.comparison import compare
+from trainer.evaluation.metrics import HEADLINE
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tasks import Multiclass
 
 
 def answers(both, only_first, only_second, neither):
@@ -14,44 +17,45 @@ def answers(both, only_first, only_second, neither):
 
 
 def compared(right, groups=None, count=1000):
-    size = len(next(iter(right.values())))
-    return compare(right, Resampling(np.zeros(size, int), groups, count, 0))
+    labels = np.zeros(len(next(iter(right.values()))), int)
+    models = {name: Multiclass(labels, one_hot(~hits * 1, 2)) for name, hits in right.items()}
+    return compare(models, Resampling(labels, groups, count, 0))
 
 
 def test_mcnemar_is_the_binomial_test_of_the_examples_that_differ():
-    (pair,) = compared(answers(60, 25, 10, 5))["pairs"]
-    assert (pair["only_first_right"], pair["only_second_right"]) == (25, 10)
-    assert pair["mcnemar_p"] == pytest.approx(stats.binomtest(10, 35).pvalue)
-    assert pair["accuracy_difference"] == pytest.approx(0.15)
+    (pair,) = compared(answers(60, 25, 10, 5)).pairs
+    assert (pair.only_first_right, pair.only_second_right) == (25, 10)
+    assert pair.mcnemar_p == pytest.approx(stats.binomtest(10, 35).pvalue)
+    assert pair.accuracy_difference == pytest.approx(0.15)
 
 
 def test_mcnemar_gives_a_published_example():
     """Fagerland, Lydersen and Laake (2013), table 1, airway hyper-responsiveness before and after
     stem cell transplantation: of 21 children 1 changed one way and 7 the other; the exact
     conditional test gives 0.0703."""
-    (pair,) = compared(answers(1, 1, 7, 12))["pairs"]
-    assert round(pair["mcnemar_p"], 4) == 0.0703
+    (pair,) = compared(answers(1, 1, 7, 12)).pairs
+    assert round(pair.mcnemar_p, 4) == 0.0703
 
 
 def test_the_interval_of_the_difference_is_that_of_paired_examples():
     right = answers(600, 120, 60, 220)
-    (pair,) = compared(right, count=4000)["pairs"]
+    (pair,) = compared(right, count=4000).pairs
     theirs = stats.bootstrap(
         (right["first"] * 1.0, right["second"] * 1.0),
         lambda first, second, axis: np.mean(first, axis=axis) - np.mean(second, axis=axis),
         paired=True, vectorized=True, n_resamples=4000, method="percentile", random_state=0,
     ).confidence_interval  # fmt: skip
-    np.testing.assert_allclose(pair["interval"], theirs, atol=0.003)
+    np.testing.assert_allclose(pair.interval, theirs, atol=0.003)
     # Normal approximation: 0.06 with a standard error of 0.0133.
-    assert pair["bootstrap_p"] < 0.001
+    assert pair.bootstrap_p < 0.001
 
 
 def test_copies_of_an_example_add_no_certainty():
     right = {name: np.repeat(hits, 5) for name, hits in answers(60, 22, 12, 6).items()}
     groups = np.repeat(np.arange(100), 5)
-    (blind,) = compared(right)["pairs"]
-    (grouped,) = compared(right, groups)["pairs"]
-    assert np.ptp(grouped["interval"]) == pytest.approx(5**0.5 * np.ptp(blind["interval"]), rel=0.1)
+    (blind,) = compared(right).pairs
+    (grouped,) = compared(right, groups).pairs
+    assert np.ptp(grouped.interval) == pytest.approx(5**0.5 * np.ptp(blind.interval), rel=0.1)
 
 
 def test_holm_corrects_over_all_pairs():
@@ -60,26 +64,26 @@ def test_holm_corrects_over_all_pairs():
     right = {
         name: generator.random(400) < share for name, share in (("a", 0.9), ("b", 0.8), ("c", 0.78))
     }
-    pairs = compared(right)["pairs"]
-    assert [pair["models"] for pair in pairs] == [["a", "b"], ["a", "c"], ["b", "c"]]
+    pairs = compared(right).pairs
+    assert [pair.models for pair in pairs] == [("a", "b"), ("a", "c"), ("b", "c")]
     for test in ("mcnemar_p", "bootstrap_p"):
-        ranked = sorted(pairs, key=lambda pair: pair[test])
+        ranked = sorted(pairs, key=lambda pair: getattr(pair, test))
         expected, before = [], 0.0
         for rank, pair in enumerate(ranked):
-            before = max(before, min(1.0, pair[test] * (3 - rank)))
+            before = max(before, min(1.0, getattr(pair, test) * (3 - rank)))
             expected.append(before)
-        assert [pair[f"{test}_holm"] for pair in ranked] == pytest.approx(expected)
+        assert [getattr(pair, f"{test}_holm") for pair in ranked] == pytest.approx(expected)
 
 
 def test_the_best_is_named_only_where_the_interval_supports_it():
     clear = compared(answers(600, 200, 20, 180))
-    assert clear["best"] == "first"
+    assert clear.best == "first"
     worse = compared(answers(600, 20, 200, 180))
-    assert worse["best"] == "second"
+    assert worse.best == "second"
     unclear = compared(answers(600, 22, 20, 180))
-    assert unclear["best"] is None
-    assert "first has the highest accuracy" in unclear["best_why"]
-    assert "do not support calling it better than second" in unclear["best_why"]
+    assert unclear.best is None
+    assert "first has the highest accuracy" in unclear.best_why
+    assert "do not support calling it better than second" in unclear.best_why
 
 
 def test_a_difference_that_only_correction_takes_away_names_no_best():
@@ -88,11 +92,43 @@ def test_a_difference_that_only_correction_takes_away_names_no_best():
     good = generator.random(500) < 0.9
     right = {"a": good, "b": good.copy(), "c": generator.random(500) < 0.6}
     result = compared(right)
-    assert result["best"] is None
-    assert "better than b:" in result["best_why"]
+    assert result.best is None
+    assert "better than b:" in result.best_why
 
 
 def test_models_that_agree_everywhere_differ_by_nothing():
-    (pair,) = compared(answers(3, 0, 0, 1))["pairs"]
-    assert (pair["mcnemar_p"], pair["bootstrap_p"]) == (1.0, 1.0)
-    assert pair["interval"] == [0.0, 0.0]
+    (pair,) = compared(answers(3, 0, 0, 1)).pairs
+    assert (pair.mcnemar_p, pair.bootstrap_p) == (1.0, 1.0)
+    assert pair.interval == (0.0, 0.0)
+
+
+def test_every_metric_has_the_interval_of_its_paired_difference():
+    """Recomputed resample by resample, from the examples that were drawn."""
+    labels, first = simulate((20, 30, 40, 10))
+    _, second = simulate((20, 30, 40, 10), skill=0.5)
+    resampling = Resampling(labels, None, 40, 0)
+    models = {"first": Multiclass(labels, first), "second": Multiclass(labels, second)}
+    (pair,) = compare(models, resampling).pairs
+    drawn = [
+        np.repeat(np.arange(100), counts.astype(int))
+        for weights in resampling.weights()
+        for counts in weights
+    ]
+    for metric in HEADLINE:
+        differences = [
+            metric.compute(Multiclass(labels[rows], first[rows]))
+            - metric.compute(Multiclass(labels[rows], second[rows]))
+            for rows in drawn
+        ]
+        expected = np.quantile(differences, [0.025, 0.975])
+        assert pair.differences.intervals[metric.name] == pytest.approx(expected), metric.name
+        value = metric.compute(models["first"]) - metric.compute(models["second"])
+        assert pair.differences.values[metric.name] == value
+
+
+def test_the_difference_of_a_metric_that_one_model_has_not_is_left_blank():
+    labels = np.array([1, 1])
+    models = {"a": Multiclass(labels, one_hot([1, 1])), "b": Multiclass(labels, one_hot([1, 0]))}
+    (pair,) = compare(models, Resampling(labels, None, 100, 0)).pairs
+    assert pair.differences.values["cohen_kappa"] is None
+    assert "one of the two models" in pair.differences.why["cohen_kappa"]

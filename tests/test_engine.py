@@ -113,7 +113,7 @@ def test_mixed_precision_learns_under_two_replicas_with_xla(precision):
     engine.evaluate(batches, 8)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert all(weight.dtype == np.float32 for weight in model.get_weights())
-    assert measure(engine.eval_totals.read())["accuracy"] > 0.6
+    assert measure(engine.eval_totals.read()).accuracy > 0.6
 
 
 @pytest.mark.parametrize(("xla", "xla_update"), [(False, False), (False, True), (True, True)])
@@ -166,10 +166,10 @@ def test_a_gradient_that_is_not_finite_ends_the_steps_though_the_loss_is_finite(
         two_replicas(), examples, 0, build=build, flip=False, xla_update=xla_update
     )
     batches = iter(distribute_batches(examples, two_replicas(), BATCH))
-    taken = engine.train(batches, 9)
-    assert taken[:3] == (2, False, 1)
-    assert not np.isfinite(taken.gradient_norm)
-    assert np.isfinite(measure(engine.train_totals.read())["loss"])
+    result = engine.train(batches, 9)
+    assert result[:3] == (2, False, 1)
+    assert not np.isfinite(result.gradient_norm)
+    assert np.isfinite(measure(engine.train_totals.read()).loss)
     for weight, was in zip(engine.weights(), first, strict=True):
         np.testing.assert_array_equal(weight, was)
 
@@ -270,10 +270,10 @@ def test_the_reduced_gradient_is_clipped_by_its_global_norm(strategy, share):
 def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping():
     examples = make_examples(BATCH)
     engine, _, first = train(two_replicas(), examples, 0, flip=False, clip_norm=1e-3)
-    taken = engine.train(iter(distribute_batches(examples, two_replicas(), BATCH)), 1)
+    result = engine.train(iter(distribute_batches(examples, two_replicas(), BATCH)), 1)
     gradients = mean_gradients(small_lenet(), examples, first)
     norm = np.sqrt(sum(np.sum(gradient.astype(np.float64) ** 2) for gradient in gradients))
-    assert taken.gradient_norm == pytest.approx(norm, rel=1e-5)
+    assert result.gradient_norm == pytest.approx(norm, rel=1e-5)
 
 
 @pytest.mark.parametrize("xla", [False, True])
@@ -308,8 +308,8 @@ def test_four_micro_batches_equal_one_batch(xla):
     assert relative_difference(model.get_weights(), first) > 1e-4
     assert relative_difference(accumulated.get_weights(), model.get_weights()) < 1e-6
     ours, theirs = (measure(engine.train_totals.read()) for engine in (parts, whole))
-    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
-    np.testing.assert_array_equal(ours["confusion"], theirs["confusion"])
+    assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+    np.testing.assert_array_equal(ours.confusion, theirs.confusion)
 
 
 def test_the_average_of_the_weights_is_numpys():
@@ -337,7 +337,7 @@ def test_the_average_of_the_weights_is_numpys():
     expected = metrics.log_loss(
         rows["label"].numpy(), averaged(rows["image"]).numpy().astype(np.float64), labels=range(4)
     )
-    assert measure(engine.eval_totals.read())["loss"] == pytest.approx(expected, rel=1e-4)
+    assert measure(engine.eval_totals.read()).loss == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("strategy", [one_device, two_replicas])
@@ -373,7 +373,7 @@ def test_a_loss_that_is_not_finite_ends_the_steps_and_reaches_no_weight(strategy
     assert engine.train(batches, 1)[:3] == (1, False, 1)
     for weight, was in zip(engine.weights(), before, strict=True):
         np.testing.assert_array_equal(weight, was)
-    assert np.isnan(measure(engine.train_totals.read())["loss"])
+    assert np.isnan(measure(engine.train_totals.read()).loss)
 
     engine, _, _ = train(strategy(), examples, 0, build=build, flip=False)
     batches = iter(distribute_batches(examples, strategy(), BATCH))
@@ -385,7 +385,7 @@ def test_a_loss_that_is_not_finite_ends_the_steps_and_reaches_no_weight(strategy
 def test_evaluation_counts_every_example_once(strategy):
     examples = make_examples(103)
     engine, model, _ = train(strategy(), examples, 8, optimizer=adam)
-    assert measure(engine.train_totals.read())["examples"] == 103 + 8 * BATCH - 112
+    assert measure(engine.train_totals.read()).examples == 103 + 8 * BATCH - 112
     batches = iter(distribute_batches(examples, strategy(), BATCH))
     for _ in range(2):  # the second pass must not remember the first
         engine.evaluate(batches, examples.steps_per_epoch(BATCH))
@@ -395,16 +395,16 @@ def test_evaluation_counts_every_example_once(strategy):
         probabilities = model(rows["image"]).numpy().astype(np.float64)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         labels, predicted = rows["label"].numpy(), probabilities.argmax(axis=1)
-        assert measured["examples"] == 103
-        assert measured["accuracy"] == pytest.approx(metrics.accuracy_score(labels, predicted))
-        assert measured["loss"] == pytest.approx(
+        assert measured.examples == 103
+        assert measured.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+        assert measured.loss == pytest.approx(
             metrics.log_loss(labels, probabilities, labels=range(4)), rel=1e-4
         )
         np.testing.assert_array_equal(
-            measured["confusion"], metrics.confusion_matrix(labels, predicted)
+            measured.confusion, metrics.confusion_matrix(labels, predicted)
         )
         np.testing.assert_allclose(
-            measured["recall"], metrics.recall_score(labels, predicted, average=None)
+            measured.recall, metrics.recall_score(labels, predicted, average=None)
         )
 
 
@@ -423,7 +423,7 @@ def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
     engine.train(iter(distribute_batches(examples, strategy, 4, augment_seed=0)), 1)
     model.set_weights(engine.weights())
     after = [weight.numpy() for weight in model.trainable_variables]
-    assert np.isfinite(measure(engine.train_totals.read())["loss"])
+    assert np.isfinite(measure(engine.train_totals.read()).loss)
     assert all(np.isfinite(weight).all() for weight in after)
     assert relative_difference(after, before) > 0
     if name in ("resnet101", "vgg19"):
@@ -446,5 +446,5 @@ def test_a_replica_waits_from_the_end_of_a_step_until_its_batch_is_loaded(second
             examples, two_replicas(), BATCH, augment_seed=3, change_batch=load_late
         )
         work(iter(batches), steps)
-        waited = measure(totals.read())["waited"]
+        waited = measure(totals.read()).waited
         assert waited == pytest.approx(2 * steps * expected, rel=0.1)

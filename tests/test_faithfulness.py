@@ -5,7 +5,7 @@ import pytest
 from trainer import models
 from trainer.data.examples import Example
 from trainer.explain import faithfulness
-from trainer.explain.judgement import judge, totals
+from trainer.explain.heatmap_metrics import evaluate_heatmap, totals
 from trainer.explain.methods import METHODS
 
 SIZE = 36
@@ -69,17 +69,17 @@ def test_the_area_is_that_of_the_trapezoids():
     assert faithfulness.area_under(curve) == pytest.approx((0.75 + 0.375) / 2)
 
 
-def test_judging_brings_the_numbers_together():
+def test_evaluating_brings_the_numbers_together():
     lungs, finding = square(0, 0, 18), square(0, 0, 12)
     image = np.where(finding, 255, 0).astype(np.uint8)[..., None]
     seen = Example("A", "", 1, image, lungs, finding)
     heat = finding.astype(np.float32)
-    numbers = judge(seen, heat, 1, bright_square_model, 0)
+    numbers = evaluate_heatmap(seen, heat, 1, bright_square_model, 0)
     assert (numbers["lung_heat"], numbers["lung_area"]) == (1, 0.25)
     assert numbers["pointing_hit"] is True
     assert numbers["deletion_auc"] < numbers["random_deletion_auc"]
     assert numbers["insertion_auc"] > numbers["random_insertion_auc"]
-    blind = judge(Example("B", "", 1, image), heat * 0, 1, bright_square_model, 0)
+    blind = evaluate_heatmap(Example("B", "", 1, image), heat * 0, 1, bright_square_model, 0)
     assert set(blind.values()) == {None}
     total = totals([numbers, blind])["pointing_hit"]
     assert (total["mean"], total["chance"]) == (1, pytest.approx(1 / 9))

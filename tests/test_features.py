@@ -101,7 +101,7 @@ def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1
     for _ in range(epochs):
         engine.train(batches, train.steps_per_epoch(BATCH))
         engine.evaluate(held_out, validation.steps_per_epoch(BATCH))
-        found.append(measure(engine.eval_totals.read())["loss"])
+        found.append(measure(engine.eval_totals.read()).loss)
         engine.eval_totals.reset()
     network.set_weights(engine.weights())
     return found

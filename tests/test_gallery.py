@@ -16,7 +16,7 @@ from trainer.data.examples import Example
 from trainer.errors import UserError
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
-from trainer.explain.judgement import PER_IMAGE
+from trainer.explain.heatmap_metrics import PER_IMAGE
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 CHECK = {

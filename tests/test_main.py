@@ -174,6 +174,30 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_pat
     assert json.loads((run / "status.json").read_text())["status"] == "diverged"
 
 
+OTHER_WORKER = """
+from trainer import main
+
+claimed = main.claimed
+main.claimed = lambda workdir, model, writes: claimed(workdir, model, writes=False)
+main.start()
+"""
+
+
+def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(data_dir, tmp_path):
+    run = tmp_path / "run"
+    flags = [
+        *TRAIN, "--epochs=1", "--checkpoint_steps=1", "--profile_steps=1:2",
+        f"--data_dir={data_dir}", f"--workdir={run}",
+    ]  # fmt: skip
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", OTHER_WORKER, *flags],
+        cwd=ROOT, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "epoch 1/1  loss" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 OUT_OF_MEMORY = """
 import tensorflow as tf
 from trainer import main

@@ -47,16 +47,12 @@ def test_sums_are_those_of_scikit_learn():
         assert add(totals, losses, logits, labels, weights) == [0, 0]
     measured = measure(totals.read())
     true, predicted = labels[:-3], logits[:-3].argmax(axis=1)
-    assert measured["examples"] == 26
-    assert measured["loss"] == pytest.approx(losses[:-3].astype(np.float64).mean(), abs=1e-7)
-    assert measured["accuracy"] == metrics.accuracy_score(true, predicted)
-    np.testing.assert_array_equal(
-        measured["confusion"], 2 * metrics.confusion_matrix(true, predicted)
-    )
-    np.testing.assert_allclose(
-        measured["recall"], metrics.recall_score(true, predicted, average=None)
-    )
-    assert measured["waited"] == 1.0
+    assert measured.examples == 26
+    assert measured.loss == pytest.approx(losses[:-3].astype(np.float64).mean(), abs=1e-7)
+    assert measured.accuracy == metrics.accuracy_score(true, predicted)
+    np.testing.assert_array_equal(measured.confusion, 2 * metrics.confusion_matrix(true, predicted))
+    np.testing.assert_allclose(measured.recall, metrics.recall_score(true, predicted, average=None))
+    assert measured.waited == 1.0
     totals.reset()
     assert not totals.read().any()
 
@@ -66,7 +62,7 @@ def test_large_and_small_losses_are_summed_exactly():
     totals = Totals(two_replicas(), 3)
     add(totals, losses, np.zeros((4, 3)), np.zeros(4, int), np.ones(4, np.float32))
     exact = 2**39 + 2**16 + 2.0**-31 + 3.75
-    assert measure(totals.read())["loss"] == exact / 4
+    assert measure(totals.read()).loss == exact / 4
 
 
 def test_losses_that_are_not_finite_are_counted_where_they_weigh():
@@ -76,10 +72,10 @@ def test_losses_that_are_not_finite_are_counted_where_they_weigh():
         totals, losses, np.zeros((4, 3)), np.zeros(4, int), np.array([1, 1, 1, 0], np.float32)
     )
     assert counts == [1, 1]
-    assert np.isnan(measure(totals.read())["loss"])
+    assert np.isnan(measure(totals.read()).loss)
 
 
 def test_a_class_without_examples_has_no_recall():
     sums = np.zeros(4 + 4, np.int64)
     sums[4] = 5
-    assert np.isnan(measure(sums)["recall"][1])
+    assert np.isnan(measure(sums).recall[1])

@@ -6,7 +6,7 @@ from tests.support.simulated import simulate
 from trainer.evaluation.operating_point import (
     choose_threshold,
     decision_curve,
-    operating_point,
+    evaluate_threshold,
     roc_and_precision_recall,
 )
 from trainer.evaluation.resampling import Resampling
@@ -39,7 +39,7 @@ def test_without_positives_there_is_no_threshold():
 
 def test_the_operating_point_is_counted_by_hand(covid):
     positive, score = covid
-    point = operating_point(positive, score, 0.3, Resampling(positive * 1, None, 400, 0))
+    point = evaluate_threshold(positive, score, 0.3, Resampling(positive * 1, None, 400, 0))
     said = score >= 0.3
     expected = {
         "sensitivity": np.mean(said[positive]),
@@ -48,27 +48,27 @@ def test_the_operating_point_is_counted_by_hand(covid):
         "npv": np.mean(~positive[~said]),
     }
     for name, value in expected.items():
-        assert point[name] == pytest.approx(value)
-        low, high = point["intervals"][name]
+        assert point.values[name] == pytest.approx(value)
+        low, high = point.intervals[name]
         assert low < value < high
 
 
 def test_a_score_at_the_threshold_is_positive():
     positive, score = np.array([True, False]), np.array([0.5, 0.4])
-    point = operating_point(positive, score, 0.5, Resampling(positive * 1, None, 100, 0))
-    assert (point["sensitivity"], point["specificity"]) == (1.0, 1.0)
+    point = evaluate_threshold(positive, score, 0.5, Resampling(positive * 1, None, 100, 0))
+    assert (point.values["sensitivity"], point.values["specificity"]) == (1.0, 1.0)
 
 
 def test_net_benefit_is_that_of_its_definition(covid):
     """Vickers and Elkin: (true positives - false positives x odds of the threshold) / n."""
     positive, score = covid
     curve = decision_curve(positive, score)
-    at = curve["threshold"].index(0.2)
+    at = curve.threshold.index(0.2)
     (tn, fp), (fn, tp) = metrics.confusion_matrix(positive, score >= 0.2)
-    assert curve["model"][at] == pytest.approx((tp - fp * 0.2 / 0.8) / 300)
-    assert curve["all"][at] == pytest.approx((60 - 240 * 0.25) / 300)
+    assert curve.model[at] == pytest.approx((tp - fp * 0.2 / 0.8) / 300)
+    assert curve.all[at] == pytest.approx((60 - 240 * 0.25) / 300)
     # Treating all is worth nothing where the threshold is the prevalence.
-    assert curve["all"][at] == pytest.approx(0)
+    assert curve.all[at] == pytest.approx(0)
 
 
 def test_curves_enclose_the_areas(covid):

@@ -1,12 +1,12 @@
 import pytest
 
+from trainer.evaluation.json_content import json_content
 from trainer.evaluation.original import beside_original
 
 
 def test_published_figures_stand_beside_measured_ones_of_the_same_network():
-    beside = beside_original(
-        "covid19_radiography/224x224:1.0.0", [("lenet", "a", 0.8), ("lenet", "b", 0.7)]
-    )
+    measured = [("lenet", "a", 0.8), ("lenet", "b", 0.7)]
+    beside = json_content(beside_original("covid19_radiography/224x224:1.0.0", measured))
     assert "another split" in beside["where"]
     rows = {row["model"]: row for row in beside["models"]}
     assert rows["lenet"]["measured"] == {"a": 0.8, "b": 0.7}
@@ -19,7 +19,7 @@ def test_published_figures_stand_beside_measured_ones_of_the_same_network():
 
 def test_the_published_classes_add_up_to_the_published_accuracy():
     """Recalls weighted by the published test split: a slip of a digit would show."""
-    beside = beside_original("covid19_radiography", [])
+    beside = json_content(beside_original("covid19_radiography", []))
     (resnet,) = [row for row in beside["models"] if row["model"] == "resnet101"]
     counts = {"COVID": 362, "Lung_Opacity": 602, "Normal": 1019, "Viral Pneumonia": 134}
     right = sum(resnet["per_class"][name]["recall"] * count for name, count in counts.items())

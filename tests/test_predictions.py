@@ -9,7 +9,7 @@ from trainer.data.examples import Examples
 from trainer.errors import UserError
 from trainer.evaluation.predictions import (
     Predictions,
-    average,
+    ensemble,
     predict,
     predictor,
     write_predictions,
@@ -20,7 +20,7 @@ SHAPE = (8, 6, 1)
 
 @pytest.fixture(scope="module")
 def model():
-    """A small network whose prediction depends on left and right."""
+    """A small network whose answer depends on left and right."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input(SHAPE, dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)
@@ -86,16 +86,14 @@ def test_an_ensemble_is_the_mean_of_its_members():
         )
         for n, name in enumerate("ab")
     ]
-    ensemble = average("both", members)
+    both = ensemble("both", members)
     np.testing.assert_allclose(
-        ensemble.probabilities, (members[0].probabilities + members[1].probabilities) / 2
+        both.probabilities, (members[0].probabilities + members[1].probabilities) / 2
     )
-    np.testing.assert_allclose(
-        ensemble.validation, (members[0].validation + members[1].validation) / 2
-    )
-    np.testing.assert_allclose(ensemble.blanked["v"], 0.5)
+    np.testing.assert_allclose(both.validation, (members[0].validation + members[1].validation) / 2)
+    np.testing.assert_allclose(both.blanked["v"], 0.5)
     alone = [dataclasses.replace(member, validation=None) for member in members]
-    assert average("both", alone).validation is None
+    assert ensemble("both", alone).validation is None
 
 
 def test_predictions_are_written_in_order_and_in_full_precision(tmp_path):

@@ -64,9 +64,10 @@ def test_an_empty_object_is_damaged(tmp_path):
 @pytest.mark.parametrize(
     ("epochs", "steps", "sums", "named"),
     [([], 9, 3, "phase 1 of 0"), ([0], 9, 3, "epoch 1 of a phase of 0"),
-     ([1], 2, 3, "step 2 of an epoch of 2"), ([1], 3, 4, "3 sums, expected 4")],
+     ([1], 1, 3, "step 2 of an epoch of 1"), ([1], 3, 4, "3 sums, expected 4")],
 )  # fmt: skip
 def test_a_place_where_the_training_never_stands_is_damaged(epochs, steps, sums, named):
     with pytest.raises(Damaged, match=named):
         Progress(**GOOD).require_fit(epochs, steps, sums)
-    Progress(**GOOD).require_fit([1], 3, 3)
+    for steps in (2, 3):  # After the last step, validation may have been stopped.
+        Progress(**GOOD).require_fit([1], steps, 3)

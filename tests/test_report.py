@@ -10,11 +10,12 @@ from cxr_command import csv_file
 from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.data.examples import Examples
 from trainer.evaluation.comparison import compare
-from trainer.evaluation.judgement import Bench, judge
+from trainer.evaluation.model_report import AboutModel, Setup, evaluate_model
 from trainer.evaluation.original import beside_original
 from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.report import write_report
+from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import tune
 
 ABOUT = {
@@ -22,7 +23,7 @@ ABOUT = {
     "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
     "images_dir": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
     "class_names": list(CLASSES), "remarks": [], "tta": "none", "command": "python -m ...",
-    "bootstrap": {"resamples": 100, "seed": 0, "confidence": 0.95, "groups": None},
+    "bootstrap": Bootstrap(resamples=100, seed=0, confidence=0.95, groups=None),
     "created": "2020-01-01T00:00:00+00:00", "versions": {"python": "3"},
 }  # fmt: skip
 RUN_CONFIG = {
@@ -36,7 +37,7 @@ def make_examples(labels, class_names=CLASSES, ids=None, **known):
     generator = np.random.default_rng(0)
     return Examples(
         class_names=class_names,
-        ids=np.array([f"example-{row}" for row in range(len(labels))]) if ids is None else ids,
+        ids=np.array([f"case-{row}" for row in range(len(labels))]) if ids is None else ids,
         labels=np.asarray(labels),
         images=generator.integers(0, 256, (len(labels), 8, 6, 1), dtype=np.uint8),
         **known,
@@ -47,31 +48,31 @@ def write(
     directory, examples, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
     **probabilities,
 ):  # fmt: skip
-    """Judges models of the given probabilities and writes their report; returns report.json."""
+    """Evaluates models of the given probabilities and writes their report; returns report.json."""
     resampling = Resampling(examples.labels, examples.groups, 100, 0)
-    bench = Bench(examples, resampling, 0, train)
-    predictions, judged = [], {}
+    setup = Setup(examples, resampling, 0, train)
+    predictions, models = [], {}
     for name, shares in probabilities.items():
         masked = examples.masked if examples.masks is not None else []
         views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
         model = Predictions(name, shares, shares, views if len(masked) else {})
         predictions.append(model)
         tuning = tune(shares, examples, "validation") if validation else None
-        judged[name] = judge(model, tuning, "no validation here", bench) | {
-            "name": name, "run": name, "model": "lenet", "positive_class": class_names[0],
-            "members": None, "run_config": RUN_CONFIG, "model_sha256": "0" * 64,
-        }  # fmt: skip
-    right = {
-        name: shares.argmax(axis=1) == examples.labels for name, shares in probabilities.items()
-    }
-    about = ABOUT | {
-        "class_names": list(class_names),
-        "note": note,
-        "examples": len(examples.ids),
-        "comparison": compare(right, resampling) if len(predictions) > 1 else None,
-        "original": beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
-    }
-    write_report(directory, examples=examples, predictions=predictions, judged=judged, about=about)
+        about = AboutModel(
+            name=name, run=name, model="lenet", members=None, run_config=RUN_CONFIG,
+            model_sha256="0" * 64, positive_class=class_names[0],
+        )  # fmt: skip
+        models[name] = evaluate_model(model, tuning, "no validation here", setup, about)
+    tasks = {name: Multiclass(examples.labels, shares) for name, shares in probabilities.items()}
+    about = ABOUT | {"class_names": list(class_names), "note": note}
+    report = Report(
+        **about,
+        examples=len(examples.ids),
+        comparison=compare(tasks, resampling) if len(models) > 1 else None,
+        original=beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
+        models=models,
+    )
+    write_report(directory, report, examples, predictions)
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -158,7 +159,7 @@ def test_the_surest_mistakes_are_shown_with_their_radiographs(written):
     said, sure = shares["second"].argmax(axis=1), shares["second"].max(axis=1)
     wrong = sorted(np.flatnonzero(said != examples.labels), key=lambda row: -sure[row])[:10]
     mistakes = report["models"]["second"]["mistakes"]
-    assert [mistake["id"] for mistake in mistakes] == [f"example-{row}" for row in wrong]
+    assert [mistake["id"] for mistake in mistakes] == [f"case-{row}" for row in wrong]
     for mistake, row in zip(mistakes, wrong, strict=True):
         with PIL.Image.open(directory / mistake["picture"]) as image:
             np.testing.assert_array_equal(np.asarray(image), examples.images[row, :, :, 0])

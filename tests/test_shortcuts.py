@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from tests.support.simulated import CLASSES, one_hot
+from tests.support.simulated import one_hot
+from trainer.evaluation.json_content import json_content
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.shortcuts import blanked, shortcut_controls
+from trainer.evaluation.shortcuts import blanked, evaluate_shortcuts
 
 
 def test_the_two_views_hold_each_pixel_once():
@@ -17,12 +18,13 @@ def test_the_two_views_hold_each_pixel_once():
 
 def test_each_view_has_its_accuracy():
     labels = np.array([0, 0, 0, 1, 2, 3])
-    answers = {
+    probabilities = {
         "whole": one_hot([0, 0, 0, 1, 2, 0]),
         "lungs_only": one_hot([0, 0, 1, 1, 2, 0]),
         "lungs_blanked": one_hot([0] * 6),
     }
-    controls = shortcut_controls(answers, labels, CLASSES, Resampling(labels, None, 200, 0))
+    resampling = Resampling(labels, None, 200, 0)
+    controls = json_content(evaluate_shortcuts(probabilities, labels, resampling))
     assert controls["examples"] == 6
     assert controls["whole"]["accuracy"] == pytest.approx(5 / 6)
     assert controls["lungs_only"]["accuracy"] == pytest.approx(4 / 6)

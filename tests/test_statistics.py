@@ -7,14 +7,24 @@ import pytest
 from sklearn import metrics
 
 from tests.support.simulated import CLASSES, one_hot, simulate
-from trainer.evaluation.statistics import HEADLINE, PER_CLASS, classification_statistics
+from trainer.evaluation.json_content import json_content
+from trainer.evaluation.metrics import HEADLINE, PER_CLASS
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.statistics import evaluate_classes
+from trainer.evaluation.tasks import Multiclass
+
+
+def evaluate(labels, probabilities):
+    """The statistics as report.json has them."""
+    task = Multiclass(labels, probabilities)
+    return json_content(evaluate_classes(task, CLASSES, Resampling(labels, None, 10, 0)))
 
 
 def test_the_numbers_are_those_of_counting_by_hand():
     labels, probabilities = simulate()
     predicted = probabilities.argmax(axis=1)
 
-    statistics = classification_statistics(labels, probabilities, CLASSES)
+    statistics = evaluate(labels, probabilities)
 
     assert statistics["examples"] == 300
     assert statistics["accuracy"] == pytest.approx(np.mean(labels == predicted))
@@ -42,7 +52,7 @@ def test_the_numbers_are_those_of_counting_by_hand():
 def test_the_headline_is_that_of_its_definitions():
     labels, probabilities = simulate()
     predicted = probabilities.argmax(axis=1)
-    statistics = classification_statistics(labels, probabilities, CLASSES)
+    statistics = evaluate(labels, probabilities)
     recalls = [np.mean(predicted[labels == index] == index) for index in range(4)]
     f1 = [statistics["per_class"][name]["f1"] for name in CLASSES]
     support = np.bincount(labels)
@@ -67,7 +77,7 @@ def test_the_headline_is_that_of_its_definitions():
 
 
 def test_a_class_that_neither_occurs_nor_is_predicted_has_no_numbers_but_reasons():
-    statistics = classification_statistics(np.array([0, 0, 2]), one_hot([0, 2, 2]), CLASSES)
+    statistics = evaluate(np.array([0, 0, 2]), one_hot([0, 2, 2]))
     absent = statistics["per_class"]["Viral Pneumonia"]
     assert absent["support"] == 0
     assert (absent["specificity"], absent["npv"]) == (1.0, 1.0)
@@ -80,7 +90,7 @@ def test_a_class_that_neither_occurs_nor_is_predicted_has_no_numbers_but_reasons
 
 
 def test_a_class_that_is_predicted_but_does_not_occur_has_ppv_0_and_no_sensitivity():
-    statistics = classification_statistics(np.array([0, 0, 2]), one_hot([0, 1, 2]), CLASSES)
+    statistics = evaluate(np.array([0, 0, 2]), one_hot([0, 1, 2]))
     numbers = statistics["per_class"]["Lung_Opacity"]
     assert (numbers["ppv"], numbers["sensitivity"], numbers["f1"]) == (0.0, None, 0.0)
     # As scikit-learn counts classes where it is told none.
@@ -90,7 +100,7 @@ def test_a_class_that_is_predicted_but_does_not_occur_has_ppv_0_and_no_sensitivi
 
 def test_a_model_that_always_says_the_same_has_no_ppv_for_the_other_classes():
     labels = np.array([0, 1, 2, 2, 3])
-    statistics = classification_statistics(labels, one_hot([2] * 5), CLASSES)
+    statistics = evaluate(labels, one_hot([2] * 5))
     assert statistics["accuracy"] == pytest.approx(2 / 5)
     assert statistics["mcc"] == 0.0
     assert "one class only" in statistics["why"]["mcc"]
@@ -104,7 +114,7 @@ def test_a_model_that_always_says_the_same_has_no_ppv_for_the_other_classes():
 
 
 def test_chance_cannot_be_taken_off_where_there_is_nothing_else():
-    statistics = classification_statistics(np.array([1, 1]), one_hot([1, 1]), CLASSES)
+    statistics = evaluate(np.array([1, 1]), one_hot([1, 1]))
     assert statistics["cohen_kappa"] is None
     assert "chance" in statistics["why"]["cohen_kappa"]
     assert statistics["accuracy"] == 1.0
@@ -115,12 +125,10 @@ def test_chance_cannot_be_taken_off_where_there_is_nothing_else():
 def test_certainty_gives_finite_numbers_or_reasons_and_no_warning(labels, predicted):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        statistics = classification_statistics(
-            np.array(labels), one_hot(predicted[: len(labels)]), CLASSES
-        )
+        statistics = evaluate(np.array(labels), one_hot(predicted[: len(labels)]))
     assert json.loads(json.dumps(statistics, allow_nan=False)) == statistics
-    for name in HEADLINE:
-        assert statistics[name] is not None or statistics["why"][name]
+    for metric in HEADLINE:
+        assert statistics[metric.name] is not None or statistics["why"][metric.name]
     for numbers in statistics["per_class"].values():
-        for name in PER_CLASS:
-            assert numbers[name] is not None or numbers["why"][name]
+        for metric in PER_CLASS:
+            assert numbers[metric.name] is not None or numbers["why"][metric.name]

@@ -7,13 +7,13 @@ from trainer.templates import environment, write
 @pytest.mark.parametrize(
     ("package", "name"),
     [
-        ("evaluation", "report.html"), ("evaluation", "model_card.md"),
-        ("explain", "gallery.html"), ("export", "model_card.md"),
+        ("trainer.evaluation", "report.html"), ("trainer.evaluation", "model_card.md"),
+        ("trainer.explain", "gallery.html"), ("trainer", "card.md"),
     ],
 )  # fmt: skip
 def test_a_value_that_a_template_wants_and_does_not_get_is_an_error(package, name):
-    filters = dict.fromkeys(("percent", "number", "interval", "p_value", "words"), str)
-    templates = environment(f"trainer.{package}")
+    filters = dict.fromkeys(("percent", "number", "interval", "p_value", "label"), str)
+    templates = environment(package)
     templates.filters.update(filters)
     with pytest.raises(jinja2.UndefinedError):
         templates.get_template(name).render()
@@ -30,7 +30,7 @@ def test_pages_escape_html_and_cards_markdown(name, shown):
 
 
 def test_what_stands_in_a_block_of_code_is_not_escaped_and_does_not_leave_it():
-    templates = environment("trainer.export")
+    templates = environment("trainer")
     templates.loader = jinja2.DictLoader({"a.md": "    {{ value | code }}"})
     shown = templates.get_template("a.md").render(value="a*b\n\n# c")
     assert shown == "    a*b\\n\\n# c"

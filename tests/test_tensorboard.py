@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from trainer.training.tensorboard import TensorBoard
+from tests.support.rows import step_metrics
+from trainer.training.observers.tensorboard import TensorBoard
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 
@@ -102,16 +103,8 @@ def test_settings_batch_and_hparams_are_shown(events, finished_run):
     assert best == pytest.approx(status["best_validation_loss"], rel=1e-6)
 
 
-def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
-    board = TensorBoard(tmp_path / "run", CLASSES, writes=False)
-    board.write_settings({"seed": 0}, {"config": {"seed": 0}})
-    board.write_batch(np.zeros((2, 8, 8, 3)))
-    board.write_steps(1, {"loss": 0.5})
-    assert not (tmp_path / "run").exists()
-
-
 def test_the_loss_scale_is_shown_where_there_is_one(tmp_path):
-    TensorBoard(tmp_path, CLASSES).write_steps(3, {"loss_scale": 1024.0, "input_wait": None})
+    TensorBoard(tmp_path, CLASSES).finish_steps(step_metrics(loss_scale=1024.0))
     shown = read_events(tmp_path)
     assert number(shown["train", "step/loss_scale", 3]) == 1024
     assert ("train", "step/input_wait", 3) not in shown

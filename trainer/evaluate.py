@@ -1,4 +1,4 @@
-"""Judges the best models of finished runs on a split of their dataset, or on a user's own images.
+"""Evaluates the best models of finished runs on a split of their dataset, or on own images.
 
     python -m trainer.evaluate --workdir=RUN --split=test --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN1 --workdir=RUN2 --ensemble --output_dir=REPORT
@@ -27,29 +27,35 @@ from trainer.data.dataset import BuiltDataset, open_dataset
 from trainer.data.examples import Examples, labels_and_sources, load_folder, load_split
 from trainer.directory import require_writable
 from trainer.errors import UserError
-from trainer.evaluation.comparison import compare
+from trainer.evaluation.comparison import Comparison, compare
 from trainer.evaluation.intervals import CONFIDENCE
-from trainer.evaluation.judgement import Bench, judge
+from trainer.evaluation.metrics import ACCURACY
+from trainer.evaluation.model_report import AboutModel, ModelReport, Setup, evaluate_model
 from trainer.evaluation.original import beside_original
-from trainer.evaluation.predictions import Predictions, average, predict
+from trainer.evaluation.predictions import Predictions, ensemble, predict
 from trainer.evaluation.remarks import remarks
-from trainer.evaluation.report import write_report
+from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.statistics import Statistics
+from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import keep, tune
 from trainer.memory import memory_told
 from trainer.run import Run
 
 _TRAIN, _VALIDATION = "train", "validation"
 _ENSEMBLE = "ensemble"
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
+# Metrics of each class that are logged.
+_LOGGED = ("sensitivity", "specificity", "ppv", "f1")
 
-usage.section("What is judged")
+usage.section("What is evaluated")
 flags.DEFINE_multi_string(
     "workdir", None, "Directory of a run; repeat it to compare runs.", required=True
 )
-flags.DEFINE_string("split", None, "Split of the dataset to judge on; default: test.")
+flags.DEFINE_string("split", None, "Split of the dataset to evaluate on; default: test.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
-flags.DEFINE_bool("ensemble", False, "Judge the mean of the runs' probabilities too.")
+flags.DEFINE_bool("ensemble", False, "Evaluate the mean of the runs' probabilities too.")
 flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
 
 usage.section("The report")
@@ -62,7 +68,7 @@ flags.DEFINE_string("note", "", "A remark that stands at the top of the report."
 FLAGS = flags.FLAGS
 
 
-@memory_told("judge the runs")
+@memory_told("evaluate the runs")
 def main() -> None:
     """Evaluates."""
     _check_flags()
@@ -87,33 +93,26 @@ def main() -> None:
 
     predictions = []
     for name, best in models.items():
-        logging.info("%s answers for %d radiographs", name, len(examples.ids))
-        predictions.append(
-            predict(name, best.network, examples, validation, flip=FLAGS.tta == "flip")
-        )
+        logging.info("%s predicts %d radiographs", name, len(examples.ids))
+        flip = FLAGS.tta == "flip"
+        predictions.append(predict(name, best.network, examples, validation, flip=flip))
     if FLAGS.ensemble:
-        predictions.append(average(_ENSEMBLE, predictions))
+        predictions.append(ensemble(_ENSEMBLE, predictions))
 
     resampling = Resampling(examples.labels, examples.groups, FLAGS.resamples, FLAGS.seed)
-    bench = Bench(examples, resampling, positive, train)
-    judged = {}
+    setup = Setup(examples, resampling, positive, train)
+    evaluated = {}
     for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
         tuning = _tuning(model, run, best, validation, validation_content)
-        result = judge(model, tuning, _why_no_tuning(run), bench)
-        about_model = _about_model(model, run, best, contents)
-        judged[model.name] = result | about_model | {"positive_class": class_names[positive]}
-        _log(model.name, result)
+        about = _about_model(model, run, best, contents, class_names[positive])
+        evaluated[model.name] = evaluate_model(model, tuning, _why_no_tuning(run), setup, about)
+        _log(model.name, evaluated[model.name].statistics)
 
-    right = {
-        model.name: model.probabilities.argmax(axis=1) == examples.labels for model in predictions
-    }
-    measured = [(result["model"], name, result["accuracy"]) for name, result in judged.items()]
-    about = _about(dataset, examples, contents) | {
-        "comparison": compare(right, resampling) if len(predictions) > 1 else None,
-        "original": beside_original(dataset.name, measured) if dataset else None,
-    }
-    write_report(directory, examples=examples, predictions=predictions, judged=judged, about=about)
+    tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
+    comparison = compare(tasks, resampling) if len(tasks) > 1 else None
+    report = _report(dataset, examples, contents, evaluated, comparison)
+    write_report(directory, report, examples, predictions)
     logging.info("report: %s", directory / "report.html")
 
 
@@ -166,7 +165,7 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
     if len(names) > 1:
         raise UserError(
             f"the runs were trained on different datasets ({', '.join(sorted(names))}): "
-            "judge each by itself, or on a folder with --images_dir"
+            "evaluate each by itself, or on a folder with --images_dir"
         )
     places = {content["config"]["data_dir"] for content in contents.values()}
     if len(places) > 1 and not FLAGS.data_dir:
@@ -208,7 +207,7 @@ def _why_no_tuning(run: Run | None) -> str:
     if not FLAGS.images_dir:
         return "the dataset has no validation split to choose temperature and threshold on"
     if run is None or FLAGS.tta != "none":
-        return "chosen for single models as they are saved; judge a split to choose it anew"
+        return "chosen for single models as they are saved; evaluate a split to choose it anew"
     return (
         "not chosen yet; `python -m trainer.evaluate --workdir=RUN --split=test --output_dir=...` "
         "chooses it on the validation split and keeps it in the run"
@@ -216,61 +215,75 @@ def _why_no_tuning(run: Run | None) -> str:
 
 
 def _about_model(
-    model: Predictions, run: Run | None, best: BestModel | None, contents: dict[str, dict]
-) -> dict[str, Any]:
-    about = {"name": model.name}
-    if run is None:
-        members = {"members": list(contents), "run_config": None, "model_sha256": None}
-        return about | {"run": None, "model": _ENSEMBLE, **members}
-    return about | {
-        "run": str(run.path),
-        "model": contents[model.name]["config"]["model"],
-        "members": None,
-        "run_config": contents[model.name],
-        "model_sha256": best.sha256,
-    }
+    model: Predictions,
+    run: Run | None,
+    best: BestModel | None,
+    contents: dict[str, dict],
+    positive_class: str,
+) -> AboutModel:
+    content = contents.get(model.name)
+    return AboutModel(
+        name=model.name,
+        run=str(run.path) if run else None,
+        model=content["config"]["model"] if run else _ENSEMBLE,
+        members=None if run else list(contents),
+        run_config=content,
+        model_sha256=best.sha256 if run else None,
+        positive_class=positive_class,
+    )
 
 
-def _about(
-    dataset: BuiltDataset | None, examples: Examples, contents: dict[str, dict]
-) -> dict[str, Any]:
+def _report(
+    dataset: BuiltDataset | None,
+    examples: Examples,
+    contents: dict[str, dict],
+    models: dict[str, ModelReport],
+    comparison: Comparison | None,
+) -> Report:
     split = (FLAGS.split or "test") if dataset else None
     train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
     trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
-    packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
-    return {
-        "note": FLAGS.note,
-        "dataset": dataset.name if dataset else None,
-        "dataset_version": str(dataset.builder.version) if dataset else None,
-        "images_dir": FLAGS.images_dir,
-        "split": split,
-        "split_digest": examples.digest,
-        "examples": len(examples.ids),
-        "left_out": list(examples.left_out),
-        "class_names": list(examples.class_names),
-        "remarks": remarks(examples, split, train_examples, trained_on),
-        "tta": FLAGS.tta,
-        "bootstrap": {
-            "resamples": FLAGS.resamples,
-            "seed": FLAGS.seed,
-            "confidence": CONFIDENCE,
-            "groups": None if examples.groups is None else len(set(examples.groups)),
-        },
-        "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in packages},
-    }
+    measured = [
+        (model.about.model, name, model.statistics.values[ACCURACY.name])
+        for name, model in models.items()
+    ]
+    return Report(
+        note=FLAGS.note,
+        dataset=dataset.name if dataset else None,
+        dataset_version=str(dataset.builder.version) if dataset else None,
+        images_dir=FLAGS.images_dir,
+        split=split,
+        split_digest=examples.digest,
+        examples=len(examples.ids),
+        left_out=list(examples.left_out),
+        class_names=list(examples.class_names),
+        remarks=remarks(examples, split, train_examples, trained_on),
+        tta=FLAGS.tta,
+        bootstrap=Bootstrap(
+            resamples=FLAGS.resamples,
+            seed=FLAGS.seed,
+            confidence=CONFIDENCE,
+            groups=None if examples.groups is None else len(set(examples.groups)),
+        ),
+        command=shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        versions={"python": platform.python_version()}
+        | {package: importlib.metadata.version(package) for package in _PACKAGES},
+        comparison=comparison,
+        original=beside_original(dataset.name, measured) if dataset else None,
+        models=models,
+    )
 
 
-def _log(name: str, result: dict[str, Any]) -> None:
-    logging.info("%s: accuracy %.4f on %d", name, result["accuracy"], result["examples"])
-    for class_name, numbers in result["per_class"].items():
+def _log(name: str, statistics: Statistics) -> None:
+    accuracy = statistics.values[ACCURACY.name]
+    logging.info("%s: accuracy %.4f on %d", name, accuracy, statistics.examples)
+    for class_name, numbers in statistics.per_class.items():
+        values = ((key, numbers.values[key]) for key in _LOGGED)
         shown = "  ".join(
-            f"{key} {'none' if numbers[key] is None else format(numbers[key], '.3f')}"
-            for key in ("sensitivity", "specificity", "ppv", "f1")
+            f"{key} {'none' if value is None else format(value, '.3f')}" for key, value in values
         )
-        logging.info("%-16s %s  of %d", class_name, shown, numbers["support"])
+        logging.info("%-16s %s  of %d", class_name, shown, numbers.support)
 
 
 def start() -> None:

@@ -24,7 +24,7 @@ from absl import flags, logging
 from cxr_command import usage
 from trainer import command
 from trainer.data.dataset import open_dataset
-from trainer.data.examples import load_split
+from trainer.data.examples import Example, load_split
 from trainer.data.mask_folder import MaskFolder
 from trainer.data.radiographs import list_radiographs
 from trainer.directory import require_writable
@@ -33,9 +33,9 @@ from trainer.evaluation.predictions import predictor
 from trainer.explain.faithfulness import randomisation_check
 from trainer.explain.gallery import Gallery
 from trainer.explain.heatmap import enlarge
-from trainer.explain.judgement import HOW_TO_READ, judge
+from trainer.explain.heatmap_metrics import HOW_TO_READ_RANDOMISATION, evaluate_heatmap
 from trainer.explain.methods import METHODS, Method
-from trainer.explain.selection import Example, Selection, examples_of_files, selected
+from trainer.explain.selection import Selection, examples_of_files, selected
 from trainer.explain.speed import images_per_second
 from trainer.memory import memory_told
 from trainer.progress_line import ProgressLine
@@ -106,7 +106,7 @@ def main() -> None:
         logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])
         check = randomisation_check(explain, model, images, targets, FLAGS.seed)
-        check["how_to_read"] = HOW_TO_READ["randomisation"]
+        check["how_to_read"] = HOW_TO_READ_RANDOMISATION
         about = _about(run, best.sha256, content, explain, speed)
         about["left_out"] = count - len(gallery.rows)
         _log(gallery.finish(about, check))
@@ -176,7 +176,7 @@ def _fill(
         for example, heatmap, shares, explained in _explained(explain, batch, target):
             heat = enlarge(heatmap, example.image.shape[:2])
             asked = predict if FLAGS.curves else None
-            numbers = judge(example, heat, explained, asked, FLAGS.seed)
+            numbers = evaluate_heatmap(example, heat, explained, asked, FLAGS.seed)
             gallery.add(example, heatmap, heat, shares, explained, numbers)
             first += [(example.image, explained)][: _BATCH - len(first)]
             progress.show(len(gallery.rows))

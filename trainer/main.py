@@ -59,10 +59,16 @@ from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
+from trainer.training.observers.compile_cache_sealer import CompileCacheSealer
+from trainer.training.observers.epoch_log import EpochLog
+from trainer.training.observers.epoch_progress import EpochProgress
+from trainer.training.observers.metrics_file import MetricsFile
+from trainer.training.observers.observer import Observer
+from trainer.training.observers.profile import Profile
+from trainer.training.observers.status_file import StatusFile
+from trainer.training.observers.tensorboard import TensorBoard
 from trainer.training.phase_engine import build_engine
 from trainer.training.phases import Phase, plan, prepare
-from trainer.training.profile import Profile
-from trainer.training.tensorboard import TensorBoard
 
 configuration.define_flags()
 
@@ -154,12 +160,10 @@ def _train_on(
     run.status.begin()
     logging.info("run directory: %s", run.path)
     run.write_config(content)
-    tensorboard = TensorBoard(run.tensorboard, dataset.class_names, writes=run.writes)
-    tensorboard.write_settings(content["config"], content)
     batch = first_batch(
         train_examples, config.batching.global_batch_size, config.task.seed, change_batch
     )
-    tensorboard.write_batch(_network_input(model, config, batch))
+    observers = _observers(run, request, content, _network_input(model, config, batch))
 
     if frozen:
         train_examples, validation_examples = frozen.compute(
@@ -177,11 +181,9 @@ def _train_on(
         change_batch=change_batch,
         checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
         stop_request=stop_request,
-        tensorboard=tensorboard,
-        profile=Profile(run.tensorboard, request.profile_steps if run.writes else None),
+        observers=observers,
         # Kept features are read here: there is nothing left to decode.
         data_hosts=() if frozen else request.data_hosts,
-        after_epoch=CompileCache(config.hardware.compile_cache_dir).seal,
     )
     loop.train()
     best = loop.progress
@@ -189,6 +191,39 @@ def _train_on(
     logging.info("its model: %s", run.model_file)
     logging.info("its curves: tensorboard --logdir=%s", run.tensorboard)
     logging.info("judge it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path)
+
+
+def _observers(
+    run: Run, request: _Request, content: dict[str, Any], images: np.ndarray
+) -> list[Observer]:
+    """The observers of the training; with several workers, those that write are the chief's.
+
+    Args:
+        run: the run's directory.
+        request: what to train.
+        content: of config.json.
+        images: the first batch as the network sees it.
+    """
+    config, class_names = request.config, request.dataset.class_names
+    rows = run.read_metrics()  # On every worker, so that all of them refuse a damaged file.
+    on_all_workers: list[Observer] = [
+        CompileCacheSealer(CompileCache(config.hardware.compile_cache_dir)),
+        EpochLog(config.phases.epochs),
+    ]
+    if not run.writes:
+        return on_all_workers
+    tensorboard = TensorBoard(run.tensorboard, class_names)
+    tensorboard.write_settings(content["config"], content)
+    tensorboard.write_batch(images)
+    profile = [Profile(run.tensorboard, *request.profile_steps)] if request.profile_steps else []
+    return [
+        MetricsFile(run, rows),
+        tensorboard,
+        StatusFile(run),
+        EpochProgress(config.phases.epochs, config.batching.global_batch_size),
+        *profile,
+        *on_all_workers,
+    ]
 
 
 def _request_from_flags() -> _Request:

@@ -12,25 +12,22 @@ class ProgressLine:
     On a terminal the line is overwritten in place; in a log file one is written every 30 seconds.
     """
 
-    def __init__(
-        self, title: str, total_steps: int, images_per_step: int, *, shown: bool = True
-    ) -> None:
+    def __init__(self, title: str, total_steps: int, images_per_step: int) -> None:
         """Starts the clock.
 
         Args:
             title: what is going on.
             total_steps: steps of the epoch.
             images_per_step: images in each.
-            shown: whether this process shows it; one of several workers does.
         """
         self._title, self._total, self._images = title, total_steps, images_per_step
-        self._shown, self._terminal = shown, sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty()
         self._started = self._written = time.monotonic()
 
     def show(self, step: int) -> None:
         """Writes the line, unless the last one is only a moment old."""
         now = time.monotonic()
-        if not self._shown or now - self._written < _SECONDS_BETWEEN_LINES[self._terminal]:
+        if now - self._written < _SECONDS_BETWEEN_LINES[self._terminal]:
             return
         self._written = now
         rate = step / (now - self._started)
@@ -44,5 +41,5 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Removes the line from a terminal."""
-        if self._shown and self._terminal:
+        if self._terminal:
             print("\r\033[K", end="", file=sys.stderr, flush=True)

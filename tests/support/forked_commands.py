@@ -29,11 +29,12 @@ _IMPORTED = (
     "tensorflow_datasets.scripts.cli.main",
     "cxr_tfds.covid19_radiography",
     "trainer.evaluation.report",
-    "trainer.evaluation.judgement",
+    "trainer.evaluation.model_report",
     "trainer.explain.gallery",
     "trainer.export.package",
     "trainer.training.features",
     "trainer.training.loop",
+    "trainer.training.observers.tensorboard",
 )
 
 

@@ -1,1 +1,1 @@
-"""Judges a finished run."""
+"""Evaluates finished runs."""

@@ -1,62 +1,140 @@
 """Whether one model is better than another on the same examples."""
 
+import dataclasses
 import itertools
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from trainer.evaluation.intervals import CONFIDENCE
+from trainer.evaluation import metrics
+from trainer.evaluation.intervals import CONFIDENCE, Interval, percentile_interval
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.statistics import Numbers, resample, with_intervals
+from trainer.evaluation.tasks import Multiclass
 
 SIGNIFICANCE = 1 - CONFIDENCE
 
 
-def compare(right: dict[str, np.ndarray], resampling: Resampling) -> dict[str, Any]:
-    """Compares the accuracies of all models in pairs.
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """Two models; every difference is the first's number minus the second's.
+
+    Attributes:
+        models: their names.
+        accuracy_difference: what the tests are about.
+        interval: of it.
+        only_first_right: examples that the first alone predicts rightly.
+        only_second_right: likewise.
+        mcnemar_p: p-value of McNemar's exact test.
+        bootstrap_p: p-value of the paired bootstrap, two-sided.
+        mcnemar_p_holm: the p-value after Holm's correction over all pairs.
+        bootstrap_p_holm: likewise.
+        differences: of every metric of `metrics.HEADLINE`; their intervals are not corrected.
+    """
+
+    models: tuple[str, str]
+    accuracy_difference: float
+    interval: Interval
+    only_first_right: int
+    only_second_right: int
+    mcnemar_p: float
+    bootstrap_p: float
+    mcnemar_p_holm: float
+    bootstrap_p_holm: float
+    differences: Numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """All models in pairs.
+
+    Attributes:
+        pairs: each two of them.
+        best: the model whose accuracy is higher than every other's by interval and corrected
+            p-value; None if there is no such model.
+        best_why: why it is named, or none is.
+    """
+
+    pairs: list[Pair]
+    best: str | None
+    best_why: str
+
+
+def compare(models: Mapping[str, Multiclass], resampling: Resampling) -> Comparison:
+    """Compares all models in pairs.
 
     Args:
-        right: name of each model to `[examples] bool`, whether it was right.
+        models: name to labels and probabilities, of the same examples.
         resampling: of the examples; both models of a pair see the same resamples.
 
     Returns:
-        `pairs`, each with `models`, `accuracy_difference` (first minus second), its `interval`,
-        `only_first_right`, `only_second_right`, the p-values `mcnemar_p` (exact) and `bootstrap_p`
-        (two-sided), and both after Holm's correction over the pairs; `best`, the model that is
-        better than every other by interval and corrected p-value, or None; `best_why`.
+        The comparison.
     """
+    tasks = [(metrics.HEADLINE, task) for task in models.values()]
+    samples = dict(zip(models, resample(tasks, resampling), strict=True))
     pairs = [
-        _pair(names, right[names[0]], right[names[1]], resampling)
-        for names in itertools.combinations(right, 2)
+        _pair(names, models, _differences(names, models, samples), resampling)
+        for names in itertools.combinations(models, 2)
     ]
-    for test in ("mcnemar_p", "bootstrap_p"):
-        corrected = multipletests([pair[test] for pair in pairs], method="holm")[1]
-        for pair, p_value in zip(pairs, corrected, strict=True):
-            pair[f"{test}_holm"] = float(p_value)
-    accuracy = {name: float(hits.mean()) for name, hits in right.items()}
-    return {"pairs": pairs, **_best(accuracy, pairs)}
+    mcnemar_holm = _holm([pair.mcnemar_p for pair in pairs])
+    bootstrap_holm = _holm([pair.bootstrap_p for pair in pairs])
+    pairs = [
+        dataclasses.replace(pair, mcnemar_p_holm=of_mcnemar, bootstrap_p_holm=of_bootstrap)
+        for pair, of_mcnemar, of_bootstrap in zip(pairs, mcnemar_holm, bootstrap_holm, strict=True)
+    ]
+    accuracy = {name: float(task.right.mean()) for name, task in models.items()}
+    return Comparison(pairs, *_best(accuracy, pairs))
 
 
 def _pair(
-    names: tuple[str, str], first: np.ndarray, second: np.ndarray, resampling: Resampling
-) -> dict[str, Any]:
+    names: tuple[str, str],
+    models: Mapping[str, Multiclass],
+    differences: Numbers,
+    resampling: Resampling,
+) -> Pair:
+    first, second = (models[name].right for name in names)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
     table = [[both, only_first], [only_second, neither]]
     gain = first.astype(float) - second
-    difference = resampling.samples(lambda w: {"of_accuracy": w @ gain / w.sum(axis=1)})
-    values = difference["of_accuracy"]
-    tail = SIGNIFICANCE / 2
-    return {
-        "models": list(names),
-        "accuracy_difference": float(gain.mean()),
-        "interval": [float(bound) for bound in np.quantile(values, [tail, 1 - tail])],
-        "only_first_right": only_first,
-        "only_second_right": only_second,
-        "mcnemar_p": float(mcnemar(table, exact=True).pvalue),
-        "bootstrap_p": _two_sided(values),
-    }
+    samples = resampling.samples(lambda w: {"of_accuracy": w @ gain / w.sum(axis=1)})["of_accuracy"]
+    mcnemar_p, bootstrap_p = float(mcnemar(table, exact=True).pvalue), _two_sided(samples)
+    return Pair(
+        models=names,
+        accuracy_difference=float(gain.mean()),
+        interval=percentile_interval(samples),
+        only_first_right=only_first,
+        only_second_right=only_second,
+        mcnemar_p=mcnemar_p,
+        bootstrap_p=bootstrap_p,
+        # Until all pairs are known.
+        mcnemar_p_holm=mcnemar_p,
+        bootstrap_p_holm=bootstrap_p,
+        differences=differences,
+    )
+
+
+def _holm(p_values: list[float]) -> list[float]:
+    return multipletests(p_values, method="holm")[1].tolist()
+
+
+def _differences(
+    names: tuple[str, str],
+    models: Mapping[str, Multiclass],
+    samples: Mapping[str, dict[str, np.ndarray]],
+) -> Numbers:
+    values: dict[str, float | None] = {}
+    notes = {}
+    for metric in metrics.HEADLINE:
+        first, second = (metric.compute(models[name]) for name in names)
+        defined = first is not None and second is not None
+        values[metric.name] = first - second if defined else None
+        if not defined:
+            notes[metric.name] = "one of the two models has no such number"
+    drawn = {name: samples[names[0]][name] - samples[names[1]][name] for name in values}
+    return with_intervals(values, notes, drawn, {})
 
 
 def _two_sided(values: np.ndarray) -> float:
@@ -65,13 +143,13 @@ def _two_sided(values: np.ndarray) -> float:
     return float(min(1.0, 2 * min(below, above) / (len(values) + 1)))
 
 
-def _best(accuracy: dict[str, float], pairs: list[dict[str, Any]]) -> dict[str, Any]:
+def _best(accuracy: dict[str, float], pairs: list[Pair]) -> tuple[str | None, str]:
     leader = max(accuracy, key=accuracy.get)
     beaten = {
         other
         for pair in pairs
-        for other in pair["models"]
-        if leader in pair["models"] and other != leader and _decided(pair)
+        for other in pair.models
+        if leader in pair.models and other != leader and _decided(pair)
     }
     undecided = [name for name in accuracy if name not in beaten | {leader}]
     highest = f"{leader} has the highest accuracy, {accuracy[leader]:.1%}"
@@ -81,11 +159,11 @@ def _best(accuracy: dict[str, float], pairs: list[dict[str, Any]]) -> dict[str, 
             f"{', '.join(undecided)}: the interval of the difference includes 0, or the "
             "difference does not survive Holm's correction"
         )
-        return {"best": None, "best_why": why}
+        return None, why
     why = f"{highest}, and the difference to every other model is above chance after correction"
-    return {"best": leader, "best_why": why}
+    return leader, why
 
 
-def _decided(pair: dict[str, Any]) -> bool:
-    low, high = pair["interval"]
-    return (low > 0 or high < 0) and pair["bootstrap_p_holm"] < SIGNIFICANCE
+def _decided(pair: Pair) -> bool:
+    low, high = pair.interval
+    return (low > 0 or high < 0) and pair.bootstrap_p_holm < SIGNIFICANCE

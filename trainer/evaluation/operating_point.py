@@ -1,16 +1,54 @@
 """From probabilities to decisions about one class: a threshold, and what it costs and brings."""
 
-from typing import Any
+import dataclasses
+from typing import Annotated
 
 import numpy as np
-from sklearn import metrics
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-from trainer.evaluation.intervals import statistics_with_intervals
+from trainer.evaluation.intervals import Interval
+from trainer.evaluation.json_content import INLINE
+from trainer.evaluation.metrics import NPV, PPV, SENSITIVITY, SPECIFICITY
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.statistics import evaluate
+from trainer.evaluation.tasks import Binary
 
-SENSITIVITY = 0.95
+WANTED_SENSITIVITY = 0.95
+METRICS = (SENSITIVITY, SPECIFICITY, PPV, NPV)
 # Threshold probabilities of a decision curve.
 _THRESHOLDS = np.arange(1, 100) / 100
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoint:
+    """What a threshold brings.
+
+    Attributes:
+        threshold: this score and higher ones are called positive.
+        values: the metrics of `METRICS`.
+        intervals: theirs; they take the threshold as given.
+        why: metric to why its value or interval is missing or unusual.
+    """
+
+    threshold: float
+    values: Annotated[dict[str, float | None], INLINE]
+    intervals: dict[str, Interval | None]
+    why: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class DecisionCurve:
+    """Net benefit per example at each threshold probability; that of treating none is 0.
+
+    Attributes:
+        threshold: the threshold probabilities.
+        model: net benefit of acting on the model.
+        all: net benefit of treating all.
+    """
+
+    threshold: list[float]
+    model: list[float]
+    all: list[float]
 
 
 def choose_threshold(positive: np.ndarray, score: np.ndarray) -> float | None:
@@ -27,13 +65,13 @@ def choose_threshold(positive: np.ndarray, score: np.ndarray) -> float | None:
         return None
     descending = np.sort(score[positive])[::-1]
     # Rounded first: 0.95 * 60 may come out a little above 57.
-    needed = int(np.ceil(np.round(SENSITIVITY * len(descending), 6)))
+    needed = int(np.ceil(np.round(WANTED_SENSITIVITY * len(descending), 6)))
     return float(descending[needed - 1])
 
 
-def operating_point(
+def evaluate_threshold(
     positive: np.ndarray, score: np.ndarray, threshold: float, resampling: Resampling
-) -> dict[str, Any]:
+) -> OperatingPoint:
     """How a threshold that was chosen elsewhere does here.
 
     Args:
@@ -43,23 +81,14 @@ def operating_point(
         resampling: of the examples.
 
     Returns:
-        `threshold`, `sensitivity`, `specificity`, `ppv`, `npv`, their `intervals`, and `why`.
-        The intervals take the threshold as given.
+        The operating point.
     """
-    said = np.eye(2)[(score >= threshold).astype(int)]
-    decided = statistics_with_intervals(
-        positive.astype(int), said, ("negative", "positive"), resampling
-    )["per_class"]["positive"]
-    names = ("sensitivity", "specificity", "ppv", "npv")
-    return {
-        "threshold": threshold,
-        **{name: decided[name] for name in names},
-        "intervals": {name: decided["intervals"][name] for name in names},
-        "why": {name: why for name, why in decided["why"].items() if name in names},
-    }
+    task = Binary(positive, score >= threshold, score)
+    (numbers,) = evaluate([(METRICS, task)], resampling)
+    return OperatingPoint(threshold, numbers.values, numbers.intervals, numbers.why)
 
 
-def decision_curve(positive: np.ndarray, score: np.ndarray) -> dict[str, list[float]]:
+def decision_curve(positive: np.ndarray, score: np.ndarray) -> DecisionCurve:
     """Net benefit of acting on a score, at each threshold probability (Vickers and Elkin, 2006).
 
     Args:
@@ -67,18 +96,17 @@ def decision_curve(positive: np.ndarray, score: np.ndarray) -> dict[str, list[fl
         score: `[examples] float`.
 
     Returns:
-        `threshold`, and the net benefit of the `model` and of treating `all`, per example; that
-        of treating none is 0.
+        The curve.
     """
     odds = _THRESHOLDS / (1 - _THRESHOLDS)
     said = score[None, :] >= _THRESHOLDS[:, None]
     true_positives = (said & positive).mean(axis=1)
     false_positives = (said & ~positive).mean(axis=1)
-    return {
-        "threshold": _THRESHOLDS.tolist(),
-        "model": (true_positives - odds * false_positives).tolist(),
-        "all": (positive.mean() - odds * (1 - positive.mean())).tolist(),
-    }
+    return DecisionCurve(
+        threshold=_THRESHOLDS.tolist(),
+        model=(true_positives - odds * false_positives).tolist(),
+        all=(positive.mean() - odds * (1 - positive.mean())).tolist(),
+    )
 
 
 def roc_and_precision_recall(
@@ -96,6 +124,6 @@ def roc_and_precision_recall(
     """
     if not 0 < positive.sum() < len(positive):
         return None
-    false_positive_rate, true_positive_rate, _ = metrics.roc_curve(positive, score)
-    precision, recall, _ = metrics.precision_recall_curve(positive, score)
+    false_positive_rate, true_positive_rate, _ = roc_curve(positive, score)
+    precision, recall, _ = precision_recall_curve(positive, score)
     return (false_positive_rate, true_positive_rate), (recall, precision)

@@ -4,8 +4,8 @@ Their split is another one (2,117 images, duplicates not kept together), so a di
 the two says little.
 """
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 DATASET = "covid19_radiography"
 WHERE = (
@@ -25,36 +25,71 @@ PER_CLASS = {
 }
 
 
-def beside_original(
-    dataset: str, measured: Sequence[tuple[str, str, float]]
-) -> dict[str, Any] | None:
+@dataclasses.dataclass(frozen=True)
+class ClassFigures:
+    """Published figures of one class."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclasses.dataclass(frozen=True)
+class OriginalModel:
+    """A network of the original.
+
+    Attributes:
+        model: its name.
+        published: its accuracy there.
+        measured: name to accuracy of each evaluated model of the same network.
+        per_class: its figures there, by class; empty where none were published.
+    """
+
+    model: str
+    published: float
+    measured: dict[str, float]
+    per_class: dict[str, ClassFigures]
+
+
+@dataclasses.dataclass(frozen=True)
+class Original:
+    """The published figures beside the measured ones.
+
+    Attributes:
+        where: the published ones come from.
+        models: one for each published network.
+    """
+
+    where: str
+    models: list[OriginalModel]
+
+
+def beside_original(dataset: str, measured: Sequence[tuple[str, str, float]]) -> Original | None:
     """The published figures beside the measured ones.
 
     Args:
-        dataset: name of the dataset that was judged on.
-        measured: network, name and accuracy of each model that was judged.
+        dataset: name of the dataset that was evaluated on.
+        measured: network, name and accuracy of each model that was evaluated.
 
     Returns:
-        `where` the published figures come from, and one of `models` for each network with its
-        `published` accuracy and `per_class` figures and the `measured` accuracies by name; None
-        for another dataset.
+        Both; None for another dataset.
     """
     if dataset.split("/")[0] != DATASET:
         return None
-    return {
-        "where": WHERE,
-        "models": [
-            {
-                "model": model,
-                "published": published,
-                "measured": {
+    return Original(
+        WHERE,
+        [
+            OriginalModel(
+                model=model,
+                published=published,
+                measured={
                     name: accuracy for network, name, accuracy in measured if network == model
                 },
-                "per_class": {
-                    name: dict(zip(("precision", "recall", "f1"), numbers, strict=True))
-                    for name, numbers in PER_CLASS.get(model, {}).items()
+                per_class={
+                    name: ClassFigures(*figures)
+                    for name, figures in PER_CLASS.get(model, {}).items()
                 },
-            }
+            )
             for model, published in ACCURACY.items()
         ],
-    }
+    )

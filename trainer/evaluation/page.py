@@ -5,6 +5,7 @@ import pathlib
 from typing import Any
 
 from trainer import templates
+from trainer.evaluation import metrics, operating_point, shortcuts
 
 _ENVIRONMENT = templates.environment("trainer.evaluation")
 
@@ -24,7 +25,14 @@ def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
         content = base64.b64encode((directory / path).read_bytes()).decode()
         return f"data:image/png;base64,{content}"
 
-    return _ENVIRONMENT.get_template("report.html").render(report=report, picture=picture)
+    return _ENVIRONMENT.get_template("report.html").render(
+        report=report,
+        picture=picture,
+        headline=metrics.HEADLINE,
+        per_class=metrics.PER_CLASS,
+        point_metrics=operating_point.METRICS,
+        views=shortcuts.VIEWS,
+    )
 
 
 def render_model_card(report: dict[str, Any], name: str) -> str:
@@ -38,7 +46,12 @@ def render_model_card(report: dict[str, Any], name: str) -> str:
         Markdown.
     """
     template = _ENVIRONMENT.get_template("model_card.md")
-    return template.render(report=report, model=report["models"][name])
+    return template.render(
+        **{key: report[key] for key in ("research_use", "note", "class_names")},
+        report=report,
+        model=report["models"][name],
+        headline=metrics.HEADLINE,
+    )
 
 
 def _percent(value: float | None, digits: int = 1) -> str:
@@ -59,33 +72,13 @@ def _p_value(value: float) -> str:
     return "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _words(name: str) -> str:
-    """A number's name in report.json as a reader says it."""
-    return _SAID.get(name, name.replace("_", " "))
+def _label(name: str) -> str:
+    """A metric's name for readers."""
+    return next(
+        metric.label for metric in (*metrics.HEADLINE, *metrics.PER_CLASS) if metric.name == name
+    )
 
-
-_SAID = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro F1",
-    "weighted_f1": "Weighted F1",
-    "mcc": "Matthews correlation (MCC)",
-    "cohen_kappa": "Cohen's kappa",
-    "log_loss": "Log loss",
-    "brier_score": "Brier score (0 to 2)",
-    "one_vs_rest_accuracy": "Mean one-against-rest accuracy",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "f1": "F1",
-    "auroc": "AUROC",
-    "average_precision": "Average precision",
-    "whole": "whole radiograph",
-    "lungs_only": "everything outside the lungs blanked",
-    "lungs_blanked": "lungs blanked",
-}
 
 _ENVIRONMENT.filters.update(
-    percent=_percent, number=_number, interval=_interval, p_value=_p_value, words=_words
+    percent=_percent, number=_number, interval=_interval, p_value=_p_value, label=_label
 )

@@ -1,56 +1,22 @@
 """The pictures of a report."""
 
 import pathlib
-from collections.abc import Sequence
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from trainer.drawn_name import drawn
-from trainer.evaluation.operating_point import roc_and_precision_recall
+from trainer.evaluation.calibration import Calibration
+from trainer.evaluation.metrics import ACCURACY, BALANCED_ACCURACY
+from trainer.evaluation.operating_point import DecisionCurve, roc_and_precision_recall
+from trainer.evaluation.statistics import Statistics
+from trainer.figure import DPI, new_figure
 
-_DPI = 130
 # Okabe and Ito (2008): colours that colour-blind readers can tell apart; the dashes differ as well.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
-
-
-def plot_confusion_matrix(
-    matrix: Sequence[Sequence[int]] | np.ndarray,
-    class_names: tuple[str, ...],
-    title: str,
-    path: pathlib.Path | BinaryIO,
-    *,
-    normalised: bool = False,
-) -> None:
-    """Draws a confusion matrix, shaded by the share of each true class.
-
-    Args:
-        matrix: `[classes, classes] int`, rows true, columns predicted.
-        class_names: names of the classes.
-        title: what it is of.
-        path: the PNG file to write.
-        normalised: whether the fields say shares of the row, or counts.
-    """
-    counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = _canvas(title)
-    picture = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
-    figure.colorbar(picture, ax=axes, label="share of the true class")
-    names = list(map(drawn, class_names))
-    axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true")
-    for row, column in np.ndindex(counts.shape):
-        share = shares[row, column]
-        said = f"{share:.1%}" if normalised else str(counts[row, column])
-        if not counts[row].any():
-            said = "–"
-        colour = "black" if share > 0.5 else "white"
-        axes.text(column, row, said, ha="center", va="center", color=colour)
-    figure.savefig(path, dpi=_DPI)
 
 
 def plot_curves(
@@ -69,10 +35,10 @@ def plot_curves(
         roc: the PNG file to write.
         precision_recall: likewise.
     """
-    roc_figure, roc_axes = _canvas("ROC, each class against the rest")
+    roc_figure, roc_axes = new_figure("ROC, each class against the rest")
     roc_axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="chance")
     roc_axes.set(xlabel="1 - specificity", ylabel="sensitivity")
-    recall_figure, recall_axes = _canvas("precision and recall, each class against the rest")
+    recall_figure, recall_axes = new_figure("precision and recall, each class against the rest")
     recall_axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
     for index, name in enumerate(class_names):
         curves = roc_and_precision_recall(labels == index, probabilities[:, index])
@@ -86,51 +52,52 @@ def plot_curves(
         (recall_figure, recall_axes, precision_recall),
     ):
         _unit_square(axes)
-        figure.savefig(path, dpi=_DPI)
+        figure.savefig(path, dpi=DPI)
 
 
-def plot_reliability(calibration: dict[str, Any], path: pathlib.Path) -> None:
+def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
     """Draws accuracy against confidence, before and after the temperature; large marks: many.
 
     Args:
-        calibration: what `calibration.calibration` returned.
+        calibration: before and after the temperature.
         path: the PNG file to write.
     """
-    figure, axes = _canvas("reliability of the predicted class")
+    figure, axes = new_figure("reliability of the predicted class")
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
-    states = (("before", "as it comes", "o"), ("after", "with the temperature", "s"))
+    states = (
+        (calibration.before, "as it comes", "o"),
+        (calibration.after, "with the temperature", "s"),
+    )
     for index, (state, label, marker) in enumerate(states):
-        if calibration[state] is None:
+        if state is None:
             continue
-        filled = [bin_ for bin_ in calibration[state]["bins"] if bin_["count"]]
-        confidence = [bin_["confidence"] for bin_ in filled]
-        accuracy = [bin_["accuracy"] for bin_ in filled]
-        counts = np.array([bin_["count"] for bin_ in filled])
-        label = f"{label} (ECE {calibration[state]['ece']:.3f})"
+        filled = [bin_ for bin_ in state.bins if bin_.count]
+        confidence = [bin_.confidence for bin_ in filled]
+        accuracy = [bin_.accuracy for bin_ in filled]
+        counts = np.array([bin_.count for bin_ in filled])
+        label = f"{label} (ECE {state.ece:.3f})"
         axes.plot(confidence, accuracy, label=label, **_style(index))
         # The area of a mark is the share of the examples in its bin.
         area = 15 + 400 * counts / counts.sum()
         axes.scatter(confidence, accuracy, area, _COLOURS[index], marker=marker, alpha=0.7)
     axes.set(xlabel="mean probability of the predicted class", ylabel="share that is right")
     _unit_square(axes)
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(path, dpi=DPI)
 
 
-def plot_decision_curve(
-    curve: dict[str, list[float]], positive_class: str, path: pathlib.Path
-) -> None:
+def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib.Path) -> None:
     """Draws net benefit against the threshold probability.
 
     Args:
-        curve: what `operating_point.decision_curve` returned.
+        curve: net benefit.
         positive_class: the class that is acted on.
         path: the PNG file to write.
     """
-    figure, axes = _canvas(f"decision curve for {drawn(positive_class)}")
-    axes.plot(curve["threshold"], curve["model"], label="by the model", **_style(0))
-    axes.plot(curve["threshold"], curve["all"], label="treat all", **_style(1))
+    figure, axes = new_figure(f"decision curve for {drawn(positive_class)}")
+    axes.plot(curve.threshold, curve.model, label="by the model", **_style(0))
+    axes.plot(curve.threshold, curve.all, label="treat all", **_style(1))
     axes.axhline(0, label="treat none", color="0.4", linewidth=1)
-    highest = max(0.01, *curve["model"], *curve["all"])
+    highest = max(0.01, *curve.model, *curve.all)
     axes.set(
         xlabel="threshold probability",
         ylabel="net benefit (true positives per example)",
@@ -139,37 +106,30 @@ def plot_decision_curve(
         ylim=(-0.25 * highest, 1.1 * highest),
     )
     axes.legend()
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(path, dpi=DPI)
 
 
-def plot_accuracies(models: dict[str, dict[str, Any]], path: pathlib.Path) -> None:
+def plot_accuracies(models: Mapping[str, Statistics], path: pathlib.Path) -> None:
     """Draws each model's accuracy and balanced accuracy with its interval.
 
     Args:
-        models: name to what `statistics_with_intervals` returned.
+        models: name to statistics.
         path: the PNG file to write.
     """
-    figure, axes = _canvas("accuracy with 95 % interval", height=1.6 + 0.6 * len(models))
-    for index, (metric, marker) in enumerate((("accuracy", "o"), ("balanced_accuracy", "s"))):
+    figure, axes = new_figure("accuracy with 95 % interval", height=1.6 + 0.6 * len(models))
+    for index, (metric, marker) in enumerate(((ACCURACY, "o"), (BALANCED_ACCURACY, "s"))):
         for row, statistics in enumerate(models.values()):
-            value, y = statistics[metric], row + 0.2 * index - 0.1
-            interval = statistics["intervals"][metric] or [value, value]
+            value, y = statistics.values[metric.name], row + 0.2 * index - 0.1
+            interval = statistics.intervals[metric.name] or [value, value]
             axes.plot(interval, [y, y], color=_COLOURS[index])
-            label = metric.replace("_", " ") if row == 0 else None
+            label = metric.label.lower() if row == 0 else None
             axes.plot(value, y, marker=marker, color=_COLOURS[index], label=label, linestyle="")
     axes.set_yticks(range(len(models)), list(map(drawn, models)))
     axes.invert_yaxis()
     axes.set(xlabel="share that is right")
     axes.grid(axis="x", alpha=0.4)
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    figure.savefig(path, dpi=_DPI)
-
-
-def _canvas(title: str, height: float = 4.4) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize="medium")
-    return figure, axes
+    figure.savefig(path, dpi=DPI)
 
 
 def _style(index: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What one saved model, or the mean of several, predicts of every example, once each."""
+"""The probabilities of one model, or the mean of several, for all that it is evaluated on."""
 
 import dataclasses
 import pathlib
@@ -22,9 +22,10 @@ class Predictions:
 
     Attributes:
         name: of the model in the report.
-        probabilities: of the examples that are evaluated.
+        probabilities: of the examples that it is evaluated on.
         validation: of the validation split; None if there is none.
-        blanked: of the examples with a mask, for each of `shortcuts.blanked`; empty without masks.
+        blanked: of the examples with a mask, for each view of `shortcuts.blanked`; empty without
+            masks.
     """
 
     name: str
@@ -33,12 +34,65 @@ class Predictions:
     blanked: dict[str, np.ndarray]
 
 
+def predict(
+    name: str, model: keras.Model, examples: Examples, validation: Examples | None, *, flip: bool
+) -> Predictions:
+    """Predicts every example once.
+
+    Args:
+        name: of the model in the report.
+        model: a saved model.
+        examples: what it is evaluated on.
+        validation: what temperature and threshold are chosen on.
+        flip: whether to average with the predictions for the flipped images.
+
+    Returns:
+        Its predictions.
+    """
+    probabilities = predictor(model, flip=flip)
+    views = {}
+    if examples.masks is not None:
+        views = blanked(examples.images[examples.masked], examples.masks)
+    return Predictions(
+        name=name,
+        probabilities=probabilities(examples.images),
+        validation=None if validation is None else probabilities(validation.images),
+        blanked={view: probabilities(images) for view, images in views.items()},
+    )
+
+
+def ensemble(name: str, members: Sequence[Predictions]) -> Predictions:
+    """Averages the probabilities of several models.
+
+    Args:
+        name: of the ensemble in the report.
+        members: predictions for the same examples.
+
+    Returns:
+        Its predictions.
+    """
+    first = members[0]
+    return Predictions(
+        name=name,
+        probabilities=np.mean([member.probabilities for member in members], axis=0),
+        validation=(
+            None
+            if first.validation is None
+            else np.mean([member.validation for member in members], axis=0)
+        ),
+        blanked={
+            view: np.mean([member.blanked[view] for member in members], axis=0)
+            for view in first.blanked
+        },
+    )
+
+
 def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes a function that predicts, traced once however often it is called.
+    """Makes a function that runs the model, traced once however often it is called.
 
     Args:
         model: takes `[batch, H, W, C] uint8`, gives `[batch, classes]` probabilities.
-        flip: whether to average with the predictions of the images flipped left to right.
+        flip: whether to average with the predictions for the images flipped left to right.
 
     Returns:
         From `[examples, H, W, C] uint8` to `[examples, classes] float64`, whose rows sum to 1; it
@@ -52,7 +106,7 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
             return probabilities
         return (probabilities + model(tf.reverse(images, [2]), training=False)) / 2
 
-    def predict_images(images: np.ndarray) -> np.ndarray:
+    def probabilities_of(images: np.ndarray) -> np.ndarray:
         starts = range(0, len(images), _BATCH)
         parts = [forward(images[start : start + _BATCH]).numpy() for start in starts]
         probabilities = np.concatenate(parts).astype(np.float64)
@@ -61,60 +115,7 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
         # A softmax in float32 sums to 1 within 1e-7 only.
         return probabilities / probabilities.sum(axis=1, keepdims=True)
 
-    return predict_images
-
-
-def predict(
-    name: str, model: keras.Model, examples: Examples, validation: Examples | None, *, flip: bool
-) -> Predictions:
-    """Predicts all that a report is made of.
-
-    Args:
-        name: of the model in the report.
-        model: a saved model.
-        examples: what it is evaluated on.
-        validation: what temperature and threshold are chosen on.
-        flip: whether to average with the predictions of the flipped images.
-
-    Returns:
-        The predictions.
-    """
-    predict_images = predictor(model, flip=flip)
-    views = {}
-    if examples.masks is not None:
-        views = blanked(examples.images[examples.masked], examples.masks)
-    return Predictions(
-        name=name,
-        probabilities=predict_images(examples.images),
-        validation=None if validation is None else predict_images(validation.images),
-        blanked={view: predict_images(images) for view, images in views.items()},
-    )
-
-
-def average(name: str, models: Sequence[Predictions]) -> Predictions:
-    """The ensemble that averages the models' probabilities.
-
-    Args:
-        name: of the ensemble in the report.
-        models: predictions of the same examples.
-
-    Returns:
-        Its predictions.
-    """
-    first = models[0]
-    return Predictions(
-        name=name,
-        probabilities=np.mean([model.probabilities for model in models], axis=0),
-        validation=(
-            None
-            if first.validation is None
-            else np.mean([model.validation for model in models], axis=0)
-        ),
-        blanked={
-            view: np.mean([model.blanked[view] for model in models], axis=0)
-            for view in first.blanked
-        },
-    )
+    return probabilities_of
 
 
 def write_predictions(
@@ -134,7 +135,7 @@ def write_predictions(
         class_names: names of the classes.
     """
     rows = [
-        [str(example_id), class_names[label], class_names[shares.argmax()], *map(float, shares)]
-        for example_id, label, shares in zip(ids, labels, probabilities, strict=True)
+        [str(example), class_names[label], class_names[shares.argmax()], *map(float, shares)]
+        for example, label, shares in zip(ids, labels, probabilities, strict=True)
     ]
     path.write_bytes(csv_file.encode([["id", "label", "predicted", *class_names], *rows]))

@@ -17,7 +17,7 @@ def remarks(
     """Lists what limits the numbers.
 
     Args:
-        examples: what was judged.
+        examples: what was evaluated on.
         split: the split that they are; None for a user's own images.
         train_examples: size of the dataset's training split; None for a user's own images.
         trained_on: name of each run to the number of examples it was trained on.
@@ -54,5 +54,5 @@ def _of_split(
             yield (
                 f"{name} was trained on {examples} examples, and this dataset has "
                 f"{train_examples} to train on: the model may have seen some of those that are "
-                "judged here, and then the numbers are too good."
+                "evaluated here, and then the numbers are too good."
             )

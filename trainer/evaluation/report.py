@@ -3,70 +3,155 @@
 The first model's files lie at its top, every other model's in a folder named after the model.
 """
 
+import dataclasses
 import json
 import pathlib
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
 import tensorflow as tf
 
 from trainer import templates
+from trainer.confusion_matrix import plot_confusion_matrix
 from trainer.data.examples import Examples
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.evaluation import plots
+from trainer.evaluation.comparison import Comparison
+from trainer.evaluation.json_content import INLINE, json_content
+from trainer.evaluation.model_report import Mistake, ModelReport
+from trainer.evaluation.original import Original
 from trainer.evaluation.page import render_model_card, render_page
 from trainer.evaluation.predictions import Predictions, write_predictions
 from trainer.templates import RESEARCH_USE
 
 _MISTAKES = "mistakes"
+_COMPARISON_PICTURE = "accuracies.png"
 _LONGEST_NAME = 80
 
 
+@dataclasses.dataclass(frozen=True)
+class Bootstrap:
+    """How the intervals were computed.
+
+    Attributes:
+        resamples: how many.
+        seed: of the draws.
+        confidence: of the intervals, 0 to 1.
+        groups: how many groups of copies were drawn; None if nobody knows the copies.
+    """
+
+    resamples: int
+    seed: int
+    confidence: float
+    groups: int | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """The content of report.json; there the first model's part stands at the top too.
+
+    Attributes:
+        research_use: what it must not be used for.
+        note: a remark of whoever asked for it.
+        dataset: name of the dataset; None for a folder of images, like version and split.
+        dataset_version: its version.
+        images_dir: the folder of images; None for a dataset.
+        split: of the dataset.
+        split_digest: of the examples.
+        examples: how many.
+        left_out: files that could not be read.
+        class_names: names of the classes in the order of their labels.
+        remarks: what limits the numbers.
+        tta: test-time augmentation, `none` or `flip`.
+        bootstrap: how the intervals were computed.
+        command: that made it.
+        created: when, in ISO 8601.
+        versions: package to version.
+        comparison: of the models; None of a single one.
+        original: the original's figures; None for another dataset.
+        comparison_picture: the file; None for a single model.
+        models: by name, the first one first.
+    """
+
+    research_use: str = RESEARCH_USE
+    note: str
+    dataset: str | None
+    dataset_version: str | None
+    images_dir: str | None
+    split: str | None
+    split_digest: str
+    examples: int
+    left_out: list[str]
+    class_names: list[str]
+    remarks: list[str]
+    tta: str
+    bootstrap: Bootstrap
+    command: str
+    created: str
+    versions: dict[str, str]
+    comparison: Comparison | None
+    original: Original | None
+    comparison_picture: str | None = None
+    models: dict[str, ModelReport]
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShownMistake:
+    mistake: Annotated[Mistake, INLINE]
+    picture: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _WrittenModel:
+    """A model and where its files lie below the report's directory."""
+
+    model: Annotated[ModelReport, INLINE]
+    folder: str
+    predictions: str
+    mistakes: list[_ShownMistake]
+
+
 def write_report(
-    directory: pathlib.Path,
-    *,
-    examples: Examples,
-    predictions: Sequence[Predictions],
-    judged: dict[str, dict[str, Any]],
-    about: dict[str, Any],
+    directory: pathlib.Path, report: Report, examples: Examples, predictions: Sequence[Predictions]
 ) -> None:
     """Writes the report; what is there of that name is replaced when all of it is written.
 
     Args:
         directory: where to, made if missing.
-        examples: what was judged.
-        predictions: of each model, the first one first.
-        judged: name of each model to what `judgement.judge` returned and what is known of its run.
-        about: what else report.json says.
+        report: what it says.
+        examples: what was evaluated on.
+        predictions: of each of the report's models, in their order.
 
     Raises:
         UserError: it cannot be written.
     """
     with writing_to(directory), unfinished(directory) as partial:
         models = {
-            model.name: judged[model.name] | _write_model(partial, folder, examples, model, judged)
-            for model, folder in zip(predictions, _folders(predictions), strict=True)
+            of_model.name: json_content(
+                _write_model(partial, folder, examples, of_model, report.models[of_model.name])
+            )
+            for of_model, folder in zip(predictions, _folders(report.models), strict=True)
         }
-        report = {"research_use": RESEARCH_USE, **about, "comparison_picture": None}
         if len(models) > 1:
-            report["comparison_picture"] = "accuracies.png"
-            plots.plot_accuracies(models, partial / "accuracies.png")
-        # The first model's numbers stand at the top too, where one looks who judged one model.
-        report = models[predictions[0].name] | report | {"models": models}
-        _write_texts(partial, report)
+            report = dataclasses.replace(report, comparison_picture=_COMPARISON_PICTURE)
+            statistics = {name: model.statistics for name, model in report.models.items()}
+            plots.plot_accuracies(statistics, partial / _COMPARISON_PICTURE)
+        # The first model's numbers stand at the top too, where one looks who evaluated one model.
+        first = models[predictions[0].name]
+        _write_texts(partial, first | json_content(report) | {"models": models})
         outdated = _outdated_mistakes(directory, partial)
         move_files(partial, directory)
         for picture in outdated:
             picture.unlink()
 
 
-def _folders(predictions: Sequence[Predictions]) -> list[pathlib.Path]:
+def _folders(names: Iterable[str]) -> list[pathlib.Path]:
     """Each model's folder below the report's, named after it; no two are the same."""
     folders, taken = [pathlib.Path()], {"", _MISTAKES}
-    for model in predictions[1:]:
+    for model in list(names)[1:]:
         # Without a point it is the name of no file of the report's, nor of a directory above.
-        name = re.sub(r"[^A-Za-z0-9_+-]+", "_", model.name)[:_LONGEST_NAME]
+        name = re.sub(r"[^A-Za-z0-9_+-]+", "_", model)[:_LONGEST_NAME]
         while name.lower() in taken:
             name += "_"
         taken.add(name.lower())
@@ -78,49 +163,43 @@ def _write_model(
     directory: pathlib.Path,
     folder: pathlib.Path,
     examples: Examples,
-    model: Predictions,
-    judged: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    """Writes one model's predictions and pictures; returns where they lie."""
+    predictions: Predictions,
+    model: ModelReport,
+) -> _WrittenModel:
+    """Writes one model's predictions and pictures."""
     (directory / folder / _MISTAKES).mkdir(parents=True, exist_ok=True)
     write_predictions(
-        directory / folder / "predictions.csv", examples.ids, examples.labels, model.probabilities,
-        examples.class_names,
+        directory / folder / "predictions.csv", examples.ids, examples.labels,
+        predictions.probabilities, examples.class_names,
     )  # fmt: skip
-    result = judged[model.name]
-    _draw(directory / folder, examples, model, result)
+    _draw(directory / folder, examples, predictions, model)
     mistakes = []
-    for rank, mistake in enumerate(result["mistakes"], start=1):
+    for rank, mistake in enumerate(model.mistakes, start=1):
         path = folder / _MISTAKES / f"{rank:02d}.png"
-        image = tf.io.encode_png(examples.images[mistake["row"]]).numpy()
+        image = tf.io.encode_png(examples.images[mistake.row]).numpy()
         (directory / path).write_bytes(image)
-        mistakes.append(mistake | {"picture": path.as_posix()})
-    return {
-        "folder": folder.as_posix(),
-        "predictions": (folder / "predictions.csv").as_posix(),
-        "mistakes": mistakes,
-    }
+        mistakes.append(_ShownMistake(mistake, path.as_posix()))
+    return _WrittenModel(
+        model, folder.as_posix(), (folder / "predictions.csv").as_posix(), mistakes
+    )
 
 
 def _draw(
-    directory: pathlib.Path, examples: Examples, model: Predictions, result: dict[str, Any]
+    directory: pathlib.Path, examples: Examples, predictions: Predictions, model: ModelReport
 ) -> None:
-    names, matrix = examples.class_names, result["confusion_matrix"]
-    plots.plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
-    plots.plot_confusion_matrix(
+    names, matrix = examples.class_names, model.statistics.confusion_matrix
+    plot_confusion_matrix(matrix, names, "counts", directory / "confusion_matrix.png")
+    plot_confusion_matrix(
         matrix, names, "share of each true class", directory / "confusion_matrix_normalised.png",
         normalised=True,
     )  # fmt: skip
     plots.plot_curves(
-        examples.labels,
-        model.probabilities,
-        names,
-        directory / "roc.png",
-        directory / "precision_recall.png",
-    )
-    plots.plot_reliability(result["calibration"], directory / "reliability.png")
+        examples.labels, predictions.probabilities, names,
+        directory / "roc.png", directory / "precision_recall.png",
+    )  # fmt: skip
+    plots.plot_reliability(model.calibration, directory / "reliability.png")
     plots.plot_decision_curve(
-        result["decision_curve"], result["positive_class"], directory / "decision_curve.png"
+        model.decision_curve, model.about.positive_class, directory / "decision_curve.png"
     )
 
 

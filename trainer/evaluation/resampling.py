@@ -5,9 +5,12 @@ so that a statistic of thousands of resamples is a few matrix products.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from typing import TypeVar
 
 import numpy as np
+
+Key = TypeVar("Key", bound=Hashable)
 
 # Weights held at once: 16 MB.
 _WEIGHTS_AT_ONCE = 2**21
@@ -60,11 +63,13 @@ class Resampling:
         groups = None if self.groups is None else self.groups[rows]
         return dataclasses.replace(self, labels=self.labels[rows], groups=groups)
 
-    def samples(self, statistic: Callable[[np.ndarray], dict]) -> dict[str, np.ndarray]:
+    def samples(
+        self, statistic: Callable[[np.ndarray], dict[Key, np.ndarray]]
+    ) -> dict[Key, np.ndarray]:
         """Values of a statistic in every resample.
 
         Args:
-            statistic: from weights to arrays `[resamples, ...]` by name.
+            statistic: from weights to arrays `[resamples, ...]` by name or other key.
 
         Returns:
             The same arrays over all resamples.

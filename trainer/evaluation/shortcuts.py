@@ -1,23 +1,48 @@
-"""Whether the answer comes from the lungs: one part of each radiograph blanked, then judged."""
+"""Whether predictions come from the lungs: one part of each radiograph blanked, then evaluated."""
 
-import functools
-from typing import Any
+import dataclasses
 
 import numpy as np
 
-from trainer.evaluation.intervals import add_intervals
+from trainer.evaluation.metrics import ACCURACY, BALANCED_ACCURACY
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.statistics import classification_statistics
-from trainer.evaluation.weighted import weighted_headline
+from trainer.evaluation.statistics import Numbers, evaluate
+from trainer.evaluation.tasks import Multiclass
 
-# What is seen: the keys of the predictions and of the report.
-VIEWS = ("whole", "lungs_only", "lungs_blanked")
+# What the model sees: key of the predictions and of the report to name for readers.
+VIEWS = {
+    "whole": "whole radiograph",
+    "lungs_only": "everything outside the lungs blanked",
+    "lungs_blanked": "lungs blanked",
+}
+METRICS = (ACCURACY, BALANCED_ACCURACY)
 HOW_TO_READ = (
     "A model that reads lungs stays near its plain accuracy when all else is black and falls to "
     "that of the most frequent class when the lungs are black; what it keeps beyond that without "
     "the lungs, it owes to something else than the disease (black areas are also unlike anything "
     "it was trained on, which by itself costs accuracy)."
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class ShortcutControls:
+    """The metrics of `METRICS` for each view.
+
+    Attributes:
+        examples: how many radiographs have a mask.
+        most_frequent_class: the accuracy of always predicting it.
+        how_to_read: what the numbers tell.
+        whole: the whole radiograph.
+        lungs_only: everything outside the lungs blanked.
+        lungs_blanked: the lungs blanked.
+    """
+
+    examples: int
+    most_frequent_class: float
+    how_to_read: str
+    whole: Numbers
+    lungs_only: Numbers
+    lungs_blanked: Numbers
 
 
 def blanked(images: np.ndarray, lungs: np.ndarray) -> dict[str, np.ndarray]:
@@ -33,37 +58,23 @@ def blanked(images: np.ndarray, lungs: np.ndarray) -> dict[str, np.ndarray]:
     return {"lungs_only": images * lungs, "lungs_blanked": images * ~lungs}
 
 
-def shortcut_controls(
-    predictions: dict[str, np.ndarray],
-    labels: np.ndarray,
-    class_names: tuple[str, ...],
-    resampling: Resampling,
-) -> dict[str, Any]:
-    """Accuracy for each view.
+def evaluate_shortcuts(
+    probabilities: dict[str, np.ndarray], labels: np.ndarray, resampling: Resampling
+) -> ShortcutControls:
+    """Evaluates what the model predicts from each view.
 
     Args:
-        predictions: `[examples, classes]` probabilities for each of `VIEWS`.
+        probabilities: `[examples, classes]` for each of `VIEWS`.
         labels: `[examples] int`, of the examples with a mask.
-        class_names: names of the classes.
         resampling: of these examples.
 
     Returns:
-        `examples`, `most_frequent_class` (the accuracy of always answering it), and for each of
-        `VIEWS` `accuracy`, `balanced_accuracy`, `intervals` and `why`; `how_to_read`.
+        The numbers of each view.
     """
-    names = ("accuracy", "balanced_accuracy")
-    controls: dict[str, Any] = {
-        "examples": len(labels),
-        "most_frequent_class": float(np.bincount(labels).max() / len(labels)),
-        "how_to_read": HOW_TO_READ,
-    }
-    for view in VIEWS:
-        shares = predictions[view]
-        statistics = classification_statistics(labels, shares, class_names)
-        numbers = {name: statistics[name] for name in names}
-        numbers["why"] = {name: why for name, why in statistics["why"].items() if name in names}
-        samples = resampling.samples(functools.partial(weighted_headline, labels, shares))
-        hits = (int(np.sum(shares.argmax(axis=1) == labels)), len(labels))
-        add_intervals(numbers, {name: samples[name] for name in names}, {"accuracy": hits})
-        controls[view] = numbers
-    return controls
+    tasks = [(METRICS, Multiclass(labels, probabilities[view])) for view in VIEWS]
+    return ShortcutControls(
+        examples=len(labels),
+        most_frequent_class=float(np.bincount(labels).max() / len(labels)),
+        how_to_read=HOW_TO_READ,
+        **dict(zip(VIEWS, evaluate(tasks, resampling), strict=True)),
+    )

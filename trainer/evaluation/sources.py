@@ -1,118 +1,143 @@
-"""What the collection that a radiograph came from has to do with the answer."""
+"""What the collection that a radiograph came from has to do with the prediction."""
 
 import collections
+import dataclasses
 import itertools
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 
-from trainer.evaluation.intervals import statistics_with_intervals
+from trainer.evaluation.json_content import INLINE
+from trainer.evaluation.metrics import ACCURACY, BALANCED_ACCURACY
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.statistics import classification_statistics
+from trainer.evaluation.statistics import Statistics, evaluate_classes
+from trainer.evaluation.tasks import Multiclass
 
 
-def statistics_by_source(
-    sources: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    class_names: tuple[str, ...],
-    resampling: Resampling,
-) -> dict[str, dict[str, Any]]:
-    """All statistics of the examples of each source alone.
+@dataclasses.dataclass(frozen=True)
+class PairWithinSource:
+    """Two classes that one source holds, told apart inside that source.
+
+    There the source is no help, so these numbers are free of the confounding of source and class.
+
+    Attributes:
+        source: its name.
+        classes: names of the two.
+        statistics: of their probabilities, scaled to sum to 1.
+    """
+
+    source: str
+    classes: list[str]
+    statistics: Annotated[Statistics, INLINE]
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceAlone:
+    """What one scores who sees the source and no radiograph.
+
+    Attributes:
+        says: source to the class most frequent there in training.
+        accuracy: of predicting it.
+        balanced_accuracy: likewise.
+    """
+
+    says: dict[str, str]
+    accuracy: float
+    balanced_accuracy: float
+
+
+def evaluate_by_source(
+    sources: np.ndarray, task: Multiclass, class_names: tuple[str, ...], resampling: Resampling
+) -> dict[str, Statistics]:
+    """Evaluates the examples of each source alone.
 
     Args:
         sources: `[examples] str`.
-        labels: `[examples] int`.
-        probabilities: `[examples, classes] float`.
+        task: labels and probabilities of the examples.
         class_names: names of the classes.
         resampling: of the examples.
 
     Returns:
-        Source to what `statistics_with_intervals` returns.
+        Source to its statistics.
     """
     return {
-        str(source): statistics_with_intervals(
-            labels[rows], probabilities[rows], class_names, resampling.part(rows)
+        str(source): evaluate_classes(
+            Multiclass(task.labels[rows], task.probabilities[rows]),
+            class_names,
+            resampling.part(rows),
         )
         for source in np.unique(sources)
         for rows in [sources == source]
     }
 
 
-def pairs_within_sources(
-    sources: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    class_names: tuple[str, ...],
-    resampling: Resampling,
-) -> list[dict[str, Any]]:
-    """Each two classes that one source holds, told apart inside that source.
-
-    There the source is no help, so these numbers are free of the confounding of source and class.
+def evaluate_pairs_within_sources(
+    sources: np.ndarray, task: Multiclass, class_names: tuple[str, ...], resampling: Resampling
+) -> list[PairWithinSource]:
+    """Evaluates each two classes that one source holds.
 
     Args:
-        sources: as in `statistics_by_source`, like all that follows.
-        labels: the true classes.
-        probabilities: of each class.
+        sources: as in `evaluate_by_source`, like all that follows.
+        task: labels and probabilities.
         class_names: names of the classes.
         resampling: of the examples.
 
     Returns:
-        For each pair `source`, `classes`, and what `statistics_with_intervals` returns for the two
-        classes' probabilities, scaled to sum to 1.
+        The pairs by source, then by class.
     """
     found = []
     for source in np.unique(sources):
         inside = sources == source
-        for pair in itertools.combinations(np.unique(labels[inside]), 2):
-            rows = inside & np.isin(labels, pair)
+        for pair in itertools.combinations(np.unique(task.labels[inside]), 2):
+            rows = inside & np.isin(task.labels, pair)
             # The smallest number keeps a pair that was given no probability at all from 0 / 0.
-            shares = probabilities[rows][:, pair] + np.finfo(np.float64).tiny
-            names = tuple(class_names[index] for index in pair)
-            numbers = statistics_with_intervals(
-                np.searchsorted(pair, labels[rows]),
-                shares / shares.sum(axis=1, keepdims=True),
+            shares = task.probabilities[rows][:, pair] + np.finfo(np.float64).tiny
+            names = [class_names[index] for index in pair]
+            statistics = evaluate_classes(
+                Multiclass(
+                    np.searchsorted(pair, task.labels[rows]),
+                    shares / shares.sum(axis=1, keepdims=True),
+                ),
                 names,
                 resampling.part(rows),
             )
-            found.append({"source": str(source), "classes": list(names), **numbers})
+            found.append(PairWithinSource(str(source), names, statistics))
     return found
 
 
-def source_alone(
+def evaluate_source_alone(
     train_sources: np.ndarray,
     train_labels: np.ndarray,
     sources: np.ndarray,
     labels: np.ndarray,
     class_names: tuple[str, ...],
-) -> dict[str, Any]:
-    """What one scores who sees the source and no radiograph.
+) -> SourceAlone:
+    """Evaluates predicting the source's most frequent class in training.
 
-    For each source it is the class most frequent in training, and the most frequent of all for a
-    source that training never saw.
+    For a source that training never saw it is the most frequent class of all.
 
     Args:
         train_sources: `[train] str`.
         train_labels: `[train] int`.
-        sources: `[examples] str`, of the split that is judged.
+        sources: `[examples] str`, of the split that is evaluated.
         labels: `[examples] int`.
         class_names: names of the classes.
 
     Returns:
-        `says`, source to class, and `accuracy` and `balanced_accuracy` on the split.
+        The predictions and their scores.
     """
     majority = _most_frequent(train_labels)
     says = {
         source: _most_frequent(train_labels[train_sources == source])
         for source in np.unique(train_sources)
     }
-    answers = np.array([says.get(source, majority) for source in sources])
-    statistics = classification_statistics(labels, np.eye(len(class_names))[answers], class_names)
-    return {
-        "says": {str(source): class_names[label] for source, label in says.items()},
-        "accuracy": statistics["accuracy"],
-        "balanced_accuracy": statistics["balanced_accuracy"],
-    }
+    predicted = np.array([says.get(source, majority) for source in sources])
+    task = Multiclass(labels, np.eye(len(class_names))[predicted])
+    return SourceAlone(
+        says={str(source): class_names[label] for source, label in says.items()},
+        accuracy=ACCURACY.compute(task),
+        balanced_accuracy=BALANCED_ACCURACY.compute(task),
+    )
 
 
 def _most_frequent(labels: np.ndarray) -> int:

@@ -1,131 +1,202 @@
-"""The numbers of a report, computed by scikit-learn from labels and probabilities."""
+"""The metrics of labels and predictions, with their intervals."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
-from sklearn import metrics
+from sklearn.metrics import confusion_matrix
 
-HEADLINE = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "weighted_f1",
-    "mcc",
-    "cohen_kappa",
-    "log_loss",
-    "brier_score",
-    "one_vs_rest_accuracy",
-)
-PER_CLASS = ("sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "average_precision")
+from trainer.evaluation import metrics
+from trainer.evaluation.intervals import Interval, interval
+from trainer.evaluation.json_content import INLINE
+from trainer.evaluation.metrics import Metric
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tasks import Binary, Multiclass
+
+# Metrics, and what they are computed of.
+Task = tuple[Sequence[Metric], Binary | Multiclass]
 
 
-def classification_statistics(
-    labels: np.ndarray, probabilities: np.ndarray, class_names: tuple[str, ...]
-) -> dict[str, Any]:
-    """Every number that labels and probabilities give.
+@dataclasses.dataclass(frozen=True)
+class Numbers:
+    """Some metrics of one task.
+
+    Attributes:
+        values: metric to value; None where it is undefined.
+        why: metric to why its value or interval is missing or unusual.
+        intervals: metric to its 95 % interval; None where there is none.
+    """
+
+    values: Annotated[dict[str, float | None], INLINE]
+    why: dict[str, str]
+    intervals: dict[str, Interval | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassStatistics:
+    """One class against the rest.
+
+    Attributes:
+        values: the metrics of `metrics.PER_CLASS`.
+        precision: other name of the PPV.
+        recall: other name of the sensitivity.
+        support: how many examples are of the class.
+        why: as in `Numbers`.
+        intervals: likewise.
+    """
+
+    values: Annotated[dict[str, float | None], INLINE]
+    precision: float | None
+    recall: float | None
+    support: int
+    why: dict[str, str]
+    intervals: dict[str, Interval | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """All classes at once, and each against the rest.
+
+    Attributes:
+        examples: how many.
+        values: the metrics of `metrics.HEADLINE`.
+        why: as in `Numbers`.
+        per_class: by name of the class.
+        confusion_matrix: counts, rows true, columns predicted.
+        intervals: as in `Numbers`.
+    """
+
+    examples: int
+    values: Annotated[dict[str, float | None], INLINE]
+    why: dict[str, str]
+    per_class: dict[str, ClassStatistics]
+    confusion_matrix: list[list[int]]
+    intervals: dict[str, Interval | None]
+
+
+def evaluate(tasks: Sequence[Task], resampling: Resampling) -> list[Numbers]:
+    """Computes metrics and their intervals.
 
     Args:
-        labels: `[examples] int`, the true classes.
-        probabilities: `[examples, classes] float`, rows summing to 1.
-        class_names: names of the classes in the order of their labels.
+        tasks: metrics, and what they are computed of; all tasks are of the same examples.
+        resampling: of these examples.
 
     Returns:
-        `examples`; the numbers named in `HEADLINE`; `per_class`, name to the numbers named in
-        `PER_CLASS`, `support`, and `precision` and `recall` (other names of ppv and sensitivity);
-        `confusion_matrix` (rows true, columns predicted). A number that does not exist is None,
-        and `why`, here and in each class, says why.
+        The numbers of each task.
     """
-    predicted = probabilities.argmax(axis=1)
-    confusion = metrics.confusion_matrix(labels, predicted, labels=range(len(class_names)))
-    return {
-        "examples": len(labels),
-        **_headline(labels, predicted, probabilities),
-        "per_class": {
-            name: _of_class(labels == index, predicted == index, probabilities[:, index])
-            for index, name in enumerate(class_names)
-        },
-        "confusion_matrix": confusion.tolist(),
-    }
-
-
-def _headline(labels: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray) -> dict:
-    num_classes = probabilities.shape[1]
-    occurring = np.unique(labels)
-    accuracy = float(metrics.accuracy_score(labels, predicted))
-    why = {}
-    if len(occurring) < num_classes:
-        why["balanced_accuracy"] = (
-            f"the mean over the {len(occurring)} classes that occur, of {num_classes}"
+    return [
+        with_intervals(
+            {metric.name: metric.compute(task) for metric in chosen},
+            {metric.name: note for metric in chosen if (note := metric.note(task))},
+            samples,
+            {
+                metric.name: (int(count), int(total))
+                for metric in chosen
+                if metric.counts
+                for count, total in [metric.counts(task)]
+            },
         )
-        why["macro_f1"] = "the mean over the classes that occur or were predicted"
-    one_answer = len(np.unique(predicted)) == 1
-    if one_answer or len(occurring) == 1:
-        what = "the model gives one class only" if one_answer else "one class only occurs"
-        why["mcc"] = f"0 by convention: {what}"
-    kappa_exists = not (one_answer and len(occurring) == 1 and occurring[0] == predicted[0])
-    if not kappa_exists:
-        why["cohen_kappa"] = "one class only, and no other answer: chance agrees as often"
-    return {
-        "accuracy": accuracy,
-        "balanced_accuracy": float(
-            metrics.recall_score(labels, predicted, labels=occurring, average="macro")
-        ),
-        "macro_f1": float(metrics.f1_score(labels, predicted, average="macro")),
-        "weighted_f1": float(metrics.f1_score(labels, predicted, average="weighted")),
-        "mcc": 0.0 if "mcc" in why else float(metrics.matthews_corrcoef(labels, predicted)),
-        "cohen_kappa": (
-            float(metrics.cohen_kappa_score(labels, predicted, labels=range(num_classes)))
-            if kappa_exists
-            else None
-        ),
-        "log_loss": float(metrics.log_loss(labels, probabilities, labels=range(num_classes))),
-        # The sum over the classes, from 0 to 2, as Brier (1950) defined it.
-        "brier_score": float(
-            metrics.brier_score_loss(
-                labels, probabilities, labels=range(num_classes), scale_by_half=False
-            )
-        ),
-        # A wrong answer is wrong for two classes and right for all others.
-        "one_vs_rest_accuracy": 1 - 2 * (1 - accuracy) / num_classes,
-        "why": why,
+        for (chosen, task), samples in zip(tasks, resample(tasks, resampling), strict=True)
+    ]
+
+
+def evaluate_classes(
+    task: Multiclass, class_names: Sequence[str], resampling: Resampling
+) -> Statistics:
+    """Computes all metrics of a task, and of each of its classes against the rest.
+
+    Args:
+        task: labels and probabilities.
+        class_names: names of the classes in the order of their labels.
+        resampling: of its examples.
+
+    Returns:
+        The statistics.
+    """
+    binary = [task.one_against_rest(index) for index in range(task.num_classes)]
+    of_classes = [(metrics.PER_CLASS, of_class) for of_class in binary]
+    headline, *numbers = evaluate([(metrics.HEADLINE, task), *of_classes], resampling)
+    confusion = confusion_matrix(task.labels, task.predicted, labels=range(task.num_classes))
+    return Statistics(
+        examples=len(task.labels),
+        values=headline.values,
+        why=headline.why,
+        per_class={
+            name: _class_statistics(of_class, found)
+            for name, of_class, found in zip(class_names, binary, numbers, strict=True)
+        },
+        confusion_matrix=confusion.tolist(),
+        intervals=headline.intervals,
+    )
+
+
+def resample(tasks: Sequence[Task], resampling: Resampling) -> list[dict[str, np.ndarray]]:
+    """Values of metrics in every resample.
+
+    Args:
+        tasks: as in `evaluate`.
+        resampling: of their examples.
+
+    Returns:
+        For each task, metric to `[resamples] float`, NaN where it is undefined.
+    """
+
+    def of_weights(weights: np.ndarray) -> dict[tuple[int, str], np.ndarray]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {
+                (index, metric.name): metric.resample(weighted)
+                for index, (chosen, task) in enumerate(tasks)
+                for weighted in [dataclasses.replace(task, weights=weights)]
+                for metric in chosen
+            }
+
+    samples = resampling.samples(of_weights)
+    return [
+        {metric.name: samples[index, metric.name] for metric in chosen}
+        for index, (chosen, _) in enumerate(tasks)
+    ]
+
+
+def with_intervals(
+    values: dict[str, float | None],
+    notes: dict[str, str],
+    samples: dict[str, np.ndarray],
+    counts: Mapping[str, tuple[int, int]],
+) -> Numbers:
+    """Puts intervals beside values.
+
+    Args:
+        values: metric to value.
+        notes: metric to what is to be said of the value.
+        samples: metric to `[resamples] float`.
+        counts: of metrics that are proportions, the count and of how many.
+
+    Returns:
+        The numbers; what is to be said of an interval stands behind the note.
+    """
+    why, intervals = dict(notes), {}
+    for name, value in values.items():
+        found, remark = None, None
+        if value is not None:
+            found, remark = interval(samples[name], counts.get(name))
+        intervals[name] = found
+        if remark:
+            why[name] = f"{why[name]}; {remark}" if name in why else remark
+    return Numbers(values, why, intervals)
+
+
+def _class_statistics(task: Binary, numbers: Numbers) -> ClassStatistics:
+    other_names = {"precision": metrics.PPV.name, "recall": metrics.SENSITIVITY.name}
+    undefined = {
+        other: numbers.why[name]
+        for other, name in other_names.items()
+        if numbers.values[name] is None
     }
-
-
-def _of_class(true: np.ndarray, said: np.ndarray, score: np.ndarray) -> dict[str, Any]:
-    (tn, fp), (fn, tp) = metrics.confusion_matrix(true, said, labels=[False, True])
-    both_occur = 0 < true.sum() < len(true)
-    numbers = {
-        "sensitivity": _ratio(tp, tp + fn),
-        "specificity": _ratio(tn, tn + fp),
-        "ppv": _ratio(tp, tp + fp),
-        "npv": _ratio(tn, tn + fn),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "auroc": float(metrics.roc_auc_score(true, score)) if both_occur else None,
-        "average_precision": (
-            float(metrics.average_precision_score(true, score)) if true.any() else None
-        ),
-    }
-    numbers |= {"precision": numbers["ppv"], "recall": numbers["sensitivity"]}
-    return {
-        **numbers,
-        "support": int(true.sum()),
-        "why": {name: _REASONS[name] for name, value in numbers.items() if value is None},
-    }
-
-
-_NONE_TRUE, _NONE_SAID = "no example of this class", "this class was never predicted"
-_REASONS = {
-    "sensitivity": _NONE_TRUE,
-    "recall": _NONE_TRUE,
-    "specificity": "no example of another class",
-    "ppv": _NONE_SAID,
-    "precision": _NONE_SAID,
-    "npv": "no other class was ever predicted",
-    "f1": "this class neither occurs nor was predicted",
-    "auroc": "needs examples of this class and of another",
-    "average_precision": _NONE_TRUE,
-}
-
-
-def _ratio(count: int, total: int) -> float | None:
-    return float(count / total) if total else None
+    return ClassStatistics(
+        values=numbers.values,
+        **{other: numbers.values[name] for other, name in other_names.items()},
+        support=int(task.labels.sum()),
+        why=numbers.why | undefined,
+        intervals=numbers.intervals,
+    )

@@ -7,8 +7,8 @@ from absl import logging
 
 from trainer.data.examples import Examples
 from trainer.errors import UserError
-from trainer.evaluation.calibration import calibration, fit_temperature
-from trainer.evaluation.operating_point import SENSITIVITY, choose_threshold
+from trainer.evaluation.calibration import evaluate_calibration, fit_temperature
+from trainer.evaluation.operating_point import WANTED_SENSITIVITY, choose_threshold
 from trainer.run import Run
 
 
@@ -28,15 +28,15 @@ def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[st
     """
     labels, names = validation.labels, validation.class_names
     temperature = fit_temperature(labels, probabilities)
-    states = calibration(labels, probabilities, names, temperature)
+    states = evaluate_calibration(labels, probabilities, temperature)
     return {
         "split": split,
         "split_digest": validation.digest,
         "examples": len(labels),
         "temperature": temperature,
-        "log_loss_before": states["before"]["log_loss"],
-        "log_loss_after": states["after"]["log_loss"],
-        "sensitivity": SENSITIVITY,
+        "log_loss_before": states.before.log_loss,
+        "log_loss_after": states.after.log_loss,
+        "sensitivity": WANTED_SENSITIVITY,
         "thresholds": {
             name: choose_threshold(labels == index, probabilities[:, index])
             for index, name in enumerate(names)

@@ -14,7 +14,7 @@ from trainer import templates
 from trainer.data.examples import Example
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.errors import UserError
-from trainer.explain.judgement import PER_IMAGE, totals
+from trainer.explain.heatmap_metrics import PER_IMAGE, totals
 from trainer.explain.panel import draw_panel
 from trainer.parsing import parsing
 
@@ -81,7 +81,7 @@ class Gallery:
             heat: the same `[H, W]`, from 0 to 1.
             probabilities: `[classes] float32`.
             target: the class that is explained.
-            numbers: what `judge` says.
+            numbers: what `evaluate_heatmap` says.
 
         Raises:
             UserError: they cannot be written.

@@ -33,7 +33,7 @@ def read_card(path: str, model_sha256: str) -> str:
 
 
 def render_card(about: dict[str, Any]) -> str:
-    """Writes a card without figures, for a model that was not judged yet.
+    """Writes a card without figures, for a model that was not evaluated yet.
 
     Args:
         about: the content of export.json.
@@ -41,5 +41,14 @@ def render_card(about: dict[str, Any]) -> str:
     Returns:
         Markdown.
     """
-    template = templates.environment("trainer.export").get_template("model_card.md")
-    return template.render(about=about, research_use=templates.RESEARCH_USE)
+    network = about["run_config"]["config"]["model"]
+    return (
+        templates.environment("trainer")
+        .get_template("card.md")
+        .render(
+            research_use=templates.RESEARCH_USE,
+            note="",
+            class_names=about["class_names"],
+            model={"name": network, "model": network, **about},
+        )
+    )

@@ -8,7 +8,6 @@ do the arithmetic.
 """
 
 import dataclasses
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -23,6 +22,7 @@ from trainer.training.metrics import Totals
 from trainer.training.objective import Objective
 from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
 from trainer.training.step import Step
+from trainer.training.step_result import StepResult
 from trainer.training.traced_once import (
     TracedOnce,
     replica_index,
@@ -30,23 +30,6 @@ from trainer.training.traced_once import (
     specs_of_replica,
 )
 from trainer.training.vectors import Vectors, count_trained, pack_model
-
-
-class Taken(NamedTuple):
-    """What a call of the engine did.
-
-    Attributes:
-        steps: the number of steps taken, fewer than asked for if one of the following is true.
-        stopped: whether a stop was asked for on any worker.
-        diverged: the first of these steps, counted from 1, whose loss or gradient is not finite,
-            and with float16 stays so at a loss scale of 1; None if there is none.
-        gradient_norm: of the last step's reduced gradients before clipping; 0 in evaluation.
-    """
-
-    steps: int
-    stopped: bool
-    diverged: int | None
-    gradient_norm: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +109,7 @@ class Engine:
         self._train_loop = tf.function(self._train)
         self._evaluate_loop = tf.function(self._evaluate)
 
-    def train(self, iterator: tf.distribute.DistributedIterator, steps: int) -> Taken:
+    def train(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
         """Takes steps in the graph, without a word to the host.
 
         Whether to go on is decided by the step before the last, so that no device waits for the
@@ -143,14 +126,14 @@ class Engine:
             for late, outcome in zip((1, 0), outcomes, strict=True)
             if outcome[NOT_FINITE] > 0
         ]
-        return Taken(
+        return StepResult(
             taken,
             stopped=bool((outcomes[:, STOP_ASKED] > 0).any()),
             diverged=not_finite[0] if not_finite else None,
             gradient_norm=float(outcomes[-1, NORM]),
         )
 
-    def evaluate(self, iterator: tf.distribute.DistributedIterator, steps: int) -> Taken:
+    def evaluate(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
         """Adds batches to the evaluation totals; of the averaged weights, if an average is kept.
 
         Args:
@@ -159,7 +142,7 @@ class Engine:
         """
         self._eval_step.trace(self._vector_specs(), _inputs(specs_of_replica(iterator)))
         taken, stopped = self._evaluate_loop(iterator, tf.constant(steps))
-        return Taken(int(taken), bool(stopped), diverged=None)
+        return StepResult(int(taken), bool(stopped), diverged=None)
 
     def weights(self, *, averaged: bool = False, replica: int = 0) -> list[np.ndarray]:
         """The weights as `keras.Model.set_weights` takes them.

@@ -5,7 +5,7 @@ import gc
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -14,18 +14,18 @@ from absl import logging
 
 from trainer.data.input import ChangeBatch, ExampleStream, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
-from trainer.progress_line import ProgressLine
 from trainer.run import Run
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoints
+from trainer.training.common_start import require_common_start
 from trainer.training.config import Config
-from trainer.training.engine import Engine, Taken
+from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
-from trainer.training.metrics import empty_sums, measure
+from trainer.training.metrics import Metrics, empty_sums, measure
+from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics
 from trainer.training.phases import Phase
-from trainer.training.profile import Profile
 from trainer.training.progress import Progress
-from trainer.training.tensorboard import TensorBoard
+from trainer.training.step_result import StepResult
 
 
 @dataclasses.dataclass
@@ -44,10 +44,8 @@ class Loop:
         change_batch: changes training batches on the host; None leaves them.
         checkpoints: where the run's state is saved.
         stop_request: asks the engine to stop between steps.
-        tensorboard: shows the run.
-        profile: records a profile.
+        observers: are notified in this order.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
-        after_epoch: called once an epoch has been recorded.
         progress: where the run stands.
     """
 
@@ -62,41 +60,37 @@ class Loop:
     change_batch: ChangeBatch | None
     checkpoints: Checkpoints
     stop_request: StopRequest
-    tensorboard: TensorBoard
-    profile: Profile
+    observers: Sequence[Observer] = ()
     data_hosts: tuple[str, ...] = ()
-    after_epoch: Callable[[], None] = lambda: None
     progress: Progress = dataclasses.field(default_factory=Progress, init=False)
     _engine: Engine = dataclasses.field(init=False)
 
     def train(self) -> None:
         """Trains from the newest checkpoint, or the beginning, until the last phase has ended.
 
-        How it stands is written to status.json.
-
         Raises:
             Preempted: a stop was asked for; a checkpoint has been saved.
             Diverged: the loss is not finite.
         """
         self._resume()
-        self._write_status("running")
-        self._train_phases()
-        self._write_status("done")
-
-    def _write_status(self, status: str) -> None:
-        self.run.write_status(status, self.progress.best_epoch, self.progress.best_loss)
-
-    def _train_phases(self) -> None:
         with self.stop_request.on_signals():
             try:
-                self._train_phase()
-                while self.progress.phase + 1 < len(self.phases):
-                    self._begin_next_phase()
-                    self._train_phase()
-                self.checkpoints.wait()
+                for observer in self.observers:
+                    observer.begin_training(self.progress)
+                self._train_phases()
+                for observer in self.observers:
+                    observer.finish_training(self.progress)
             finally:
-                self.profile.stop()
+                for observer in self.observers:
+                    observer.end()
                 self.checkpoints.finish()
+
+    def _train_phases(self) -> None:
+        self._train_phase()
+        while self.progress.phase + 1 < len(self.phases):
+            self._begin_next_phase()
+            self._train_phase()
+        self.checkpoints.wait()
 
     def _begin_next_phase(self) -> None:
         self._engine.model.set_weights(self._engine.weights())
@@ -116,27 +110,10 @@ class Loop:
                 self._steps_per_epoch,
                 len(empty_sums(self.best_model.output.shape[-1])),
             )
-        self._require_common_start()
+        require_common_start(self.strategy, self.progress, self.run.path)
         self._engine = self.start_phase(self.phases[self.progress.phase])
         if newest:
             self._restore(newest)
-        self._rows = self.run.read_metrics()[: self.progress.epochs]
-
-    def _require_common_start(self) -> None:
-        """Refuses workers that found different checkpoints, as their weights would differ."""
-        own = tf.constant([[self.progress.epochs, self.progress.step]])
-
-        def gather() -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_gather(own, axis=0)
-
-        gathered = self.strategy.experimental_local_results(self.strategy.run(gather))[0]
-        found = sorted({tuple(position) for position in gathered.numpy().tolist()})
-        if len(found) > 1:
-            positions = " and ".join(f"epoch {epochs} step {step}" for epochs, step in found)
-            raise UserError(
-                f"the workers found different checkpoints in {self.run.path}, of {positions}: "
-                "--workdir must be on a file system that all of them share"
-            )
 
     def _restore(self, newest: pathlib.Path) -> None:
         self._engine.load_state(checkpoint.read_state(newest, self._engine.state_shapes()))
@@ -180,68 +157,70 @@ class Loop:
         train = measure(np.array(self.progress.train_sums))
         seconds = time.monotonic() - started
         validation = self._validate(validation_batches)
-        row = {
-            "epoch": self.progress.epochs + 1,
-            "phase": self.phases[self.progress.phase].name,
-            "loss": train["loss"],
-            "accuracy": train["accuracy"],
-            "validation_loss": validation["loss"],
-            "validation_accuracy": validation["accuracy"],
-            "learning_rate": self._engine.learning_rate(),
-            "images_per_second": self._timed(rate),
-            "input_wait": self._share_waited(train["waited"], seconds),
-            "seconds": self._timed(time.monotonic() - started),
-        }
-        self._finish_epoch(row, train, validation)
+        if not math.isfinite(validation.loss):
+            raise self._diverged(f"on the validation split after epoch {self.progress.epochs + 1}")
+        self.progress.finish_epoch(validation.loss)
+        self._finish_epoch(
+            EpochMetrics(
+                epoch=self.progress.epochs,
+                phase=self.phases[self.progress.phase].name,
+                train=train,
+                validation=validation,
+                best_epoch=self.progress.best_epoch,
+                best_loss=self.progress.best_loss,
+                learning_rate=self._engine.learning_rate(),
+                images_per_second=self._timed(rate),
+                input_wait=self._share_waited(train.waited, seconds),
+                seconds=self._timed(time.monotonic() - started),
+            )
+        )
 
     def _train_epoch(self, batches) -> float:
         """Trains what is left of an epoch; returns images per second, tracing left out."""
         progress, batch_size = self.progress, self.config.batching.global_batch_size
-        line = ProgressLine(
-            f"epoch {progress.epochs + 1}/{self.config.phases.epochs}", self._steps_per_epoch,
-            batch_size, shown=self.run.writes,
-        )  # fmt: skip
+        for observer in self.observers:
+            observer.begin_epoch(progress.epochs + 1, self._steps_per_epoch)
         carried = np.array(progress.train_sums or 0)
         first_step, clock, timed_from = progress.step, time.monotonic(), progress.step
         while progress.step < self._steps_per_epoch:
             before, began = progress.train_sums, time.monotonic()
-            taken = self._engine.train(batches, self._count_steps())
-            self.run.status.show_life()
-            progress.finish_steps(taken.steps, carried + self._engine.train_totals.read())
-            self._show_steps(taken, before, time.monotonic() - began)
-            self._stop_if(taken)
+            result = self._engine.train(batches, self._count_steps())
+            progress.finish_steps(result.steps, carried + self._engine.train_totals.read())
+            self._finish_steps(result, before, time.monotonic() - began)
+            self._stop_if(result)
             self.checkpoints.raise_if_failed()
-            line.show(progress.step)
             if self._is_checkpoint_due():
                 self.checkpoints.save(self._engine.state, progress)
             if timed_from == first_step and progress.step < self._steps_per_epoch:
                 # The first call of a process traces and compiles: the rate is of what follows.
                 clock, timed_from = time.monotonic(), progress.step
-        line.clear()
         self._engine.train_totals.reset()
         steps = self._steps_per_epoch - timed_from
         return steps * batch_size / max(time.monotonic() - clock, 1e-9)
 
     def _count_steps(self) -> int:
-        """The steps of the next call: until something has to be shown, saved or recorded."""
+        """The steps of the next call: until metrics, a checkpoint or an observer are due."""
         progress, intervals = self.progress, self.config.intervals
         left = min(intervals.log_steps, self._steps_per_epoch - progress.step)
         if every := intervals.checkpoint_steps:
             left = min(left, every - progress.step % every)
-        global_step = progress.epochs * self._steps_per_epoch + progress.step
-        self.profile.switch(global_step)
-        return self.profile.limit(global_step, left)
+        for observer in self.observers:
+            left = observer.begin_steps(self._global_step(), left)
+        return left
+
+    def _global_step(self) -> int:
+        return self.progress.epochs * self._steps_per_epoch + self.progress.step
 
     def _is_checkpoint_due(self) -> bool:
         every, step = self.config.intervals.checkpoint_steps, self.progress.step
         return bool(every) and step % every == 0 and step < self._steps_per_epoch
 
-    def _stop_if(self, taken: Taken) -> None:
+    def _stop_if(self, result: StepResult) -> None:
         progress = self.progress
-        if taken.diverged:
-            step = progress.step - taken.steps + taken.diverged
+        if result.diverged:
+            step = progress.step - result.steps + result.diverged
             raise self._diverged(f"at step {step} of epoch {progress.epochs + 1}")
-        if taken.stopped:
+        if result.stopped:
             self.checkpoints.finish()  # This one is newer, and may succeed where that one failed.
             self.checkpoints.save(self._engine.state, progress)
             self.checkpoints.wait()
@@ -262,31 +241,27 @@ class Loop:
             f"--clip_norm in a new --workdir. The last good checkpoint is {last}"
         )
 
-    def _show_steps(self, taken: Taken, before: list[int] | None, seconds: float) -> None:
-        """Writes the metrics of the steps of one call."""
-        if not taken.steps:
-            return
-        sums = np.array(self.progress.train_sums) - np.array(before or 0)
-        interval = measure(sums)
-        images = interval["examples"]
-        self.tensorboard.write_steps(
-            self.progress.epochs * self._steps_per_epoch + self.progress.step,
-            {
-                "loss": interval["loss"],
-                "accuracy": interval["accuracy"],
-                "learning_rate": self._engine.learning_rate(),
-                "gradient_norm": taken.gradient_norm,
-                "loss_scale": self._engine.loss_scale(),
-                "images_per_second": self._timed(images / seconds),
-                "input_wait": self._share_waited(interval["waited"], seconds),
-            },
+    def _finish_steps(self, result: StepResult, before: list[int] | None, seconds: float) -> None:
+        """Reports the steps of one call to the observers."""
+        taken = measure(np.array(self.progress.train_sums) - np.array(before or 0))
+        metrics = StepMetrics(
+            epoch=self.progress.epochs + 1,
+            step=self.progress.step,
+            global_step=self._global_step(),
+            loss=taken.loss,
+            accuracy=taken.accuracy,
+            learning_rate=self._engine.learning_rate(),
+            gradient_norm=result.gradient_norm,
+            loss_scale=self._engine.loss_scale(),
+            images_per_second=self._timed(taken.examples / seconds),
+            input_wait=self._share_waited(taken.waited, seconds),
         )
+        for observer in self.observers:
+            observer.finish_steps(metrics)
 
-    def _validate(self, batches) -> dict:
+    def _validate(self, batches) -> Metrics:
         steps = self.validation_examples.steps_per_epoch(self.config.batching.global_batch_size)
-        taken = self._engine.evaluate(batches, steps)
-        self.run.status.show_life()
-        self._stop_if(taken)
+        self._stop_if(self._engine.evaluate(batches, steps))
         sums = self._engine.eval_totals.read()
         self._engine.eval_totals.reset()
         return measure(sums)
@@ -299,30 +274,12 @@ class Loop:
         """Share of the time in which a replica waited for input."""
         return self._timed(waited / self.strategy.num_replicas_in_sync / seconds)
 
-    def _finish_epoch(self, row: dict, train: dict, validation: dict) -> None:
-        if not math.isfinite(row["validation_loss"]):
-            raise self._diverged(f"on the validation split after epoch {row['epoch']}")
-        improved = self.progress.finish_epoch(row["validation_loss"])
-        self._rows.append(row)
-        self.run.write_metrics(self._rows)
-        self.tensorboard.write_epoch(
-            row, train["recall"], validation["recall"], validation["confusion"]
-        )
-        save_model = self._model_saver() if improved else None
+    def _finish_epoch(self, metrics: EpochMetrics) -> None:
+        self.checkpoints.wait()  # If the one before failed, this epoch is not reported.
+        for observer in self.observers:
+            observer.finish_epoch(metrics)
+        save_model = self._model_saver() if metrics.is_best else None
         self.checkpoints.save(self._engine.state, self.progress, then=save_model)
-        if improved:
-            self.tensorboard.write_best(row)
-        self._write_status("running")
-        self.after_epoch()
-        logging.info(
-            "epoch %d/%d  loss %.4f  accuracy %.4f  validation loss %.4f  accuracy %.4f  "
-            "%s images/s  input wait %s%s",
-            row["epoch"], self.config.phases.epochs, row["loss"], row["accuracy"],
-            row["validation_loss"], row["validation_accuracy"],
-            "not timed" if row["images_per_second"] is None else f"{row['images_per_second']:.0f}",
-            "not timed" if row["input_wait"] is None else f"{row['input_wait']:.1%}",
-            "  (best so far)" if improved else "",
-        )  # fmt: skip
 
     def _model_saver(self) -> Callable[[], None]:
         """Saves the present weights as the best epoch's model, whenever it is called."""

@@ -4,7 +4,7 @@ All sums are integers, the loss in whole numbers and units of 2**-32. Adding int
 any order: the sums depend neither on the number of replicas nor on where a pass was interrupted.
 """
 
-from typing import Any
+import dataclasses
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,27 @@ _LARGEST_LOSS = 1e12
 # Before the confusion matrix: whole losses, fractions of losses, losses that are not finite,
 # microseconds waited.
 _NOT_FINITE, _WAITED, _HEAD = 2, 3, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """Metrics of a set of examples.
+
+    Attributes:
+        loss: mean over the examples; NaN if one was not finite.
+        accuracy: 0 to 1.
+        examples: how many there are.
+        waited: seconds waited for input, summed over replicas.
+        confusion: `[true, predicted] int64`.
+        recall: `[classes] float64`, NaN for a class without examples.
+    """
+
+    loss: float
+    accuracy: float
+    examples: int
+    waited: float
+    confusion: np.ndarray
+    recall: np.ndarray
 
 
 class Totals:
@@ -90,16 +111,11 @@ def count_not_finite(sums: tf.Tensor) -> tf.Tensor:
     return sums[_NOT_FINITE]
 
 
-def measure(sums: np.ndarray) -> dict[str, Any]:
+def measure(sums: np.ndarray) -> Metrics:
     """Turns sums into metrics.
 
     Args:
         sums: what `Totals.read` gave, or the difference or sum of two such arrays.
-
-    Returns:
-        `loss` (mean over examples; NaN if one was not finite), `accuracy` (0 to 1), `examples`,
-        `waited` (seconds, summed over replicas), `confusion` (`[true, predicted] int64`) and
-        `recall` (`[classes] float64`, NaN for a class without examples).
     """
     whole, fractions, not_finite, microseconds = sums[:_HEAD].tolist()
     classes = round((len(sums) - _HEAD) ** 0.5)
@@ -107,11 +123,11 @@ def measure(sums: np.ndarray) -> dict[str, Any]:
     examples = int(confusion.sum())
     with np.errstate(invalid="ignore"):
         recall = confusion.diagonal() / confusion.sum(axis=1)
-    return {
-        "loss": float("nan") if not_finite else (whole + fractions * _LOSS_UNIT) / examples,
-        "accuracy": float(confusion.trace()) / examples,
-        "examples": examples,
-        "waited": microseconds / 1e6,
-        "confusion": confusion,
-        "recall": recall,
-    }
+    return Metrics(
+        loss=float("nan") if not_finite else (whole + fractions * _LOSS_UNIT) / examples,
+        accuracy=float(confusion.trace()) / examples,
+        examples=examples,
+        waited=microseconds / 1e6,
+        confusion=confusion,
+        recall=recall,
+    )

@@ -116,7 +116,7 @@ class Progress:
                 f"the checkpoint is of epoch {self.phase_epochs} of a phase of "
                 f"{phase_epochs[self.phase]}; {_ADVICE}"
             )
-        if self.step >= steps_per_epoch:
+        if self.step > steps_per_epoch:  # Equal if it was stopped before or in validation.
             raise Damaged(
                 f"the checkpoint is of step {self.step} of an epoch of {steps_per_epoch}; {_ADVICE}"
             )

@@ -11,32 +11,33 @@ import tensorflow as tf
 from tensorboard.plugins.hparams import api as hparams
 
 from trainer import markdown
-from trainer.evaluation.plots import plot_confusion_matrix
+from trainer.confusion_matrix import plot_confusion_matrix
+from trainer.training.metrics import Metrics
+from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics
 
 # Images of the augmented batch that are shown.
 _MOST_IMAGES = 16
+_STEP_METRICS = (
+    "loss", "accuracy", "learning_rate", "gradient_norm", "loss_scale", "images_per_second",
+    "input_wait",
+)  # fmt: skip
 
 
-class TensorBoard:
+class TensorBoard(Observer):
     """Writes a run's event files; training and validation are two curves in one chart.
 
     Tags that begin with `step/` are drawn over steps, those that begin with `epoch/` over epochs.
     """
 
-    def __init__(
-        self, directory: pathlib.Path, class_names: tuple[str, ...], *, writes: bool = True
-    ) -> None:
+    def __init__(self, directory: pathlib.Path, class_names: tuple[str, ...]) -> None:
         """Opens the event files.
 
         Args:
             directory: where they lie.
             class_names: names of the classes in the order of their labels.
-            writes: whether this process writes any; one of several workers does.
         """
 
         def writer(name: str) -> tf.summary.SummaryWriter:
-            if not writes:
-                return tf.summary.create_noop_writer()
             # As bytes: under a locale of ASCII a path holds surrogates, which TensorFlow refuses.
             return tf.summary.create_file_writer(os.fsencode(directory / name))
 
@@ -83,53 +84,26 @@ class TensorBoard:
             tf.summary.image("augmented_batch", grid[None])
         self._train.flush()
 
-    def write_steps(self, step: int, values: dict[str, float | None]) -> None:
-        """Writes the metrics of the steps since the last call.
+    def finish_steps(self, metrics: StepMetrics) -> None:
+        """Writes the metrics of the steps; None is left out."""
+        values = {name: getattr(metrics, name) for name in _STEP_METRICS}
+        self._write_scalars(self._train, metrics.global_step, "step", values)
 
-        Args:
-            step: number of steps taken in all.
-            values: metrics by name; None is left out.
-        """
-        self._write_scalars(self._train, step, "step", values)
-
-    def write_epoch(
-        self,
-        row: dict[str, Any],
-        train_recall: np.ndarray,
-        validation_recall: np.ndarray,
-        confusion: np.ndarray,
-    ) -> None:
-        """Writes an epoch's metrics.
-
-        Args:
-            row: a row of metrics.jsonl.
-            train_recall: `[classes]`, NaN for a class without examples.
-            validation_recall: likewise.
-            confusion: `[true, predicted] int`, of the validation split.
-        """
-        epoch = row["epoch"]
-        train = ("loss", "accuracy", "learning_rate", "images_per_second", "input_wait")
-        self._write_scalars(
-            self._train, epoch, "epoch",
-            {name: row[name] for name in train} | self._by_class(train_recall),
-        )  # fmt: skip
-        self._write_scalars(
-            self._validation, epoch, "epoch",
-            {"loss": row["validation_loss"], "accuracy": row["validation_accuracy"]}
-            | self._by_class(validation_recall),
-        )  # fmt: skip
+    def finish_epoch(self, metrics: EpochMetrics) -> None:
+        """Writes the epoch's metrics, and for the best so far those by which HParams compares."""
+        epoch, train, validation = metrics.epoch, metrics.train, metrics.validation
+        speed = ("learning_rate", "images_per_second", "input_wait")
+        values = {name: getattr(metrics, name) for name in speed}
+        self._write_scalars(self._train, epoch, "epoch", self._of_split(train) | values)
+        self._write_scalars(self._validation, epoch, "epoch", self._of_split(validation))
         with self._validation.as_default(step=epoch):
-            tf.summary.image("confusion_matrix", self._draw(confusion, epoch))
+            tf.summary.image("confusion_matrix", self._draw(validation.confusion, epoch))
             # A tag of its own: TensorBoard shows one kind of thing under a tag.
-            tf.summary.text("confusion_counts", self._table(confusion))
+            tf.summary.text("confusion_counts", self._table(validation.confusion))
         self._validation.flush()
-
-    def write_best(self, row: dict[str, Any]) -> None:
-        """Writes the best epoch's metrics, which the HParams page compares runs by."""
-        with self._run.as_default(step=row["epoch"]):
-            for name in ("validation_loss", "validation_accuracy"):
-                tf.summary.scalar(f"best/{name}", row[name])
-        self._run.flush()
+        if metrics.is_best:
+            best = {"validation_loss": validation.loss, "validation_accuracy": validation.accuracy}
+            self._write_scalars(self._run, epoch, "best", best)
 
     def _write_scalars(
         self, writer: tf.summary.SummaryWriter, step: int, prefix: str, values: dict
@@ -140,11 +114,12 @@ class TensorBoard:
                     tf.summary.scalar(f"{prefix}/{name}", value)
         writer.flush()
 
-    def _by_class(self, recall: np.ndarray) -> dict[str, float | None]:
-        return {
+    def _of_split(self, metrics: Metrics) -> dict[str, float | None]:
+        recall = {
             f"recall/{name}": None if np.isnan(value) else float(value)
-            for name, value in zip(self._class_names, recall, strict=True)
+            for name, value in zip(self._class_names, metrics.recall, strict=True)
         }
+        return {"loss": metrics.loss, "accuracy": metrics.accuracy} | recall
 
     def _draw(self, confusion: np.ndarray, epoch: int) -> np.ndarray:
         picture = io.BytesIO()

@@ -1,4 +1,4 @@
-"""How pages and cards are rendered and written, and the sentence that each of them carries."""
+"""How pages and cards are rendered and written, and what each of them carries."""
 
 import pathlib
 
@@ -17,13 +17,15 @@ def environment(package: str) -> jinja2.Environment:
     filter `code` is for values in Markdown's blocks of code.
 
     Args:
-        package: name of a package with a folder `templates`.
+        package: name of a package with a folder `templates`; its templates may extend those here.
 
     Returns:
         A new environment.
     """
     new = jinja2.Environment(
-        loader=jinja2.PackageLoader(package),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package), jinja2.PackageLoader("trainer")]
+        ),
         autoescape=jinja2.select_autoescape(["html"]),
         finalize=_escaped,
         undefined=jinja2.StrictUndefined,

@@ -1,0 +1,225 @@
+"""All that a report says of one model."""
+
+import dataclasses
+from typing import Annotated, Any
+
+import numpy as np
+
+from trainer.data.examples import Examples
+from trainer.evaluation import sources
+from trainer.evaluation.calibration import Calibration, evaluate_calibration
+from trainer.evaluation.json_content import INLINE
+from trainer.evaluation.operating_point import (
+    DecisionCurve,
+    OperatingPoint,
+    decision_curve,
+    evaluate_threshold,
+)
+from trainer.evaluation.predictions import Predictions
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.shortcuts import ShortcutControls, evaluate_shortcuts
+from trainer.evaluation.statistics import Statistics, evaluate_classes
+from trainer.evaluation.tasks import Multiclass
+
+MISTAKES = 10
+_NO_SOURCES = "nobody said which source each image, here and in training, comes from"
+_NO_MASKS = "no image has a lung mask"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What every model of a report is evaluated with.
+
+    Attributes:
+        examples: what it is evaluated on.
+        resampling: of the examples.
+        positive: index of the class that the operating point is about.
+        train: labels and sources of the training split; None where sources are not known.
+    """
+
+    examples: Examples
+    resampling: Resampling
+    positive: int
+    train: tuple[np.ndarray, np.ndarray] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """A wrong prediction.
+
+    Attributes:
+        id: of the example.
+        row: its place among the examples.
+        label: its class.
+        predicted: the class that was predicted.
+        probability: of the predicted class.
+        probability_of_label: of the true class.
+        source: of the example; None if nobody knows.
+    """
+
+    id: str
+    row: int
+    label: str
+    predicted: str
+    probability: float
+    probability_of_label: float
+    source: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AboutModel:
+    """What is known of a model.
+
+    Attributes:
+        name: in the report.
+        run: path of its run; None for an ensemble, like what follows but for `members`.
+        model: name of the network, or `ensemble`.
+        members: names of an ensemble's models; None for a run.
+        run_config: content of the run's config.json.
+        model_sha256: of its model.keras.
+        positive_class: the class that the operating point is about.
+    """
+
+    name: str
+    run: str | None
+    model: str
+    members: list[str] | None
+    run_config: dict[str, Any] | None
+    model_sha256: str | None
+    positive_class: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelReport:
+    """One model in report.json; of a section that is None, `statistics.why` says why.
+
+    Attributes:
+        statistics: its metrics.
+        calibration: whether its probabilities mean what they say.
+        tuning: what `tuning.tune` chose.
+        operating_point: its threshold for the positive class.
+        decision_curve: for the positive class.
+        by_source: statistics of each source alone.
+        pairs_within_sources: each two classes inside one source.
+        source_alone: what the source alone would score.
+        shortcut_controls: its metrics with a part of each radiograph blanked.
+        mistakes: the wrong predictions that it is surest of.
+        about: what is known of it.
+    """
+
+    statistics: Annotated[Statistics, INLINE]
+    calibration: Calibration
+    tuning: dict[str, Any] | None
+    operating_point: OperatingPoint | None
+    decision_curve: DecisionCurve
+    by_source: dict[str, Statistics] | None
+    pairs_within_sources: list[sources.PairWithinSource] | None
+    source_alone: sources.SourceAlone | None
+    shortcut_controls: ShortcutControls | None
+    mistakes: list[Mistake]
+    about: Annotated[AboutModel, INLINE]
+
+
+def evaluate_model(
+    predictions: Predictions,
+    tuning: dict[str, Any] | None,
+    no_tuning: str,
+    setup: Setup,
+    about: AboutModel,
+) -> ModelReport:
+    """Evaluates one model.
+
+    Args:
+        predictions: of the model.
+        tuning: what `tuning.tune` chose for it; None if nothing could be chosen.
+        no_tuning: why nothing could.
+        setup: what to evaluate it with.
+        about: what is known of it.
+
+    Returns:
+        Its part of the report.
+    """
+    examples, names = setup.examples, setup.examples.class_names
+    task = Multiclass(examples.labels, predictions.probabilities)
+    one = task.one_against_rest(setup.positive)
+    statistics = evaluate_classes(task, names, setup.resampling)
+    threshold = tuning["thresholds"][names[setup.positive]] if tuning else None
+    point = None
+    if threshold is not None:
+        point = evaluate_threshold(one.labels, one.scores, threshold, setup.resampling)
+    why = _missing(setup, tuning, no_tuning, point)
+    return ModelReport(
+        statistics=dataclasses.replace(statistics, why=statistics.why | why),
+        calibration=evaluate_calibration(
+            task.labels, task.probabilities, tuning["temperature"] if tuning else None
+        ),
+        tuning=tuning,
+        operating_point=point,
+        decision_curve=decision_curve(one.labels, one.scores),
+        **_by_source(task, setup),
+        shortcut_controls=_shortcut_controls(predictions, setup),
+        mistakes=_mistakes(examples, task),
+        about=about,
+    )
+
+
+def _missing(
+    setup: Setup, tuning: dict[str, Any] | None, no_tuning: str, point: OperatingPoint | None
+) -> dict[str, str]:
+    """Section to why it is missing."""
+    why = {}
+    if point is None:
+        positive_class = setup.examples.class_names[setup.positive]
+        why["operating_point"] = f"{positive_class} does not occur in validation"
+    if tuning is None:
+        why |= dict.fromkeys(("tuning", "calibration.after", "operating_point"), no_tuning)
+    if setup.train is None:
+        sections = ("by_source", "pairs_within_sources", "source_alone")
+        why |= dict.fromkeys(sections, _NO_SOURCES)
+    if setup.examples.masks is None:
+        why["shortcut_controls"] = _NO_MASKS
+    return why
+
+
+def _by_source(task: Multiclass, setup: Setup) -> dict[str, Any]:
+    if setup.train is None:
+        return dict.fromkeys(("by_source", "pairs_within_sources", "source_alone"))
+    examples = setup.examples
+    of_sources = (examples.sources, task, examples.class_names, setup.resampling)
+    train_labels, train_sources = setup.train
+    return {
+        "by_source": sources.evaluate_by_source(*of_sources),
+        "pairs_within_sources": sources.evaluate_pairs_within_sources(*of_sources),
+        "source_alone": sources.evaluate_source_alone(
+            train_sources, train_labels, examples.sources, examples.labels, examples.class_names
+        ),
+    }
+
+
+def _shortcut_controls(predictions: Predictions, setup: Setup) -> ShortcutControls | None:
+    examples = setup.examples
+    if examples.masks is None:
+        return None
+    return evaluate_shortcuts(
+        {"whole": predictions.probabilities[examples.masked], **predictions.blanked},
+        examples.labels[examples.masked],
+        setup.resampling.part(examples.masked),
+    )
+
+
+def _mistakes(examples: Examples, task: Multiclass) -> list[Mistake]:
+    sure = task.probabilities.max(axis=1)
+    wrong = np.flatnonzero(~task.right)
+    surest = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+    return [
+        Mistake(
+            id=str(examples.ids[row]),
+            row=int(row),
+            label=examples.class_names[task.labels[row]],
+            predicted=examples.class_names[task.predicted[row]],
+            probability=float(sure[row]),
+            probability_of_label=float(task.probabilities[row, task.labels[row]]),
+            source=None if examples.sources is None else str(examples.sources[row]),
+        )
+        for row in surest
+    ]

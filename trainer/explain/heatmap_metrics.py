@@ -1,0 +1,139 @@
+"""The numbers that tell whether heatmaps can be believed: of each image, and of all."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.data.examples import Example
+from trainer.explain.faithfulness import (
+    area_under,
+    curves,
+    heat_within,
+    points_into,
+    random_heat,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class HeatmapMetric:
+    """A metric of each heatmap, beside what chance gives.
+
+    Attributes:
+        name: its key in index.csv and summary.json.
+        chance: the key of its chance level.
+        how_to_read: what it tells.
+        higher_is_better: which side of chance is better.
+    """
+
+    name: str
+    chance: str
+    how_to_read: str
+    higher_is_better: bool = True
+
+
+METRICS = (
+    HeatmapMetric(
+        "lung_heat",
+        "lung_area",
+        "Share of the heat inside the lungs: at its chance level, the share of the image that the "
+        "lungs take, the model looks at the lungs no more than at anything else.",
+    ),
+    HeatmapMetric(
+        "finding_heat",
+        "finding_area",
+        "Share of the heat inside the drawn finding: far above its chance level, the share of the "
+        "image that the finding takes, the heat tells where the finding is.",
+    ),
+    HeatmapMetric(
+        "pointing_hit",
+        "finding_area",
+        "Share of images whose hottest pixel lies inside the drawn finding: the chance level is "
+        "where a pixel drawn blindly would lie.",
+    ),
+    HeatmapMetric(
+        "deletion_auc",
+        "random_deletion_auc",
+        "Mean probability of the explained class while the hottest pixels are blurred away first: "
+        "lower is better, and below the random heatmaps' the heat matters to the model.",
+        higher_is_better=False,
+    ),
+    HeatmapMetric(
+        "insertion_auc",
+        "random_insertion_auc",
+        "Mean probability of the explained class while the hottest pixels are put into a blurred "
+        "radiograph first: higher is better, and above the random heatmaps' the heat is what the "
+        "model needs.",
+    ),
+)
+# The numbers of each image, in the order of index.csv; two metrics share a chance level.
+PER_IMAGE = tuple(
+    dict.fromkeys(name for metric in METRICS for name in (metric.name, metric.chance))
+)
+HOW_TO_READ_RANDOMISATION = (
+    "Mean rank correlation with the heatmaps of shuffled weights: near 0 the heatmap comes from "
+    "what the model learnt, near 1 it would be the same without any training."
+)
+
+
+def evaluate_heatmap(
+    example: Example,
+    heat: np.ndarray,
+    target: int,
+    predict: Callable[[np.ndarray], np.ndarray] | None,
+    seed: int,
+) -> dict[str, float | bool | None]:
+    """The numbers of one heatmap.
+
+    Args:
+        example: the radiograph.
+        heat: `[H, W] float32` from 0 to 1.
+        target: the class that is explained.
+        predict: runs the model, for the curves; None draws none.
+        seed: of the random heatmap beside it.
+
+    Returns:
+        `PER_IMAGE`; None where there is no mask, no heat, or no curve.
+    """
+    numbers: dict[str, Any] = dict.fromkeys(PER_IMAGE)
+    if example.lungs is not None:
+        numbers["lung_heat"], numbers["lung_area"] = heat_within(heat, example.lungs)
+    if example.finding is not None:
+        numbers["finding_heat"], numbers["finding_area"] = heat_within(heat, example.finding)
+        numbers["pointing_hit"] = points_into(heat, example.finding)
+    if predict is not None and heat.any():
+        noise = random_heat(heat.shape, seed, example.id)
+        for kind, order in (("", heat), ("random_", noise)):
+            deletion, insertion = curves(predict, example.image, order, target)
+            numbers[f"{kind}deletion_auc"] = area_under(deletion)
+            numbers[f"{kind}insertion_auc"] = area_under(insertion)
+    return numbers
+
+
+def totals(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
+    """The numbers of all heatmaps.
+
+    Args:
+        rows: `evaluate_heatmap` of each image.
+
+    Returns:
+        Name to `mean`, `chance`, `better_than_chance` (share of the images), `images` (how many
+        have the number) and `how_to_read`; None where no image has the number.
+    """
+    return {metric.name: _total(rows, metric) for metric in METRICS}
+
+
+def _total(rows: Sequence[dict[str, Any]], metric: HeatmapMetric) -> dict[str, Any] | None:
+    pairs = [(row[metric.name], row[metric.chance]) for row in rows if row[metric.name] is not None]
+    if not pairs:
+        return None
+    values, chances = np.array(pairs, float).T
+    better = values > chances if metric.higher_is_better else values < chances
+    return {
+        "mean": float(values.mean()),
+        "chance": float(chances.mean()),
+        "better_than_chance": float(better.mean()),
+        "images": len(pairs),
+        "how_to_read": metric.how_to_read,
+    }

@@ -1,0 +1,36 @@
+"""All workers must go on from the same checkpoint."""
+
+import pathlib
+
+import tensorflow as tf
+
+from trainer.errors import UserError
+from trainer.training.progress import Progress
+
+
+def require_common_start(
+    strategy: tf.distribute.Strategy, progress: Progress, directory: pathlib.Path
+) -> None:
+    """Refuses workers that found different checkpoints, as their weights would differ.
+
+    Args:
+        strategy: of all workers.
+        progress: where this worker stands.
+        directory: the run's.
+
+    Raises:
+        UserError: another worker stands elsewhere.
+    """
+    own = tf.constant([[progress.epochs, progress.step]])
+
+    def gather() -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(own, axis=0)
+
+    gathered = strategy.experimental_local_results(strategy.run(gather))[0]
+    found = sorted({tuple(position) for position in gathered.numpy().tolist()})
+    if len(found) > 1:
+        positions = " and ".join(f"epoch {epochs} step {step}" for epochs, step in found)
+        raise UserError(
+            f"the workers found different checkpoints in {directory}, of {positions}: "
+            "--workdir must be on a file system that all of them share"
+        )

@@ -1,0 +1,1 @@
+"""Observers of a training: each shows or records what the loop reports."""

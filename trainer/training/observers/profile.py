@@ -1,0 +1,41 @@
+"""Records what a stretch of steps spends its time on."""
+
+import pathlib
+
+import tensorflow as tf
+from absl import logging
+
+from trainer.training.observers.observer import Observer
+
+
+class Profile(Observer):
+    """Records a profile from one step to another, for TensorBoard's Profile page."""
+
+    def __init__(self, directory: pathlib.Path, first: int, last: int) -> None:
+        """Records nothing yet.
+
+        Args:
+            directory: TensorBoard's directory.
+            first: the global step to start before, counted from 0.
+            last: the global step to stop before.
+        """
+        self._directory = str(directory)
+        self._first, self._last = first, last
+        self._recording = False
+
+    def begin_steps(self, global_step: int, steps: int) -> int:
+        """Starts or ends the recording at its steps, and cuts calls that would cross them."""
+        if global_step == self._first:
+            tf.profiler.experimental.start(self._directory)
+            self._recording = True
+        elif global_step >= self._last:
+            self.end()
+        edges = [edge - global_step for edge in (self._first, self._last) if edge > global_step]
+        return min([steps, *edges])
+
+    def end(self) -> None:
+        """Ends the recording, if it is going on, and writes it."""
+        if self._recording:
+            self._recording = False
+            tf.profiler.experimental.stop()
+            logging.info("profile from step %d on: see TensorBoard", self._first)

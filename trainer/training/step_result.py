@@ -1,0 +1,20 @@
+"""What a call of the engine did."""
+
+from typing import NamedTuple
+
+
+class StepResult(NamedTuple):
+    """What a call of the engine did.
+
+    Attributes:
+        steps: the number of steps taken, fewer than asked for if one of the following is true.
+        stopped: whether a stop was asked for on any worker.
+        diverged: the first of these steps, counted from 1, whose loss or gradient is not finite,
+            and with float16 stays so at a loss scale of 1; None if there is none.
+        gradient_norm: of the last step's reduced gradients before clipping; 0 in evaluation.
+    """
+
+    steps: int
+    stopped: bool
+    diverged: int | None
+    gradient_norm: float = 0.0
