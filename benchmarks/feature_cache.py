@@ -119,7 +119,8 @@ class _Epochs:
 
         from trainer.data.augment import Augmentation
         from trainer.data.input import distribute_batches
-        from trainer.training.engine import Engine, Execution
+        from trainer.training.engine import Engine
+        from trainer.training.execution import Execution
         from trainer.training.objective import Objective
 
         self._engine = Engine(

@@ -38,7 +38,8 @@ def _engine(
     from trainer import hardware
     from trainer.data.input import distribute_batches
     from trainer.models.fused_normalization import fuse_normalization
-    from trainer.training.engine import Engine, Execution
+    from trainer.training.engine import Engine
+    from trainer.training.execution import Execution
     from trainer.training.objective import Objective
 
     devices = hardware.resolve(

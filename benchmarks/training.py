@@ -11,7 +11,8 @@ from trainer import models
 from trainer.data.input import ExampleStream, distribute_batches
 from trainer.hardware import Hardware
 from trainer.models.fused_normalization import fuse_normalization
-from trainer.training.engine import Engine, Execution
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
 from trainer.training.objective import Objective

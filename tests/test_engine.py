@@ -10,7 +10,8 @@ from trainer import models
 from trainer.data.augment import Augmentation, uniform_draws
 from trainer.data.input import distribute_batches, read_clock
 from trainer.models.fused_normalization import fuse_normalization
-from trainer.training.engine import Engine, Execution
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure

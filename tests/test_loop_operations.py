@@ -10,7 +10,8 @@ from tests.support.toy import examples_of
 from trainer import models
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
-from trainer.training.engine import Engine, Execution
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
 from trainer.training.objective import Objective
 from trainer.training.optimizer import Optimization, build_optimizer
 

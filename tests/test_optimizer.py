@@ -5,7 +5,8 @@ import tensorflow as tf
 
 from tests.conftest import one_device, two_replicas
 from trainer.settings import declared
-from trainer.training.engine import Engine, Execution
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
 from trainer.training.objective import Objective
 from trainer.training.optimizer import Optimization, build_optimizer
 

@@ -12,7 +12,8 @@ from tests.support import toy
 from trainer import hardware
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
-from trainer.training.engine import Engine, Execution
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
 from trainer.training.objective import Objective
 
 STEPS = 50

@@ -7,8 +7,6 @@ inside a compiled function fails, so the reduction stays between them. Keras' op
 do the arithmetic.
 """
 
-import dataclasses
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -16,8 +14,8 @@ import tensorflow as tf
 from trainer.data.augment import Augmentation
 from trainer.data.input import LOADED_AT, read_clock
 from trainer.models.taps import Taps
+from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
-from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import Totals
 from trainer.training.objective import Objective
 from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
@@ -30,27 +28,6 @@ from trainer.training.traced_once import (
     specs_of_replica,
 )
 from trainer.training.vectors import Vectors, count_trained, pack_model
-
-
-@dataclasses.dataclass(frozen=True)
-class Execution:
-    """How steps are computed, whatever they compute.
-
-    Attributes:
-        xla: whether XLA compiles the forward and backward pass.
-        xla_update: whether it compiles the update; None: as the passes.
-        accumulation_steps: number of micro-batches that a replica's batch is split into, one after
-            the other, to save memory; the gradients are those of the whole batch.
-        reduce_dtype: dtype in which gradients are summed over the replicas; None: the weights'.
-        loss_scale: the loss scale for float16; None scales nothing.
-    """
-
-    xla: bool = False
-    xla_update: bool | None = None
-    accumulation_steps: int = 1
-    reduce_dtype: str | None = None
-    loss_scale: DynamicLossScale | None = None
-
 
 _PLAIN = Execution()
 

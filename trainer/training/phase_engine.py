@@ -7,7 +7,8 @@ import keras
 from trainer.data.input import ExampleStream
 from trainer.hardware import Hardware
 from trainer.training.config import Config
-from trainer.training.engine import Engine, Execution
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.objective import Objective, balanced_class_weights

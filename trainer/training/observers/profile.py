@@ -5,6 +5,7 @@ import pathlib
 import tensorflow as tf
 from absl import logging
 
+from trainer.errors import UserError
 from trainer.training.observers.observer import Observer
 
 
@@ -39,3 +40,23 @@ class Profile(Observer):
             self._recording = False
             tf.profiler.experimental.stop()
             logging.info("profile from step %d on: see TensorBoard", self._first)
+
+
+def parse_steps(text: str | None) -> tuple[int, int] | None:
+    """Reads the steps of a profile.
+
+    Args:
+        text: `A:B`; None stands for no profile.
+
+    Returns:
+        First and last step, or None.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise UserError(f"--profile_steps={text}: expected two steps A:B with A below B")
+    return int(first), int(last)

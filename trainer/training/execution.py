@@ -1,0 +1,25 @@
+"""How the steps of a training are computed, whatever they compute."""
+
+import dataclasses
+
+from trainer.training.loss_scale import DynamicLossScale
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Compilation, memory and precision of a step.
+
+    Attributes:
+        xla: whether XLA compiles the forward and backward pass.
+        xla_update: whether it compiles the update; None: as the passes.
+        accumulation_steps: number of micro-batches that a replica's batch is split into, one after
+            the other, to save memory; the gradients are those of the whole batch.
+        reduce_dtype: dtype in which gradients are summed over the replicas; None: the weights'.
+        loss_scale: the loss scale for float16; None scales nothing.
+    """
+
+    xla: bool = False
+    xla_update: bool | None = None
+    accumulation_steps: int = 1
+    reduce_dtype: str | None = None
+    loss_scale: DynamicLossScale | None = None

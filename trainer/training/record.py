@@ -1,0 +1,77 @@
+"""What stands in a run's config.json: all that its result depends on."""
+
+import dataclasses
+import math
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from trainer.data.input import ExampleStream
+from trainer.hardware import Hardware
+from trainer.training.phases import Phase
+from trainer.training.request import Request
+
+
+def describe_training(
+    request: Request,
+    hardware: Hardware,
+    model: keras.Model,
+    phases: Sequence[Phase],
+    feature_cache: str,
+    examples: tuple[ExampleStream, ExampleStream],
+) -> dict[str, Any]:
+    """Describes a training.
+
+    Args:
+        request: what was asked for.
+        hardware: what it computes on.
+        model: what is trained, as of its first phase.
+        phases: its phases.
+        feature_cache: whether features are kept, and why.
+        examples: of the training and the validation split.
+
+    Returns:
+        Plain values, the content of config.json.
+    """
+    return {
+        "config": request.config.fixed(),
+        "hardware": hardware.summary(),
+        "dataset": _describe_data(request, *examples),
+        "weights": request.weights,
+        "parameters": {
+            "total": model.count_params(),
+            "trainable": sum(math.prod(v.shape) for v in model.trainable_variables),
+        },
+        "feature_cache": feature_cache,
+        "phases": [dataclasses.asdict(phase) for phase in phases],
+        "versions": _versions(),
+    }
+
+
+def _describe_data(
+    request: Request, train: ExampleStream, validation: ExampleStream
+) -> dict[str, Any]:
+    return {
+        "class_names": request.dataset.class_names,
+        "image_shape": request.dataset.image_shape,
+        "train_examples": train.size,
+        "validation_examples": validation.size,
+        "data_hosts": request.data_hosts,
+        "cache": {"train": train.cache, "validation": validation.cache},
+        "digests": request.dataset.digests(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "tensorflow_datasets": tfds.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,112 @@
+"""What is asked for by the flags of a training, checked before a device is touched."""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from trainer.data.data_service import parse_addresses
+from trainer.data.dataset import BuiltDataset, default_data_dir, open_dataset
+from trainer.errors import UserError
+from trainer.models.backbones import BACKBONES
+from trainer.models.weights import describe_weights, find_weights
+from trainer.run import Run
+from trainer.training import config as configuration
+from trainer.training.config import Config
+from trainer.training.observers.profile import parse_steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A training that can be begun, or gone on with.
+
+    Attributes:
+        config: the configuration; its `workdir` holds no run of another.
+        dataset: the built dataset.
+        weights: the file that the weights come from; None if they are random.
+        data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
+        profile_steps: first and last step of the profile; None records none.
+    """
+
+    config: Config
+    dataset: BuiltDataset
+    weights: dict[str, str] | None
+    data_hosts: tuple[str, ...]
+    profile_steps: tuple[int, int] | None
+
+    @property
+    def workdir(self) -> pathlib.Path | None:
+        """The run's directory; None: a new one."""
+        return pathlib.Path(self.config.task.workdir) if self.config.task.workdir else None
+
+
+def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
+    """Checks what the flags ask for, as far as it can be now.
+
+    Args:
+        values: the flags, parsed.
+
+    Raises:
+        UserError: they ask for what cannot be had; the text says what.
+    """
+    profile_steps = parse_steps(values["profile_steps"].value)
+    data_hosts = parse_addresses(values["data_service"].value)
+    data_dir = values["data_dir"].value or default_data_dir()
+    dataset = open_dataset(values["dataset"].value, data_dir)
+    config = configuration.from_flags(values, dataset=dataset.name, data_dir=data_dir)
+    if data_hosts and config.source.cache not in ("auto", "off"):
+        raise UserError(
+            f"--cache={config.source.cache} holds images here, and --data_service loads them "
+            "elsewhere: leave one of them out"
+        )
+    _check_workdir(config, dataset)
+    weights = _describe_weights(config)  # Last: they may have to be fetched.
+    return Request(config, dataset, weights, data_hosts, profile_steps)
+
+
+def _check_workdir(config: Config, dataset: BuiltDataset) -> None:
+    workdir = config.task.workdir
+    if workdir:
+        refuse_other_config(Run(workdir), config)
+        _refuse_other_data(Run(workdir), dataset)
+    elif config.hardware.strategy == "multi_worker":
+        raise UserError(
+            "--strategy=multi_worker needs a --workdir that all workers share: the chief writes "
+            "checkpoints there, and all workers read them"
+        )
+
+
+def refuse_other_config(run: Run, config: Config) -> None:
+    """Refuses to go on with a run of another configuration.
+
+    Args:
+        run: a directory, which may be empty.
+        config: the configuration.
+
+    Raises:
+        UserError: it holds a run of another one; the text names each difference.
+    """
+    stored = run.read_config()
+    differences = config.differences(stored["config"]) if stored else []
+    if differences:
+        raise UserError(
+            f"{run.path} holds a run of another configuration; give another --workdir, or the "
+            f"same flags to go on with it. Differences: {'; '.join(differences)}"
+        )
+
+
+def _refuse_other_data(run: Run, dataset: BuiltDataset) -> None:
+    stored = run.read_config()
+    if stored and (changed := dataset.changed_splits(stored["dataset"].get("digests", {}))):
+        raise UserError(
+            f"{run.path} was trained on another content of {dataset.name}: {', '.join(changed)} in "
+            f"{dataset.data_dir} were built anew from other radiographs. Build the dataset as it "
+            "was to go on, or give another --workdir"
+        )
+
+
+def _describe_weights(config: Config) -> dict[str, str] | None:
+    weights = config.network.weights
+    if weights == "none":
+        return None
+    return describe_weights(find_weights(weights, BACKBONES[config.task.model].imagenet))
