@@ -5,6 +5,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import functools
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
@@ -68,6 +69,15 @@ def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
     return workdir
 
 
+@pytest.fixture(scope="session")
+def used_port():
+    """A TCP port that something listens on, as a command is given it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield str(listener.getsockname()[1])
+
+
 def run_command(module: str, *flags: str, code: int = 0) -> str:
     """Runs a command in a process of its own; returns what it said on stderr."""
     done = subprocess.run(  # noqa: S603
@@ -89,6 +99,14 @@ def two_replicas() -> tf.distribute.Strategy:
 
 def one_device() -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def global_batch(strategy, batch):
+    """The rows that all replicas were given, as arrays of numpy."""
+    return {
+        key: np.concatenate([np.asarray(v) for v in strategy.experimental_local_results(value)])
+        for key, value in batch.items()
+    }
 
 
 def relative_difference(ours, theirs) -> float:

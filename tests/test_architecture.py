@@ -1,4 +1,4 @@
-"""The arrows that BUILD.md draws between the parts are those that the imports make."""
+"""The arrows that BUILD.md draws are those that the imports make; no test file imports another."""
 
 import ast
 import graphlib
@@ -55,3 +55,11 @@ def test_the_arrows_are_the_imports(made):
 
 def test_no_arrow_leads_back(made):
     graphlib.TopologicalSorter(made).prepare()  # Raises where there is a circle.
+
+
+def test_no_test_file_is_imported():
+    # What several of them need stands in tests/support or in conftest.py.
+    files = (ROOT / "tests").rglob("*.py")
+    names = {file.name: list(imported(file)) for file in files}
+    importing = {file for file, of in names.items() if any(n.startswith("tests.test_") for n in of)}
+    assert not importing

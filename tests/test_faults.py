@@ -14,7 +14,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,8 +26,8 @@ from cxr_tfds import phantom
 from tests.conftest import ROOT
 from tests.support import faults, other_dataset, small_dataset
 from tests.support.faults import CACHES, FAULTS, Fault
-from tests.support.forked_commands import Ended, Forks
-from tests.test_mistakes import _split, _write_tables
+from tests.support.forked_commands import Ended, Forks, split
+from tests.support.split_tables import write_split_tables
 
 _HALF_WRITTEN = re.compile(r"partial|incomplete|\.extracting|\.tmp|~$")
 _SENTENCE = re.compile(r"^(?:error|stopped|cxr_tfds\.[a-z_]+): (.+)$", re.MULTILINE)
@@ -59,7 +58,7 @@ def scene(forks, tmp_path_factory) -> pathlib.Path:
     scene = tmp_path_factory.mktemp("scene")
     small_dataset.build(scene / "data")
     other_dataset.OtherImages(data_dir=scene / "other").download_and_prepare()
-    ended = forks.run(*_split(faults.AGAIN), scene)
+    ended = forks.run(*split(faults.AGAIN), scene)
     assert ended.code == 0, ended.said
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c", "d"):
@@ -68,7 +67,7 @@ def scene(forks, tmp_path_factory) -> pathlib.Path:
             image = Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8))
             image.save(scene / "images" / name / f"{number}.png")
     phantom.write_database(scene / "manual", 3)
-    _write_tables(scene)
+    write_split_tables(scene)
     (scene / "sweep.txt").write_text("model = lenet\ndata_dir = data\n")
     return scene
 
@@ -79,7 +78,7 @@ def scene_with_caches(forks, scene, tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("caches") / "scene"
     shutil.copytree(scene, folder)
     for command in (faults.FROZEN, faults.ENCODED_AGAIN):
-        ended = forks.run(*_split(command), folder, faults.CACHE)
+        ended = forks.run(*split(command), folder, faults.CACHE)
         assert ended.code == 0, ended.said
     for made in ("frozen", "new"):
         shutil.rmtree(folder / made)
@@ -96,14 +95,6 @@ def folder(request, fault, tmp_path):
     if os.path.ismount(folder / "disk"):
         subprocess.run(["umount", str(folder / "disk")], check=True)  # noqa: S603, S607
     shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def used_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield str(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +143,7 @@ def changes(before: dict[str, str], after: dict[str, str]) -> str:
 
 
 def start(command: str, folder: pathlib.Path, environment: dict[str, str], **streams):
-    module, arguments = _split(command)
+    module, arguments = split(command)
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", module, *arguments],
         cwd=folder, env=os.environ | environment, stdin=subprocess.DEVNULL, **streams,
@@ -211,7 +202,7 @@ def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str
             wait_for(folder / fault.beside.shows, beside)
         if fault.needs_process:
             return run_process(fault, command, folder, environment | own)
-        return forks.run(*_split(command), folder, own)
+        return forks.run(*split(command), folder, own)
     finally:
         if beside:
             if fault.beside.is_ended:

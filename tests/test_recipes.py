@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from tests.test_config import SETTINGS
+from tests.support.settings import SETTINGS
 from trainer import config
 from trainer.models import NAMES
 from trainer.recipes import RECIPES

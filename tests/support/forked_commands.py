@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn, Self
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Builds the database's dataset, as a command below.
+BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
 # A command that takes longer hangs, and is ended by SIGALRM.
 _MOST_SECONDS = 600
 # What the commands import. Not the commands themselves: their flags can be defined but once.
@@ -35,6 +38,12 @@ _IMPORTED = (
     "trainer.training.features",
     "trainer.training.loop",
 )
+
+
+def split(command: str) -> tuple[str, list[str]]:
+    """Splits a command, from `python -m` on, into its module and its arguments."""
+    module, *arguments = shlex.split(command)
+    return module, arguments
 
 
 @dataclasses.dataclass(frozen=True)
