@@ -13,10 +13,10 @@ PACKAGE := build/package
 install: $(INSTALLED)
 
 # Exact versions first; then the project itself, whose ranges they satisfy.
-$(INSTALLED): requirements.lock setup.py
+$(INSTALLED): requirements.lock pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --use-pep517 --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Draws phantom radiographs, builds them as a dataset, trains, evaluates, explains.

@@ -1,5 +1,6 @@
 """Trains, judges and explains classifiers of chest radiographs (research use only)."""
 
+import importlib.metadata
 import os
 
 from cxr_command import quiet_import, standard_streams
@@ -9,3 +10,8 @@ from cxr_command import quiet_import, standard_streams
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 standard_streams.open_closed()
 quiet_import.install()
+
+try:
+    __version__ = importlib.metadata.version("cxr-trainer")
+except importlib.metadata.PackageNotFoundError:
+    __version__ = "unknown"  # Run from its sources, not installed.
