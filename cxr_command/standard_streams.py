@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 # A pipe that nobody reads any more, and a terminal that is gone.
 _READER_LEFT = (errno.EPIPE, errno.EIO)
@@ -39,7 +39,7 @@ class _Output(io.FileIO):
 
     _is_told = False
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
@@ -52,7 +52,7 @@ class _Output(io.FileIO):
 class _Log(io.FileIO):
     """What is said on the way."""
 
-    def write(self, data) -> int:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError:

@@ -112,7 +112,9 @@ def subjects_of_cases(
     Yields:
         Each.
     """
-    stored = {} if cases.masks is None else dict(zip(cases.masked, cases.masks, strict=True))
+    stored = {}
+    if cases.masks is not None and cases.masked is not None:
+        stored = dict(zip(cases.masked, cases.masks, strict=True))
     for row in rows:
         case = str(cases.ids[row])
         lungs = drawn.lungs(case) if drawn else None
