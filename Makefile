@@ -8,7 +8,7 @@ DEMO := demo
 INSTALLED := $(VENV)/installed
 PACKAGE := build/package
 
-.PHONY: demo test drills coverage lint package install lock clean
+.PHONY: demo test drills coverage lint map package install lock clean
 
 install: $(INSTALLED)
 
@@ -55,6 +55,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Draws the import map of BUILD.md anew.
+map: $(INSTALLED)
+	$(BIN)/python -m tests.support.import_map
 
 # Makes dist/, the wheel from the sdist, and tries the wheel in an environment and folder of its own.
 package: $(INSTALLED)
