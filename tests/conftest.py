@@ -6,12 +6,12 @@ import functools
 import pathlib
 import signal
 import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tests.support.forked_commands import Forks, bare_machine
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -22,6 +22,16 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+def pytest_sessionfinish():
+    if bare_machine.cache_info().currsize:
+        bare_machine().end()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Forks:
+    return bare_machine()
 
 
 @pytest.fixture(scope="session")
@@ -79,16 +89,10 @@ def used_port():
 
 
 def run_command(module: str, *flags: str, code: int = 0) -> str:
-    """Runs a command in a process of its own; returns what it said on stderr."""
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", module, *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}"
-    return done.stderr
+    """Runs a command as a process of its own; returns what it said."""
+    ended = bare_machine().run(module, flags, ROOT)
+    assert ended.code == code, f"exit code {ended.code}\n{ended.said}"
+    return ended.said
 
 
 # One strategy for the whole process: the collectives of a second one would take the same keys.

@@ -35,24 +35,6 @@ _MOST_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """A machine without GPUs, network, or anything in its home directory."""
-    home = str(tmp_path_factory.mktemp("home"))
-    return {
-        "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": home, "KERAS_HOME": home,
-        "MPLCONFIGDIR": home, "CXR_CACHE_DIR": f"{home}/cache", "TMPDIR": home,
-        # Nothing listens there.
-        "https_proxy": "http://127.0.0.1:9",
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def forks(environment, tmp_path_factory):
-    with Forks(tmp_path_factory.mktemp("forks") / "said", environment) as forks:
-        yield forks
-
-
-@pytest.fixture(scope="module")
 def scene(forks, tmp_path_factory) -> pathlib.Path:
     """What is there before each fault: data, a run on them, images, a database, a sweep."""
     scene = tmp_path_factory.mktemp("scene")
@@ -188,7 +170,7 @@ def filled_in(text: str, places: dict[str, str]) -> str:
     return text
 
 
-def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str) -> Ended:
+def run(fault: Fault, folder: pathlib.Path, forks: Forks, port: str) -> Ended:
     """Runs the command of a fault, in a fork where that will do."""
     places = {"{root}": str(ROOT), "{port}": port, "{python}": sys.executable}
     command = filled_in(fault.command, places)
@@ -196,12 +178,12 @@ def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str
     beside = None
     if fault.beside:
         words = filled_in(fault.beside.command, places)
-        beside = start(words, folder, environment | own, stderr=subprocess.DEVNULL)
+        beside = start(words, folder, forks.environment | own, stderr=subprocess.DEVNULL)
     try:
         if beside:
             wait_for(folder / fault.beside.shows, beside)
         if fault.needs_process:
-            return run_process(fault, command, folder, environment | own)
+            return run_process(fault, command, folder, forks.environment | own)
         return forks.run(*split(command), folder, own)
     finally:
         if beside:
@@ -216,13 +198,11 @@ def parameter(fault: Fault):
 
 
 @pytest.mark.parametrize("fault", [parameter(fault) for fault in FAULTS])
-def test_a_fault_ends_in_words_and_loses_nothing(
-    fault, folder, forks, environment, used_port, table
-):
+def test_a_fault_ends_in_words_and_loses_nothing(fault, folder, forks, used_port, table):
     untouched = set(contents(folder).values())
     fault.do(folder)
     before = contents(folder)
-    ended = run(fault, folder, forks, environment, used_port)
+    ended = run(fault, folder, forks, used_port)
     after = contents(folder)
     sentences = _SENTENCE.findall(ended.said)
     lines = ended.said.strip().splitlines() or [""]

@@ -18,7 +18,7 @@ import pytest
 from cxr_tfds import phantom
 from tests.conftest import ROOT
 from tests.support import other_dataset, small_dataset
-from tests.support.forked_commands import BUILD, Forks, split
+from tests.support.forked_commands import BUILD, split
 from tests.support.split_tables import write_split_tables
 from trainer.lock import locked
 
@@ -351,21 +351,6 @@ MISTAKES = [
     ("a way unknown", "benchmarks.input_pipeline --ways=jax", "expected some of records, first"),
     ("a traffic of no GPUs", "benchmarks.traffic --gpus_per_node=0", "gpus_per_node=0: 0 is not"),
 ]
-
-
-@pytest.fixture(scope="module")
-def forks(tmp_path_factory):
-    """Runs the commands on a machine without GPUs, network, or anything in its home directory."""
-    home = tmp_path_factory.mktemp("home")
-    environment = {
-        "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": str(home),
-        "KERAS_HOME": str(home / "keras"), "MPLCONFIGDIR": str(home),
-        "CXR_CACHE_DIR": str(home / "cache"), "TMPDIR": str(home),
-        # Nothing listens there.
-        "https_proxy": "http://127.0.0.1:9",
-    }  # fmt: skip
-    with Forks(home / "said", environment) as forks:
-        yield forks
 
 
 @pytest.fixture(scope="module")
