@@ -8,15 +8,15 @@ DEMO := demo
 INSTALLED := $(VENV)/installed
 PACKAGE := build/package
 
-.PHONY: demo test drills coverage lint package install lock clean
+.PHONY: demo test drills coverage lint map package install lock clean
 
 install: $(INSTALLED)
 
 # Exact versions first; then the project itself, whose ranges they satisfy.
-$(INSTALLED): requirements.lock setup.py
+$(INSTALLED): requirements.lock pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --use-pep517 --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 # Draws phantom radiographs, builds them as a dataset, trains, evaluates, explains.
@@ -55,6 +55,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Draws the import map of BUILD.md anew.
+map: $(INSTALLED)
+	$(BIN)/python -m tests.support.import_map
 
 # Makes dist/, the wheel from the sdist, and tries the wheel in an environment and folder of its own.
 package: $(INSTALLED)

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
 from absl import flags
 
@@ -57,6 +58,7 @@ def run(module: str, arguments: list[str]) -> tuple[dict[str, float], str]:
             stderr=said,
             text=True,
         )
+        assert process.stdout
         output = process.stdout.read()
         # Not `wait`, which does not tell what the process used.
         _, status, usage = os.wait4(process.pid, 0)
@@ -132,7 +134,7 @@ def _train_as_the_original(name: str, folder: str, epochs: int) -> dict[str, flo
     model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy",
                   metrics=["accuracy"])  # fmt: skip
 
-    def split(name: str, **settings: bool):
+    def split(name: str, **settings: bool) -> Iterator:
         images = tf.keras.preprocessing.image.ImageDataGenerator(**settings)
         return images.flow_from_directory(
             f"{folder}/{name}", target_size=_SIZE, batch_size=_BATCH, shuffle=name == "train"

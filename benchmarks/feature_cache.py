@@ -77,7 +77,8 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
         read_examples(dataset, split, cache="memory", shuffle_seed=seed)
         for split, seed in (("train", 0), ("validation", None))
     ]
-    frozen, _ = features.plan_features(config, phases, dataset, model, devices)
+    frozen, why = features.plan_features(config, phases, dataset, model, devices)
+    assert frozen, why
     kept = []
 
     def compute() -> None:

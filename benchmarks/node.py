@@ -125,7 +125,7 @@ def _place(point: dict, ceiling: dict, count: int, batch_size: int, shared: bool
         "devices": count,
         **utilisation(rate, point["flops_per_image"], product),
         "shares": shares,
-        "limit": max(shares, key=shares.get),
+        "limit": max(shares, key=shares.__getitem__),
     }
 
 

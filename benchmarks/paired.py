@@ -44,6 +44,7 @@ class Contestant:
         Raises:
             ValueError: its process has ended.
         """
+        assert self._process.stdin and self._process.stdout
         try:
             self._process.stdin.write("work\n")
             self._process.stdin.flush()
@@ -56,6 +57,7 @@ class Contestant:
 
     def end(self) -> None:
         """Ends its process."""
+        assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
 

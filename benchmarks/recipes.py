@@ -18,7 +18,7 @@ import pathlib
 import statistics
 import subprocess
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -121,8 +121,8 @@ def summarise(measured: dict[str, list[dict]], rows: list[Variant]) -> list[dict
     """
     summary = []
     for row in rows:
-        of_row, base = measured[row.name], measured.get(row.against)
-        entry = {"name": row.name, "against": row.against, "seeds": len(of_row)}
+        of_row, base = measured[row.name], measured.get(row.against or "")
+        entry: dict[str, Any] = {"name": row.name, "against": row.against, "seeds": len(of_row)}
         for number in _NUMBERS:
             values = [run[number] for run in of_row]
             entry[number] = _mean_and_deviation(values)

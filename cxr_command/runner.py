@@ -80,7 +80,8 @@ class Command:
         if isinstance(error, BrokenPipeError):
             sys.exit(ExitCode.READER_LEFT)
         code = getattr(error, "exit_code", ExitCode.MISTAKE)
-        label = self.label or sys.modules[self.main.__module__].__spec__.name
+        spec = sys.modules[self.main.__module__].__spec__
+        label = self.label or (spec.name if spec else self.main.__module__)
         label = "stopped" if code in STOPPED else label
         print(f"{label}: {one_line(_sentence(error))}", file=sys.stderr, flush=True)
         if getattr(error, "ends_at_once", False):

@@ -91,7 +91,7 @@ def _default(flag: flags.Flag, unset: Callable[[str], str]) -> str:
         return f"default: {unset(flag.name)}"
     if isinstance(flag.default, list):
         return f"default: {','.join(flag.default) or 'none'}"
-    return f"default: {flag.default_as_str.strip(chr(39)) or 'none'}"
+    return f"default: {(flag.default_as_str or '').strip(chr(39)) or 'none'}"
 
 
 def _entry(flag: flags.Flag, default: str, width: int) -> str:

@@ -181,7 +181,7 @@ def _floor(build: Build, u: np.ndarray) -> np.ndarray:
     return right + (left - right) * _ramp(u, 0.3) + steepness * offset * offset
 
 
-def _bulge(x: np.ndarray | float, centre: float, half: float) -> np.ndarray:
+def _bulge(x: np.ndarray | float, centre: float, half: np.ndarray | float) -> np.ndarray:
     """A parabola: 1 at the centre, 0 at ``half`` from it and beyond."""
     scaled = (x - centre) / half
     return np.maximum(1 - scaled * scaled, 0)
@@ -248,7 +248,9 @@ def _chest(rng: np.random.Generator) -> Chest:
     return Chest(build, u, v, depth, air, blurred)
 
 
-def _trunk(build, rng, u, v, floor) -> np.ndarray:
+def _trunk(
+    build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, floor: np.ndarray
+) -> np.ndarray:
     """Soft tissue: shoulders and trunk, arms, breasts, and the abdomen below the diaphragm."""
     side, flank = np.abs(u), build.width * build.torso
     shoulder = v + 0.95 - rng.uniform(0.2, 0.45) * np.maximum(side - 0.25, 0)
@@ -261,7 +263,9 @@ def _trunk(build, rng, u, v, floor) -> np.ndarray:
     return _ramp(np.minimum(shoulder, neck), 0.08) * flesh
 
 
-def _ribs(build, rng, u, v, outer) -> np.ndarray:
+def _ribs(
+    build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, outer: np.ndarray
+) -> np.ndarray:
     """Posterior ribs arching down to the side, and the fainter anterior ribs rising back."""
     across = np.abs(u) / np.maximum(outer, 0.3)
     lag = np.where(u < 0, np.float32(0), np.float32(rng.normal(0, 0.15))) + rng.uniform()
@@ -281,7 +285,7 @@ def _band(phase: np.ndarray) -> np.ndarray:
     return 0.6 * _ramp(0.25 - away, 0.08) + 0.5 * np.maximum(1 - np.abs(away - 0.21) * 16, 0)
 
 
-def _spine(build, u, v) -> np.ndarray:
+def _spine(build: Build, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Vertebral bodies with their discs and spinous processes."""
     bodies = np.abs(np.sin(v * (np.pi / build.spacing)))
     return _ramp(0.1 - np.abs(u), 0.03) * (0.18 + 0.14 * bodies) + 0.1 * (
@@ -289,7 +293,7 @@ def _spine(build, u, v) -> np.ndarray:
     )
 
 
-def _clavicles(build, rng, u, v) -> np.ndarray:
+def _clavicles(build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Both clavicles, and the humeral heads they lead to."""
     side = np.abs(u)
     rise = rng.uniform(0.05, 0.25) + rng.normal(0, 0.04) * np.sign(u)
@@ -301,7 +305,7 @@ def _clavicles(build, rng, u, v) -> np.ndarray:
     return rng.uniform(0.15, 0.35) * shaft + 0.2 * _ramp(head, 0.05)
 
 
-def _airway(build, u, v) -> np.ndarray:
+def _airway(build: Build, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """The trachea's air column and the two main bronchi below the carina."""
     carina = build.apex + 0.55
     across = np.abs(u - 0.01) - 1.1 * np.maximum(v - carina, 0)
@@ -324,7 +328,13 @@ def _vessels(build: Build, rng: np.random.Generator) -> np.ndarray:
     return _strokes(build, np.concatenate([branches, trunks]), widths, shades)
 
 
-def _curves(rng, starts, heading, side, length) -> np.ndarray:
+def _curves(
+    rng: np.random.Generator,
+    starts: np.ndarray,
+    heading: np.ndarray,
+    side: np.ndarray,
+    length: np.ndarray,
+) -> np.ndarray:
     """Bent lines [n, 5, 2] leaving ``starts`` sideways at angle ``heading``."""
     step = np.linspace(0, 1, 5)
     angle = heading[:, None] + rng.normal(0, 0.4, len(starts))[:, None] * step

@@ -74,7 +74,9 @@ _REPORT_SECONDS = 5.0
 _EPOCH = datetime.datetime(2020, 1, 1)
 
 
-def write_database(output_dir, images_per_class: int, seed: int = 0) -> pathlib.Path:
+def write_database(
+    output_dir: str | os.PathLike, images_per_class: int, seed: int = 0
+) -> pathlib.Path:
     """Writes the database; the same arguments always give the same bytes.
 
     Args:
@@ -143,7 +145,7 @@ def _pool(chunks: int) -> concurrent.futures.ProcessPoolExecutor:
 
 
 def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _start_worker() -> None:
@@ -159,8 +161,9 @@ def _start_worker() -> None:
 
 def _end_with_parent() -> None:
     """Ends a worker whose parent was killed: it would wait for work for ever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    if parent := multiprocessing.parent_process():
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _write_chunk(database: pathlib.Path, label: str, numbers: range, seed: int) -> int:

@@ -66,7 +66,7 @@ def _require_port(port: int) -> None:
             probe.listen()
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise _not_served(error.strerror) from error
+                raise _not_served(error.strerror or str(error)) from error
             raise WorkerLost(
                 f"--port={port} cannot be served, another process listens there: end it, or give "
                 "another one"

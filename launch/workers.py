@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import IO
 
 from cxr_command.exit_codes import ExitCode
@@ -123,7 +123,7 @@ class Workers:
         self._wait_while(self._running)
         self._kill()
 
-    def _wait_while(self, holds) -> None:
+    def _wait_while(self, holds: Callable[[], object]) -> None:
         until = time.monotonic() + self._grace
         while holds() and time.monotonic() < until:
             self._poll()

@@ -5,12 +5,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import functools
 import pathlib
 import signal
-import subprocess
-import sys
+import socket
 
 import numpy as np
 import pytest
 import tensorflow as tf
+
+from tests.support.forked_commands import Forks, bare_machine
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -21,6 +22,16 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+def pytest_sessionfinish():
+    if bare_machine.cache_info().currsize:
+        bare_machine().end()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Forks:
+    return bare_machine()
 
 
 @pytest.fixture(scope="session")
@@ -69,17 +80,20 @@ def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
     return workdir
 
 
+@pytest.fixture(scope="session")
+def used_port():
+    """A TCP port that something listens on, as a command is given it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield str(listener.getsockname()[1])
+
+
 def run_command(module: str, *flags: str, code: int = 0) -> str:
-    """Runs a command in a process of its own; returns what it said on stderr."""
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", module, *flags],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stderr}"
-    return done.stderr
+    """Runs a command as a process of its own; returns what it said."""
+    ended = bare_machine().run(module, flags, ROOT)
+    assert ended.code == code, f"exit code {ended.code}\n{ended.said}"
+    return ended.said
 
 
 # One strategy for the whole process: the collectives of a second one would take the same keys.
@@ -90,6 +104,14 @@ def two_replicas() -> tf.distribute.Strategy:
 
 def one_device() -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def global_batch(strategy, batch):
+    """The rows that all replicas were given, as arrays of numpy."""
+    return {
+        key: np.concatenate([np.asarray(v) for v in strategy.experimental_local_results(value)])
+        for key, value in batch.items()
+    }
 
 
 def relative_difference(ours, theirs) -> float:

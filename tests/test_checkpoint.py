@@ -11,29 +11,11 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT
+from tests.support.checkpoints import make_state, save_epochs
 from trainer.errors import UserError
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Checkpoints, read_progress, read_state
 from trainer.training.progress import Progress
-
-
-def make_state(seed):
-    rng = np.random.default_rng(seed)
-    vectors = {
-        f"vector_{index}": tf.constant(rng.normal(size=1000).astype(np.float32))
-        for index in range(9)
-    }
-    return vectors | {"iterations": tf.constant(seed, tf.int64)}
-
-
-def save_epochs(checkpoints, losses, state=None):
-    """Saves a checkpoint after each of the epochs; returns the progress after the last."""
-    state, progress = state or make_state(seed=0), Progress()
-    for loss in losses:
-        progress.finish_epoch(loss)
-        checkpoints.save(lambda: state, progress)
-    checkpoints.wait()
-    return progress
 
 
 def shapes_of(state):
@@ -255,7 +237,8 @@ def test_a_worker_that_is_not_the_chief_writes_nothing(tmp_path):
 
 FULL_DISK = """
 import resource, signal, sys
-from tests.test_checkpoint import Checkpoints, Progress, make_state, save_epochs
+from tests.support.checkpoints import make_state, save_epochs
+from trainer.training.checkpoint import Checkpoints
 checkpoints, state = Checkpoints(__import__("pathlib").Path(sys.argv[1])), make_state(seed=0)
 progress = save_epochs(checkpoints, [0.5], state)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -2,14 +2,13 @@
 
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from launch import child
 from tests.conftest import ROOT
-from tests.test_local import is_alive
+from tests.support.processes import is_alive, wait_until
 from trainer.errors import UserError
 
 
@@ -39,7 +38,4 @@ def test_it_ends_when_the_process_that_started_it_is_killed():
     process = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()
-    until = time.monotonic() + 30
-    while is_alive(process):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: not is_alive(process), seconds=30)

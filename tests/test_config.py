@@ -1,16 +1,10 @@
 import pytest
 from absl import flags
 
+from tests.support.settings import SETTINGS
 from trainer.errors import UserError
 from trainer.settings import declared
 from trainer.training import config
-
-SETTINGS = {
-    "dataset": "d/c:1.0.0", "data_dir": "data", "strategy": "mirrored", "precision": "auto",
-    "reduce_precision": "auto", "xla": "auto", "virtual_devices": 0, "cache": "auto",
-    "feature_cache": "auto", "seed": 0, "deterministic": False, "log_steps": 50,
-    "checkpoint_steps": 0,
-}  # fmt: skip
 
 
 def test_seed_recipe_is_the_originals():

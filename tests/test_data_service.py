@@ -12,6 +12,7 @@ import tensorflow as tf
 from launch import data_service
 from launch.local import free_ports
 from tests.conftest import ROOT, one_device, run_command
+from tests.support.trainings import assert_same_run
 from trainer.data.data_service import parse_addresses
 from trainer.data.input import distribute_batches, read_examples
 from trainer.errors import UserError, WorkerLost
@@ -99,8 +100,6 @@ def test_a_data_host_says_its_address_and_ends_on_sigterm():
 
 @pytest.mark.slow
 def test_two_workers_with_two_data_hosts_train_as_without(data_dir, tmp_path):
-    from tests.test_main import assert_same_run
-
     train = [
         "--", sys.executable, "-m", "trainer.main", "--model=lenet", "--recipe=seed",
         "--strategy=multi_worker", "--deterministic", "--cache=off", "--epochs=2",

@@ -1,31 +1,12 @@
 import numpy as np
 import pytest
 
+from tests.support.dicom_file import PIXELS, write
 from trainer.data.dicom import read_dicom
 from trainer.data.radiographs import read_radiograph
 from trainer.errors import Damaged, UserError
 
 pydicom = pytest.importorskip("pydicom")
-
-PIXELS = np.linspace(0, 4095, 48, dtype=np.uint16).reshape(6, 8)
-
-
-def write(path, pixels=PIXELS, photometric="MONOCHROME2", **tags):
-    """A DICOM file as a detector of 12 bits writes it."""
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    dicom = pydicom.dataset.FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    dicom.PatientName, dicom.PatientID = "Doe^Jane", "4711"
-    dicom.Rows, dicom.Columns = pixels.shape
-    dicom.SamplesPerPixel, dicom.PhotometricInterpretation = 1, photometric
-    dicom.BitsAllocated, dicom.BitsStored, dicom.HighBit, dicom.PixelRepresentation = 16, 12, 11, 0
-    dicom.PixelData = pixels.tobytes()
-    for name, value in tags.items():
-        setattr(dicom, name, value)
-    dicom.save_as(path, enforce_file_format=True)
-    return path
 
 
 def windowed(values, centre, width):

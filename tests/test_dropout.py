@@ -4,8 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import one_device, relative_difference, two_replicas
-from tests.support.toy import SIZE, make_examples
-from tests.test_engine import train
+from tests.support.toy import SIZE, make_examples, train
 from trainer import models
 from trainer.data.augment import NUM_DRAWS, draws_for, uniform_draws
 from trainer.training.dropout import dropout_mask, training_network

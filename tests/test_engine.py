@@ -5,48 +5,20 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tests.conftest import one_device, relative_difference, two_replicas
-from tests.support.toy import BATCH, SIZE, examples_of, make_examples, small_lenet
+from tests.support.toy import BATCH, SIZE, examples_of, make_examples, sgd, small_lenet, train
 from trainer import models
-from trainer.data.augment import Augmentation, uniform_draws
+from trainer.data.augment import uniform_draws
 from trainer.data.input import distribute_batches, read_clock
 from trainer.models.fused_normalization import fuse_normalization
 from trainer.training.engine import Engine
-from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.metrics import measure
 from trainer.training.objective import Objective
 
 
-def sgd():
-    return keras.optimizers.SGD(1e-6, momentum=0.9)
-
-
 def adam():
     return keras.optimizers.Adam(1e-3)
-
-
-def train(
-    strategy, examples, steps, *, optimizer=sgd, xla=False, precision="float32", flip=True,
-    build=None, **execution,
-):  # fmt: skip
-    """Trains a small LeNet from seed 0; returns engine, model and first weights."""
-    keras.utils.set_random_seed(0)
-    model = (build or small_lenet)(precision)
-    first = model.get_weights()
-    objective = Objective(4, dtype="float64" if precision == "float64" else "float32")
-    engine = Engine(
-        strategy,
-        model,
-        optimizer(),
-        objective=objective,
-        augmentation=Augmentation(flip=True) if flip else None,
-        execution=Execution(xla=xla, **execution),
-    )
-    batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
-    engine.train(batches, steps)
-    model.set_weights(engine.weights())
-    return engine, model, first
 
 
 def with_batch_normalization(precision="float32"):

@@ -14,7 +14,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -27,30 +26,12 @@ from cxr_tfds import phantom
 from tests.conftest import ROOT
 from tests.support import faults, other_dataset, small_dataset
 from tests.support.faults import CACHES, FAULTS, Fault
-from tests.support.forked_commands import Ended, Forks
-from tests.test_mistakes import _split, _write_tables
+from tests.support.forked_commands import Ended, Forks, split
+from tests.support.split_tables import write_split_tables
 
 _HALF_WRITTEN = re.compile(r"partial|incomplete|\.extracting|\.tmp|~$")
 _SENTENCE = re.compile(r"^(?:error|stopped|cxr_tfds\.[a-z_]+): (.+)$", re.MULTILINE)
 _MOST_SECONDS = 300
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """A machine without GPUs, network, or anything in its home directory."""
-    home = str(tmp_path_factory.mktemp("home"))
-    return {
-        "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": home, "KERAS_HOME": home,
-        "MPLCONFIGDIR": home, "CXR_CACHE_DIR": f"{home}/cache", "TMPDIR": home,
-        # Nothing listens there.
-        "https_proxy": "http://127.0.0.1:9",
-    }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def forks(environment, tmp_path_factory):
-    with Forks(tmp_path_factory.mktemp("forks") / "said", environment) as forks:
-        yield forks
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +40,7 @@ def scene(forks, tmp_path_factory) -> pathlib.Path:
     scene = tmp_path_factory.mktemp("scene")
     small_dataset.build(scene / "data")
     other_dataset.OtherImages(data_dir=scene / "other").download_and_prepare()
-    ended = forks.run(*_split(faults.AGAIN), scene)
+    ended = forks.run(*split(faults.AGAIN), scene)
     assert ended.code == 0, ended.said
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c", "d"):
@@ -68,7 +49,7 @@ def scene(forks, tmp_path_factory) -> pathlib.Path:
             image = Image.fromarray(rng.integers(0, 256, (40, 40), np.uint8))
             image.save(scene / "images" / name / f"{number}.png")
     phantom.write_database(scene / "manual", 3)
-    _write_tables(scene)
+    write_split_tables(scene)
     (scene / "sweep.txt").write_text("model = lenet\ndata_dir = data\n")
     return scene
 
@@ -79,7 +60,7 @@ def scene_with_caches(forks, scene, tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("caches") / "scene"
     shutil.copytree(scene, folder)
     for command in (faults.FROZEN, faults.ENCODED_AGAIN):
-        ended = forks.run(*_split(command), folder, faults.CACHE)
+        ended = forks.run(*split(command), folder, faults.CACHE)
         assert ended.code == 0, ended.said
     for made in ("frozen", "new"):
         shutil.rmtree(folder / made)
@@ -96,14 +77,6 @@ def folder(request, fault, tmp_path):
     if os.path.ismount(folder / "disk"):
         subprocess.run(["umount", str(folder / "disk")], check=True)  # noqa: S603, S607
     shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module")
-def used_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield str(listener.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +125,7 @@ def changes(before: dict[str, str], after: dict[str, str]) -> str:
 
 
 def start(command: str, folder: pathlib.Path, environment: dict[str, str], **streams):
-    module, arguments = _split(command)
+    module, arguments = split(command)
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", module, *arguments],
         cwd=folder, env=os.environ | environment, stdin=subprocess.DEVNULL, **streams,
@@ -197,7 +170,7 @@ def filled_in(text: str, places: dict[str, str]) -> str:
     return text
 
 
-def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str) -> Ended:
+def run(fault: Fault, folder: pathlib.Path, forks: Forks, port: str) -> Ended:
     """Runs the command of a fault, in a fork where that will do."""
     places = {"{root}": str(ROOT), "{port}": port, "{python}": sys.executable}
     command = filled_in(fault.command, places)
@@ -205,13 +178,13 @@ def run(fault: Fault, folder: pathlib.Path, forks: Forks, environment, port: str
     beside = None
     if fault.beside:
         words = filled_in(fault.beside.command, places)
-        beside = start(words, folder, environment | own, stderr=subprocess.DEVNULL)
+        beside = start(words, folder, forks.environment | own, stderr=subprocess.DEVNULL)
     try:
         if beside:
             wait_for(folder / fault.beside.shows, beside)
         if fault.needs_process:
-            return run_process(fault, command, folder, environment | own)
-        return forks.run(*_split(command), folder, own)
+            return run_process(fault, command, folder, forks.environment | own)
+        return forks.run(*split(command), folder, own)
     finally:
         if beside:
             if fault.beside.is_ended:
@@ -225,13 +198,11 @@ def parameter(fault: Fault):
 
 
 @pytest.mark.parametrize("fault", [parameter(fault) for fault in FAULTS])
-def test_a_fault_ends_in_words_and_loses_nothing(
-    fault, folder, forks, environment, used_port, table
-):
+def test_a_fault_ends_in_words_and_loses_nothing(fault, folder, forks, used_port, table):
     untouched = set(contents(folder).values())
     fault.do(folder)
     before = contents(folder)
-    ended = run(fault, folder, forks, environment, used_port)
+    ended = run(fault, folder, forks, used_port)
     after = contents(folder)
     sentences = _SENTENCE.findall(ended.said)
     lines = ended.said.strip().splitlines() or [""]

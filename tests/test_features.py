@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import one_device, run_command, two_replicas
+from tests.conftest import global_batch, one_device, run_command, two_replicas
 from tests.support import plain_dataset
-from tests.test_config import SETTINGS
-from tests.test_input import global_batch
+from tests.support.settings import SETTINGS
 from trainer import models
 from trainer.data import stamps
 from trainer.data.augment import Augmentation

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from cxr_command import csv_file
-from tests.test_page import BROWSER, open_in_browser
+from tests.support.browser import BROWSER, open_in_browser
 from trainer.data.examples import Example
 from trainer.errors import UserError
 from trainer.explain.gallery import Gallery

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import one_device, two_replicas
+from tests.conftest import global_batch, one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
 from trainer.data.input import _batches, distribute_batches, read_examples
@@ -37,13 +37,6 @@ def epochs(dataset, strategy, count, *, split="train", cache="memory", seed=0, *
     batches = iter(distribute_batches(examples, strategy, BATCH, **kwargs))
     steps = examples.steps_per_epoch(BATCH)
     return [[global_batch(strategy, next(batches)) for _ in range(steps)] for _ in range(count)]
-
-
-def global_batch(strategy, batch):
-    return {
-        key: np.concatenate([np.asarray(v) for v in strategy.experimental_local_results(value)])
-        for key, value in batch.items()
-    }
 
 
 def order(dataset, epoch, split="train"):

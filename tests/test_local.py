@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 import types
 
 import psutil
@@ -14,6 +13,7 @@ from absl.testing import flagsaver
 
 from launch import local
 from tests.conftest import ROOT
+from tests.support.processes import is_alive, wait_until
 
 # What every worker of these tests knows of itself.
 START = (
@@ -153,17 +153,7 @@ def test_workers_do_not_outlive_a_killed_launcher():
     workers = [psutil.Process(int(process.stderr.readline().split()[-1])) for _ in range(2)]
     process.kill()
     process.communicate()
-    until = time.monotonic() + 30
-    while any(is_alive(worker) for worker in workers):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def is_alive(process):
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE  # Where nobody reaps orphans.
-    except psutil.NoSuchProcess:
-        return False
+    wait_until(lambda: not any(map(is_alive, workers)), seconds=30)
 
 
 @pytest.mark.parametrize(

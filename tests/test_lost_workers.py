@@ -20,8 +20,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.support import small_dataset
 from tests.support.namespaces import Network
-from tests.test_main import assert_same_run
-from tests.test_replicas import free_ports
+from tests.support.processes import free_ports, wait_until
+from tests.support.trainings import assert_same_run
 
 pytestmark = pytest.mark.slow
 
@@ -53,14 +53,6 @@ def launch(flags, log, *options):
              "--", sys.executable, "-m", "trainer.main", *flags],
             cwd=ROOT, stderr=file,
         )  # fmt: skip
-
-
-def wait_until(holds, seconds=240):
-    until = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < until, "nothing happened"
-        time.sleep(0.02)
-    return found
 
 
 def workers_of(launcher):
@@ -98,7 +90,7 @@ def inject(kind, launcher, run, moments):
     workers[index].send_signal(signal.SIGSTOP if kind == "stopped" else signal.SIGKILL)
     began, left = time.monotonic(), checkpoints(run)
     gone = [process.pid for process in workers.values()]
-    wait_until(lambda: not any(map(psutil.pid_exists, gone)), END_WITHIN)
+    wait_until(lambda: not any(map(psutil.pid_exists, gone)), seconds=END_WITHIN)
     assert before != left
     return index, is_writing(run), left[-1], time.monotonic() - began
 

@@ -4,7 +4,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
@@ -13,12 +12,9 @@ import tensorflow as tf
 
 from tests.conftest import ROOT, run_command
 from tests.support.other_dataset import CLASSES, SIZES, OtherImages
+from tests.support.processes import wait_until
+from tests.support.trainings import TRAIN, assert_same_run, start
 from trainer.run import Run
-
-TRAIN = (
-    "--model=lenet", "--recipe=seed", "--strategy=mirrored", "--virtual_devices=2",
-    "--deterministic",
-)  # fmt: skip
 
 
 def test_a_run_leaves_what_it_promises(finished_run):
@@ -61,38 +57,6 @@ def test_the_same_command_again_only_reports(finished_run, data_dir):
         "--virtual_devices=2", "--epochs=2", f"--data_dir={data_dir}", f"--workdir={finished_run}",
     )  # fmt: skip
     assert (finished_run / "metrics.jsonl").read_text() == before
-
-
-def start(*flags):
-    """Starts a training in a process of its own."""
-    command = [sys.executable, "-m", "trainer.main", *flags]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)  # noqa: S603
-
-
-def wait_until(exists, process):
-    while not exists():
-        assert process.poll() is None, f"the run ended early: {process.stderr.read()}"
-        time.sleep(0.05)
-
-
-def newest_checkpoint(run):
-    return sorted((run / "checkpoints").glob("epoch-*"))[-1]
-
-
-def assert_same_run(ours, theirs):
-    """Two runs have the same metrics, the same progress and bit-identical weights and state."""
-    assert (ours / "metrics.jsonl").read_text() == (theirs / "metrics.jsonl").read_text()
-    newest = [newest_checkpoint(run) for run in (ours, theirs)]
-    assert newest[0].name == newest[1].name
-    progress = [(checkpoint / "progress.json").read_text() for checkpoint in newest]
-    assert progress[0] == progress[1]
-    archives = [np.load(checkpoint / "state.npz") for checkpoint in newest]
-    assert archives[0].files == archives[1].files
-    for name in archives[0].files:
-        np.testing.assert_array_equal(*(archive[name] for archive in archives), err_msg=name)
-    models = [keras.models.load_model(run / "model.keras") for run in (ours, theirs)]
-    for mine, other in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_array_equal(mine, other)
 
 
 EXACT = [

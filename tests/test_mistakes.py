@@ -8,9 +8,7 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import shutil
-import socket
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -20,7 +18,8 @@ import pytest
 from cxr_tfds import phantom
 from tests.conftest import ROOT
 from tests.support import other_dataset, small_dataset
-from tests.support.forked_commands import Forks
+from tests.support.forked_commands import BUILD, split
+from tests.support.split_tables import write_split_tables
 from trainer.lock import locked
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --data_dir=data --dataset=small_images"
@@ -29,7 +28,6 @@ WORKERS = f"{TRAIN} --strategy=multi_worker"
 EVALUATE = "trainer.evaluate --output_dir=out"
 EXPLAIN = "trainer.export_gradcam --output_dir=out"
 EXPORT = "trainer.export_model --output_dir=out"
-BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
 
 # What somebody did; the command, from `python -m` on; a telling part of what it says; and, where
 # it is not 2, the exit code.
@@ -356,27 +354,12 @@ MISTAKES = [
 
 
 @pytest.fixture(scope="module")
-def forks(tmp_path_factory):
-    """Runs the commands on a machine without GPUs, network, or anything in its home directory."""
-    home = tmp_path_factory.mktemp("home")
-    environment = {
-        "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": str(home),
-        "KERAS_HOME": str(home / "keras"), "MPLCONFIGDIR": str(home),
-        "CXR_CACHE_DIR": str(home / "cache"), "TMPDIR": str(home),
-        # Nothing listens there.
-        "https_proxy": "http://127.0.0.1:9",
-    }  # fmt: skip
-    with Forks(home / "said", environment) as forks:
-        yield forks
-
-
-@pytest.fixture(scope="module")
 def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
     """A folder with a dataset, a run, and what can be wrong with either."""
     world = tmp_path_factory.mktemp("world")
     small_dataset.build(world / "data")
     other_dataset.OtherImages(data_dir=world / "data").download_and_prepare()
-    done = forks.run(*_split(f"{TRAIN} --epochs=1 --workdir=run"), world)
+    done = forks.run(*split(f"{TRAIN} --epochs=1 --workdir=run"), world)
     assert done.code == 0, done.said
     for folder in ("busy", "empty", "half/small_images/incomplete.ABCDEF_1.0.0"):
         (world / folder).mkdir(parents=True)
@@ -388,7 +371,7 @@ def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
     _write(world / "empty.txt", "# Nothing yet.\n")
     _damage_datasets(world)
     _damage_runs(world)
-    _write_tables(world)
+    write_split_tables(world)
     _write_database(world / "kaggle")
     _write_weights_with_top(world / "top.h5")
     with locked(world / "busy", "wait"):
@@ -456,15 +439,6 @@ def _write_models(world, copy):
         part.writestr("model.weights.h5", whole.read("model.weights.h5"))
 
 
-def _write_tables(world):
-    splits = ["train"] * 6 + ["validation", "test"]
-    rows = [f"COVID-{n},COVID,sirm,{splits[n]},COVID-{n},{n:064}\n" for n in range(8)]
-    head = "id,label,source,split,group,sha256\n"
-    version = "covid19_radiography/224x224/1.0.0/splits.csv"
-    _write(world / "table" / version, head + "".join(rows))
-    _write(world / "half_table" / version, head + "COVID-1,COVID,si")
-
-
 def _write_database(folder):
     for name in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"):
         _write(folder / "COVID-19_Radiography_Dataset" / name / "images" / f"{name}-1.png", "x")
@@ -490,24 +464,10 @@ def _write_weights_with_top(path):
             group.create_dataset("bias", bias, "float32")
 
 
-def _split(command: str) -> tuple[str, list[str]]:
-    module, *arguments = shlex.split(command)
-    return module, arguments
-
-
 def _tree(folder: pathlib.Path) -> dict[str, tuple | bool]:
     """Every file with its size and time of change, every folder."""
     found = [(path, path.stat()) for path in folder.rglob("*")]
     return {str(path): path.is_file() and (stat.st_size, stat.st_mtime_ns) for path, stat in found}
-
-
-@pytest.fixture(scope="module")
-def used_port():
-    """A TCP port that something listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize(
@@ -519,7 +479,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(
     what, command, part, code = (*mistake, 2)[:4]
     # Wherever a dataset is built, TFDS leaves a note of its own.
     places = {"root": ROOT, "port": used_port, "elsewhere": tmp_path}
-    module, arguments = _split(command.format_map(places))
+    module, arguments = split(command.format_map(places))
     environment = {}
     if module.startswith("TF_CONFIG="):
         environment["TF_CONFIG"], (module, *arguments) = module.partition("=")[2], arguments
@@ -566,7 +526,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
 ):
     if "phantoms" in command:
         phantom.write_database(world / "phantoms", 3)
-    module, arguments = _split(command.format(root=ROOT, disk=small_disk))
+    module, arguments = split(command.format(root=ROOT, disk=small_disk))
     ended = forks.run(module, arguments, world)
     print(f"\n{command}\n{ended.code}, {ended.seconds:.1f} s: {ended.said.splitlines()[-1]}")
     assert "Traceback" not in ended.said

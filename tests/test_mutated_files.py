@@ -139,8 +139,7 @@ def read_image(path: pathlib.Path) -> str:
 
 
 def make_dicom(folder: pathlib.Path) -> pathlib.Path:
-    pytest.importorskip("pydicom")
-    from tests.test_dicom import write
+    from tests.support.dicom_file import write
 
     return write(folder / "a.dcm")
 

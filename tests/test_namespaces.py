@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT, relative_difference
 from tests.support.namespaces import Network
-from tests.test_replicas import BOUNDED, bound_of, of_case
+from tests.support.train_toy import BOUNDED, bound_of, of_case
 
 # Divides by two and by three workers.
 BATCH = "24"

@@ -1,13 +1,10 @@
 import re
-import shutil
-import subprocess
 
 import pytest
 
+from tests.support.browser import BROWSER, open_in_browser
+from tests.support.reports import make_examples, sources_of, write
 from tests.support.simulated import simulate
-from tests.test_report import make_examples, sources_of, write
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 # Tells the page around the frame what is wider than the frame and may not be scrolled.
 PROBE = """<script>
@@ -34,19 +31,6 @@ def directory(tmp_path_factory):
     page = (directory / "report.html").read_text()
     (directory / "probe.html").write_text(page.replace("</body>", PROBE))
     return directory
-
-
-def open_in_browser(path, profile):
-    """What the browser shows in the end, and what it said on its console."""
-    done = subprocess.run(  # noqa: S603
-        [
-            BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            f"--user-data-dir={profile}", "--window-size=1600,1000", "--enable-logging=stderr",
-            "--virtual-time-budget=4000", "--dump-dom", f"file://{path}",
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    return done.stdout, re.findall(r".*CONSOLE.*", done.stderr)
 
 
 @pytest.mark.slow

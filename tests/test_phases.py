@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import two_replicas
+from tests.support.settings import SETTINGS
 from tests.support.toy import SIZE, make_examples
-from tests.test_config import SETTINGS
 from trainer import models
 from trainer.data.input import distribute_batches
 from trainer.errors import UserError

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.test_config import SETTINGS
+from tests.support.settings import SETTINGS
 from trainer.models import NAMES
 from trainer.recipes import RECIPES
 from trainer.training import config

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -10,19 +9,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, relative_difference
-from tests.support.train_toy import CASES
+from tests.support.processes import free_ports
+from tests.support.train_toy import BOUNDED, CASES, DRIFTS, EXACT, bound_of, of_case
 
 WAYS = {"two": ("mirrored", 2), "four": ("mirrored", 4), "workers": ("multi_worker", 0)}
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 def train(strategy, virtual_devices, output, worker=None, ports=()):
@@ -61,20 +51,6 @@ def weights(tmp_path_factory):
         _, said = process.communicate(timeout=500)
         assert process.returncode == 0, said
     return {file.stem: dict(np.load(file)) for file in folder.iterdir()}
-
-
-def of_case(arrays, case, when):
-    return [arrays[name] for name in arrays if name.startswith(f"{case}/{when}/")]
-
-
-# Adam divides a gradient by its own size. Where gradients of raw gray values nearly cancel it makes
-# of float32's rounding whatever it likes, so that no bound holds there but in float64.
-DRIFTS, EXACT = "small_lenet_adam_float32_plain", "small_lenet_adam_float64_plain"
-BOUNDED = [case for case in CASES if case != DRIFTS]
-
-
-def bound_of(case):
-    return 1e-9 if case == EXACT else 1e-5
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -1,5 +1,4 @@
 import csv
-import json
 import re
 
 import numpy as np
@@ -7,77 +6,8 @@ import PIL.Image
 import pytest
 
 from cxr_command import csv_file
+from tests.support.reports import make_examples, sources_of, write
 from tests.support.simulated import CLASSES, one_hot, simulate
-from trainer.data.examples import Examples
-from trainer.evaluation.comparison import compare
-from trainer.evaluation.model_report import AboutModel, Setup, evaluate_model
-from trainer.evaluation.original import beside_original
-from trainer.evaluation.predictions import Predictions
-from trainer.evaluation.report import Bootstrap, Report, write_report
-from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.tasks import Multiclass
-from trainer.evaluation.tuning import tune
-
-ABOUT = {
-    "note": "<script>alert(1)</script>",
-    "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
-    "images_dir": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
-    "class_names": list(CLASSES), "remarks": [], "tta": "none", "command": "python -m ...",
-    "bootstrap": Bootstrap(resamples=100, seed=0, confidence=0.95, groups=None),
-    "created": "2020-01-01T00:00:00+00:00", "versions": {"python": "3"},
-}  # fmt: skip
-RUN_CONFIG = {
-    "config": {"model": "lenet", "dataset": "d", "data_dir": "</pre><script>"},
-    "dataset": {"image_shape": [8, 6, 1], "train_examples": 3, "validation_examples": 2},
-    "parameters": {"total": 1234, "trainable": 1234},
-}
-
-
-def make_examples(labels, class_names=CLASSES, ids=None, **known):
-    generator = np.random.default_rng(0)
-    return Examples(
-        class_names=class_names,
-        ids=np.array([f"case-{row}" for row in range(len(labels))]) if ids is None else ids,
-        labels=np.asarray(labels),
-        images=generator.integers(0, 256, (len(labels), 8, 6, 1), dtype=np.uint8),
-        **known,
-    )
-
-
-def write(
-    directory, examples, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
-    **probabilities,
-):  # fmt: skip
-    """Evaluates models of the given probabilities and writes their report; returns report.json."""
-    resampling = Resampling(examples.labels, examples.groups, 100, 0)
-    setup = Setup(examples, resampling, 0, train)
-    predictions, models = [], {}
-    for name, shares in probabilities.items():
-        masked = examples.masked if examples.masks is not None else []
-        views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
-        model = Predictions(name, shares, shares, views if len(masked) else {})
-        predictions.append(model)
-        tuning = tune(shares, examples, "validation") if validation else None
-        about = AboutModel(
-            name=name, run=name, model="lenet", members=None, run_config=RUN_CONFIG,
-            model_sha256="0" * 64, positive_class=class_names[0],
-        )  # fmt: skip
-        models[name] = evaluate_model(model, tuning, "no validation here", setup, about)
-    tasks = {name: Multiclass(examples.labels, shares) for name, shares in probabilities.items()}
-    about = ABOUT | {"class_names": list(class_names), "note": note}
-    report = Report(
-        **about,
-        examples=len(examples.ids),
-        comparison=compare(tasks, resampling) if len(models) > 1 else None,
-        original=beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
-        models=models,
-    )
-    write_report(directory, report, examples, predictions)
-
-    def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
-
-    return json.loads((directory / "report.json").read_text(), parse_constant=refuse)
 
 
 def unexplained(numbers, path=""):
@@ -102,10 +32,6 @@ MAY_BE_NULL = re.compile(
     r"\.(members|images_dir|groups|comparison|comparison_picture|source|confidence|accuracy"
     r"|thresholds\.[\w ]+)$"
 )
-
-
-def sources_of(labels):
-    return np.where(np.asarray(labels) == 0, "bimcv", "rsna")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
@@ -11,8 +10,8 @@ import pytest
 from launch import sweep
 from launch.trials import Trial
 from tests.conftest import ROOT, run_command
-from tests.test_local import is_alive
-from tests.test_main import assert_same_run
+from tests.support.processes import is_alive, wait_until
+from tests.support.trainings import assert_same_run
 from trainer.errors import Preempted, UserError
 
 TEXT = """
@@ -109,14 +108,6 @@ def test_it_ends_as_its_trainings_did(codes, is_asked, ends, said, tmp_path):
 def start_sweep(arguments):
     command = [sys.executable, "-m", "launch.sweep", *arguments]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)  # noqa: S603
-
-
-def wait_until(holds):
-    until = time.monotonic() + 240
-    while not (found := holds()):
-        assert time.monotonic() < until, "nothing happened"
-        time.sleep(0.05)
-    return found
 
 
 def trainer_of(process, run):

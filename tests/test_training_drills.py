@@ -10,7 +10,8 @@ import time
 import pytest
 
 from tests.conftest import run_command
-from tests.test_main import TRAIN, assert_same_run, start, wait_until
+from tests.support.processes import wait_until
+from tests.support.trainings import TRAIN, assert_same_run, start
 
 pytestmark = pytest.mark.slow
 

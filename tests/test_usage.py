@@ -11,7 +11,6 @@ import pytest
 
 from cxr_command import usage
 from tests.conftest import ROOT
-from tests.support.forked_commands import Forks
 from trainer import recipes
 from trainer.training import config
 
@@ -30,16 +29,15 @@ SHARED = {
 
 
 @pytest.fixture(scope="module")
-def help_of(tmp_path_factory):
+def help_of(forks):
     """Asks a command for its help."""
-    with Forks(tmp_path_factory.mktemp("help") / "said", {}) as forks:
 
-        def ask(module, asked="--help", columns=80):
-            ended = forks.run(module, [asked], ROOT, {"COLUMNS": str(columns)})
-            assert ended.code == 0, ended.said
-            return ended.said
+    def ask(module, asked="--help", columns=80):
+        ended = forks.run(module, [asked], ROOT, {"COLUMNS": str(columns)})
+        assert ended.code == 0, ended.said
+        return ended.said
 
-        yield ask
+    return ask
 
 
 def defined_by(module):

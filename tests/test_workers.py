@@ -9,8 +9,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.test_main import wait_until
-from tests.test_replicas import free_ports
+from tests.support.processes import free_ports, wait_until
 
 pytestmark = pytest.mark.slow
 

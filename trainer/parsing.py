@@ -47,7 +47,7 @@ def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
             raise UserError(
                 f"{path} cannot be used ({error.strerror}); give another path"
             ) from error
-        raise unreadable(path, error.strerror) from error
+        raise unreadable(path, error.strerror or first_line(error)) from error
     except Exception as error:
         if is_of_memory(error):
             raise

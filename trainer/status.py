@@ -119,7 +119,7 @@ class Status:
             yield
         except BaseException as error:
             if self._written.get("status") == RUNNING:
-                state = _ENDED.get(getattr(error, "exit_code", None), FAILED)
+                state = _ENDED.get(getattr(error, "exit_code", ExitCode.MISTAKE), FAILED)
                 self._write_or_log(self._written | {"status": state, "error": _sentence(error)})
             raise
 

@@ -78,8 +78,11 @@ def read_pair(image: epath.Path, mask: epath.Path | None) -> tuple[np.ndarray, n
     Returns:
       What `resize_pair` returns.
     """
-    pixels = (path and decode_gray(path.read_bytes()).numpy()[..., 0] for path in (image, mask))
-    return resize_pair(*pixels)
+
+    def pixels(path: epath.Path) -> np.ndarray:
+        return decode_gray(path.read_bytes()).numpy()[..., 0]
+
+    return resize_pair(pixels(image), pixels(mask) if mask else None)
 
 
 def _resized(pixels: np.ndarray, resampling: Image.Resampling) -> np.ndarray:

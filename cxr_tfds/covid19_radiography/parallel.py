@@ -24,7 +24,9 @@ def bounded_map(
     Yields:
       The results, in the order of the items.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     items = iter(items)
     with concurrent.futures.ThreadPoolExecutor(cores) as pool:
         ahead = itertools.islice(items, _AHEAD * cores)

@@ -106,7 +106,9 @@ def apportion(seats: int, sizes: Mapping[str, int]) -> dict[str, int]:
     return {label: quotient + (label in favoured) for label, (quotient, _) in shares.items()}
 
 
-def _need(missing: Mapping[str, int], wanted: Mapping[str, int], counts: Mapping[str, int]):
+def _need(
+    missing: Mapping[str, int], wanted: Mapping[str, int], counts: Mapping[str, int]
+) -> tuple[bool, float]:
     """How much a pile needs a group: whether it has room for it, and the share still missing."""
     has_room = all(missing.get(label, 0) >= count for label, count in counts.items())
     lacks = sum(missing.get(label, 0) for label in counts)

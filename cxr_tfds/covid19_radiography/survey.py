@@ -106,7 +106,7 @@ def inspect_here(
         leave=False,
         mininterval=1.0,
     ):
-        if pixels:
+        if keep and pixels:
             keep.add(found.id, *pixels)
         yield found
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tests.support import damage
 from tests.support.damage import Damage, all_of
-from tests.test_mistakes import BUILD
+from tests.support.forked_commands import BUILD
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --dataset=small_images --data_dir=data"
 ENCODED = "trainer.main --model=lenet --recipe=seed --dataset=other_images --data_dir=other"

@@ -2,24 +2,31 @@
 
 A fork meets the flags, the logging and the devices as a new process does, and spares the five
 seconds of the import. `Forks` starts the process, `python -m tests.support.forked_commands` is it.
+`bare_machine` is the one that the tests of a process share.
 """
 
 import dataclasses
+import functools
 import gc
 import importlib
 import json
 import os
 import pathlib
 import runpy
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, Self
+from typing import NoReturn
 
 ROOT = pathlib.Path(__file__).parents[2]
+# Builds the database's dataset, as a command below.
+BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
 # A command that takes longer hangs, and is ended by SIGALRM.
 _MOST_SECONDS = 600
 # What the commands import. Not the commands themselves: their flags can be defined but once.
@@ -38,6 +45,12 @@ _IMPORTED = (
 )
 
 
+def split(command: str) -> tuple[str, list[str]]:
+    """Splits a command, from `python -m` on, into its module and its arguments."""
+    module, *arguments = shlex.split(command)
+    return module, arguments
+
+
 @dataclasses.dataclass(frozen=True)
 class Ended:
     """How a command ended.
@@ -46,7 +59,7 @@ class Ended:
         code: its exit code; -N if signal N ended it.
         seconds: from its start, the import of TensorFlow not counted.
         computing: the seconds in which a processor worked for it.
-        said: what it wrote to stdout and stderr.
+        said: what it wrote to stdout, and then what it wrote to stderr.
     """
 
     code: int
@@ -56,16 +69,22 @@ class Ended:
 
 
 class Forks:
-    """The process that is forked; a context that ends it."""
+    """The process that is forked.
 
-    def __init__(self, log: pathlib.Path, environment: Mapping[str, str]) -> None:
+    Attributes:
+        environment: variables of all commands, on top of this process' own.
+    """
+
+    def __init__(self, folder: pathlib.Path, environment: Mapping[str, str]) -> None:
         """Starts it.
 
         Args:
-            log: a file for what the commands write.
+            folder: for what the commands write; removed at its end.
             environment: variables of all commands, on top of this process' own.
         """
-        self._log = log
+        self._folder = folder
+        self._logs = [folder / "stdout", folder / "stderr"]
+        self.environment = environment
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", __name__],
             cwd=ROOT,
@@ -75,13 +94,10 @@ class Forks:
             env=os.environ | environment,
         )
 
-    def __enter__(self) -> Self:
-        """Opens the context."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def end(self) -> None:
         """Ends the process."""
         self._process.communicate()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(
         self,
@@ -98,11 +114,26 @@ class Forks:
             directory: the working directory.
             environment: variables of this command alone.
         """
-        order = [module, list(arguments), str(directory), dict(environment or {}), str(self._log)]
+        logs = list(map(str, self._logs))
+        order = [module, list(arguments), str(directory), dict(environment or {}), logs]
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return Ended(*answer, said=self._log.read_text(errors="replace"))
+        said = "".join(log.read_text(errors="replace") for log in self._logs)
+        return Ended(*answer, said=said)
+
+
+@functools.cache
+def bare_machine() -> Forks:
+    """Commands on a machine without GPUs, network, or anything in its home directory."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="home-"))
+    return Forks(home, {
+        "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": str(home),
+        "KERAS_HOME": str(home / "keras"), "MPLCONFIGDIR": str(home),
+        "CXR_CACHE_DIR": str(home / "cache"), "TMPDIR": str(home),
+        # Nothing listens there.
+        "https_proxy": "http://127.0.0.1:9",
+    })  # fmt: skip
 
 
 def _serve() -> None:
@@ -122,13 +153,13 @@ def _serve() -> None:
 
 
 def _become(
-    module: str, arguments: list[str], directory: str, environment: dict[str, str], log: str
+    module: str, arguments: list[str], directory: str, environment: dict[str, str], logs: list[str]
 ) -> NoReturn:
     """Does in this process what `python -m` does in a new one, and ends it."""
     signal.alarm(_MOST_SECONDS)
     nothing = os.open(os.devnull, os.O_RDWR)
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    for number, file in enumerate((nothing, said, said)):
+    said = [os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for log in logs]
+    for number, file in enumerate((nothing, *said)):
         os.dup2(file, number)
     os.chdir(directory)
     os.environ.update(environment)

@@ -5,7 +5,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import models
-from trainer.data.input import ExampleStream
+from trainer.data.augment import Augmentation
+from trainer.data.input import ExampleStream, distribute_batches
+from trainer.training.engine import Engine
+from trainer.training.execution import Execution
+from trainer.training.objective import Objective
 
 SIZE = 32
 BATCH = 16
@@ -52,3 +56,30 @@ def frozen_backbone(precision="float32"):
     x = layers.Dense(16, activation="relu", dtype=dtype)(layers.Flatten(dtype=dtype)(x))
     logits = layers.Dense(4, name="logits", dtype=dtype)(x)
     return keras.Model(inputs, layers.Softmax(dtype=dtype)(logits))
+
+
+def sgd():
+    return keras.optimizers.SGD(1e-6, momentum=0.9)
+
+
+def train(
+    strategy, examples, steps, *, optimizer=sgd, xla=False, precision="float32", flip=True,
+    build=None, **execution,
+):  # fmt: skip
+    """Trains a small LeNet from seed 0; returns engine, model and first weights."""
+    keras.utils.set_random_seed(0)
+    model = (build or small_lenet)(precision)
+    first = model.get_weights()
+    objective = Objective(4, dtype="float64" if precision == "float64" else "float32")
+    engine = Engine(
+        strategy,
+        model,
+        optimizer(),
+        objective=objective,
+        augmentation=Augmentation(flip=True) if flip else None,
+        execution=Execution(xla=xla, **execution),
+    )
+    batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
+    engine.train(batches, steps)
+    model.set_weights(engine.weights())
+    return engine, model, first

@@ -7,6 +7,7 @@ to a minute each. There is no public setting for these datasets.
 """
 
 import functools
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.data.ops import multi_device_iterator_ops
@@ -22,7 +23,7 @@ def disable_autotuner() -> None:
     if create is None or tf.config.list_physical_devices("GPU"):
         return
 
-    def create_without_autotuner(*args, **kwargs) -> tf.data.Dataset:
+    def create_without_autotuner(*args: Any, **kwargs: Any) -> tf.data.Dataset:
         options = tf.data.Options()
         options.autotune.enabled = False
         return create(*args, **kwargs).with_options(options)

@@ -3,12 +3,16 @@
 import io
 import math
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cxr_command.largest_image import MOST_PIXELS
 from trainer.data.image_file import read_image_file
 from trainer.errors import Damaged, UserError
+
+if TYPE_CHECKING:
+    import pydicom
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
 
@@ -64,7 +68,7 @@ def read_dicom(path: str | pathlib.Path) -> np.ndarray:
     ]
 
 
-def _check_encoding(meta) -> None:
+def _check_encoding(meta: "pydicom.Dataset") -> None:
     """Raises `ValueError` for a file that is deflated as a whole, to whatever it claims."""
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -72,14 +76,14 @@ def _check_encoding(meta) -> None:
         raise ValueError("its pixels are not the only part that is compressed")
 
 
-def _check_size(dicom) -> None:
+def _check_size(dicom: "pydicom.Dataset") -> None:
     """Raises `ValueError` if the header claims more pixels than may be decoded."""
     counts = (dicom.Rows, dicom.Columns, dicom.get("NumberOfFrames") or 1, dicom.SamplesPerPixel)
     if math.prod(map(int, counts)) > MOST_PIXELS:
         raise ValueError(f"it claims {counts} rows, columns, frames and channels")
 
 
-def _shown(dicom, pixels: np.ndarray) -> np.ndarray:
+def _shown(dicom: "pydicom.Dataset", pixels: np.ndarray) -> np.ndarray:
     """Brightness from 0 to 1 of every pixel."""
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 

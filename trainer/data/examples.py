@@ -81,7 +81,9 @@ class Examples:
         Yields:
             Each.
         """
-        lungs = {} if self.masks is None else dict(zip(self.masked, self.masks, strict=True))
+        lungs: dict[int, np.ndarray] = {}
+        if self.masks is not None and self.masked is not None:
+            lungs = dict(zip(self.masked, self.masks, strict=True))
         for row in rows:
             yield Example(
                 id=str(self.ids[row]),
@@ -129,9 +131,15 @@ def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, n
 
     Returns:
         `[examples] int` and `[examples] str`.
+
+    Raises:
+        ValueError: it has no such feature.
     """
     columns = _columns(dataset, split, "label", "source")
-    return columns["label"], _names(dataset, "source", columns)
+    sources = _names(dataset, "source", columns)
+    if sources is None:
+        raise ValueError(f"{dataset.name} does not say where its examples are from")
+    return columns["label"], sources
 
 
 def load_folder(

@@ -180,14 +180,14 @@ def first_batch(
 
 
 def _batches(
-    examples,
-    global_batch_size,
-    context,
-    augment_seed,
-    start,
-    change_batch=None,
-    data_hosts=(),
-    timed=False,
+    examples: ExampleStream,
+    global_batch_size: int,
+    context: tf.distribute.InputContext,
+    augment_seed: int | None,
+    start: tuple[int, int],
+    change_batch: ChangeBatch | None = None,
+    data_hosts: Sequence[str] = (),
+    timed: bool = False,
 ) -> tf.data.Dataset:
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     padded = examples.steps_per_epoch(global_batch_size) * global_batch_size
@@ -201,7 +201,7 @@ def _batches(
         batches = _of_worker(batches, context)
         return tf.data.Dataset.zip(batches, tf.data.Dataset.from_tensors(epoch).repeat())
 
-    def load(numbered, epoch) -> dict:
+    def load(numbered: tuple[tf.Tensor, tf.Tensor], epoch: tf.Tensor) -> dict[str, tf.Tensor]:
         number, tokens = numbered
         rows = number * batch_size + tf.range(batch_size, dtype=tf.int64)
         batch = examples.load(tokens) | {"weight": tf.cast(rows < examples.size, tf.float32)}

@@ -110,7 +110,7 @@ class GradCAM(Method):
 
     _one_weight_a_channel = True
 
-    def _weigh(self, features, gradients, targets):
+    def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         weights = tf.reduce_mean(gradients, axis=[1, 2], keepdims=True)
         return tf.reduce_sum(weights * features, axis=-1)
 
@@ -125,7 +125,7 @@ class GradCAMPlusPlus(Method):
 
     _one_weight_a_channel = True
 
-    def _weigh(self, features, gradients, targets):
+    def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         total = tf.reduce_sum(features, axis=[1, 2], keepdims=True)
         alpha = tf.math.divide_no_nan(1.0, 2.0 + total * gradients)
         weights = tf.reduce_sum(alpha * tf.nn.relu(gradients), axis=[1, 2], keepdims=True)
@@ -135,14 +135,14 @@ class GradCAMPlusPlus(Method):
 class HiResCAM(Method):
     """HiResCAM (Draelos & Carin 2020): gradient times feature, place by place."""
 
-    def _weigh(self, features, gradients, targets):
+    def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(gradients * features, axis=-1)
 
 
 class LayerCAM(Method):
     """LayerCAM (Jiang et al. 2021): positive gradient times feature, place by place."""
 
-    def _weigh(self, features, gradients, targets):
+    def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.nn.relu(gradients) * features, axis=-1)
 
 
@@ -155,7 +155,7 @@ class AblationCAM(Method):
 
     _one_weight_a_channel = True
 
-    def _weigh(self, features, gradients, targets):
+    def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         def of_image(image: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
             return tf.linalg.matvec(image[0], self._losses(*image))
 

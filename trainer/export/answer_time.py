@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,9 @@ def answer_time(directory: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def _median_seconds(serve, encoded: tf.Tensor, size: int) -> float:
+def _median_seconds(
+    serve: Callable[..., dict[str, tf.Tensor]], encoded: tf.Tensor, size: int
+) -> float:
     batch = tf.fill([size], encoded)
     serve(image_bytes=batch)
     seconds = []

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -128,7 +129,7 @@ def _of_few_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
 class _Untracked:
     """Holds what a tf.Module is not to save: its variables are saved once, as `weights`."""
 
-    def __init__(self, it) -> None:
+    def __init__(self, it: Any) -> None:
         self.it = it
 
 

@@ -133,7 +133,7 @@ def from_flags(values: flags.FlagValues = flags.FLAGS, **resolved: Any) -> Confi
     Raises:
         UserError: as `make`.
     """
-    asked = {name: values[name].value for name in defaults()} | resolved
+    asked: dict[str, Any] = {name: values[name].value for name in defaults()} | resolved
     return make(asked.pop("recipe"), asked.pop("model"), asked)
 
 

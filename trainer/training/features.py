@@ -142,7 +142,13 @@ def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware)
     return None
 
 
-def _complete(cache, examples, run, hardware, stop_request) -> None:
+def _complete(
+    cache: FeatureCache,
+    examples: ExampleStream,
+    run: "_Backbone",
+    hardware: Hardware,
+    stop_request: StopRequest,
+) -> None:
     """Computes what the cache lacks, unless another process is just doing so."""
 
     def stop_if_asked(done: int = 0) -> None:
@@ -164,7 +170,14 @@ def _complete(cache, examples, run, hardware, stop_request) -> None:
     logging.info("features of %s: %s", cache.split, cache.folder)
 
 
-def _fill(cache, examples, run, hardware, stop_if_asked, done: int) -> None:
+def _fill(
+    cache: FeatureCache,
+    examples: ExampleStream,
+    run: "_Backbone",
+    hardware: Hardware,
+    stop_if_asked: Callable[[int], None],
+    done: int,
+) -> None:
     batch_size = BATCH * hardware.num_replicas
     first_step, steps = done // batch_size, examples.steps_per_epoch(batch_size)
     batches = iter(

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 from absl import logging
@@ -61,7 +61,7 @@ class StopRequest:
             self.ask()
 
 
-def _second_interrupt():
+def _second_interrupt() -> Callable[[int, object], None]:
     """A handler that leaves the first signal to the watcher and raises at a second SIGINT."""
     seen = 0
 

@@ -52,7 +52,7 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     profile_steps = parse_steps(values["profile_steps"].value)
     data_hosts = parse_addresses(values["data_service"].value)
     data_dir = values["data_dir"].value or default_data_dir()
-    dataset = open_dataset(values["dataset"].value, data_dir)
+    dataset = open_dataset(str(values["dataset"].value), data_dir)
     config = configuration.from_flags(values, dataset=dataset.name, data_dir=data_dir)
     if data_hosts and config.source.cache not in ("auto", "off"):
         raise UserError(

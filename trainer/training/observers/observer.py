@@ -56,8 +56,8 @@ class EpochMetrics:
     phase: str
     train: Metrics
     validation: Metrics
-    best_epoch: int
-    best_loss: float
+    best_epoch: int | None
+    best_loss: float | None
     learning_rate: float
     images_per_second: float | None
     input_wait: float | None

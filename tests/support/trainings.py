@@ -1,0 +1,40 @@
+"""Trainings on the phantoms in processes of their own, and what makes two of them equal."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+
+from tests.conftest import ROOT
+
+TRAIN = (
+    "--model=lenet", "--recipe=seed", "--strategy=mirrored", "--virtual_devices=2",
+    "--deterministic",
+)  # fmt: skip
+
+
+def start(*flags):
+    """Starts a training in a process of its own."""
+    command = [sys.executable, "-m", "trainer.main", *flags]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)  # noqa: S603
+
+
+def newest_checkpoint(run):
+    return sorted((run / "checkpoints").glob("epoch-*"))[-1]
+
+
+def assert_same_run(ours, theirs):
+    """Two runs have the same metrics, the same progress and bit-identical weights and state."""
+    assert (ours / "metrics.jsonl").read_text() == (theirs / "metrics.jsonl").read_text()
+    newest = [newest_checkpoint(run) for run in (ours, theirs)]
+    assert newest[0].name == newest[1].name
+    progress = [(checkpoint / "progress.json").read_text() for checkpoint in newest]
+    assert progress[0] == progress[1]
+    archives = [np.load(checkpoint / "state.npz") for checkpoint in newest]
+    assert archives[0].files == archives[1].files
+    for name in archives[0].files:
+        np.testing.assert_array_equal(*(archive[name] for archive in archives), err_msg=name)
+    models = [keras.models.load_model(run / "model.keras") for run in (ours, theirs)]
+    for mine, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(mine, other)
