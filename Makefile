@@ -56,7 +56,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Draws the import map of BUILD.md anew.
+# Draws the import map of CONTRIBUTING.md anew.
 map: $(INSTALLED)
 	$(BIN)/python -m tests.support.import_map
 

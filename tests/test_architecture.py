@@ -1,4 +1,4 @@
-"""The arrows that BUILD.md draws are those that the imports make; no test file imports another."""
+"""CONTRIBUTING.md draws the arrows that the imports make; no test file imports another."""
 
 import graphlib
 

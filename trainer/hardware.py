@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import dataclasses
 import json
-import math
 import os
 
 import tensorflow as tf
@@ -12,7 +11,7 @@ from absl import logging
 
 from trainer.errors import UserError
 from trainer.peers import Peers
-from trainer.settings import section, setting
+from trainer.placement import Placement
 
 # Tensor cores multiply bfloat16 from compute capability 8.0 on, float16 from 7.0 on.
 _BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
@@ -32,59 +31,6 @@ _GRAPPLER_OFF = (
     "pin_to_host_optimization",
     "implementation_selector",
 )
-
-
-@section("Hardware")
-@dataclasses.dataclass(frozen=True)
-class Placement:
-    """What a run computes on, as asked for.
-
-    Attributes:
-        strategy: how the work is distributed.
-        precision: Keras dtype policy; `auto` is bfloat16 or float16 where the GPU multiplies it
-            fast, float32 elsewhere.
-        xla: whether XLA compiles the forward and backward pass; `auto` is on for GPUs and off for
-            CPUs, where XLA would lose the oneDNN kernels, and for deterministic training on GPUs.
-            The optimizer's update has none to lose: `auto` compiles it everywhere.
-        virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
-        reduce_precision: in which gradients are summed over the replicas; `auto` is float32.
-            TensorFlow 2.21 cannot sum bfloat16 by NCCL.
-        compile_cache_dir: where XLA's executables are kept; None: in the cache folder, on GPUs
-            alone.
-        worker_timeout: seconds without a sign of life after which another worker is lost.
-    """
-
-    strategy: str = setting(
-        "mirrored",
-        "How the work is distributed.",
-        choices=("one_device", "mirrored", "multi_worker"),
-    )
-    precision: str = setting(
-        "auto",
-        "Keras dtype policy.",
-        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
-    )
-    xla: str = setting(
-        "auto", "Compile with XLA; auto: on for GPUs.", choices=("auto", "on", "off")
-    )
-    virtual_devices: int = setting(
-        0, "Split the CPU into so many devices and use them.", within=(0, math.inf)
-    )
-    reduce_precision: str = setting(
-        "auto",
-        "Dtype of the gradients' sum over replicas; auto: float32.",
-        choices=("auto", "float32", "bfloat16"),
-    )
-    compile_cache_dir: str | None = setting(
-        None, "Where XLA's executables are kept; default: in the cache folder, on GPUs alone.",
-        is_fixed=False,
-    )  # fmt: skip
-    worker_timeout: float = setting(
-        60.0,
-        "Seconds without a sign of life after which another worker is lost, and this one ends.",
-        within=(1, math.inf),
-        is_fixed=False,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,56 +108,67 @@ def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
     if asked.strategy == "multi_worker" and asked.virtual_devices:
         raise UserError("--virtual_devices goes with one_device and mirrored, not multi_worker")
     devices, gpu = _find_devices(asked.virtual_devices)
-    if gpu is None:
-        _keep_freed_memory(1 if asked.strategy == "one_device" else len(devices))
-        logging.info(
-            "oneDNN kernels: %s (TF_ENABLE_ONEDNN_OPTS)",
-            _on_off(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("1", "true")),
-        )
-    if gpu and deterministic and asked.xla == "on":
-        # TensorFlow 2.21: "GPU MaxPool gradient ops do not yet have a deterministic XLA
-        # implementation".
-        raise UserError(
-            "--xla=on: XLA has no deterministic gradient of MaxPool on GPUs; leave out --xla or "
-            "--deterministic"
-        )
-    tf.config.optimizer.set_experimental_options(dict.fromkeys(_GRAPPLER_OFF, False))
     if asked.strategy == "one_device":
         devices = devices[:1]
+    if gpu is None:
+        _prepare_cpu(len(devices))
+    tf.config.optimizer.set_experimental_options(dict.fromkeys(_GRAPPLER_OFF, False))
     workers, worker = read_tf_config() if asked.strategy == "multi_worker" else ({}, 0)
-    replicas = max(1, len(workers)) * len(devices)
-    collective = _collective(gpu, replicas)
-    if collective == "nccl" and asked.reduce_precision == "bfloat16":
-        raise UserError(
-            "--reduce_precision=bfloat16: TensorFlow cannot sum bfloat16 by NCCL, which GPUs use; "
-            "leave it at float32"
-        )
+    collective = _collective(gpu, max(1, len(workers)) * len(devices))
+    if gpu:
+        _refuse_what_gpus_cannot(asked, collective, deterministic=deterministic)
     peers = Peers(workers, worker, asked.worker_timeout)
     with peers.joining():
-        made = _make_strategy(asked.strategy, devices, collective)
+        strategy = _make_strategy(asked.strategy, devices, collective)
+    may_round = asked.reduce_precision == "bfloat16" and collective != "none"
     hardware = Hardware(
-        strategy=made,
+        strategy=strategy,
         devices=tuple(devices),
         precision=_auto_precision(gpu) if asked.precision == "auto" else asked.precision,
         xla=gpu is not None and not deterministic if asked.xla == "auto" else asked.xla == "on",
         xla_update=asked.xla != "off",
         collective=collective,
         # A single replica sums nothing, and need not round its gradients.
-        reduce_precision="bfloat16"
-        if asked.reduce_precision == "bfloat16" and collective != "none"
-        else "float32",
+        reduce_precision="bfloat16" if may_round else "float32",
         workers=max(1, len(workers)),
         worker=worker,
         peers=peers,
     )
+    _log(hardware)
+    return hardware
+
+
+def _prepare_cpu(replicas: int) -> None:
+    _keep_freed_memory(replicas)
+    logging.info(
+        "oneDNN kernels: %s (TF_ENABLE_ONEDNN_OPTS)",
+        _on_off(os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1").lower() in ("1", "true")),
+    )
+
+
+def _refuse_what_gpus_cannot(asked: Placement, collective: str, *, deterministic: bool) -> None:
+    if deterministic and asked.xla == "on":
+        # TensorFlow 2.21: "GPU MaxPool gradient ops do not yet have a deterministic XLA
+        # implementation".
+        raise UserError(
+            "--xla=on: XLA has no deterministic gradient of MaxPool on GPUs; leave out --xla or "
+            "--deterministic"
+        )
+    if collective == "nccl" and asked.reduce_precision == "bfloat16":
+        raise UserError(
+            "--reduce_precision=bfloat16: TensorFlow cannot sum bfloat16 by NCCL, which GPUs use; "
+            "leave it at float32"
+        )
+
+
+def _log(hardware: Hardware) -> None:
     logging.info(
         "devices: %s; %d replica(s); precision %s; XLA %s, of the update %s; reduction %s in %s; "
         "worker %d of %d",
-        ", ".join(devices), hardware.num_replicas, hardware.precision, _on_off(hardware.xla),
-        _on_off(hardware.xla_update), collective, hardware.reduce_precision, worker + 1,
-        hardware.workers,
+        ", ".join(hardware.devices), hardware.num_replicas, hardware.precision,
+        _on_off(hardware.xla), _on_off(hardware.xla_update), hardware.collective,
+        hardware.reduce_precision, hardware.worker + 1, hardware.workers,
     )  # fmt: skip
-    return hardware
 
 
 def _on_off(value: bool) -> str:

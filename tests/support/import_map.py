@@ -1,4 +1,4 @@
-"""The arrows between the parts: those that the imports make, and those that BUILD.md draws.
+"""The arrows between the parts: those that the imports make, and those that CONTRIBUTING.md draws.
 
     python -m tests.support.import_map      # make map
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).parents[2]
-PAGE = ROOT / "BUILD.md"
+PAGE = ROOT / "CONTRIBUTING.md"
 PACKAGES = ("cxr_command", "cxr_tfds", "trainer", "launch", "benchmarks")
 _ARROW = r"^ {4}(\w+) +-> (.+)\n"
 

@@ -13,9 +13,9 @@ from trainer.data.augment import Augmentation
 from trainer.data.keras_cv_augment import BatchAugmentation
 from trainer.data.source import Source
 from trainer.errors import UserError
-from trainer.hardware import Placement
 from trainer.models import NAMES, Architecture
 from trainer.models.networks import require_settings_of
+from trainer.placement import Placement
 from trainer.recipes import FROM_SCRATCH, RECIPES
 from trainer.recipes import describe as describe_in_recipes
 from trainer.settings import section, setting

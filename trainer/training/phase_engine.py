@@ -11,7 +11,7 @@ from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
-from trainer.training.objective import Objective, balanced_class_weights
+from trainer.training.objective import Loss, Objective, balanced_class_weights
 from trainer.training.optimizer import build_optimizer
 from trainer.training.phases import Phase, prepare
 
@@ -48,27 +48,31 @@ def build_engine(
         total_steps=phase.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
     )
-    class_weights = None
-    if config.loss.class_weights == "balanced":
-        class_weights = balanced_class_weights(train_examples.count_labels(model.output.shape[-1]))
     return Engine(
         devices.strategy,
         model,
         optimizer,
-        objective=Objective(
-            model.output.shape[-1],
-            label_smoothing=config.loss.label_smoothing,
-            class_weights=class_weights,
-        ),
-        execution=Execution(
-            xla=devices.xla,
-            xla_update=devices.xla_update,
-            accumulation_steps=config.batching.accumulation_steps,
-            reduce_dtype=devices.reduce_precision,
-            loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
-        ),
+        objective=_objective(config.loss, model.output.shape[-1], train_examples),
+        execution=_execution(devices, config.batching.accumulation_steps),
         start=start,
         augmentation=config.augmentation if start is None else None,
         clip_norm=config.optimization.clip_norm or None,
         stop_request=stop_request,
+    )
+
+
+def _objective(loss: Loss, classes: int, examples: ExampleStream) -> Objective:
+    weights = None
+    if loss.class_weights == "balanced":
+        weights = balanced_class_weights(examples.count_labels(classes))
+    return Objective(classes, label_smoothing=loss.label_smoothing, class_weights=weights)
+
+
+def _execution(devices: Hardware, accumulation_steps: int) -> Execution:
+    return Execution(
+        xla=devices.xla,
+        xla_update=devices.xla_update,
+        accumulation_steps=accumulation_steps,
+        reduce_dtype=devices.reduce_precision,
+        loss_scale=DynamicLossScale() if devices.precision == "mixed_float16" else None,
     )
