@@ -30,7 +30,7 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, alternate, obey, ratio
+from benchmarks.paired import Contestant, alternate, ratio, serve
 from benchmarks.random_images import random_images
 from cxr_command.runner import Command
 
@@ -212,7 +212,7 @@ def _main() -> None:
             options.models[0], options.precision, options.batch_size, options.steps,
             options.train_backbone or None,
         )  # fmt: skip
-        obey(_work(options.way, job))
+        serve(_work(options.way, job))
         return
     _check_torch(options.ways)
     settings = [

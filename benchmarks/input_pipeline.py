@@ -28,7 +28,7 @@ from absl import flags
 
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, alternate, obey, ratio
+from benchmarks.paired import Contestant, alternate, ratio, serve
 from benchmarks.radiographs import DATASET, both_forms
 from benchmarks.radiographs import define_flags as define_radiographs_flags
 from cxr_command.runner import Command
@@ -231,7 +231,7 @@ def measure(
     shared = [f"--data_dir={data_dir}", f"--folder={folder}", f"--batch_size={batch_size}"]
     contestants = {
         way: Contestant("benchmarks.input_pipeline",
-                        [f"--obey={way}", *shared, f"--seconds={seconds}"])
+                        [f"--serve={way}", *shared, f"--seconds={seconds}"])
         for way in ways
     }  # fmt: skip
     return alternate(contestants, rounds)
@@ -259,15 +259,15 @@ def _define_flags() -> None:
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "Turns that count.", lower_bound=1)
     flags.DEFINE_float("seconds", 2.0, "Length of a turn.", lower_bound=0.01)
-    flags.DEFINE_enum("obey", None, list(_WAYS), "Take batches in this way when told to.")
-    flags.DEFINE_string("folder", None, "Images in a sub-folder for each class, with --obey.")
+    flags.DEFINE_enum("serve", None, list(_WAYS), "Take batches in this way when told to.")
+    flags.DEFINE_string("folder", None, "Images in a sub-folder for each class, with --serve.")
 
 
 def _main() -> None:
     options = flags.FLAGS
-    if options.obey:
-        obey(
-            _work(options.obey, options.data_dir, options.folder, options.batch_size,
+    if options.serve:
+        serve(
+            _work(options.serve, options.data_dir, options.folder, options.batch_size,
                   options.seconds)
         )  # fmt: skip
         return

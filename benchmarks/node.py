@@ -23,7 +23,7 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, alternate, obey
+from benchmarks.paired import Contestant, alternate, serve
 from benchmarks.roofline import utilisation
 from cxr_command.runner import Command
 
@@ -58,7 +58,7 @@ def split_step(seconds: float, input_share: float, reduction_seconds: float) -> 
     }
 
 
-def _obey(what: str, virtual_devices: int, batch_size: int, steps: int, quick: bool) -> None:
+def _serve(what: str, virtual_devices: int, batch_size: int, steps: int, quick: bool) -> None:
     from benchmarks import ceilings, flops
     from benchmarks.reduction import reduced_bytes
     from benchmarks.training import Training
@@ -67,7 +67,7 @@ def _obey(what: str, virtual_devices: int, batch_size: int, steps: int, quick: b
     devices = hardware.resolve(hardware.Placement("mirrored", "auto", "auto", virtual_devices))
     if what == _CEILINGS:
         rows, mib = (256, 4) if quick else (None, None)
-        obey(
+        serve(
             lambda: {
                 "hardware": devices.summary(),
                 "matrix_product_flops": ceilings.matrix_product(devices, rows),
@@ -84,13 +84,17 @@ def _obey(what: str, virtual_devices: int, batch_size: int, steps: int, quick: b
         "flops_per_image": flops.training(training.model),
         "reduced_bytes": sum(reduced_bytes(training.model, devices.reduce_precision)),
     }
-    obey(lambda: training.train(steps) | constants)
+    serve(lambda: training.train(steps) | constants)
 
 
 def _measure(what: str, count: int) -> dict:
     """What a process of so many devices measures in its second turn, after tracing."""
     options = flags.FLAGS
-    arguments = [f"--obey={what}", f"--batch_size={options.batch_size}", f"--steps={options.steps}"]
+    arguments = [
+        f"--serve={what}",
+        f"--batch_size={options.batch_size}",
+        f"--steps={options.steps}",
+    ]
     arguments += ["--quick"] if options.quick else []
     environment = {}
     if options.virtual_devices:
@@ -161,14 +165,14 @@ def _define_flags() -> None:
     flags.DEFINE_integer("batch_size", 64, "Batch size of each device.", lower_bound=1)
     flags.DEFINE_integer("steps", 30, "Steps that are timed.", lower_bound=1)
     flags.DEFINE_bool("quick", False, "Small matrices and arrays: to try the command out.")
-    flags.DEFINE_string("obey", None, "Measure this when told to.")
+    flags.DEFINE_string("serve", None, "Measure this when told to.")
 
 
 def _main() -> None:
     options = flags.FLAGS
-    if options.obey:
-        _obey(
-            options.obey,
+    if options.serve:
+        _serve(
+            options.serve,
             options.virtual_devices,
             options.batch_size,
             options.steps,

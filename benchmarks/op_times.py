@@ -22,7 +22,7 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, alternate, obey
+from benchmarks.paired import Contestant, alternate, serve
 from cxr_command.runner import Command
 
 # Operations that hold others, whose time is theirs.
@@ -88,7 +88,7 @@ def shares(operations: list[tuple[str, int, int]]) -> dict[str, float]:
     }
 
 
-def _obey(name: str, batch_size: int, steps: int) -> None:
+def _serve(name: str, batch_size: int, steps: int) -> None:
     import tensorflow as tf
 
     from benchmarks.training import Training
@@ -107,27 +107,27 @@ def _obey(name: str, batch_size: int, steps: int) -> None:
             tf.profiler.experimental.stop()
             return shares(read_profile(pathlib.Path(directory)))
 
-    obey(work)
+    serve(work)
 
 
 def _define_flags() -> None:
     define_choice("models", MODELS, "Which models.")
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)
     flags.DEFINE_integer("steps", 8, "Steps that are profiled.", lower_bound=1)
-    flags.DEFINE_bool("obey", False, "Work when told to.")
+    flags.DEFINE_bool("serve", False, "Work when told to.")
 
 
 def _main() -> None:
     options = flags.FLAGS
     sizes = [f"--batch_size={options.batch_size}", f"--steps={options.steps}"]
-    if options.obey:
-        _obey(options.models[0], options.batch_size, options.steps)
+    if options.serve:
+        _serve(options.models[0], options.batch_size, options.steps)
         return
     parts = (*PARTS, "idle")
     print(f"{'':14}" + "".join(f"{part:>15}" for part in parts))
     results = {}
     for name in options.models:
-        contestant = Contestant("benchmarks.op_times", ["--obey", f"--models={name}", *sizes])
+        contestant = Contestant("benchmarks.op_times", ["--serve", f"--models={name}", *sizes])
         (results[name],) = alternate({name: contestant}, 1)[name]
         print(f"{name:14}" + "".join(f"{results[name][part]:15.1%}" for part in parts))
     result = {"benchmark": "op_times", "machine": describe(), "batch_size": options.batch_size}

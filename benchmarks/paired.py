@@ -24,7 +24,7 @@ class Contestant:
         """Starts it.
 
         Args:
-            module: a module of this package that calls `obey` when its flags say so.
+            module: a module of this package that calls `serve` when its flags say so.
             flags: its command line.
             environment: variables in addition to this process' own.
         """
@@ -62,7 +62,7 @@ class Contestant:
         self._process.wait()
 
 
-def obey(work: Callable[[], Any], orders: TextIO | None = None) -> None:
+def serve(work: Callable[[], Any], orders: TextIO | None = None) -> None:
     """Works whenever the parent process says so, until it says no more.
 
     Args:

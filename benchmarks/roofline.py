@@ -18,11 +18,11 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, alternate, obey
+from benchmarks.paired import Contestant, alternate, serve
 from cxr_command.runner import Command
 
 
-def _obey(name: str, batch_size: int, steps: int) -> None:
+def _serve(name: str, batch_size: int, steps: int) -> None:
     from benchmarks import ceilings, flops
     from benchmarks.training import Training
     from trainer import hardware
@@ -42,7 +42,7 @@ def _obey(name: str, batch_size: int, steps: int) -> None:
             for kind, rate in rates.items()
         }
 
-    obey(work)
+    serve(work)
 
 
 def utilisation(images_per_second: float, flops_per_image: int, ceiling: float) -> dict:
@@ -70,19 +70,19 @@ def _define_flags() -> None:
     flags.DEFINE_integer("rounds", 3, "Turns that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)
-    flags.DEFINE_bool("obey", False, "Work when told to.")
+    flags.DEFINE_bool("serve", False, "Work when told to.")
 
 
 def _main() -> None:
     options = flags.FLAGS
     sizes = [f"--batch_size={options.batch_size}", f"--steps={options.steps}"]
-    if options.obey:
-        _obey(options.models[0], options.batch_size, options.steps)
+    if options.serve:
+        _serve(options.models[0], options.batch_size, options.steps)
         return
     print(f"{'':24}{'GFLOP/image':>14}{'images/s':>12}{'GFLOP/s':>12}{'of matrix product':>20}")
     results = {}
     for name in options.models:
-        contestant = Contestant("benchmarks.roofline", ["--obey", f"--models={name}", *sizes])
+        contestant = Contestant("benchmarks.roofline", ["--serve", f"--models={name}", *sizes])
         turns = alternate({name: contestant}, options.rounds)[name]
         # The turn of the median rate of training: its numbers belong together.
         turns.sort(key=lambda turn: turn["training"]["images_per_second"])

@@ -16,17 +16,17 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, alternate, obey, ratio
+from benchmarks.paired import Contestant, alternate, ratio, serve
 from cxr_command.runner import Command
 
 
-def _obey(name: str, replicas: int, batch_size: int, steps: int) -> None:
+def _serve(name: str, replicas: int, batch_size: int, steps: int) -> None:
     from benchmarks.training import Training
     from trainer import hardware
 
     devices = hardware.resolve(hardware.Placement("mirrored", "float32", "off", replicas))
     training = Training(name, devices, batch_size)
-    obey(lambda: training.train(steps)["images_per_second"])
+    serve(lambda: training.train(steps)["images_per_second"])
 
 
 def measure(
@@ -47,7 +47,7 @@ def measure(
     contestants = {
         count: Contestant(
             "benchmarks.scaling",
-            [f"--models={name}", f"--obey={count}", f"--batch_size={batch_size}",
+            [f"--models={name}", f"--serve={count}", f"--batch_size={batch_size}",
              f"--steps={steps}"],
         )
         for count in replicas
@@ -65,13 +65,13 @@ def _define_flags() -> None:
     flags.DEFINE_integer("rounds", 5, "Turns of each that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=1)
-    flags.DEFINE_integer("obey", None, "Train on so many replicas when told to.")
+    flags.DEFINE_integer("serve", None, "Train on so many replicas when told to.")
 
 
 def _main() -> None:
     options = flags.FLAGS
-    if options.obey:
-        _obey(options.models[0], options.obey, options.batch_size, options.steps)
+    if options.serve:
+        _serve(options.models[0], options.serve, options.batch_size, options.steps)
         return
     replicas = [int(count) for count in options.replicas]
     if odd := [count for count in replicas if count < 1 or options.batch_size % count]:

@@ -19,7 +19,7 @@ from absl import flags
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
-from benchmarks.paired import Contestant, obey, ratio
+from benchmarks.paired import Contestant, ratio, serve
 from cxr_command.runner import Command
 
 _WAYS = ("engine", "keras")
@@ -174,7 +174,7 @@ def _define_flags() -> None:
 def _main() -> None:
     options = flags.FLAGS
     if options.way:
-        obey(_work(options))
+        serve(_work(options))
         return
     if options.xla == "on" and "keras" in options.ways and options.replicas != ["1"]:
         raise ValueError(

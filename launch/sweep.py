@@ -64,7 +64,7 @@ def main() -> None:
                 print(f"{trial.name}: done before", file=sys.stderr)
         codes = train(unfinished, FLAGS.gpus or [None], asked)
         _show_by_loss(trials)
-        _judge(trials, unfinished, codes, asked.to_stop)
+        _raise_if_unfinished(trials, unfinished, codes, asked.to_stop)
 
 
 def parse(text: str) -> dict[str, list[str]]:
@@ -168,7 +168,7 @@ def _show_by_loss(trials: Sequence[Trial]) -> None:
         print(f"{loss:.4f}  {name}")
 
 
-def _judge(
+def _raise_if_unfinished(
     trials: Sequence[Trial], unfinished: Sequence[Trial], codes: dict[str, int], is_asked: bool
 ) -> None:
     """Ends the sweep as its trainings did: if one was stopped, the same command goes on."""

@@ -48,10 +48,10 @@ def test_another_error_stays_what_it_is(error):
 
 
 def test_a_function_is_told_of_too():
-    @memory_told("judge the runs")
+    @memory_told("evaluate the runs")
     def main():
         raise MemoryError
 
     for _ in range(2):
-        with pytest.raises(UserError, match="memory to judge the runs .*CUDA_VISIBLE_DEVICES"):
+        with pytest.raises(UserError, match="memory to evaluate the runs .*CUDA_VISIBLE_DEVICES"):
             main()

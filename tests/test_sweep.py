@@ -99,10 +99,10 @@ def test_a_second_sweep_in_the_directory_is_refused_and_names_the_first(tmp_path
 def test_it_ends_as_its_trainings_did(codes, is_asked, ends, said, tmp_path):
     trials = [Trial(tmp_path / name, {}) for name in ("done before", "a", "b")]
     if ends is None:
-        sweep._judge(trials, trials[1:], codes, is_asked)
+        sweep._raise_if_unfinished(trials, trials[1:], codes, is_asked)
         return
     with pytest.raises(ends, match=said):
-        sweep._judge(trials, trials[1:], codes, is_asked)
+        sweep._raise_if_unfinished(trials, trials[1:], codes, is_asked)
 
 
 def start_sweep(arguments):

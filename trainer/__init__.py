@@ -1,4 +1,4 @@
-"""Trains, judges and explains classifiers of chest radiographs (research use only)."""
+"""Trains, evaluates and explains classifiers of chest radiographs (research use only)."""
 
 import importlib.metadata
 import os

@@ -62,11 +62,11 @@ def main() -> None:
             "class_names": content["dataset"]["class_names"],
             "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
         }
-        judged = read_card(FLAGS.model_card, best.sha256) if FLAGS.model_card else None
+        evaluated = read_card(FLAGS.model_card, best.sha256) if FLAGS.model_card else None
         about["formats"] = _write_formats(best.network, tuple(about["class_names"]), directory)
         (directory / "model.keras").write_bytes(best.content)
         write_json(directory / "class_names.json", about["class_names"])
-        templates.write(directory / "model_card.md", judged or render_card(about))
+        templates.write(directory / "model_card.md", evaluated or render_card(about))
         write_json(directory / "export.json", about)
     logging.info("exported to %s", FLAGS.output_dir)
     if _SAVED_MODEL in FLAGS.format and not is_literal(os.path.abspath(FLAGS.output_dir)):

@@ -134,7 +134,9 @@ def _tell_result(loop: Loop, run: Run) -> None:
     logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
     logging.info("its model: %s", run.model_file)
     logging.info("its curves: tensorboard --logdir=%s", run.tensorboard)
-    logging.info("judge it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path)
+    logging.info(
+        "evaluate it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path
+    )
 
 
 def _observers(

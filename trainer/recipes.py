@@ -21,8 +21,8 @@ SEED: dict[str, dict[str, Any]] = {
 
     python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
 
-LeNet on 2,240 real radiographs, 560 a class, judged on 280 others, two CPU cores shared with other
-work: test accuracy 80.2 % (standard deviation over the seeds 2.1), ECE 0.078, in 379 s.
+LeNet on 2,240 real radiographs, 560 a class, evaluated on 280 others, two CPU cores shared with
+other work: test accuracy 80.2 % (standard deviation over the seeds 2.1), ECE 0.078, in 379 s.
 
 The original reports, on the whole database: LeNet 78.37, ResNet-101 92.58, VGG-19 91.40,
 DenseNet-169 85.59 % of the test split.

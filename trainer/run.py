@@ -83,7 +83,7 @@ class Run:
     """The directory of one training run.
 
     It holds `config.json`, `metrics.jsonl` (one row an epoch), `status.json`, `model.keras` (the
-    best epoch, float32), `checkpoints/` and `tensorboard/`; once it was judged, `calibration.json`
+    best epoch, float32), `checkpoints/` and `tensorboard/`; after an evaluation `calibration.json`
     (temperature and thresholds, chosen on the validation split).
     """
 
@@ -119,7 +119,7 @@ class Run:
         return _read_if_there(self._config_file, _CONFIG)
 
     def finished_config(self) -> dict[str, Any]:
-        """The content of config.json of a run that has a model to judge.
+        """The content of config.json of a run that has a model to evaluate.
 
         Raises:
             UserError: this is no directory of a run, or the run has not finished an epoch.
