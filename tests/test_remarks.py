@@ -18,7 +18,7 @@ def test_there_is_nothing_to_say_of_a_fair_test():
 
 def test_what_limits_the_numbers_is_said():
     (few, absent) = remarks(make_examples(1), "test", 300, {"a": 300})
-    assert "only 1." in few
+    assert "Only 1 example: too few" in few
     assert "No example of Normal" in absent
     (said,) = remarks(make_examples(), "train", 300, {"a": 300})
     assert "the train split: this is no test" in said

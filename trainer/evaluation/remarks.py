@@ -34,7 +34,7 @@ def remarks(
 def _of_examples(examples: Examples) -> Iterator[str]:
     size = len(examples.ids)
     if size < _FEW:
-        yield f"Only {size} examples: too few to draw conclusions."
+        yield f"Only {size} example{'' if size == 1 else 's'}: too few to draw conclusions."
     counts = np.bincount(examples.labels, minlength=len(examples.class_names))
     if absent := [examples.class_names[index] for index in np.flatnonzero(counts == 0)]:
         yield f"No example of {', '.join(absent)}: what needs one is left blank."
