@@ -3,8 +3,8 @@ import pytest
 from sklearn import metrics as theirs
 
 from tests.support import documented_metrics
+from tests.support.reports import make_examples, write
 from tests.support.simulated import CLASSES, one_hot, simulate
-from tests.test_report import make_examples, write
 from trainer.evaluation import metrics
 from trainer.evaluation.metrics import HEADLINE, PER_CLASS, Metric
 from trainer.evaluation.tasks import Multiclass

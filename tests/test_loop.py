@@ -5,8 +5,8 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tests.conftest import relative_difference, two_replicas
+from tests.support.settings import SETTINGS
 from tests.support.toy import BATCH, make_examples, small_lenet
-from tests.test_config import SETTINGS
 from trainer.errors import Preempted
 from trainer.run import Run
 from trainer.training import config

@@ -48,8 +48,8 @@ MISTAKES = [
     ("steps of a profile backwards", f"{TRAIN} --profile_steps=9:3", "steps A:B with A below B"),
     ("an augmentation unknown", f"{TRAIN} --keras_cv=mixup,blur", "there is no 'blur'"),
     # trainer.main: settings that do not go together.
-    ("weights for LeNet", f"{TRAIN} --weights=imagenet", "LeNet has no such weights"),
-    ("LeNet's head alone", f"{TRAIN} --head_epochs=2", "LeNet has no backbone to freeze"),
+    ("weights for LeNet", f"{TRAIN} --weights=imagenet", "--weights=imagenet goes with a backbone"),
+    ("LeNet's head alone", f"{TRAIN} --head_epochs=2", "--head_epochs=2 goes with a backbone"),
     ("Adam's weight decay", f"{TRAIN} --weight_decay=0.1", "--optimizer=adamw"),
     ("no epoch for the backbone", f"{VGG} --epochs=5 --head_epochs=5", "leaves no epoch"),
     ("a batch for two on three", f"{TRAIN} --virtual_devices=3", "does not divide by the 3 repl"),

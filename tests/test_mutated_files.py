@@ -292,7 +292,7 @@ def read_features(path: pathlib.Path) -> str:
         raise Refused("they are computed anew")
     examples = cache.examples(read_examples(dataset, "test", cache="memory", shuffle_seed=None))
     (batch,) = examples.one_pass(4)
-    return digest(examples.finish(batch)["image"].numpy())
+    return digest(examples.finish(batch)["features"].numpy())
 
 
 def small_network() -> keras.Model:

@@ -8,6 +8,7 @@ import pytest
 from benchmarks import recipes
 from tests.conftest import ROOT
 from trainer.recipes import RECIPES
+from trainer.training.config import defaults
 
 ROWS = [
     recipes.Variant("seed", ["--recipe=seed"], None),
@@ -49,10 +50,12 @@ def test_the_ablation_removes_each_ingredient_of_strong_and_nothing_else():
             name = flag.removeprefix("--").removeprefix("no").partition("=")[0]
             assert name in RECIPES["strong"]["lenet"]
             removed.add(name)
+    seed, strong = (RECIPES[name]["lenet"] for name in ("seed", "strong"))
+    known = defaults()
     differing = {
         name
-        for name, value in RECIPES["strong"]["lenet"].items()
-        if value != RECIPES["seed"]["lenet"][name]
+        for name in seed.keys() | strong.keys()
+        if seed.get(name, known[name]) != strong.get(name, known[name])
     }
     # How long and how fast, which no recipe is without.
     assert differing - removed == {"epochs", "learning_rate", "patience", "global_batch_size"}

@@ -19,6 +19,8 @@ def start(folder, work, options="", arguments=(), **streams):
     """Starts a command `small` that does some work."""
     (folder / "small.py").write_text(
         "import contextlib, os, signal, sys\n"
+        # A shell has it ignored in what it starts in the background, these tests for example.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from absl import flags, logging\n"
         "from cxr_command.runner import Command\n"
         "def _main(*words):\n"

@@ -64,7 +64,7 @@ def sgd():
 
 def train(
     strategy, examples, steps, *, optimizer=sgd, xla=False, precision="float32", flip=True,
-    build=None, **execution,
+    build=None, clip_norm=None, stop_request=None, **execution,
 ):  # fmt: skip
     """Trains a small LeNet from seed 0; returns engine, model and first weights."""
     keras.utils.set_random_seed(0)
@@ -78,6 +78,8 @@ def train(
         objective=objective,
         augmentation=Augmentation(flip=True) if flip else None,
         execution=Execution(xla=xla, **execution),
+        clip_norm=clip_norm,
+        stop_request=stop_request,
     )
     batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))
     engine.train(batches, steps)
