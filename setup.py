@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 setup(
     name="cxr-trainer",
     version="0.1.0",
-    description="Trains and judges classifiers of chest radiographs (research use only)",
+    description="Trains and evaluates classifiers of chest radiographs (research use only)",
     # Below, the standard library lacks what is used here; above, TensorFlow 2.21 has no wheels.
     python_requires=">=3.11,<3.14",
     packages=find_packages(

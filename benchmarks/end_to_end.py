@@ -71,7 +71,7 @@ def run(module: str, arguments: list[str]) -> tuple[dict[str, float], str]:
 
 
 def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
-    """Trains and judges with this project.
+    """Trains and evaluates with this project.
 
     Args:
         model: its name.
@@ -89,15 +89,15 @@ def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
             f"--model={model}", "--recipe=seed", "--weights=none", f"--epochs={epochs}",
             f"--data_dir={data_dir}", f"--workdir={workdir}",
         ])  # fmt: skip
-        judged, _ = run("trainer.evaluate", [f"--workdir={workdir}", f"--output_dir={report}"])
+        evaluated, _ = run("trainer.evaluate", [f"--workdir={workdir}", f"--output_dir={report}"])
         rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
         dataset = json.loads((workdir / "config.json").read_text())["dataset"]
         return {
             "accuracy": json.loads((report / "report.json").read_text())["accuracy"],
-            "seconds": trained["seconds"] + judged["seconds"],
+            "seconds": trained["seconds"] + evaluated["seconds"],
             "training": trained["seconds"],
             "epochs": sum(row["seconds"] for row in rows),
-            "evaluation": judged["seconds"],
+            "evaluation": evaluated["seconds"],
             "input": max(row["input_wait"] for row in rows),
             "peak_mib": trained["peak_mib"],
             "cache_mib": _cached_bytes(dataset) / 2**20,
@@ -114,7 +114,7 @@ def _cached_bytes(dataset: dict) -> int:
 
 
 def theirs(model: str, folder: str, epochs: int) -> dict[str, float]:
-    """Trains and judges in the original's way; `accuracy`, `seconds`, `epochs` and `peak_mib`."""
+    """Trains and evaluates in the original way; `accuracy`, `seconds`, `epochs` and `peak_mib`."""
     used, output = run(
         "benchmarks.end_to_end",
         [f"--original={folder}", f"--models={model}", f"--epochs={epochs}"],

@@ -1,4 +1,4 @@
-r"""What recipes are worth: each trained over several seeds on a built dataset, then judged.
+r"""What recipes are worth: each trained over several seeds on a built dataset, then evaluated.
 
 Usage:
 
@@ -78,13 +78,13 @@ def variants(model: str, recipes: list[str], ablation: bool) -> list[Variant]:
 
 
 def measure(variant: Variant, directory: pathlib.Path, settings: list[str], split: str) -> dict:
-    """Trains and judges, as far as that is not done yet.
+    """Trains and evaluates, as far as that is not done yet.
 
     Args:
         variant: what to train.
         directory: where the run and its reports lie.
         settings: flags of `trainer.main` that all runs share.
-        split: the split to judge on.
+        split: the split to evaluate.
 
     Returns:
         `accuracy`, `ece`, `log_loss`, `seconds` (of all epochs, validation included) and `epochs`.
@@ -97,12 +97,12 @@ def measure(variant: Variant, directory: pathlib.Path, settings: list[str], spli
     if not (report / "report.json").exists():
         _execute(log, "trainer.evaluate", f"--workdir={run}", f"--split={split}",
                  f"--output_dir={report}")  # fmt: skip
-    judged = json.loads((report / "report.json").read_text())
+    evaluated = json.loads((report / "report.json").read_text())
     epochs = [json.loads(line) for line in (run / "metrics.jsonl").open()]
     return {
-        "accuracy": judged["accuracy"],
-        "ece": judged["calibration"]["before"]["ece"],
-        "log_loss": judged["log_loss"],
+        "accuracy": evaluated["accuracy"],
+        "ece": evaluated["calibration"]["before"]["ece"],
+        "log_loss": evaluated["log_loss"],
         "seconds": sum(row["seconds"] for row in epochs),
         "epochs": len(epochs),
     }
@@ -181,7 +181,7 @@ def _define_flags() -> None:
     flags.DEFINE_list("recipes", ["seed", "strong"], "Recipes; the first is compared with.")
     flags.DEFINE_bool("ablation", False, "Also remove each ingredient of strong once.")
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.")
-    flags.DEFINE_string("split", "test", "Split that is judged on.")
+    flags.DEFINE_string("split", "test", "Split that is evaluated on.")
     flags.DEFINE_multi_string(
         "main_flag", [], "A flag of trainer.main for all runs, as NAME=VALUE."
     )

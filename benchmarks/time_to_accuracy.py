@@ -6,7 +6,7 @@ Usage:
 
 The original's way is ImageDataGenerator and Keras `fit` with early stopping, from start to end.
 `strong` is `python -m trainer.main`; each best epoch's model is kept as it is written, with the
-seconds since the command began, and judged on the test split when all is over. Imports, loading and
+seconds since the command began, and evaluated on the test split at the end. Imports, loading and
 tracing count on both sides. Not a way to choose anything: the test split is looked at.
 """
 

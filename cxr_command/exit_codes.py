@@ -8,6 +8,7 @@ class ExitCode(enum.IntEnum):
     """How a command ended."""
 
     DONE = 0
+    FOUND = 1  # cxr_tfds.audit found what must not be; Python's own code for an error, too.
     MISTAKE = 2  # The user's, or the machine's: a full disk.
     DIVERGED = 3  # The loss is not finite.
     PREEMPTED = 75  # EX_TEMPFAIL of sysexits.h: a checkpoint was made, the same command goes on.

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn, TypeGuard
 
 from absl import app, flags
@@ -46,9 +46,15 @@ class Command:
     def run(self) -> NoReturn:
         """Parses the flags, calls `main` and exits with the code that fits what happened."""
         standard_streams.outlive_readers(of_output=self.is_job)
+        with self._ended():
+            app.run(self._call, flags_parser=self._parse)
+
+    @contextlib.contextmanager
+    def _ended(self) -> Iterator[None]:
+        """While open, an error for the user ends the process with its sentence and code."""
         told: tuple[type[BaseException], ...] = (flags.Error, Terminated, *self.errors)
         try:
-            app.run(self._call, flags_parser=self._parse)
+            yield
         except KeyboardInterrupt:
             print("\ninterrupted", file=sys.stderr)
             sys.exit(ExitCode.INTERRUPTED)
@@ -72,9 +78,11 @@ class Command:
         return rest
 
     def _call(self, argv: Sequence[str]) -> None:
-        with contextlib.nullcontext() if self.is_job else raising():
-            self.main(*[list(argv[1:])] if self.starts_another else [])
-        sys.stdout.flush()
+        # In here, before the handlers that others have installed in absl's.
+        with self._ended():
+            with contextlib.nullcontext() if self.is_job else raising():
+                self.main(*[list(argv[1:])] if self.starts_another else [])
+            sys.stdout.flush()
 
     def _end(self, error: BaseException) -> NoReturn:
         if isinstance(error, BrokenPipeError):
@@ -83,7 +91,9 @@ class Command:
         spec = sys.modules[self.main.__module__].__spec__
         label = self.label or (spec.name if spec else self.main.__module__)
         label = "stopped" if code in STOPPED else label
-        print(f"{label}: {one_line(_sentence(error))}", file=sys.stderr, flush=True)
+        said = _sentence(error)
+        said = said if getattr(error, "has_lines", False) else one_line(said)
+        print(f"{label}: {said}", file=sys.stderr, flush=True)
         if getattr(error, "ends_at_once", False):
             os._exit(code)
         sys.exit(code)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from absl import flags
 
+from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
 from cxr_tfds import dataset_flags
 from cxr_tfds.covid19_radiography import split_table
@@ -163,7 +164,7 @@ def _main() -> None:
     groups = duplicate_groups(rows)
     _print_groups(groups)
     _print_source_alone(evaluate_source_alone(rows))
-    sys.exit(1 if straddling(groups) else 0)
+    sys.exit(ExitCode.FOUND if straddling(groups) else ExitCode.DONE)
 
 
 if __name__ == "__main__":

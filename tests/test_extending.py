@@ -150,10 +150,33 @@ def test_a_backbone_is_trained(place):
     assert content["config"]["train_backbone"]
 
 
-def test_an_addition_takes_no_more_edits_than_the_pages_say():
-    files = {name: {file for file, _, _ in edits} for name, edits in EDITS.items()}
-    counts = {name: (len(edits), len(files[name])) for name, edits in EDITS.items()}
-    assert counts["augmentation"] == (3, 1)
-    assert counts["setting of a network"] == (2, 2)
-    assert counts["setting of an optimizer"] == (2, 1)
-    assert files["backbone"] == {BACKBONES, RECIPES}
+OBEYED = """
+import numpy as np, tensorflow as tf
+from trainer.data import augment
+from trainer.training.optimizer import Optimization, build_optimizer
+assert build_optimizer(Optimization(beta=0.5)).beta_1 == 0.5
+images = tf.constant(np.arange(64, dtype=np.uint8).reshape(1, 8, 8, 1))
+draws = tf.zeros([1, augment.NUM_DRAWS])
+changed = augment.augment(images, draws, augment.Augmentation(inverting=0.5))
+assert (changed.numpy() == 255 - images.numpy()).all()
+"""
+
+
+def test_an_augmentation_and_an_optimizer_obey_theirs(place):
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", OBEYED], cwd=place, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(place)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_the_pages_name_the_files_to_edit(name):
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    (row,) = [
+        line
+        for line in page.splitlines()
+        if line.startswith(("| a ", "| an ")) and name in line.split("|")[1]
+    ]
+    for file in {file for file, _, _ in EDITS[name]}:
+        assert f"`{file.removeprefix('trainer/')}`" in row

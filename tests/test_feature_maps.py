@@ -19,5 +19,7 @@ def test_a_batch_beyond_32_bits_is_refused_with_what_to_lower():
     model = models.build("vgg19", num_classes=4, image_shape=(224, 224, 1))
     most = (2**31 - 1) // (224 * 224 * 64)
     require_indexable(model, most)
-    with pytest.raises(UserError, match=rf"2240 images .* of {most}; .*--accumulation_steps"):
+    with pytest.raises(
+        UserError, match=rf"--global_batch_size: .* 2240 images .* of {most}; lower it"
+    ):
         require_indexable(model, 2240)

@@ -185,10 +185,17 @@ def test_one_that_was_stopped_after_the_last_step_of_an_epoch_goes_on_with_valid
 ):
     undisturbed, _ = trained
     recorder, stop_request = Recorder(), StopRequest()
+    rates = []
+
+    class Rates(Observer):
+        def finish_epoch(self, metrics):
+            rates.append((metrics.images_per_second, metrics.input_wait))
+
     with pytest.raises(Preempted, match="after step 3 of epoch 1"):
         make_loop(tmp_path, [OneByOne(), StopAfter(stop_request, STEPS - 1)], stop_request).train()
-    loop = make_loop(tmp_path, [recorder])
+    loop = make_loop(tmp_path, [recorder, Rates()])
     loop.train()
+    assert rates[0] == (None, None)  # Nothing of the first epoch was trained here.
     assert recorder.told[:4] == [
         ("begin_training", 0, STEPS), ("begin_epoch", 1, STEPS), ("finish_epoch", 1),
         ("begin_epoch", 2, STEPS),
@@ -196,3 +203,22 @@ def test_one_that_was_stopped_after_the_last_step_of_an_epoch_goes_on_with_valid
     assert loop.progress.best_loss == pytest.approx(undisturbed.progress.best_loss, rel=1e-5)
     ours, theirs = (one.best_model.get_weights() for one in (loop, undisturbed))
     assert relative_difference(ours, theirs) < 1e-5
+
+
+def test_an_error_of_one_observer_at_the_end_hides_no_other(tmp_path):
+    ended, stop_request = [], StopRequest()
+
+    class Failing(Observer):
+        def end(self):
+            raise OSError("No space left on device")
+
+    class Last(Observer):
+        def end(self):
+            ended.append(True)
+
+    observers = [OneByOne(), StopAfter(stop_request, 1), Failing(), Last()]
+    loop = make_loop(tmp_path, observers, stop_request)
+    with pytest.raises(Preempted):
+        loop.train()
+    assert ended == [True]
+    assert loop.checkpoints.newest_whole()

@@ -125,7 +125,7 @@ MISTAKES = [
         76,
     ),
     # trainer.evaluate.
-    ("no run to judge", EVALUATE, "--workdir is missing"),
+    ("no run to evaluate", EVALUATE, "--workdir is missing"),
     ("a run that is not there", f"{EVALUATE} --workdir=rn", "rn holds no config.json: expected"),
     (
         "a run without a model yet",

@@ -3,12 +3,15 @@ import pytest
 from tests.support.settings import SETTINGS
 from trainer.models import NAMES
 from trainer.recipes import RECIPES
+from trainer.settings import declared
 from trainer.training import config
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_sets_hyperparameters_of_every_model_and_nothing_else(recipe):
-    hyperparameters = config.defaults().keys() - {"model", "recipe", "workdir", *SETTINGS}
+    hyperparameters = {
+        name for cls in config.sections().values() if cls.is_in_recipes for name in declared(cls)
+    }
     assert RECIPES[recipe].keys() == set(NAMES)
     for model, settings in RECIPES[recipe].items():
         assert settings.keys() <= hyperparameters

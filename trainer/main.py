@@ -75,7 +75,7 @@ def main() -> None:
     if config.task.deterministic:
         tf.config.experimental.enable_op_determinism()
     devices = hardware.resolve(config.hardware, deterministic=config.task.deterministic)
-    config.batching.images_at_a_time(devices.num_replicas)  # Refused before the long work starts.
+    config.batching.require_even(devices.num_replicas)
     with (
         claimed(request.workdir, config.task.model, writes=devices.is_chief) as run,
         _memory_told(config, devices.num_replicas),
@@ -100,14 +100,16 @@ def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
     phases = plan(config.phases, config.optimization, config.network)
     _try_phases(model, phases)
     frozen, feature_cache = features.plan_features(config, phases, dataset, model, devices)
+    start = frozen.backbone.output if frozen else None
+    if devices.has_gpus:
+        trained = keras.Model(model.input if start is None else start, Taps(model).logits)
+        require_indexable(trained, config.batching.global_batch_size // devices.num_replicas)
     examples = _read_splits(request)
     stop_request = StopRequest()
     start_phase = functools.partial(
-        build_engine, config=config, devices=devices, model=model,
-        start=frozen.backbone.output if frozen else None, train_examples=examples[0],
-        stop_request=stop_request,
+        build_engine, config=config, devices=devices, model=model, start=start,
+        train_examples=examples[0], stop_request=stop_request,
     )  # fmt: skip
-
     content = describe_training(request, devices, model, phases, feature_cache, examples)
     run.status.begin()
     logging.info("run directory: %s", run.path)
@@ -184,8 +186,6 @@ def _build_models(request: Request, devices: hardware.Hardware) -> tuple[keras.M
     with tf.device("/cpu:0"):  # The replicas hold what is trained, as vectors of their own.
         model = models.build(name, architecture, precision=devices.precision, **shapes)
         best_model = models.build(name, without_weights, **shapes)
-    if devices.has_gpus:
-        require_indexable(model, config.batching.images_at_a_time(devices.num_replicas))
     return fuse_normalization(model), best_model
 
 

@@ -37,7 +37,9 @@ class Placement:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
     xla: str = setting(
-        "auto", "Compile with XLA; auto: on for GPUs.", choices=("auto", "on", "off")
+        "auto",
+        "Compile with XLA; auto: on for GPUs, but with --deterministic.",
+        choices=("auto", "on", "off"),
     )
     virtual_devices: int = setting(
         0, "Split the CPU into so many devices and use them.", within=(0, math.inf)

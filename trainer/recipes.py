@@ -94,8 +94,8 @@ STRONG: dict[str, dict[str, Any]] = {
     python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
 
 LeNet on the same radiographs and machine as above: test accuracy 91.2 % (0.6), ECE 0.044, in 661 s.
-No accuracy of the three backbones was measured; BUILD.md has what to expect of them on the whole
-database.
+With ImageNet weights no accuracy of the three backbones was measured; BUILD.md has what to expect
+of them on the whole database, docs/measured.md what they reach from random weights.
 """
 
 RECIPES = {"seed": SEED, "strong": STRONG}

@@ -130,6 +130,8 @@ def fill(cls: type, values: Mapping[str, Any]) -> Any:
 
 
 def _check(name: str, value: Any, known: Setting) -> None:
+    if known.choices and value not in known.choices:
+        raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
     if known.is_positive and not 0 < value < math.inf:
         raise UserError(f"--{name}={value}: expected a positive number")
     if known.within:

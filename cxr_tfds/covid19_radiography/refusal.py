@@ -13,7 +13,13 @@ from cxr_command.exit_codes import ExitCode
 
 
 class RefusedError(Exception):
-    """What a user gave or asked for cannot be built; the text says what was found and expected."""
+    """What a user gave or asked for cannot be built; the text says what was found and expected.
+
+    Attributes:
+        has_lines: the text lists faults, one on each line.
+    """
+
+    has_lines = True
 
 
 class SystemRefusedError(RefusedError, OSError):
@@ -75,9 +81,8 @@ class _InWords(app.ExceptionHandler):
     def handle(self, exc: Exception) -> None:
         if sys.stderr:  # None where somebody closed it: print would take stdout.
             print(f"error: {exc}", file=sys.stderr, flush=True)
-        os._exit(
-            ExitCode.MISTAKE
-        )  # An exception raised here would be logged, and the first one shown.
+        # An exception raised here would be logged, and the first one shown.
+        os._exit(ExitCode.MISTAKE)
 
 
 app.install_exception_handler(_InWords())

@@ -50,7 +50,7 @@ SHARD = f"{VERSION}/small_images-%s.tfrecord-00000-of-00001"
 TRAIN_SHARD, TEST_SHARD = SHARD % "train", SHARD % "test"
 OTHER_VERSION = "other/other_images/1.0.0"
 OTHER_SHARD = f"{OTHER_VERSION}/other_images-%s.tfrecord-00000-of-00001"
-NEWEST, EARLIER = "run/checkpoints/epoch-00001-*", "run/checkpoints/epoch-00000-*"
+NEWEST = "run/checkpoints/epoch-00001-*"
 EVERY = "run/checkpoints/epoch-*"
 # What a training that goes on may write anew.
 RUN = r"run[^/]*/(status|config|metrics|model|checkpoints|tensorboard)"
@@ -245,7 +245,7 @@ PATHS = [
         damage.move("data", "data[1] *"),
     ),
     Fault(
-        "a run and its data in brackets, judged",
+        "a run and its data in brackets, evaluated",
         f"{EVALUATE} --data_dir='data[1]'".replace("=run", "='run[1]'"),
         0,
         "report: out",
@@ -486,11 +486,11 @@ DATASETS = [
           damage.edit_examples(TRAIN_SHARD, damage.set_label(9), 1)),
     Fault("label -1", f"{TRAIN} --epochs=1 --workdir=new", 2, "label",
           damage.edit_examples(TRAIN_SHARD, damage.set_label(-1), 1)),
-    Fault("label 9 in the split to judge on", EVALUATE, 2, "label",
+    Fault("label 9 in the split to evaluate", EVALUATE, 2, "label",
           damage.edit_examples(TEST_SHARD, damage.set_label(9), 1)),
     Fault("images of another size", f"{TRAIN} --epochs=1 --workdir=new", 2, "size|shape|damaged",
           damage.edit_examples(TRAIN_SHARD, damage.larger_image, 1)),
-    Fault("images of another size to judge on", EVALUATE, 2, "size|shape|damaged",
+    Fault("images of another size to evaluate", EVALUATE, 2, "size|shape|damaged",
           damage.edit_examples(TEST_SHARD, damage.larger_image, 1)),
     Fault("records that are no examples", f"{TRAIN} --epochs=1 --workdir=new", 2, "damaged",
           damage.edit_records(TRAIN_SHARD, lambda records: [b"x" * 2000] * len(records))),
@@ -509,7 +509,7 @@ DATASETS = [
     Fault("a damaged record to validate on, streamed",
           f"{TRAIN} --cache=off --epochs=1 --workdir=new", 2, "damaged",
           damage.flip(SHARD % "validation")),
-    Fault("a damaged record to judge on", EVALUATE, 2, "damaged", damage.flip(TEST_SHARD)),
+    Fault("a damaged record to evaluate", EVALUATE, 2, "damaged", damage.flip(TEST_SHARD)),
     Fault("a damaged record to explain", f"{EXPLAIN} --split=test", 2, "damaged",
           damage.flip(TEST_SHARD)),
     Fault("a damaged record among those to calibrate on", EVALUATE, 2, "damaged",
@@ -684,7 +684,7 @@ NAMES = [
     Fault("values with a slash in a sweep", SWEEP, 2, "2 of 2 runs failed",
           damage.write("sweep.txt", "model = lenet\ndata_dir = data\ndataset = a/b, a_b\n"),
           slow=True),
-    Fault("files whose names are not UTF-8, judged", f"{EVALUATE} --images_dir=images", (0, 2), "",
+    Fault("file names that are not UTF-8, evaluated", f"{EVALUATE} --images_dir=images", (0, 2), "",
           non_utf8_image, slow=True),
     Fault("files whose names are not UTF-8, explained", f"{EXPLAIN} --images=images", (0, 2), "",
           non_utf8_image, slow=True),
@@ -706,7 +706,7 @@ def readable_once(folder: pathlib.Path) -> None:
 
 
 MODELS += [
-    Fault("a model replaced once it was read, judged", f"{EVALUATE} --images_dir=images", 0,
+    Fault("a model replaced once it was read, evaluated", f"{EVALUATE} --images_dir=images", 0,
           "report", readable_once, slow=True),
     Fault("a model replaced once it was read, exported", EXPORT, 0, "exported to out",
           readable_once, slow=True),

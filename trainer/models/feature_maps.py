@@ -21,8 +21,8 @@ def require_indexable(model: keras.Model, images: int) -> None:
     """Checks that GPUs can take a batch.
 
     Args:
-        model: the network.
-        images: that a replica computes at a time, a micro-batch.
+        model: the network, or the part of it that is trained.
+        images: that a replica computes at a time; validation takes its whole batch.
 
     Raises:
         UserError: a feature map would have too many values.
@@ -31,6 +31,5 @@ def require_indexable(model: keras.Model, images: int) -> None:
     if images > most:
         raise UserError(
             f"--global_batch_size: a replica would compute {images} images at a time, and "
-            f"TensorFlow's GPU kernels can index the feature maps of {most}; lower it, or raise "
-            "--accumulation_steps"
+            f"TensorFlow's GPU kernels can index the feature maps of {most}; lower it"
         )

@@ -25,11 +25,11 @@ class Batching:
         1, "Micro-batches of each replica's batch.", within=(1, math.inf)
     )
 
-    def images_at_a_time(self, num_replicas: int) -> int:
-        """The examples of a micro-batch.
+    def require_even(self, num_replicas: int) -> None:
+        """Checks that the replicas, and their micro-batches, can share a global batch evenly.
 
         Raises:
-            UserError: the replicas, and their micro-batches, cannot share a batch evenly.
+            UserError: they cannot.
         """
         parts = num_replicas * self.accumulation_steps
         if self.global_batch_size % parts:
@@ -41,4 +41,3 @@ class Batching:
                 f"{micro_batches if self.accumulation_steps > 1 else ''}; use a multiple of "
                 f"{parts}, such as {nearest}"
             )
-        return self.global_batch_size // parts

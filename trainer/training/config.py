@@ -154,7 +154,7 @@ def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
     chosen = {name: value for name, value in asked.items() if value is not None}
     named = RECIPES[recipe][model]
     if named.get("head_epochs") and chosen.get("weights") == "none":
-        named = named | FROM_SCRATCH[model]
+        named = named | FROM_SCRATCH.get(model, {})
     values = {"model": model, "recipe": recipe} | named | chosen
     config = Config(**{name: settings.fill(cls, values) for name, cls in sections().items()})
     for part in vars(config).values():

@@ -57,7 +57,7 @@ class Engine:
             optimizer: a Keras optimizer, not built; every replica takes a copy.
             objective: the losses.
             execution: how its steps are computed.
-            start: the tensor of the model that batches hold, as `image`, the values of: the
+            start: the tensor of the model that batches hold, as `features`, the values of: the
                 features of a frozen backbone, for example; None: the model's input.
             augmentation: how training images are changed by their draws; None leaves them.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.

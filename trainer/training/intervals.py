@@ -26,3 +26,19 @@ class Intervals:
     profile_steps: str | None = setting(
         None, "A:B records a profile from step A to step B.", is_fixed=False
     )
+
+    def steps_left(self, step: int, steps_per_epoch: int) -> int:
+        """Steps until metrics, a checkpoint or the end of the epoch are due.
+
+        Args:
+            step: steps taken in the epoch.
+            steps_per_epoch: of the whole epoch.
+        """
+        left = min(self.log_steps, steps_per_epoch - step)
+        every = self.checkpoint_steps
+        return min(left, every - step % every) if every else left
+
+    def is_checkpoint_due(self, step: int, steps_per_epoch: int) -> bool:
+        """Whether a checkpoint within the epoch is due after so many of its steps."""
+        every = self.checkpoint_steps
+        return bool(every) and step % every == 0 and step < steps_per_epoch

@@ -6,12 +6,14 @@ import math
 import pathlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from cxr_command.foreign_text import first_line
 from trainer.data.input import ChangeBatch, ExampleStream, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.run import Run
@@ -81,9 +83,15 @@ class Loop:
                 for observer in self.observers:
                     observer.finish_training(self.progress)
             finally:
-                for observer in self.observers:
-                    observer.end()
+                self._end_observers()
                 self.checkpoints.finish()
+
+    def _end_observers(self) -> None:
+        for observer in self.observers:
+            try:
+                observer.end()
+            except Exception as error:  # Another error may be on its way.
+                logging.error("%s", first_line(error))
 
     def _train_phases(self) -> None:
         self._train_phase()
@@ -127,35 +135,31 @@ class Loop:
         phase, progress = self.phases[self.progress.phase], self.progress
         if len(self.phases) > 1:
             logging.info("phase %s: %d trained weights", phase.name, self._engine.count_trained())
-        batch_size = self.config.batching.global_batch_size
-        train_batches = iter(
-            distribute_batches(
-                self.train_examples, self.strategy, batch_size,
-                augment_seed=self.config.task.seed, change_batch=self.change_batch,
-                first_epoch=progress.epochs, first_step=progress.step,
-                data_hosts=self.data_hosts, timed=not self.config.task.deterministic,
-            )
+        train_batches = self._batches(
+            self.train_examples, augment_seed=self.config.task.seed, change_batch=self.change_batch,
+            first_epoch=progress.epochs, first_step=progress.step,
         )  # fmt: skip
-        validation_batches = iter(
-            distribute_batches(
-                self.validation_examples,
-                self.strategy,
-                batch_size,
-                data_hosts=self.data_hosts,
-                timed=not self.config.task.deterministic,
-            )
-        )
+        validation_batches = self._batches(self.validation_examples)
         while progress.phase_epochs < phase.epochs:
             if 0 < self.config.phases.patience <= progress.epochs_since_best:
                 logging.info("no better validation loss in %d epochs", self.config.phases.patience)
                 break
             self._epoch(train_batches, validation_batches)
 
+    def _batches(self, examples: ExampleStream, **order: Any) -> tf.distribute.DistributedIterator:
+        batches = distribute_batches(
+            examples, self.strategy, self.config.batching.global_batch_size,
+            data_hosts=self.data_hosts, timed=not self.config.task.deterministic, **order,
+        )  # fmt: skip
+        return iter(batches)
+
     def _epoch(self, train_batches, validation_batches) -> None:
         started = time.monotonic()
+        before = self.progress.train_sums
         rate = self._train_epoch(train_batches)
-        train = measure(np.array(self.progress.train_sums))
         seconds = time.monotonic() - started
+        train = measure(np.array(self.progress.train_sums))
+        waited = 0.0 if rate is None else self._measure_since(before).waited
         validation = self._validate(validation_batches)
         if not math.isfinite(validation.loss):
             raise self._diverged(f"on the validation split after epoch {self.progress.epochs + 1}")
@@ -169,14 +173,19 @@ class Loop:
                 best_epoch=self.progress.best_epoch,
                 best_loss=self.progress.best_loss,
                 learning_rate=self._engine.learning_rate(),
-                images_per_second=self._timed(rate),
-                input_wait=self._share_waited(train.waited, seconds),
+                # Of what this process has trained, nothing if the run was stopped in validation.
+                images_per_second=None if rate is None else self._timed(rate),
+                input_wait=None if rate is None else self._share_waited(waited, seconds),
                 seconds=self._timed(time.monotonic() - started),
             )
         )
 
-    def _train_epoch(self, batches) -> float:
-        """Trains what is left of an epoch; returns images per second, tracing left out."""
+    def _train_epoch(self, batches) -> float | None:
+        """Trains what is left of an epoch.
+
+        Returns:
+            Images per second, tracing left out; None if nothing was left.
+        """
         progress, batch_size = self.progress, self.config.batching.global_batch_size
         for observer in self.observers:
             observer.begin_epoch(progress.epochs + 1, self._steps_per_epoch)
@@ -189,31 +198,26 @@ class Loop:
             self._finish_steps(result, before, time.monotonic() - began)
             self._stop_if(result)
             self.checkpoints.raise_if_failed()
-            if self._is_checkpoint_due():
+            if self.config.intervals.is_checkpoint_due(progress.step, self._steps_per_epoch):
                 self.checkpoints.save(self._engine.state, progress)
             if timed_from == first_step and progress.step < self._steps_per_epoch:
                 # The first call of a process traces and compiles: the rate is of what follows.
                 clock, timed_from = time.monotonic(), progress.step
         self._engine.train_totals.reset()
+        if first_step == self._steps_per_epoch:
+            return None
         steps = self._steps_per_epoch - timed_from
         return steps * batch_size / max(time.monotonic() - clock, 1e-9)
 
     def _count_steps(self) -> int:
         """The steps of the next call: until metrics, a checkpoint or an observer are due."""
-        progress, intervals = self.progress, self.config.intervals
-        left = min(intervals.log_steps, self._steps_per_epoch - progress.step)
-        if every := intervals.checkpoint_steps:
-            left = min(left, every - progress.step % every)
+        left = self.config.intervals.steps_left(self.progress.step, self._steps_per_epoch)
         for observer in self.observers:
-            left = observer.begin_steps(self._global_step(), left)
+            left = max(1, min(left, observer.begin_steps(self._global_step(), left)))
         return left
 
     def _global_step(self) -> int:
         return self.progress.epochs * self._steps_per_epoch + self.progress.step
-
-    def _is_checkpoint_due(self) -> bool:
-        every, step = self.config.intervals.checkpoint_steps, self.progress.step
-        return bool(every) and step % every == 0 and step < self._steps_per_epoch
 
     def _stop_if(self, result: StepResult) -> None:
         progress = self.progress
@@ -243,7 +247,9 @@ class Loop:
 
     def _finish_steps(self, result: StepResult, before: list[int] | None, seconds: float) -> None:
         """Reports the steps of one call to the observers."""
-        taken = measure(np.array(self.progress.train_sums) - np.array(before or 0))
+        if not result.steps:
+            return
+        taken = self._measure_since(before)
         metrics = StepMetrics(
             epoch=self.progress.epochs + 1,
             step=self.progress.step,
@@ -258,6 +264,10 @@ class Loop:
         )
         for observer in self.observers:
             observer.finish_steps(metrics)
+
+    def _measure_since(self, before: list[int] | None) -> Metrics:
+        """The metrics of the steps since `train_sums` were `before`; of one step at least."""
+        return measure(np.array(self.progress.train_sums) - np.array(before or 0))
 
     def _validate(self, batches) -> Metrics:
         steps = self.validation_examples.steps_per_epoch(self.config.batching.global_batch_size)

@@ -49,7 +49,7 @@ class Phases:
 
     epochs: int = setting(20, "Most epochs.", within=(1, math.inf))
     patience: int = setting(
-        0, "Epochs without a better validation loss; 0: any.", within=(0, math.inf)
+        0, "Epochs without a better validation loss; 0: never ends early.", within=(0, math.inf)
     )
     head_epochs: int = setting(
         0, "Epochs that train the head before the backbone.", within=(0, math.inf),

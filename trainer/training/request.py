@@ -49,6 +49,7 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     Raises:
         UserError: they ask for what cannot be had; the text says what.
     """
+    configuration.from_flags(values)  # Values out of range are found before a file is read.
     profile_steps = parse_steps(values["profile_steps"].value)
     data_hosts = parse_addresses(values["data_service"].value)
     data_dir = values["data_dir"].value or default_data_dir()

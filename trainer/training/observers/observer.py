@@ -118,4 +118,4 @@ class Observer:
         """
 
     def end(self) -> None:
-        """Training ends, whether it finished, stopped or failed."""
+        """Training ends, whether it finished, stopped or failed. An error is only logged."""
