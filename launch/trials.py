@@ -1,5 +1,6 @@
 """The trainings of a sweep: one after another, or one on each GPU."""
 
+import contextlib
 import dataclasses
 import pathlib
 import subprocess
@@ -14,6 +15,8 @@ from trainer.errors import UserError
 from trainer.run import Run
 
 _POLL_SECONDS = 0.1
+# What config.json has in full, and a flag may not.
+_RESOLVED = ("dataset", "data_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +50,17 @@ class Trial:
         """Whether it was trained to its end.
 
         Raises:
-            UserError: its directory holds files that are damaged, or none of a run.
+            UserError: its directory holds files that are damaged, none of a run, or a run of
+                other values.
         """
         run = Run(self.directory)
-        run.read_config()
+        stored = (run.read_config() or {}).get("config", {})
+        for name, value in self.values.items():
+            if name in stored and name not in _RESOLVED and not _is_same(value, stored[name]):
+                raise UserError(
+                    f"{self.directory} holds a run of another sweep: --{name}={stored[name]} "
+                    f"there, {value} now; give another --runs_dir"
+                )
         return run.read_status().get("status") == "done"
 
     def start(self, gpu: str | None) -> subprocess.Popen:
@@ -69,6 +79,16 @@ class Trial:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self.log.open("a") as log:
                 return child.start(command, environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _is_same(value: str, stored: object) -> bool:
+    """Whether a flag's text means what stands in config.json."""
+    if isinstance(stored, bool):
+        return value.lower() in (("true", "1") if stored else ("false", "0"))
+    if isinstance(stored, int | float):
+        with contextlib.suppress(ValueError):
+            return float(value) == stored
+    return value == stored
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The trainings of a sweep; short processes stand for trainer.main."""
 
+import json
 import signal
 import sys
 import time
@@ -90,3 +91,34 @@ def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/run could not be written \(Not a directory\)"):
         Trial(tmp_path / "file" / "run", {}).start(None)
+
+
+@pytest.mark.parametrize(
+    ("values", "differs"),
+    [
+        ({"epochs": "2", "learning_rate": "1e-3", "noflip": "", "dataset": "d"}, None),
+        ({"epochs": "3"}, "--epochs=2 there, 3 now"),
+        ({"learning_rate": "0.01"}, "--learning_rate=0.001 there, 0.01 now"),
+        ({"flip": "true"}, "--flip=False there, true now"),
+        ({"optimizer": "sgd"}, "--optimizer=adam there, sgd now"),
+    ],
+)
+def test_a_run_of_another_sweep_is_not_taken_for_done(values, differs, tmp_path):
+    config = {
+        "model": "lenet", "dataset": "d:1.0.0", "data_dir": "/data", "epochs": 2,
+        "learning_rate": 0.001, "flip": False, "optimizer": "adam",
+    }  # fmt: skip
+    content = {
+        "config": config,
+        "dataset": {
+            "class_names": ["a", "b"], "image_shape": [8, 8, 1], "train_examples": 1,
+            "validation_examples": 1,
+        },
+        "parameters": {"total": 1, "trainable": 1},
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    if differs is None:
+        assert not Trial(tmp_path, values).is_done()
+    else:
+        with pytest.raises(UserError, match=differs):
+            Trial(tmp_path, values).is_done()

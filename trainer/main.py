@@ -22,6 +22,7 @@ medical device.
 import contextlib
 import dataclasses
 import functools
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -135,9 +136,10 @@ def _tell_result(loop: Loop, run: Run) -> None:
     best = loop.progress
     logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
     logging.info("its model: %s", run.model_file)
-    logging.info("its curves: tensorboard --logdir=%s", run.tensorboard)
+    logging.info("its curves: tensorboard --logdir=%s", shlex.quote(str(run.tensorboard)))
     logging.info(
-        "evaluate it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT", run.path
+        "evaluate it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT",
+        shlex.quote(str(run.path)),
     )
 
 

@@ -24,6 +24,8 @@ from trainer.errors import UserError
 flags.disclaim_key_flags()
 
 _KEY, _TITLE, _IN_RECIPES = "setting", "title_in_help", "is_in_recipes"
+# What TensorFlow's float32 and the C functions behind it can hold.
+_LARGEST_FLOAT, _LARGEST_INTEGER = 3.4e38, 2**32 - 1
 _FLAGS: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
@@ -132,8 +134,10 @@ def fill(cls: type, values: Mapping[str, Any]) -> Any:
 def _check(name: str, value: Any, known: Setting) -> None:
     if known.choices and value not in known.choices:
         raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
-    if known.is_positive and not 0 < value < math.inf:
-        raise UserError(f"--{name}={value}: expected a positive number")
+    if known.is_positive and not 0 < value < _LARGEST_FLOAT:
+        raise UserError(f"--{name}={value}: expected a positive number, of float32")
+    if type(value) is int and value > _LARGEST_INTEGER:
+        raise UserError(f"--{name}={value}: expected {_LARGEST_INTEGER} or less")
     if known.within:
         least, bound = known.within
         if not least <= value < bound:

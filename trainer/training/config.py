@@ -47,7 +47,7 @@ class Task:
     workdir: str | None = setting(
         None, "The run's directory; default: a new one under runs/.", is_fixed=False
     )
-    seed: int = setting(0, "Seed of weights, order and augmentation.", within=(0, float("inf")))
+    seed: int = setting(0, "Seed of weights, order and augmentation.", within=(0, 2**32))
     deterministic: bool = setting(False, "Bit-identical results on the same device, slower.")
 
 

@@ -1,9 +1,11 @@
 """What TensorBoard shows of a run: curves by step and by epoch, pictures, settings, HParams."""
 
+import functools
 import io
 import json
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from tensorboard.plugins.hparams import api as hparams
 
 from trainer import markdown
 from trainer.confusion_matrix import plot_confusion_matrix
+from trainer.directory import writing_to
 from trainer.training.metrics import Metrics
 from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics
 
@@ -21,6 +24,15 @@ _STEP_METRICS = (
     "loss", "accuracy", "learning_rate", "gradient_norm", "loss_scale", "images_per_second",
     "input_wait",
 )  # fmt: skip
+
+
+def _telling_of_a_full_disk(method: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(method)
+    def write(self: "TensorBoard", *values: Any) -> None:
+        with writing_to(self._directory):
+            method(self, *values)
+
+    return write
 
 
 class TensorBoard(Observer):
@@ -41,9 +53,10 @@ class TensorBoard(Observer):
             # As bytes: under a locale of ASCII a path holds surrogates, which TensorFlow refuses.
             return tf.summary.create_file_writer(os.fsencode(directory / name))
 
-        self._class_names = class_names
+        self._directory, self._class_names = directory, class_names
         self._run, self._train, self._validation = map(writer, ("", "train", "validation"))
 
+    @_telling_of_a_full_disk
     def write_settings(self, config: dict[str, Any], content: dict[str, Any]) -> None:
         """Writes a run's settings, as text and for the HParams page.
 
@@ -65,6 +78,7 @@ class TensorBoard(Observer):
             hparams.hparams(config)
         self._run.flush()
 
+    @_telling_of_a_full_disk
     def write_batch(self, images: np.ndarray) -> None:
         """Shows a batch as the network sees it, after augmentation and scaling.
 
@@ -84,11 +98,13 @@ class TensorBoard(Observer):
             tf.summary.image("augmented_batch", grid[None])
         self._train.flush()
 
+    @_telling_of_a_full_disk
     def finish_steps(self, metrics: StepMetrics) -> None:
         """Writes the metrics of the steps; None is left out."""
         values = {name: getattr(metrics, name) for name in _STEP_METRICS}
         self._write_scalars(self._train, metrics.global_step, "step", values)
 
+    @_telling_of_a_full_disk
     def finish_epoch(self, metrics: EpochMetrics) -> None:
         """Writes the epoch's metrics, and for the best so far those by which HParams compares."""
         epoch, train, validation = metrics.epoch, metrics.train, metrics.validation
