@@ -2,8 +2,8 @@
 
 `old_run` was made by the version before settings became sections: the first of two epochs, trained
 on random images. In place of its weights stand names, shapes and dtypes of its checkpoint's arrays;
-they are filled from this version's checkpoint of the same epoch. The dataset's digests are left out of its config.json, as TFDS orders a record's
-features anew in every build.
+they are filled from this version's checkpoint of the same epoch. The dataset's digests are left out
+of its config.json, as TFDS orders a record's features anew in every build.
 """
 
 import json
