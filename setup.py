@@ -29,6 +29,7 @@ setup(
     install_requires=[
         "absl-py>=2.1,<3",
         "etils[epath]>=1.9,<2",
+        "faiss-cpu>=1.12,<2",
         "h5py>=3.11,<4",
         "jinja2>=3.1,<4",
         "keras>=3.15,<3.16",

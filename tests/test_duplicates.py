@@ -56,29 +56,67 @@ def test_drawn_strangers_are_far_apart():
     assert nearest > duplicates.THRESHOLD
 
 
-def test_blocks_find_the_pairs_that_a_plain_loop_finds(monkeypatch):
-    monkeypatch.setattr(duplicates, "_BLOCK", 7)
+def flipped(fingerprint, count, rng):
+    bits = np.unpackbits(np.frombuffer(fingerprint, np.uint8))
+    bits[rng.choice(1024, count, replace=False)] ^= 1
+    return np.packbits(bits).tobytes()
+
+
+@pytest.fixture(scope="module")
+def prints():
+    """Strangers, pictures that resemble one template, and near copies across all blocks."""
     rng = np.random.default_rng(0)
-    prints = [rng.bytes(128) for _ in range(20)]
-    for source, target, flips in [(0, 3, 5), (6, 7, 36), (13, 14, 37), (2, 19, 1)]:
-        bits = np.unpackbits(np.frombuffer(prints[source], np.uint8))
-        bits[rng.choice(1024, flips, replace=False)] ^= 1
-        prints[target] = np.packbits(bits).tobytes()
-    expected = {
+    template = rng.bytes(128)
+    prints = [rng.bytes(128) for _ in range(40)]
+    prints += [flipped(template, rng.integers(100, 300), rng) for _ in range(40)]
+    for count in (0, 1, 35, 36, 37, 38, 255, 256, 257, 258, 319, 320, 321):
+        prints += [flipped(one, count, rng) for one in (prints[5], prints[45])]
+    return [prints[i] for i in rng.permutation(len(prints))]
+
+
+@pytest.mark.parametrize("threshold", [0, 36, 37, 256, 320, 1024])
+def test_blocks_find_the_pairs_that_a_plain_loop_finds(threshold, prints, monkeypatch):
+    monkeypatch.setattr(duplicates, "_BLOCK", 7)
+    monkeypatch.setattr(duplicates, "_MOST_COUNTED", 5)
+    expected = [
         (i, j, bits_between(prints[i], prints[j]))
-        for i, j in itertools.combinations(range(20), 2)
-        if bits_between(prints[i], prints[j]) <= 36
-    }
-    assert set(duplicates.near_pairs(prints, 36)) == expected
-    assert (6, 7, 36) in expected and len(expected) == 3
+        for i, j in itertools.combinations(range(len(prints)), 2)
+        if bits_between(prints[i], prints[j]) <= threshold
+    ]
+    assert sorted(duplicates.near_pairs(prints, threshold)) == expected
+    distances = {bits for _, _, bits in expected}
+    assert threshold in distances or threshold == 1024
+
+
+def test_a_pair_is_found_wherever_its_bits_differ():
+    def differing(first_half, second_half):
+        position = np.arange(512)
+        return np.packbits([position < first_half, position < second_half]).tobytes()
+
+    for first, second in [(256, 0), (0, 256), (128, 128), (127, 129), (129, 127)]:
+        pair = [bytes(128), differing(first, second)]
+        assert list(duplicates.near_pairs(pair, 256)) == [(0, 1, 256)]
+        assert not list(duplicates.near_pairs(pair, 255))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_fewer_than_two_have_no_pairs(number):
+    assert not list(duplicates.near_pairs([bytes(128)] * number, 256))
 
 
 def test_groups_join_equal_pixels_and_chains_of_near_ones():
-    def flipped(count):
+    def first(count):
         return np.packbits(np.arange(1024) < count).tobytes()
 
     far = np.packbits(np.arange(1024) % 2).tobytes()
-    prints = {"a": flipped(0), "b": far, "c": flipped(250), "d": flipped(500), "e": flipped(900)}
+    prints = {"a": first(0), "b": far, "c": first(250), "d": first(500), "e": first(900)}
     pixels = {"a": "1", "b": "2", "c": "3", "d": "4", "e": "2"}
     # a-c-d are a chain, though a and d are 500 bits apart; b and e have equal pixels.
     assert duplicates.group(pixels, prints) == {"a": "a", "b": "b", "c": "a", "d": "a", "e": "b"}
+
+
+def test_groups_join_equal_fingerprints_of_different_pixels():
+    blank, other = bytes(128), b"\x55" * 128
+    prints = {"a": blank, "b": other, "c": blank, "d": other[:-1] + b"\x54"}
+    pixels = {name: name for name in prints}
+    assert duplicates.group(pixels, prints) == {"a": "a", "b": "b", "c": "a", "d": "b"}
