@@ -11,6 +11,7 @@ from benchmarks import (
     engine_step,
     flops,
     input_pipeline,
+    near_duplicates,
     node,
     op_times,
     paired,
@@ -257,3 +258,11 @@ def test_the_input_pipeline_is_measured_on_phantoms():
     )  # fmt: skip
     rates = found["images_per_second"]
     assert found["over_roofline"]["warm"] == pytest.approx(rates["warm"] / rates["roofline"], 0.01)
+
+
+def test_all_searches_for_near_duplicates_find_the_same():
+    found = last_line("benchmarks.near_duplicates", "--numbers=150,300", "--rounds=1")["numbers"]
+    assert list(found) == ["150", "300"]
+    for row in found.values():
+        assert row["pairs"] > 0
+        assert set(row["seconds"]) == set(near_duplicates._WAYS)
