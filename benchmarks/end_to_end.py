@@ -81,7 +81,7 @@ def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
     Returns:
         `accuracy` on the test split, `seconds` of it all, of `training`, of its `epochs` and of
         `evaluation`; `input`, the largest share of an epoch that was waited for batches;
-        `peak_mib` of training and `cache_mib` of the images in it.
+        `peak_mib` of training.
     """
     with tempfile.TemporaryDirectory() as scratch:
         workdir, report = pathlib.Path(scratch, "run"), pathlib.Path(scratch, "report")
@@ -91,7 +91,6 @@ def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
         ])  # fmt: skip
         evaluated, _ = run("trainer.evaluate", [f"--workdir={workdir}", f"--output_dir={report}"])
         rows = [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
-        dataset = json.loads((workdir / "config.json").read_text())["dataset"]
         return {
             "accuracy": json.loads((report / "report.json").read_text())["accuracy"],
             "seconds": trained["seconds"] + evaluated["seconds"],
@@ -100,17 +99,7 @@ def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
             "evaluation": evaluated["seconds"],
             "input": max(row["input_wait"] for row in rows),
             "peak_mib": trained["peak_mib"],
-            "cache_mib": _cached_bytes(dataset) / 2**20,
         }
-
-
-def _cached_bytes(dataset: dict) -> int:
-    height, width, channels = dataset["image_shape"]
-    return sum(
-        dataset[f"{split}_examples"] * height * width * channels
-        for split, cache in dataset["cache"].items()
-        if cache == "memory"
-    )
 
 
 def theirs(model: str, folder: str, epochs: int) -> dict[str, float]:
@@ -192,7 +181,7 @@ def _main() -> None:
             mine = results[model]["ours"]
             print(
                 f"  {results[model]['times_faster']:.2f} times faster; waited for input "
-                f"{mine['input']:.2%} of an epoch; {mine['cache_mib']:.0f} MiB of images in memory"
+                f"{mine['input']:.2%} of an epoch"
             )
     print(json.dumps({"benchmark": "end_to_end", "machine": describe(), "models": results}))
 

@@ -74,7 +74,7 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
     phases = plan(config.phases, config.optimization, config.network)
     prepare(model, phases[0])
     images = [
-        read_examples(dataset, split, cache="memory", shuffle_seed=seed)
+        read_examples(dataset, split, cache="off", shuffle_seed=seed)
         for split, seed in (("train", 0), ("validation", None))
     ]
     frozen, why = features.plan_features(config, phases, dataset, model, devices)
@@ -173,7 +173,7 @@ def _settings(dataset: str, data_dir: str) -> dict:
     """What differs from the recipe and the defaults."""
     return {
         "dataset": dataset, "data_dir": data_dir, "strategy": "one_device", "precision": "float32",
-        "cache": "memory", "feature_cache": "on", "weights": "none",
+        "cache": "auto", "feature_cache": "on", "weights": "none",
     }  # fmt: skip
 
 

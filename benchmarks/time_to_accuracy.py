@@ -73,7 +73,7 @@ def test_accuracies(files: list[str], data_dir: str) -> list[float]:
     from trainer.data.source import DEFAULT_DATASET
 
     examples = read_examples(
-        open_dataset(DEFAULT_DATASET, data_dir), "test", cache="memory", shuffle_seed=None
+        open_dataset(DEFAULT_DATASET, data_dir), "test", cache="off", shuffle_seed=None
     )
     (batch,) = examples.one_pass(examples.size)
     images, labels = batch["image"], batch["label"].numpy()

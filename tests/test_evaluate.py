@@ -57,7 +57,7 @@ def report(directory):
 def examples(dataset):
     """The test split as one batch."""
     size = dataset.num_examples("test")
-    examples = read_examples(dataset, "test", cache="memory", shuffle_seed=None)
+    examples = read_examples(dataset, "test", cache="off", shuffle_seed=None)
     return next(examples.one_pass(size).as_numpy_iterator())
 
 
@@ -199,7 +199,7 @@ def test_the_temperature_and_thresholds_come_from_validation(report, dataset, ru
     assert stored["model_sha256"] == hashlib.sha256(model_bytes).hexdigest()
     assert report["tuning"] == {key: stored[key] for key in stored if key != "model_sha256"}
 
-    examples = read_examples(dataset, "validation", cache="memory", shuffle_seed=None)
+    examples = read_examples(dataset, "validation", cache="off", shuffle_seed=None)
     batch = next(examples.one_pass(examples.size).as_numpy_iterator())
     probabilities = Run(run).load_model().network(batch["image"]).numpy().astype(float)
     losses = {

@@ -31,7 +31,7 @@ def examples(dataset):
 
 
 def test_a_split_is_what_training_reads_and_the_table_says(dataset, examples, table):
-    stream = read_examples(dataset, "test", cache="memory", shuffle_seed=None)
+    stream = read_examples(dataset, "test", cache="off", shuffle_seed=None)
     batch = next(stream.one_pass(stream.size).as_numpy_iterator())
     np.testing.assert_array_equal(examples.images, batch["image"])
     np.testing.assert_array_equal(examples.labels, batch["label"])

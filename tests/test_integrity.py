@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.raw_record import raw_record
 from cxr_command import checksums
 from tests.support import plain_dataset
 from trainer.data import integrity
-from trainer.data.input import read_examples
-from trainer.data.records import raw_record
 from trainer.errors import Damaged
 
 PIXELS = plain_dataset.SIZE**2
@@ -47,17 +46,19 @@ def test_a_whole_split_gives_one_digest_for_its_content(small, tmp_path):
     assert plain_dataset.write(tmp_path / "other", seed=1).digest("train") != first
 
 
-def test_contents_are_what_an_independent_count_finds(small):
+def test_the_index_tells_where_each_record_and_its_image_lie(small):
     paths = small.files("train")
     expected = [len(records_in(path)) for path in paths]
-    contents = integrity.contents_of(paths, "0" * 64, stores_pixels=True)
-    assert contents.records == expected == small.shard_lengths("train")
-    labels = np.concatenate(
-        [b["label"] for b in read_examples(small, "train", cache="off", shuffle_seed=None)
-         .one_pass(64).as_numpy_iterator()]
-    )  # fmt: skip
-    assert contents.labels == [labels.min(), labels.max()]
-    assert contents.image_bytes == [PIXELS, PIXELS]
+    index = small.index("train")
+    assert np.bincount(index["shard"]).tolist() == expected == small.shard_lengths("train")
+    for row in index:
+        record = pathlib.Path(paths[row["shard"]]).read_bytes()[row["offset"] :][: row["length"]]
+        feature = tf.train.Example.FromString(record).features.feature
+        assert feature["label"].int64_list.value == [row["label"]]
+        assert feature["id"].bytes_list.value == [row["id"]]
+        (image,) = feature["image"].bytes_list.value
+        assert record[row["image"] :][: row["size"]] == image
+        assert row["size"] == PIXELS
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_contents_are_what_an_independent_count_finds(small):
             lambda records: [*records[:-1], record(label=9)],
             "labels go from 0 to 9, expected",
         ),
-        (lambda records: [*records[:-1], record(label=-1)], "labels go from -1 to"),
+        (lambda records: [*records[:-1], record(label=-2)], "labels go from -2 to"),
         (lambda records: [*records[:-1], record(pixels=5)], "images have 5 to 1024 pixels"),
         (lambda records: [*records[:-1], b""], "holds no label"),
         (lambda records: [*records[:-1], b"\xff\xff"], "holds no label"),
@@ -124,13 +125,14 @@ def test_the_digests_that_a_builder_wrote_are_compared(small):
 
 def test_damaged_notes_on_the_content_cost_a_reading(small):
     digest = small.digest("train")
-    kept = integrity.stamps.folder() / f"contents-of-pixels-{digest}.json"
-    was = kept.read_text()
-    for damaged in ("{", was.replace("[15, 14, 14]", "[15, 14, 13]")):
-        assert damaged != was
-        kept.write_text(damaged)
-        assert small.digest("train") == digest
-        assert kept.read_text() == was
+    kept = integrity.stamps.folder() / f"index-of-{digest}.npy"
+    for file in (kept, kept.with_suffix(".json")):
+        was = file.read_bytes()
+        for damaged in (b"", b"{", was[:-9] + bytes([was[-9] ^ 1]) + was[-8:]):
+            assert damaged != was
+            file.write_bytes(damaged)
+            assert small.digest("train") == digest
+            assert file.read_bytes() == was
 
 
 def test_a_dataset_of_other_classes_is_refused_by_its_labels(small):

@@ -55,7 +55,19 @@ MISTAKES = [
     ("a batch for two on three", f"{TRAIN} --virtual_devices=3", "does not divide by the 3 repl"),
     ("micro-batches", f"{TRAIN} --accumulation_steps=3", "use a multiple of 3, such as 15"),
     ("pooled to nothing", f"{TRAIN} --input_pooling=16", "32x32 pixels are too small for lenet"),
-    ("a cache of what hosts load", f"{TRAIN} --data_service=a:1 --cache=memory", "leave one of"),
+    ("a cache of what hosts load", f"{TRAIN} --data_service=a:1 --cache=disk", "leave one of"),
+    ("a retired cache", f"{TRAIN} --cache=memory", "no longer needed: .*page cache"),
+    ("a split that is none", f"{TRAIN} --train_split=training", "has no split 'training'; it has"),
+    (
+        "a slice that is none",
+        f"{TRAIN} --train_split=train[:x]",
+        "is no split of .*train\\[:80%\\]",
+    ),
+    (
+        "slices that overlap",
+        f"{TRAIN} --train_split=train --validation_split=train[:50%]",
+        "have .* examples in common",
+    ),
     # trainer.main: the dataset.
     ("nothing built yet", "trainer.main --model=lenet", "tensorflow_datasets does not exist; give"),
     ("a directory that is not there", f"{TRAIN} --data_dir=dta", "dta does not exist; give --dat"),

@@ -290,7 +290,7 @@ def read_features(path: pathlib.Path) -> str:
     cache, dataset = kept_in(path.parents[1]), open_dataset(NAME, built().name)
     if not cache.is_whole():
         raise Refused("they are computed anew")
-    examples = cache.examples(read_examples(dataset, "test", cache="memory", shuffle_seed=None))
+    examples = cache.examples(read_examples(dataset, "test", cache="off", shuffle_seed=None))
     (batch,) = examples.one_pass(4)
     return digest(examples.finish(batch)["features"].numpy())
 

@@ -49,10 +49,10 @@ def columns(dataset, split, cache):
     return {row["id"]: (row["label"], row["image"]) for row in rows}
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk", "off"])
+@pytest.mark.parametrize("cache", ["auto", "disk", "off"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_encoded_radiographs_give_the_pixels_of_the_decoded_dataset(full, dataset, split, cache):
-    encoded, decoded = columns(full, split, cache), columns(dataset, split, "memory")
+    encoded, decoded = columns(full, split, cache), columns(dataset, split, "off")
     assert encoded.keys() == decoded.keys()
     for name, (label, image) in decoded.items():
         assert encoded[name][0] == label
@@ -72,10 +72,10 @@ def test_any_other_dataset_of_labelled_images_is_read(other):
 
 
 def test_names_go_with_the_examples_wherever_they_lie(other):
-    memory, disk = columns(other, "train", "memory"), columns(other, "train", "disk")
-    assert memory.keys() == disk.keys()
-    for name in memory:
-        np.testing.assert_array_equal(memory[name][1], disk[name][1])
+    anew, disk = columns(other, "train", "off"), columns(other, "train", "disk")
+    assert anew.keys() == disk.keys()
+    for name in anew:
+        np.testing.assert_array_equal(anew[name][1], disk[name][1])
 
 
 def test_any_other_dataset_is_judged(other):
@@ -83,7 +83,7 @@ def test_any_other_dataset_is_judged(other):
     assert examples.class_names == CLASSES
     assert len(set(examples.ids)) == SIZES["test"]
     assert not set(examples.ids) & set(load_split(other, "train").ids)
-    assert set(examples.ids) == {name.decode() for name in columns(other, "test", "memory")}
+    assert set(examples.ids) == {name.decode() for name in columns(other, "test", "off")}
     assert examples.images.shape == (SIZES["test"], 224, 224, 1)
     assert (examples.sources, examples.groups, examples.masks) == (None, None, None)
 
@@ -102,7 +102,7 @@ def test_the_disk_cache_is_filled_once_and_used_again(other, cache_dir):
 def test_a_flipped_byte_of_a_decoded_image_is_set_aside_and_decoded_anew(other, cache_dir):
     expected = columns(other, "train", "disk")
     (folder,) = cache_dir.glob("*-images-*[0-9a-f]")
-    file = next(folder.glob("*.tfrecord"))
+    file = next(folder.glob("*.npy"))
     content = bytearray(file.read_bytes())
     content[-100] ^= 1
     file.write_bytes(content)
@@ -111,12 +111,10 @@ def test_a_flipped_byte_of_a_decoded_image_is_set_aside_and_decoded_anew(other, 
     for name, (label, image) in expected.items():
         assert found[name][0] == label
         np.testing.assert_array_equal(found[name][1], image)
-    (aside,) = cache_dir.glob("damaged-*-images-*[0-9a-f]")
-    assert (aside / file.name).read_bytes() == content
+    assert (folder / f"damaged-{file.name}").read_bytes() == content
 
 
-def test_auto_takes_the_disk_where_memory_is_short(other, monkeypatch):
-    monkeypatch.setattr("trainer.data.input.AUTO_CACHE_SHARE", 0.0)
+def test_auto_takes_the_disk_where_it_has_twice_the_room(other, monkeypatch):
     assert read_examples(other, "train", cache="auto", shuffle_seed=0).cache == "disk"
     monkeypatch.setattr(disk_cache, "free_bytes", lambda: 1000)
     assert read_examples(other, "test", cache="auto", shuffle_seed=0).cache == "off"
@@ -133,12 +131,11 @@ def test_decoded_files_need_no_disk_cache(dataset):
     assert read_examples(dataset, "train", cache="disk", shuffle_seed=0).cache == "off"
 
 
-@pytest.mark.parametrize("batch", [1, 2, 6])
-def test_every_example_is_written_however_many_fit_a_file(batch, other, monkeypatch, cache_dir):
-    monkeypatch.setattr(disk_cache, "_BATCH", batch)
-    monkeypatch.setattr(disk_cache, "_EXAMPLES_PER_FILE", 6)
+@pytest.mark.parametrize("rows", [1, 5, 6])
+def test_every_example_is_written_however_many_fit_a_file(rows, other, monkeypatch, cache_dir):
+    monkeypatch.setattr(disk_cache, "_SHARD", rows)
     assert len(columns(other, "train", "disk")) == SIZES["train"]
-    assert len(list(cache_dir.glob("*/*.tfrecord"))) == SIZES["train"] // 6
+    assert len(list(cache_dir.glob("*-images-*/*.npy"))) == -(-SIZES["train"] // rows)
 
 
 class LargeNumbers(OtherImages):
@@ -193,7 +190,7 @@ def test_raw_pixels_are_read_whatever_their_ids(builder, tmp_path):
     name = builder.name
     named, other = (open_dataset(n, str(tmp_path)) for n in ("small_images", name))
     assert other.image_shape == named.image_shape == (32, 32, 1)
-    expected, found = columns(named, "train", "memory"), columns(other, "train", "memory")
+    expected, found = columns(named, "train", "off"), columns(other, "train", "off")
     assert len(found) == small_dataset.SIZES["train"]
     assert columns(other, "train", "off").keys() == found.keys()
 

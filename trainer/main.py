@@ -38,6 +38,7 @@ from trainer.data.augment import augment
 from trainer.data.data_service import require_hosts
 from trainer.data.input import ExampleStream, first_batch, read_examples
 from trainer.data.keras_cv_augment import batch_augmenter
+from trainer.data.selection import require_apart
 from trainer.memory import memory_told
 from trainer.models.feature_maps import require_indexable
 from trainer.models.fused_normalization import fuse_normalization
@@ -199,11 +200,15 @@ def _try_phases(model: keras.Model, phases: Sequence[Phase]) -> None:
 
 def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
     """The examples to train on and those to validate on."""
-    cache = "off" if request.data_hosts else request.config.source.cache
+    source, seed = request.config.source, request.config.task.seed
+    require_apart(request.dataset, source.train_split, source.validation_split)
     train, validation = (
-        read_examples(request.dataset, split, cache=cache, shuffle_seed=seed)
-        for split, seed in (("train", request.config.task.seed), ("validation", None))
-    )
+        read_examples(
+            request.dataset, split, cache=source.cache, shuffle_seed=order,
+            on_hosts=bool(request.data_hosts),
+        )
+        for split, order in ((source.train_split, seed), (source.validation_split, None))
+    )  # fmt: skip
     logging.info(
         "%s: %d training, %d validation examples of %d classes",
         request.dataset.name, train.size, validation.size, len(request.dataset.class_names),

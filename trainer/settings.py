@@ -46,6 +46,7 @@ class Setting:
         is_positive: whether it must be above zero and finite.
         is_fixed: whether a run goes on only with the same value; it stands in config.json.
         only_for: the networks that it is a setting of, as `--help` names them; empty: all.
+        retired: values of earlier versions, each with what stands in its place.
     """
 
     help: str
@@ -54,6 +55,7 @@ class Setting:
     is_positive: bool = False
     is_fixed: bool = True
     only_for: str = ""
+    retired: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def setting(default: Any, help: str, *, choices: Iterable[str] = (), **known: Any) -> Any:
@@ -108,9 +110,16 @@ def define_flags(
         default: Any = None if in_recipes else field.default
         kind = next(kind for kind in _FLAGS if kind in _alternatives(types[field.name]))
         if known.choices:
-            flags.DEFINE_enum(field.name, default, known.choices, known.help, values)
+            _define_choice(field.name, default, known, values)
         else:
             _FLAGS[kind](field.name, default, known.help, flag_values=values)
+
+
+def _define_choice(name: str, default: Any, known: Setting, values: flags.FlagValues) -> None:
+    """Defines a flag of a few values; `fill` refuses the retired ones, in words."""
+    parser = flags.EnumParser([*known.choices, *known.retired])
+    shown = f"<{'|'.join(known.choices)}>: {known.help}"
+    flags.DEFINE(parser, name, default, shown, values)
 
 
 def _alternatives(annotation: Any) -> tuple:
@@ -132,6 +141,8 @@ def fill(cls: type, values: Mapping[str, Any]) -> Any:
 
 
 def _check(name: str, value: Any, known: Setting) -> None:
+    if value in known.retired:
+        raise UserError(f"--{name}={value} is no longer needed: {known.retired[value]}")
     if known.choices and value not in known.choices:
         raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
     if known.is_positive and not 0 < value < _LARGEST_FLOAT:

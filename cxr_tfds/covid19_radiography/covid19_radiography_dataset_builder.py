@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow_datasets.public_api as tfds
 from etils import epath
 
+from cxr_command import record_index
+
 # Relative, because `tfds build` imports this folder as a top-level package.
 from . import (
     archive,
@@ -147,7 +149,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             )
             # TFDS writes them once more, the same, when this is done.
             self.info.features.save_config(self.data_path)
+            self._write_indexes()
             digests.write(self.data_path)
+
+    def _write_indexes(self) -> None:
+        """Writes where each record lies beside the shards, for reading in any order."""
+        for split, info in self.info.splits.items():
+            files = [str(self.data_path / path.name) for path in info.filepaths]
+            index = record_index.make(files, self.info.file_format.value)
+            with (self.data_path / record_index.name_of(self.name, split)).open("wb") as file:
+                np.save(file, index, allow_pickle=False)
 
     def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Example]]:
         """Finds the radiographs of each split, in the order in which they are stored."""

@@ -523,7 +523,7 @@ DATASETS = [
           f"{ENCODED} --epochs=1 --cache=disk --workdir=new", 2, "damaged",
           damage.flip(OTHER_SHARD % "train"), environment={"CXR_CACHE_DIR": "cache"}),
     Fault("encoded images: a damaged record, to memory",
-          f"{ENCODED} --epochs=1 --cache=memory --workdir=new", 2, "damaged",
+          f"{ENCODED} --epochs=1 --cache=off --workdir=new", 2, "damaged",
           damage.flip(OTHER_SHARD % "train")),
     Fault("a calibration of a run on other data", EVALUATE, 2, DIFFERS,
           damage.edit_examples(SHARD % "validation", damage.inverted_pixels),

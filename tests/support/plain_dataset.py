@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.raw_record import raw_record
 from trainer.data.dataset import BuiltDataset
-from trainer.data.records import raw_record
 
 SIZE, SHARDS = 32, 3
 COUNTS = {"train": 43, "validation": 21}
@@ -18,6 +18,10 @@ class PlainDataset(BuiltDataset):
     """Reads splits from the files that `write` wrote."""
 
     paths: dict
+
+    @property
+    def file_format(self):
+        return "tfrecord"
 
     def num_examples(self, split):
         return COUNTS[split]

@@ -31,11 +31,7 @@ def examples_of(images: np.ndarray, labels: np.ndarray) -> ExampleStream:
         "id": tf.strings.as_string(tf.range(len(labels))),
     }
     return ExampleStream(
-        len(labels),
-        "memory",
-        tf.data.Dataset.range(len(labels)),
-        lambda epoch: tf.data.Dataset.range(len(labels)),
-        lambda rows: {name: tf.gather(column, rows) for name, column in columns.items()},
+        labels, lambda rows: {name: tf.gather(column, rows) for name, column in columns.items()}
     )
 
 

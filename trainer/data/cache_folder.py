@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 import time
@@ -67,5 +68,5 @@ def folder_of(dataset: str, split: str, kind: str, key: str) -> pathlib.Path:
         key: spells out all that the content depends on.
     """
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    name = dataset.replace("/", "-").replace(":", "-")
-    return cache_root() / f"{name}-{split}-{kind}-{digest}"
+    name = re.sub(r"[^\w.-]", "-", f"{dataset}-{split}")
+    return cache_root() / f"{name}-{kind}-{digest}"

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
+from cxr_command import record_index
 from cxr_command.checksums import SUMS, sha256_of
 from cxr_command.foreign_text import first_line
 from trainer.data import integrity
@@ -25,6 +26,8 @@ from trainer.parsing import unreadable
 
 # What images that are stored encoded are resized to: the size that the networks were made for.
 _NETWORK_SHAPE = (224, 224, 1)
+# The label that TFDS stores where there is none.
+UNKNOWN = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +39,7 @@ class BuiltDataset:
         data_dir: the directory given to `tfds build --data_dir`.
         class_names: names of the classes in the order of their labels.
         image_shape: `[height, width, 1]` of the gray uint8 images that it gives.
-        stores_pixels: whether its records hold the bytes of such images and a text as id, and need
-            no decoding.
+        stores_pixels: whether its records hold the bytes of such images, and need no decoding.
         builder: the read-only TFDS builder of the files on disk.
     """
 
@@ -100,29 +102,32 @@ class BuiltDataset:
             )
         return splits[split].num_examples
 
-    def files(self, split: str) -> list[str]:
-        """Paths of a split's TFRecord shards, in order, verified.
-
-        Raises:
-            Damaged: they are not what was built.
-            Unreadable: one could not be read, and may be whole.
-        """
-        self.digest(split)
-        return self._paths(split)
+    @property
+    def file_format(self) -> str:
+        """Of its shards, as of `record_index`."""
+        return self.builder.info.file_format.value
 
     def shard_lengths(self, split: str) -> list[int]:
-        """Number of records of each of `files`."""
+        """Number of records of each of a split's files."""
         return list(self.builder.info.splits[split].shard_lengths)
 
+    def files(self, split: str) -> list[str]:
+        """Paths of a split's shards, in order, verified; raises as `index` does."""
+        self.index(split)
+        return self._paths(split)
+
     def digest(self, split: str) -> str:
-        """A SHA-256 that stands for what a split holds; raises as `files` does."""
-        paths = self._paths(split)
-        with self._damage_of(split):
-            digest = integrity.digest_of(paths)
-            self._require_consistent(
-                split, integrity.contents_of(paths, digest, stores_pixels=self.stores_pixels)
-            )
-        return digest
+        """A SHA-256 that stands for what a split holds; raises as `index` does."""
+        return self._verify(split)[0]
+
+    def index(self, split: str) -> np.ndarray:
+        """Where a split's records lie, as of `record_index`, verified.
+
+        Raises:
+            Damaged: its files are not what was built.
+            Unreadable: one could not be read, and may be whole.
+        """
+        return self._verify(split)[1]
 
     def digests(self) -> dict[str, str]:
         """`digest` of every split that has examples, by its name."""
@@ -134,29 +139,38 @@ class BuiltDataset:
         now = self.digests()
         return sorted(name for name in digests if now.get(name) != digests[name])
 
+    def _verify(self, split: str) -> tuple[str, np.ndarray]:
+        """Digest and index of a split whose files are what was built."""
+        self.num_examples(split)
+        paths = self._paths(split)
+        beside = record_index.name_of(re.split("[/:]", self.name)[0], split)
+        with self._damage_of(split):
+            digest = integrity.digest_of(paths)
+            index = integrity.index_of(paths, digest, self.file_format, beside)
+            self._require_consistent(split, index)
+        return digest, index
+
     def _paths(self, split: str) -> list[str]:
         return [str(path) for path in self.builder.info.splits[split].filepaths]
 
-    def _require_consistent(self, split: str, contents: integrity.Contents) -> None:
+    def _require_consistent(self, split: str, index: np.ndarray) -> None:
         """Compares what the shards hold with what the dataset says."""
-        expected, found = self.shard_lengths(split), contents.records
+        expected = self.shard_lengths(split)
+        found = np.bincount(index["shard"], minlength=len(expected)).tolist()
         if found != expected:
             raise Damaged(
                 f"its files hold {sum(found)} records, its dataset_info.json says {sum(expected)}"
                 + (", in other files" if sum(found) == sum(expected) else "")
             )
-        highest = len(self.class_names) - 1
-        if contents.labels and not 0 <= contents.labels[0] <= contents.labels[1] <= highest:
+        lowest, highest = index["label"].min(), index["label"].max()
+        if lowest < UNKNOWN or highest >= len(self.class_names):
             raise Damaged(
-                f"its labels go from {contents.labels[0]} to {contents.labels[1]}, expected 0 to "
-                f"{highest}"
+                f"its labels go from {lowest} to {highest}, expected 0 to "
+                f"{len(self.class_names) - 1}, or {UNKNOWN} for an unknown one"
             )
-        size = math.prod(self.image_shape)
-        if contents.image_bytes and contents.image_bytes != [size, size]:
-            raise Damaged(
-                f"its images have {' to '.join(map(str, contents.image_bytes))} pixels, expected "
-                f"{size}"
-            )
+        size, sizes = math.prod(self.image_shape), (index["size"].min(), index["size"].max())
+        if self.stores_pixels and sizes != (size, size):
+            raise Damaged(f"its images have {' to '.join(map(str, sizes))} pixels, expected {size}")
 
     @contextlib.contextmanager
     def reading(self, split: str) -> Iterator[None]:
@@ -227,17 +241,16 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         raise UserError(_why_not_opened(name, data_dir)) from error
     if not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
         raise UserError(_why_not_opened(name, data_dir))
-    _require_tfrecord(name, builder)
+    _require_indexable(name, builder)
     _require_own_metadata(name, pathlib.Path(builder.data_dir))
     stored = _image_feature(name, builder)
     is_gray = _holds_gray_pixels(stored)
-    has_text_id = isinstance(dict(builder.info.features).get("id"), tfds.features.Text)
     return BuiltDataset(
         name=f"{builder.info.full_name}".replace(f"/{builder.version}", f":{builder.version}"),
         data_dir=data_dir,
         class_names=tuple(_label_feature(name, builder).names),
         image_shape=tuple(stored.shape) if is_gray else _NETWORK_SHAPE,
-        stores_pixels=is_gray and has_text_id,
+        stores_pixels=is_gray,
         builder=builder,
     )
 
@@ -290,12 +303,12 @@ def _label_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.feature
     return label
 
 
-def _require_tfrecord(name: str, builder: tfds.core.DatasetBuilder) -> None:
-    file_format = builder.info.file_format
-    if file_format and file_format != tfds.core.FileFormat.TFRECORD:
+def _require_indexable(name: str, builder: tfds.core.DatasetBuilder) -> None:
+    formats = record_index.TFRECORD, record_index.ARRAY_RECORD
+    if builder.info.file_format.value not in formats:
         raise UserError(
-            f"{name} in {builder.data_dir} is stored as {file_format.value}, which cannot be "
-            "trained on: build it with --file_format=tfrecord"
+            f"{name} in {builder.data_dir} is stored as {builder.info.file_format.value}, which "
+            f"cannot be trained on: build it with --file_format={' or '.join(formats)}"
         )
 
 

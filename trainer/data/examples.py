@@ -12,6 +12,7 @@ from cxr_command.foreign_text import as_unicode
 from trainer.data.dataset import BuiltDataset
 from trainer.data.radiographs import list_labelled, read_radiographs
 from trainer.data.records import read_batches
+from trainer.data.selection import select
 from trainer.errors import UserError
 
 
@@ -108,7 +109,7 @@ def load_split(dataset: BuiltDataset, split: str) -> Examples:
     Raises:
         UserError: there is no such split, or it is empty.
     """
-    columns = _columns(dataset, split, "image", "label", "id", "source", "group", "mask")
+    columns = _columns(dataset, split, "image", "source", "group", "mask")
     masks, masked = _masks(columns)
     return Examples(
         class_names=dataset.class_names,
@@ -135,7 +136,7 @@ def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, n
     Raises:
         ValueError: it has no such feature.
     """
-    columns = _columns(dataset, split, "label", "source")
+    columns = _columns(dataset, split, "source")
     sources = _names(dataset, "source", columns)
     if sources is None:
         raise ValueError(f"{dataset.name} does not say where its examples are from")
@@ -179,10 +180,11 @@ def _path_below(directory: pathlib.Path, path: pathlib.Path) -> str:
 
 def _columns(dataset: BuiltDataset, split: str, *features: str) -> dict[str, np.ndarray]:
     """Those of the features that the dataset has, each as one array."""
-    dataset.num_examples(split)
+    records = select(dataset, split)
     with dataset.reading(split):
-        batches = list(read_batches(dataset, split, features).as_numpy_iterator())
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        batches = list(read_batches(dataset, records, features))
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    return columns | {"label": records.index["label"], "id": records.index["id"]}
 
 
 def _masks(columns: dict) -> tuple[np.ndarray | None, np.ndarray | None]:

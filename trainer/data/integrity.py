@@ -1,48 +1,25 @@
 """Whether a split's shards hold what their dataset says, verified once for each content."""
 
+import contextlib
 import hashlib
-import mmap
 import os
 import pathlib
-import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+from absl import logging
 
-from cxr_command import checksums
-from cxr_command.foreign_text import first_line
+from cxr_command import checksums, record_index
 from trainer.data import stamps
 from trainer.errors import Damaged
-from trainer.json_file import integer, list_of
+from trainer.json_file import text
 from trainer.parsing import parsing, unreadable
 
 # What TensorFlow raises for a record that is not what it should be: the last, where its message
 # would quote bytes that are no text.
 READING_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, UnicodeDecodeError)
-_BATCH = 256
-# A record of a TFRecord file: its length, that number's checksum, the content, its checksum.
-_LENGTH, _CHECKSUM = 8, 4
-_FIELDS = {
-    "records": list_of(integer(0)),
-    "labels": list_of(integer(-(2**63), 2**63 - 1)),
-    "image_bytes": list_of(integer(0)),
-}
-
-
-class Contents(NamedTuple):
-    """What the shards of a split hold.
-
-    Attributes:
-        records: number of records of each shard.
-        labels: the lowest and the highest label.
-        image_bytes: the smallest and the largest size of a stored image; empty where images are
-            not stored as one text each.
-    """
-
-    records: list[int]
-    labels: list[int]
-    image_bytes: list[int]
+_SUM = {"sha256": text()}
 
 
 def digest_of(paths: Sequence[str]) -> str:
@@ -77,72 +54,59 @@ def read_sums(folder: pathlib.Path) -> dict[str, str]:
         return checksums.parse(path.read_text().splitlines())
 
 
-def contents_of(paths: Sequence[str], digest: str, *, stores_pixels: bool) -> Contents:
-    """What is in a split's shards; every record's checksum is compared.
+def index_of(paths: Sequence[str], digest: str, file_format: str, beside: str) -> np.ndarray:
+    """The index of a split's records: the builder's, or one that is made once and kept.
 
     Args:
         paths: the shards.
-        digest: of them; what has this digest is read once.
-        stores_pixels: whether each record holds an image as one text.
+        digest: of them.
+        file_format: of them, as of `record_index`.
+        beside: the file name under which a builder writes the index.
+
+    Returns:
+        As of `record_index`. Where it has to be made, TFRecord's checksums are compared.
 
     Raises:
-        Damaged: a record is truncated or not whole, or is no example with a label.
+        Damaged: the index or a record is damaged, or a record is no example with a label.
+        Unreadable: a file could not be read.
     """
-    kind = "pixels" if stores_pixels else "files"
-    kept_in = stamps.folder() / f"contents-of-{kind}-{digest}.json"
-    if known := stamps.recall(kept_in, _FIELDS):
-        return Contents(**known)
-    contents = Contents([_count_records(path) for path in paths], *_scan(paths, stores_pixels))
-    stamps.keep(kept_in, contents._asdict())
-    return contents
-
-
-def _count_records(path: str) -> int:
-    """Walks over the lengths of a shard's records."""
-    with parsing(path, "put it back in its place"), open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            return 0
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            records = position = 0
-            while position + _LENGTH + _CHECKSUM <= size:
-                (length,) = struct.unpack_from("<Q", content, position)
-                position += _LENGTH + _CHECKSUM + length + _CHECKSUM
-                records += 1
-            if position != size:
-                raise Damaged(f"{os.path.basename(path)} ends within a record")
-            return records
-
-
-def _scan(paths: Sequence[str], stores_pixels: bool) -> tuple[list[int], list[int]]:
-    features = {"label": tf.io.FixedLenFeature((), tf.int64)}
-    if stores_pixels:
-        features["image"] = tf.io.FixedLenFeature((), tf.string)
-
-    def bounds(serialized: tf.Tensor) -> tf.Tensor:
-        batch = tf.io.parse_example(serialized, features)
-        sizes = tf.strings.length(batch.get("image", tf.constant([""])))
-        return tf.stack([_bounds(batch["label"]), _bounds(tf.cast(sizes, tf.int64))])
-
-    records = tf.data.Dataset.from_tensor_slices(list(paths)).interleave(
-        tf.data.TFRecordDataset, num_parallel_calls=tf.data.AUTOTUNE, block_length=_BATCH
-    )
-    batches = records.batch(_BATCH).map(bounds, num_parallel_calls=tf.data.AUTOTUNE)
+    folder = pathlib.Path(paths[0]).parent
+    if beside in read_sums(folder):
+        digest_of([str(folder / beside)])  # It is the file that was built.
+        with parsing(folder / beside, "build the dataset again"):
+            return record_index.read(folder / beside)
+    kept_in = stamps.folder() / f"index-of-{digest}.npy"
+    if (kept := _recall(kept_in)) is not None:
+        return kept
+    logging.info("making an index of %d files in %s", len(paths), folder)
     try:
-        found = list(batches.as_numpy_iterator())
-    except READING_ERRORS as error:
-        is_lost = isinstance(error, tf.errors.DataLossError)
-        what = "'s checksum is wrong" if is_lost else " holds no label, or no image"
-        raise Damaged(f"a record{what}") from error
-    except tf.errors.OpError as error:
-        raise unreadable(pathlib.Path(paths[0]).parent, first_line(error)) from error
-    if not found:
-        return [], []
-    lowest = [min(part[row][0] for part in found) for row in range(2)]
-    highest = [max(part[row][1] for part in found) for row in range(2)]
-    labels, sizes = ([int(low), int(high)] for low, high in zip(lowest, highest, strict=True))
-    return labels, sizes if stores_pixels else []
+        index = record_index.make(paths, file_format)
+    except ValueError as error:
+        raise Damaged(str(error)) from error
+    except OSError as error:
+        raise unreadable(folder, error.strerror or str(error)) from error
+    _keep(kept_in, index)
+    return index
 
 
-def _bounds(values: tf.Tensor) -> tf.Tensor:
-    return tf.stack([tf.reduce_min(values), tf.reduce_max(values)])
+def _recall(path: pathlib.Path) -> np.ndarray | None:
+    """Reads what `_keep` wrote; None where there is none, or it is damaged."""
+    known = stamps.recall(path.with_suffix(".json"), _SUM)
+    with contextlib.suppress(OSError, ValueError):
+        if known and known["sha256"] == checksums.sha256_of(path):
+            return record_index.read(path)
+    return None
+
+
+def _keep(path: pathlib.Path, index: np.ndarray) -> None:
+    """Writes an index; where it cannot be written, the next opening takes longer."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with contextlib.suppress(OSError):
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                np.save(file, index, allow_pickle=False)
+            stamps.keep(path.with_suffix(".json"), {"sha256": checksums.sha256_of(partial)})
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)

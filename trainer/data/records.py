@@ -1,117 +1,174 @@
-"""The one reader of a built dataset: serialized records to batches of what they hold."""
+"""Records of a built dataset by position: where they lie, and how they are read and parsed."""
 
+import dataclasses
+import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from cxr_command import record_index
 from trainer.data import pixels
 from trainer.data.dataset import BuiltDataset
+from trainer.data.mapped_files import map_files
+
+if TYPE_CHECKING:
+    from array_record.python.array_record_module import ArrayRecordReader
 
 READ_BATCH = 256
-# The features of every example.
-_FEATURES = ("image", "label", "id")
 
 # A batch of records, `[batch] string`, to its features, `[batch, ...]` each: `image` is
 # `[batch, H, W, 1] uint8`, `label` `[batch] int64` and `id` `[batch] string`.
 Parser = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
-def read_batches(
-    dataset: BuiltDataset,
-    split: str,
-    features: Sequence[str] = _FEATURES,
-    batch_size: int = READ_BATCH,
-) -> tf.data.Dataset:
-    """Reads a split in the order of its files.
+@dataclasses.dataclass(frozen=True)
+class Records:
+    """Some of a dataset's records, in the order of its files.
+
+    Attributes:
+        paths: the shards.
+        index: `[records]`, as of `record_index`, a row for each.
+        file_format: of the shards, `tfrecord` or `array_record`.
+        digest: SHA-256 of the shards' content, and of which records these are.
+    """
+
+    paths: tuple[str, ...]
+    index: np.ndarray
+    file_format: str
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def are_mapped(self) -> bool:
+        """Whether records can be copied from a mapped file: ArrayRecord compresses them."""
+        return self.file_format == record_index.TFRECORD
+
+    def offsets(self, field: str | None = None) -> np.ndarray:
+        """Where each record, or its image, begins in the mapped shards, `[records] int64`."""
+        offsets = map_files(self.paths).starts[self.index["shard"]] + self.index["offset"]
+        return (offsets + (self.index[field] if field else 0)).astype(np.int64)
+
+    def read(self, rows: slice) -> list[bytes]:
+        """The content of consecutive records.
+
+        Raises:
+            OSError: a file could not be read.
+        """
+        wanted = self.index[rows]
+        if self.file_format == record_index.ARRAY_RECORD:
+            return [
+                _array_record(self.paths[shard]).read([int(number)])[0]
+                for shard, number in zip(wanted["shard"], wanted["offset"], strict=True)
+            ]
+        contents = []
+        for row in wanted:
+            with open(self.paths[row["shard"]], "rb") as file:
+                contents.append(os.pread(file.fileno(), int(row["length"]), int(row["offset"])))
+        return contents
+
+    def shares_with(self, other: "Records") -> int:
+        """How many records are in both."""
+        mine, theirs = (
+            {(one.paths[row["shard"]], int(row["offset"])) for row in one.index}
+            for one in (self, other)
+        )
+        return len(mine & theirs)
+
+
+@functools.cache
+def _array_record(path: str) -> "ArrayRecordReader":
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    return ArrayRecordReader(path)
+
+
+def from_files(records: Records) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Reads records from their files, by operations that another process can run.
 
     Args:
-        dataset: a built dataset.
-        split: its split.
+        records: of TFRecord files.
+
+    Returns:
+        A function of positions, `[batch] int64` with a static shape, to records, `[batch] string`.
+    """
+    paths, shards = tf.constant(records.paths), tf.constant(records.index["shard"].astype(np.int32))
+    # TensorFlow reads from the length in front of the content on.
+    offsets = tf.constant(records.index["offset"].astype(np.int64) - record_index.BEFORE)
+
+    def read(positions: tf.Tensor) -> tf.Tensor:
+        files, places = (
+            tf.gather(paths, tf.gather(shards, positions)),
+            tf.gather(offsets, positions),
+        )
+        return tf.stack(
+            [_one_record(file, place) for file, place in
+             zip(tf.unstack(files), tf.unstack(places), strict=True)]
+        )  # fmt: skip
+
+    return read
+
+
+def _one_record(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
+    dataset = tf.raw_ops.TFRecordDatasetV2(
+        filenames=path[None], compression_type="", buffer_size=0, byte_offsets=offset[None]
+    )
+    return tf.raw_ops.DatasetToSingleElement(
+        dataset=tf.raw_ops.TakeDataset(
+            input_dataset=dataset, count=tf.constant(1, tf.int64),
+            output_types=[tf.string], output_shapes=[[]],
+        ),
+        output_types=[tf.string], output_shapes=[[]],
+    )[0]  # fmt: skip
+
+
+def read_batches(
+    dataset: BuiltDataset, records: Records, features: Sequence[str], batch_size: int = READ_BATCH
+) -> Iterator[dict[str, np.ndarray]]:
+    """Reads records in the order of the files.
+
+    Args:
+        dataset: the dataset that they are of.
+        records: the records.
         features: as of `parser_of`.
         batch_size: examples in each batch; the last one may have fewer.
 
-    Returns:
-        Batches of what `parser_of` parses.
+    Yields:
+        What `parser_of` parses.
 
     Raises:
-        Damaged: the split is not what was built.
-        Unreadable: a file could not be read.
+        OSError: a file could not be read.
     """
-    records = tf.data.TFRecordDataset(dataset.files(split)).batch(batch_size)
-    return records.map(parser_of(dataset, features), num_parallel_calls=os.cpu_count())
+    parse = tf.function(
+        parser_of(dataset, features), input_signature=[tf.TensorSpec([None], tf.string)]
+    )
+    for first in range(0, len(records), batch_size):
+        batch = parse(tf.constant(records.read(slice(first, first + batch_size))))
+        yield {name: column.numpy() for name, column in batch.items()}
 
 
-def parser_of(dataset: BuiltDataset, features: Sequence[str] = _FEATURES) -> Parser:
-    """The fastest way to parse a dataset's records.
+def parser_of(dataset: BuiltDataset, features: Sequence[str]) -> Parser:
+    """Parses features of any format and images of any size that TFDS stores.
 
     Args:
         dataset: a built dataset.
         features: names of the features wanted; those that the dataset does not have are left out.
-            Every example has an `id`: where the dataset stores none, a hash of the record. It is
-            the same wherever the record lies, in this split or another, in any number of files,
-            in any order; only identical records share one.
     """
-    if dataset.stores_pixels and set(features) == set(_FEATURES):
-        return raw_parser(dataset.image_shape)
-    return _decoding_parser(dataset, features)
-
-
-def raw_parser(image_shape: Sequence[int]) -> Parser:
-    """Parses records that hold the pixels themselves, a batch at once.
-
-    Args:
-        image_shape: `[height, width, channels]` of every image.
-    """
-    features = {
-        "image": tf.io.FixedLenFeature((), tf.string),
-        "label": tf.io.FixedLenFeature((), tf.int64),
-        "id": tf.io.FixedLenFeature((), tf.string),
-    }
-
-    def parse(serialized: tf.Tensor) -> dict:
-        batch = tf.io.parse_example(serialized, features)
-        decoded = tf.io.decode_raw(batch["image"], tf.uint8)
-        return batch | {"image": tf.reshape(decoded, [-1, *image_shape])}
-
-    return parse
-
-
-def raw_record(image: bytes, label: int, example_id: bytes) -> bytes:
-    """Serializes what `raw_parser` parses.
-
-    Args:
-        image: the pixels' bytes, row by row.
-        label: of the class.
-        example_id: of the example.
-    """
-
-    def of_bytes(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    of_label = tf.train.Feature(int64_list=tf.train.Int64List(value=[label]))
-    features = {"image": of_bytes(image), "label": of_label, "id": of_bytes(example_id)}
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    return example.SerializeToString(deterministic=True)
-
-
-def _decoding_parser(dataset: BuiltDataset, features: Sequence[str]) -> Parser:
-    """Decodes features of any format and images of any size that TFDS stores, one by one."""
     stored = dataset.builder.info.features
     wanted = tfds.features.FeaturesDict({name: stored[name] for name in features if name in stored})
     signature = {name: feature.get_tensor_spec() for name, feature in wanted.items()}
     if "image" in wanted:
         signature["image"] = tf.TensorSpec(dataset.image_shape, tf.uint8)
-    if "id" in features:
-        signature["id"] = tf.TensorSpec((), tf.string)
 
     def parse_one(serialized: tf.Tensor) -> dict:
         example = wanted.deserialize_example(serialized)
         if "image" in example:
             example["image"] = pixels.resize(pixels.to_gray(example["image"]), dataset.image_shape)
-        if "id" in features:
-            example["id"] = _text_id(example.get("id"), serialized)
         return example
 
     def parse(serialized: tf.Tensor) -> dict:
@@ -121,9 +178,3 @@ def _decoding_parser(dataset: BuiltDataset, features: Sequence[str]) -> Parser:
         )  # fmt: skip
 
     return parse
-
-
-def _text_id(stored: tf.Tensor | None, serialized: tf.Tensor) -> tf.Tensor:
-    if stored is None:
-        stored = tf.strings.to_hash_bucket_fast(serialized, 2**62)
-    return stored if stored.dtype == tf.string else tf.strings.as_string(stored)

@@ -15,7 +15,9 @@ class Source:
     Attributes:
         dataset: TFDS name of the dataset.
         data_dir: directory that holds it; None: where `tfds build` puts datasets.
-        cache: where the decoded images are held between epochs.
+        train_split: what is trained on.
+        validation_split: what every epoch is validated on.
+        cache: whether images that are stored encoded are decoded once to the local disk.
         feature_cache: whether a frozen backbone runs once and its features are kept.
         data_service: `HOST:PORT[,HOST:PORT...]` of the hosts that load the batches; None: they are
             loaded here.
@@ -25,10 +27,18 @@ class Source:
     data_dir: str | None = setting(
         None, "Where the dataset was built; default: TFDS_DATA_DIR, ~/tensorflow_datasets."
     )
+    train_split: str = setting(
+        "train", "What to train on, in TFDS' notation: train, 'train[:80%]'; groups stay whole."
+    )
+    validation_split: str = setting("validation", "What to validate on, likewise.")
     cache: str = setting(
         "auto",
-        "Where decoded images are held between epochs.",
-        choices=("auto", "memory", "disk", "off"),
+        "Decode images that are stored encoded once, to the local disk.",
+        choices=("auto", "disk", "off"),
+        retired={
+            "memory": "the files are mapped and the system's page cache holds them in memory, for "
+            "all processes: leave --cache out"
+        },
     )
     feature_cache: str = setting(
         "auto", "Run a frozen backbone once and keep its features.", choices=("auto", "on", "off")

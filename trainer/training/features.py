@@ -17,6 +17,7 @@ from trainer.data.cache_folder import cache_root, free_bytes
 from trainer.data.dataset import BuiltDataset
 from trainer.data.feature_cache import FeatureCache
 from trainer.data.input import ExampleStream, distribute_batches
+from trainer.data.selection import select
 from trainer.errors import Preempted, UserError
 from trainer.hardware import Hardware
 from trainer.models.backbones import BACKBONES
@@ -265,14 +266,17 @@ def _frozen_features(
     }
 
     def cache(split: str, views: int) -> FeatureCache:
-        depends_on = {"split": split, "views": views, "content": dataset.digest(split)}
+        depends_on = {"split": split, "views": views, "content": select(dataset, split).digest}
         return FeatureCache(
             dataset, split, key | depends_on,
             views=views, width=backbone.output.shape[-1], dtype=backbone.output.dtype,
         )  # fmt: skip
 
     views = 2 if config.augmentation.flip else 1
-    return FrozenFeatures(backbone, cache("train", views), cache("validation", 1))
+    source = config.source
+    return FrozenFeatures(
+        backbone, cache(source.train_split, views), cache(source.validation_split, 1)
+    )
 
 
 def _lack_of_room(features: FrozenFeatures, share: float) -> str | None:

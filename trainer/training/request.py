@@ -57,7 +57,7 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     config = configuration.from_flags(values, dataset=dataset.name, data_dir=data_dir)
     if data_hosts and config.source.cache not in ("auto", "off"):
         raise UserError(
-            f"--cache={config.source.cache} holds images here, and --data_service loads them "
+            f"--cache={config.source.cache} keeps images here, and --data_service loads them "
             "elsewhere: leave one of them out"
         )
     _check_workdir(config, dataset)

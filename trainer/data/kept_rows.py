@@ -1,0 +1,206 @@
+"""Rows of numbers that are computed once for each example and kept on the local disk.
+
+A folder holds shards, each a NumPy array `[rows, ...]` in the order of the dataset's files, which
+are mapped to be read in any order. `key.json` beside them spells out what the rows depend on,
+`SHA256SUMS` holds the shards' digests. A filling that was interrupted is gone on with.
+"""
+
+import contextlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from cxr_command.checksums import SUMS, lines_of, parse, sha256_of
+from trainer.data.cache_folder import folder_of, locked, set_aside
+from trainer.data.mapped_files import MappedFiles, map_files
+from trainer.data.stamps import digests_of
+from trainer.errors import UserError
+from trainer.parsing import parsing
+
+_KEY, _SHARDS = "key.json", "*.npy"
+
+
+class KeptRows:
+    """One row for each example of a split."""
+
+    def __init__(
+        self, dataset: str, split: str, kind: str, key: dict, *,
+        size: int, shape: tuple[int, ...], dtype: tf.DType, flag: str,
+    ) -> None:  # fmt: skip
+        """Names its folder; creates nothing.
+
+        Args:
+            dataset: name of a built dataset.
+            split: its split.
+            kind: what the rows are, in one word.
+            key: plain values: all that the rows depend on.
+            size: number of examples.
+            shape: of a row.
+            dtype: of its numbers.
+            flag: what switches the keeping off, for messages.
+        """
+        self.split, self.shape, self.dtype = split, shape, tf.as_dtype(dtype)
+        self._kind, self._size, self._flag = kind, size, flag
+        self._key = json.dumps(key, indent=2, sort_keys=True) + "\n"
+        self.folder = folder_of(dataset, split, kind, self._key)
+        self._partial = self.folder.with_name(f"{self.folder.name}.partial")
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of a row."""
+        return math.prod(self.shape) * self.dtype.size
+
+    @property
+    def bytes_needed(self) -> int:
+        """The size of all rows on disk."""
+        return self._size * self.row_bytes
+
+    @property
+    def bytes_missing(self) -> int:
+        """The size of the rows that are still to be computed."""
+        return 0 if self.is_whole() else self.bytes_needed
+
+    def is_whole(self) -> bool:
+        """Whether the rows of all examples are there, with the same key."""
+        return self._fits(self.folder) and _count(_intact_shards(self.folder)) == self._size
+
+    @contextlib.contextmanager
+    def locked(self, while_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """While open, no other process that needs the same rows computes them.
+
+        Args:
+            while_waiting: called every second while another one does.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.folder, while_waiting))
+            except OSError as error:
+                raise self._not_written(error) from error
+            yield
+
+    def begin(self) -> int:
+        """Opens the folder for writing; returns how many rows an earlier run has written.
+
+        Raises:
+            UserError: it cannot be written to.
+        """
+        try:
+            for folder in (self.folder, self._partial):
+                if folder.exists() and not self._fits(folder):
+                    set_aside(folder)
+            if self.folder.exists():
+                if self._partial.exists():
+                    set_aside(self._partial)
+                logging.warning("%s is damaged: computing what is missing", self.folder)
+                self.folder.rename(self._partial)
+            self._partial.mkdir(exist_ok=True)
+            (self._partial / _KEY).write_text(self._key)
+            shards = _intact_shards(self._partial)
+            paths = _paths_of(self._partial)
+            for path in paths[len(shards) :]:
+                set_aside(path)
+            # A line that was not written whole would spoil the one behind it.
+            digests = {path.name: sha256_of(path) for path in paths[: len(shards)]}
+            (self._partial / SUMS).write_text(lines_of(digests))
+        except OSError as error:
+            raise self._not_written(error) from error
+        return _count(shards)
+
+    def write(self, first: int, rows: np.ndarray) -> None:
+        """Writes a shard.
+
+        Args:
+            first: position of its first row.
+            rows: `[rows, ...]` of the dtype.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        path = self._partial / f"{first:08d}.npy"
+        beside = path.with_suffix(".partial")
+        try:
+            with beside.open("wb") as file:
+                # Unsigned integers of the same size: NumPy's files know no bfloat16.
+                np.save(file, rows.view(f"u{self.dtype.size}"), allow_pickle=False)
+            with (self._partial / SUMS).open("a") as sums:
+                sums.write(lines_of({path.name: sha256_of(beside)}))
+            os.replace(beside, path)
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise self._not_written(error) from error
+
+    def finish(self) -> None:
+        """Gives the folder its name, now that all is written.
+
+        Raises:
+            UserError: it cannot be written to.
+        """
+        try:
+            self._partial.rename(self.folder)
+        except OSError as error:
+            raise self._not_written(error) from error
+
+    def mapped(self) -> tuple[MappedFiles, np.ndarray]:
+        """The shards of a folder that is whole, and where each row begins, `[examples] int64`."""
+        shards = _intact_shards(self.folder)
+        files = map_files([str(path) for path in _paths_of(self.folder)])
+        offsets = [
+            start + shard.offset + np.arange(len(shard)) * self.row_bytes
+            for start, shard in zip(files.starts, shards, strict=True)
+        ]
+        return files, np.concatenate(offsets)
+
+    def _fits(self, folder: pathlib.Path) -> bool:
+        key = folder / _KEY
+        with parsing(key, "remove it"):
+            return key.exists() and key.read_bytes() == self._key.encode()
+
+    def _not_written(self, error: OSError) -> UserError:
+        return UserError(
+            f"the {self._kind} of {self.split} could not be written to {self.folder.parent} "
+            f"({error.strerror}): make room, set CXR_CACHE_DIR to another disk, or use {self._flag}"
+        )
+
+
+def _paths_of(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.glob(_SHARDS) if path.stem.isdecimal())
+
+
+def _intact_shards(folder: pathlib.Path) -> list[np.memmap]:
+    """A folder's shards, memory-mapped, up to the first one that is missing or damaged."""
+    paths, sums = _paths_of(folder), _read_sums(folder)
+    digests = digests_of([str(path) for path in paths])
+    shards: list[np.memmap] = []
+    for path, digest in zip(paths, digests, strict=True):
+        if sums.get(path.name) != digest or int(path.stem) != _count(shards):
+            break
+        with parsing(path, "remove it"):
+            shards.append(np.load(path, mmap_mode="r", allow_pickle=False))
+    return shards
+
+
+def _read_sums(folder: pathlib.Path) -> dict[str, str]:
+    """The digests as far as they are whole: a process may have been killed while it wrote one."""
+    path = folder / SUMS
+    if not path.exists():
+        return {}
+    with parsing(path, "remove it"):
+        lines = path.read_text(errors="replace").splitlines()
+    sums = {}
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            sums |= parse([line])
+    return sums
+
+
+def _count(shards: list[np.memmap]) -> int:
+    return sum(map(len, shards))

@@ -1,0 +1,96 @@
+"""The records that a split names, in TFDS' notation: `train`, `train[:80%]`, `train+validation`.
+
+A group, the radiographs of one patient or the copies of one picture, is not divided: it belongs to
+the slice that has its first record. So slices that touch have no group in common.
+"""
+
+import hashlib
+import re
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from trainer.data.dataset import UNKNOWN, BuiltDataset
+from trainer.data.records import Records
+from trainer.errors import UserError
+
+_SPLIT = re.compile(r"[^+\[\]]+")
+
+
+def select(dataset: BuiltDataset, spec: str) -> Records:
+    """The records of a split or of parts of splits; those of no known class are left out.
+
+    Args:
+        dataset: a built dataset.
+        spec: a split, or parts of splits in TFDS' notation.
+
+    Returns:
+        The records, in the order of the files.
+
+    Raises:
+        UserError: there is no such split, or nothing is in it.
+        Damaged: its files are not what was built.
+    """
+    parts, paths, digests = [], [], []
+    for split, first, end in _parts(dataset, spec):
+        index = dataset.index(split)
+        rows = _rows_between(index, first, end)
+        part = index if rows.all() else index[rows]
+        if paths:
+            part = part.copy()
+            part["shard"] += len(paths)
+        parts.append(part)
+        paths += dataset.files(split)
+        digests.append(dataset.digest(split))
+    index = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    known = index["label"] != UNKNOWN
+    if not known.all():
+        index = index[known]
+        logging.warning(
+            "%s of %s: %d examples of unknown class (label %d) are left out, %d are left",
+            spec, dataset.name, (~known).sum(), UNKNOWN, len(index),
+        )  # fmt: skip
+    if not len(index):
+        raise UserError(f"{spec!r} of {dataset.name} in {dataset.data_dir} holds no example")
+    content = repr((spec, digests))
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    return Records(tuple(paths), index, dataset.file_format, digest)
+
+
+def require_apart(dataset: BuiltDataset, train: str, validation: str) -> None:
+    """Checks that no example is trained on and validated on.
+
+    Raises:
+        UserError: some are; the text says how many.
+    """
+    if shared := select(dataset, train).shares_with(select(dataset, validation)):
+        raise UserError(
+            f"--train_split={train} and --validation_split={validation} have {shared} examples in "
+            "common: choose slices that do not overlap"
+        )
+
+
+def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
+    """Splits, each with its first record and the end."""
+    if _SPLIT.fullmatch(spec):
+        return [(spec, 0, dataset.num_examples(spec))]
+    try:
+        instruction = tfds.core.ReadInstruction.from_spec(spec)
+        found = instruction.to_absolute(dataset.builder.info.splits)
+    except (AssertionError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{spec!r} is no split of {dataset.name}, which has "
+            f"{', '.join(sorted(dataset.builder.info.splits))}; expected one of them or a slice "
+            "such as 'train[:80%]' or 'train[80%:]'"
+        ) from error
+    return [(part.splitname, part.from_, part.to) for part in found]
+
+
+def _rows_between(index: np.ndarray, first: int, end: int) -> np.ndarray:
+    """Which records belong to a slice, `[records] bool`."""
+    places = np.arange(len(index))
+    if (first, end) != (0, len(index)) and "group" in (index.dtype.names or ()):
+        _, firsts, groups = np.unique(index["group"], return_index=True, return_inverse=True)
+        places = firsts[groups]
+    return (first <= places) & (places < end)
