@@ -9,7 +9,7 @@ setup(
     # Below, the standard library lacks what is used here; above, TensorFlow 2.21 has no wheels.
     python_requires=">=3.11,<3.14",
     packages=find_packages(
-        include=["benchmarks*", "cxr_command", "cxr_tfds*", "launch*", "trainer*"]
+        include=["benchmarks*", "cxr_command*", "cxr_tfds*", "launch*", "trainer*"]
     ),
     entry_points={
         "console_scripts": [

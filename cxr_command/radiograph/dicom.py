@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 SUFFIXES = (".dcm", ".dicom", ".ima")
 HEAD = 132  # The mark DICM stands behind 128 bytes.
 INSTALL = "pip install 'cxr-trainer[dicom]'"
+WITHOUT_MARK = (
+    "DICOM data without the mark DICM behind 128 bytes; write it as a DICOM file with a tool such "
+    "as dcmconv"
+)
 _LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLD", "RLD", "LLO", "RLO", "LEFT LATERAL"}
 _LATERAL |= {"RIGHT LATERAL", "L LAT", "R LAT"}
 # As manufacturers and languages spell it: CHEST, PORT CHEST, THORAX, TORAX.
@@ -26,6 +30,17 @@ _CHEST = ("CHEST", "THORAX", "TORAX", "LUNG")
 def is_marked(head: bytes) -> bool:
     """Whether a file's first `HEAD` bytes end in the mark of DICOM files."""
     return head[128:HEAD] == b"DICM"
+
+
+def lacks_mark(content: bytes) -> bool:
+    """Whether bytes begin as DICOM data without a file's preamble do, with a length or identifier.
+
+    Args:
+        content: a file's bytes.
+    """
+    return content[:4] in (b"\2\0\0\0", b"\2\0\1\0", b"\2\0\2\0", b"\2\0\x10\0") or (
+        content[:2] == b"\x08\0" and content[3:4] == b"\0"
+    )
 
 
 def decode(content: bytes, any_view: bool) -> tuple[np.ndarray, list[str]]:

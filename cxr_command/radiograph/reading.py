@@ -38,11 +38,13 @@ class Radiograph:
         remarks: what was noticed, a clause each.
         flaw: the remark that makes it useless, such as one gray value everywhere; None if none
             does. A build refuses such a picture.
+        depth: the bits, at least 8, that a 16-bit image file uses; None of any other file.
     """
 
     pixels: np.ndarray
     remarks: tuple[str, ...] = ()
     flaw: str | None = None
+    depth: int | None = None
 
 
 def read(
@@ -80,14 +82,18 @@ def decode(content: bytes, *, depth: int | None = None, any_view: bool = False) 
     Raises:
         NotARadiograph: it is none; the text says why.
     """
+    used = None
     if dicom.is_marked(content[: dicom.HEAD]):
         pixels, remarks = dicom.decode(content, any_view)
+    elif dicom.lacks_mark(content):
+        raise NotARadiograph(dicom.WITHOUT_MARK)
     else:
         values, is_inverse, remarks = image_file.decode(content)
-        pixels = _eight_bits(values, depth)
+        used = bits_used(values)
+        pixels = _eight_bits(values, depth or used)
         pixels = 255 - pixels if is_inverse else pixels
     flaw = flaw_of(pixels)
-    return Radiograph(pixels, (*remarks, flaw) if flaw else tuple(remarks), flaw)
+    return Radiograph(pixels, (*remarks, flaw) if flaw else tuple(remarks), flaw, used)
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
@@ -196,7 +202,6 @@ def bits_used(values: np.ndarray) -> int | None:
 
 def _eight_bits(values: np.ndarray, depth: int | None) -> np.ndarray:
     """The upper 8 of the bits that are used; what is beyond a given depth is white."""
-    used = bits_used(values)
-    if used is None:
+    if values.dtype == np.uint8 or depth is None:
         return values
-    return np.minimum(values >> ((depth or used) - _SHALLOW), 255).astype(np.uint8)
+    return np.minimum(values >> (depth - _SHALLOW), 255).astype(np.uint8)
