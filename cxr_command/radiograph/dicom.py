@@ -38,9 +38,8 @@ def lacks_mark(content: bytes) -> bool:
     Args:
         content: a file's bytes.
     """
-    return content[:4] in (b"\2\0\0\0", b"\2\0\1\0", b"\2\0\2\0", b"\2\0\x10\0") or (
-        content[:2] == b"\x08\0" and content[3:4] == b"\0"
-    )
+    group, above = content[:2], content[3:4]
+    return group in (b"\2\0", b"\x08\0") and above == b"\0"
 
 
 def decode(content: bytes, any_view: bool) -> tuple[np.ndarray, list[str]]:
@@ -119,6 +118,11 @@ def _check_pixels(dicom: "pydicom.Dataset") -> None:
     if frames > 1:
         raise NotARadiograph(
             f"DICOM image of {frames} frames; expected one: save the frame that is meant by itself"
+        )
+    if dicom.HighBit != dicom.BitsStored - 1:  # Older than DICOM 3; pydicom disregards it.
+        raise NotARadiograph(
+            f"DICOM image whose {dicom.BitsStored} stored bits end at bit {dicom.HighBit}; write "
+            "it anew with a DICOM tool, such as dcmconv"
         )
     if not dicom.get("PhotometricInterpretation"):
         raise NotARadiograph(

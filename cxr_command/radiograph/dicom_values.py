@@ -30,17 +30,13 @@ def shown(dicom: "pydicom.Dataset", stored: np.ndarray) -> tuple[np.ndarray, lis
         NotARadiograph: a window or a table is none.
     """
     padding = _padding(dicom, stored)
-    values = _used_bits(dicom, stored)
-    dropped = np.any(values[~padding] != stored[~padding]) if dicom.HighBit < 31 else False
-    remarks = [f"bits beyond the {dicom.BitsStored} stored are dropped"] if dropped else []
-    values = _of_modality(dicom, values)
+    values = _of_modality(dicom, stored)
     voi = _voi(dicom)
     gray = voi(values) if voi else _whole_range(values, padding)
     if dicom.PhotometricInterpretation == "MONOCHROME1":
         gray = 1 - gray
     gray = np.where(padding, 0, np.clip(gray, 0, 1))
-    if padding.all():
-        remarks.append("every pixel is padding")
+    remarks = ["every pixel is padding"] if padding.all() else []
     return np.round(255 * gray).astype(np.uint8), remarks
 
 
@@ -50,17 +46,10 @@ def _padding(dicom: "pydicom.Dataset", stored: np.ndarray) -> np.ndarray:
         return np.zeros(stored.shape, bool)
     limit = dicom.get("PixelPaddingRangeLimit")
     ends = [dicom.PixelPaddingValue, dicom.PixelPaddingValue if limit is None else limit]
-    # A negative value may be written as the unsigned one of the same bits.
-    low, high = sorted(np.array(ends, np.int64).astype(stored.dtype))
+    # They may be written in more bits than are stored, or a negative one as unsigned.
+    lowest = -(2 ** (dicom.BitsStored - 1)) if dicom.PixelRepresentation else 0
+    low, high = sorted((np.array(ends, np.int64) - lowest) % 2**dicom.BitsStored + lowest)
     return (stored >= low) & (stored <= high)
-
-
-def _used_bits(dicom: "pydicom.Dataset", stored: np.ndarray) -> np.ndarray:
-    """The values without what older files keep above or below the stored bits."""
-    size, bits = 8 * stored.dtype.itemsize, int(dicom.BitsStored)
-    above = size - 1 - int(dicom.HighBit)
-    # The second shift extends the sign.
-    return np.right_shift(np.left_shift(stored, above), size - bits)
 
 
 def _of_modality(dicom: "pydicom.Dataset", values: np.ndarray) -> np.ndarray:
