@@ -124,7 +124,8 @@ def test_own_files_are_explained_by_the_best_of_several_runs_and_the_unreadable_
         "trainer.export_gradcam", f"--runs_dir={tmp_path / 'runs [1]*'}", f"--images={own}",
         "--nocurves", f"--output_dir={out}",
     )  # fmt: skip
-    assert f"{own / 'bad.png'} is not a readable PNG or JPEG image" in said
+    assert f"left out: {own / 'bad.png'}: no image; expected PNG" in said
+    assert "1 radiograph read, 1 file left out: 1 no image" in said
     assert "Traceback" not in said
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["run"], summary["left_out"]) == (str(tmp_path / "runs [1]*" / "best"), 1)
