@@ -9,7 +9,7 @@ setup(
     # Below, the standard library lacks what is used here; above, TensorFlow 2.21 has no wheels.
     python_requires=">=3.11,<3.14",
     packages=find_packages(
-        include=["benchmarks*", "cxr_command", "cxr_tfds*", "launch*", "trainer*"]
+        include=["benchmarks*", "cxr_command*", "cxr_tfds*", "launch*", "trainer*"]
     ),
     entry_points={
         "console_scripts": [
@@ -52,8 +52,15 @@ setup(
         "mlcroissant>=1.0,<2",
     ],
     extras_require={
-        # Reads DICOM files given to trainer.export_gradcam.
-        "dicom": ["pydicom>=3.0,<4"],
+        # Reads DICOM files; pylibjpeg and its plugins decode JPEG, lossless too, JPEG-LS, JPEG 2000
+        # and RLE.
+        "dicom": [
+            "pydicom>=3.0,<4",
+            "pylibjpeg>=2.0,<3",
+            "pylibjpeg-libjpeg>=2.0,<3",
+            "pylibjpeg-openjpeg>=2.0,<3",
+            "pylibjpeg-rle>=2.0,<3",
+        ],
         # MixUp, CutMix, RandAugment and cutout of trainer.main --keras_cv.
         "keras_cv": ["keras-cv>=0.9,<0.10"],
         # Converts and checks trainer.export_model --format=onnx.
@@ -73,6 +80,10 @@ setup(
             "markdown-it-py>=4.0,<5",
             "mypy>=1.18,<3",
             "pydicom>=3.0,<4",
+            "pylibjpeg-libjpeg>=2.0,<3",
+            "pylibjpeg-openjpeg>=2.0,<3",
+            "pylibjpeg-rle>=2.0,<3",
+            "pylibjpeg>=2.0,<3",
             "pytest-xdist>=3.6,<4",
             "pytest>=8,<10",
             "ruff>=0.12,<1",

@@ -1,4 +1,4 @@
-"""What the commands of all packages share. Its import opens closed streams, quiets TensorFlow's."""
+"""What cxr_tfds, trainer and launch share. Its import opens closed streams, quiets TensorFlow's."""
 
 from cxr_command import quiet_import, standard_streams
 

@@ -60,6 +60,45 @@ def test_the_zip_file_of_kaggle_is_extracted_once(database, name, tmp_path):
     assert len(list((tmp_path / "extracted").iterdir())) == 1
 
 
+@pytest.mark.parametrize(
+    "rename",
+    [
+        lambda name: name.replace("/", "\\"),
+        lambda name: f"{source.DATABASE}/{name}",
+        lambda name: f"archive/{name}",
+    ],
+    ids=["backslashes", "inside itself", "in another folder"],
+)
+def test_a_zip_file_made_otherwise_gives_the_same(database, rename, tmp_path):
+    members = members_of(database)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as file:
+        for name, content in members.items():
+            info = zipfile.ZipInfo("x")
+            info.filename = rename(name)
+            file.writestr(info, content)
+    assert members_of(open_database(tmp_path, tmp_path / "extracted")) == members
+
+
+def test_an_archive_of_two_copies_is_refused(tmp_path):
+    refused(tmp_path, {f"a/{IMAGE}": b"x", f"b/{IMAGE}": b"x"}, "holds the database 2 times")
+
+
+def test_the_folder_is_found_in_itself_or_named(database, tmp_path):
+    outer = tmp_path / "manual" / source.DATABASE
+    inner = outer / source.DATABASE
+    shutil.copytree(database, inner)
+    for manual_dir in (tmp_path / "manual", outer, inner):
+        assert open_database(manual_dir, tmp_path / "extracted") == epath.Path(inner)
+    named = {
+        tmp_path: tmp_path / "manual",
+        inner / "COVID": inner,
+        inner / "COVID" / "images": inner,
+    }
+    for manual_dir, place in named.items():
+        with pytest.raises(archive.NoDatabaseError, match=f"give --manual_dir={place}.\n"):
+            open_database(manual_dir, tmp_path / "extracted")
+
+
 def test_another_archive_is_extracted_anew(tmp_path):
     zip_to(tmp_path / "archive.zip", {IMAGE: b"one"})
     one = open_database(tmp_path, tmp_path / "extracted")

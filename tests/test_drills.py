@@ -122,7 +122,7 @@ STOPS = {
     "link out of the folder": (link_out(IMAGE), Kind.LEAVES_FOLDER, IMAGE),
 }
 KEPT = {
-    "16-bit PNG": (redraw(IMAGE, mode="I;16", value=9_000), Kind.SIXTEEN_BITS, IMAGE),
+    "16-bit PNG": (redraw(IMAGE, mode="I;16", value=36_000), Kind.SIXTEEN_BITS, IMAGE),
     "mask of another size": (redraw(MASK, size=(299, 299)), Kind.MASK_SIZE, MASK),
     "mask of one value": (
         redraw(MASK, size=(256, 256), value=0, constant=True),

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tests.support import radiograph_file
 from trainer.data.dataset import open_dataset
 from trainer.data.examples import labels_and_sources, load_folder, load_split
 from trainer.data.input import read_examples
-from trainer.data.radiographs import read_radiograph
 from trainer.errors import UserError
 
 CLASSES = ("COVID", "Normal")
@@ -107,13 +107,9 @@ def test_a_folder_is_read_class_by_class(tmp_path):
     assert examples.ids.tolist() == ["COVID/a.JPG", "COVID/b.png", "Normal/a.jpeg"]
     assert examples.labels.tolist() == [0, 0, 1]
     for name, image in zip(examples.ids, examples.images, strict=True):
-        np.testing.assert_array_equal(image, read_radiograph(tmp_path / name, SHAPE))
-    assert (examples.sources, examples.groups, examples.masks, examples.left_out) == (
-        None,
-        None,
-        None,
-        (),
-    )
+        np.testing.assert_array_equal(image, radiograph_file.read(tmp_path / name, SHAPE))
+    assert (examples.sources, examples.groups, examples.masks) == (None, None, None)
+    assert [path.name for path, _ in examples.account.left_out] == ["notes.txt"]
 
 
 def test_the_id_of_a_file_whose_name_is_no_unicode_can_be_written(tmp_path):
@@ -129,7 +125,9 @@ def test_a_damaged_file_is_left_out_and_named(tmp_path):
     (tmp_path / "COVID" / "broken.png").write_bytes(b"not an image")
     examples = load_folder(tmp_path, CLASSES, SHAPE)
     assert examples.ids.tolist() == ["COVID/whole.png"]
-    assert examples.left_out == (str(tmp_path / "COVID" / "broken.png"),)
+    ((path, reason),) = examples.account.left_out
+    assert path == tmp_path / "COVID" / "broken.png"
+    assert reason.startswith("no image; expected PNG")
 
 
 def test_a_class_without_a_folder_is_absent(tmp_path):
@@ -140,11 +138,11 @@ def test_a_class_without_a_folder_is_absent(tmp_path):
 def test_folders_of_another_layout_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         load_folder(tmp_path / "missing", CLASSES, SHAPE)
-    with pytest.raises(UserError, match="holds no PNG or JPEG file; .* named COVID, Normal"):
+    with pytest.raises(UserError, match="holds no radiograph .* for each class: COVID, Normal"):
         load_folder(tmp_path, CLASSES, SHAPE)
     (tmp_path / "COVID").mkdir()
     (tmp_path / "COVID" / "a.png").write_bytes(b"")
-    with pytest.raises(UserError, match="none of the 1 files"):
+    with pytest.raises(UserError, match="0 radiographs read, 1 file left out: 1 it has no bytes"):
         load_folder(tmp_path, CLASSES, SHAPE)
     draw(tmp_path / "covid" / "a.png", 1)
     with pytest.raises(UserError, match="sub-folder 'covid', which is no class"):

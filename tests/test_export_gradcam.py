@@ -10,8 +10,8 @@ import PIL.Image
 import pytest
 
 from tests.conftest import ROOT, run_command
+from tests.support import radiograph_file
 from trainer.data.examples import load_split
-from trainer.data.radiographs import read_radiograph
 from trainer.run import Run
 
 
@@ -43,7 +43,7 @@ def test_so_many_examples_of_the_split_are_explained_as_asked(
     rows = index(of_split)
     assert len({row["id"] for row in rows}) == len(rows) == 3
     paths = {path.stem: path for path in phantom_database.glob("*/*/images/*.png")}
-    images = [read_radiograph(paths[row["id"]], dataset.image_shape) for row in rows]
+    images = [radiograph_file.read(paths[row["id"]], dataset.image_shape) for row in rows]
     predictions = predicted(finished_run, images, dataset.class_names)
     for row, (name, probability) in zip(rows, predictions, strict=True):
         assert row["true"] == paths[row["id"]].parents[1].name
@@ -124,14 +124,15 @@ def test_own_files_are_explained_by_the_best_of_several_runs_and_the_unreadable_
         "trainer.export_gradcam", f"--runs_dir={tmp_path / 'runs [1]*'}", f"--images={own}",
         "--nocurves", f"--output_dir={out}",
     )  # fmt: skip
-    assert f"{own / 'bad.png'} is not a readable PNG or JPEG image" in said
+    assert f"left out: {own / 'bad.png'}: no image; expected PNG" in said
+    assert "1 radiograph read, 1 file left out: 1 no image" in said
     assert "Traceback" not in said
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["run"], summary["left_out"]) == (str(tmp_path / "runs [1]*" / "best"), 1)
     assert summary["caution"] in said
     (row,) = index(out)
     assert (row["id"], row["true"]) == ("good[1].png", "")
-    image = read_radiograph(good, dataset.image_shape)
+    image = radiograph_file.read(good, dataset.image_shape)
     ((name, probability),) = predicted(finished_run, [image], dataset.class_names)
     assert row["predicted"] == name
     assert float(row["probability"]) == pytest.approx(probability, abs=1e-4)

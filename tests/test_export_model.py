@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from cxr_command.largest_image import MOST_PIXELS
 from tests.conftest import run_command
-from trainer.data.radiographs import read_radiograph
+from tests.support import radiograph_file
 from trainer.explain.methods import GradCAM
 from trainer.run import Run
 
@@ -64,7 +64,7 @@ def files(phantom_database, tmp_path_factory):
 
 
 def test_bytes_of_any_size_and_mode_give_the_trainers_own_answers(served, model, files, dataset):
-    expected = model(np.stack([read_radiograph(path, dataset.image_shape) for path in files]))
+    expected = model(np.stack([radiograph_file.read(path, dataset.image_shape) for path in files]))
     answer = served.signatures["serving_default"](
         image_bytes=tf.constant([path.read_bytes() for path in files])
     )
@@ -78,12 +78,12 @@ def test_bytes_of_any_size_and_mode_give_the_trainers_own_answers(served, model,
 def test_cmyk_is_read_as_the_gray_it_shows(files, dataset):
     (path,) = [path for path in files if path.name == "cmyk.jpg"]
     shown = np.asarray(PIL.Image.open(path).convert("L").resize((224, 224)), int)
-    read = read_radiograph(path, dataset.image_shape)[:, :, 0].astype(int)
+    read = radiograph_file.read(path, dataset.image_shape)[:, :, 0].astype(int)
     assert np.abs(read - shown).mean() < 4
 
 
 def test_the_other_signatures_explain_and_give_features(served, model, files, dataset):
-    images = np.stack([read_radiograph(path, dataset.image_shape) for path in files[:3]])
+    images = np.stack([radiograph_file.read(path, dataset.image_shape) for path in files[:3]])
     encoded = tf.constant([path.read_bytes() for path in files[:3]])
     explained = served.signatures["explain"](image_bytes=encoded)
     heatmaps, probabilities = GradCAM(model)(images)
@@ -156,7 +156,7 @@ def test_it_loads_without_this_project(exported, files, model, dataset, tmp_path
         [sys.executable, "-I", "-c", script, exported, files[0]],
         cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True,
     )  # fmt: skip
-    expected = model(read_radiograph(files[0], dataset.image_shape)[None])
+    expected = model(radiograph_file.read(files[0], dataset.image_shape)[None])
     np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, atol=1e-5)
 
 
@@ -190,7 +190,7 @@ def test_the_model_its_card_and_the_class_order_travel_with_it(exported, finishe
 def test_the_lite_model_gives_the_same_probabilities(exported, files, model, dataset):
     interpreter = tf.lite.Interpreter(str(exported / "model.tflite"))
     interpreter.allocate_tensors()
-    image = read_radiograph(files[0], dataset.image_shape)[None]
+    image = radiograph_file.read(files[0], dataset.image_shape)[None]
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])

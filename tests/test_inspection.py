@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import os
 import random
@@ -105,10 +106,10 @@ def test_a_real_jpeg_is_refused_although_tensorflow_would_decode_it(radiograph, 
 
 
 def test_a_bomb_is_not_decoded(radiograph, monkeypatch):
-    def decode(_):
+    def decode(*_, **__):
         raise AssertionError("a bomb was decoded")
 
-    monkeypatch.setattr(inspection.decode, "decode_gray", decode)
+    monkeypatch.setattr(inspection.reading, "decode", decode)
     no_mask = source.Radiograph(*_without_mask(radiograph))
     radiograph.image.write_bytes(header_only(60_000, 60_000))
     assert kinds(no_mask) == [Kind.ENORMOUS]
@@ -210,3 +211,17 @@ def test_a_file_of_changed_bytes_is_described_or_refused(radiograph, seed):
         radiograph.image.write_bytes(content[: rng.choice([None, rng.randrange(len(whole))])])
         found = inspection.inspect(radiograph)
         assert bool(found.sha256) != any(fault.kind.stops for fault in found.faults)
+
+
+def test_almost_black_is_refused(radiograph, drawn):
+    Image.fromarray(drawn.image // 8).save(radiograph.image)
+    assert kinds(radiograph) == [Kind.ALMOST_BLACK]
+
+
+def test_the_depth_of_the_database_decides_the_scale(radiograph, drawn):
+    Image.fromarray(drawn.image.astype(np.uint16) * 16).save(radiograph.image)
+    found, gray, _ = inspection.look(radiograph)
+    assert found.depth == 12
+    np.testing.assert_array_equal(gray, drawn.image)
+    of_13_bits = dataclasses.replace(radiograph, depth=13)
+    np.testing.assert_array_equal(inspection.look(of_13_bits)[1], drawn.image // 2)

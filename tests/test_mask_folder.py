@@ -45,7 +45,7 @@ def test_a_damaged_mask_is_reported_and_counts_as_none(tmp_path, caplog):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no image")
     assert MaskFolder(tmp_path, (4, 6)).lungs("COVID-1") is None
-    assert f"{path} is not a readable PNG mask" in caplog.text
+    assert f"{path} is not a readable mask" in caplog.text
 
 
 def test_a_mask_that_claims_too_many_pixels_counts_as_damaged(tmp_path, caplog):
@@ -53,7 +53,7 @@ def test_a_mask_that_claims_too_many_pixels_counts_as_damaged(tmp_path, caplog):
     path.parent.mkdir(parents=True)
     PIL.Image.new("L", (6000, 6000), 255).save(path)
     assert MaskFolder(tmp_path, (4, 6)).lungs("COVID-1") is None
-    assert f"{path} is not a readable PNG mask" in caplog.text
+    assert f"{path} is not a readable mask" in caplog.text
 
 
 def test_a_mask_that_cannot_be_read_stops_the_command(tmp_path, monkeypatch):

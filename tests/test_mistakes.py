@@ -163,9 +163,9 @@ MISTAKES = [
     (
         "a folder of no images",
         f"{EVALUATE} --workdir=run --images_dir=empty",
-        "holds no PNG or JPE",
+        "holds no radiograph",
     ),
-    ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "is a readable PNG or JP"),
+    ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "0 radiographs read"),
     ("folders of no class", f"{EVALUATE} --workdir=run --images_dir=data", "which is no class"),
     ("a report in a file", f"{EVALUATE} --workdir=run --output_dir=file", "file cannot be written"),
     # trainer.export_gradcam.
@@ -223,7 +223,7 @@ MISTAKES = [
     ("none of each class", f"{EXPLAIN} --workdir=run --split=test --per_class=0", "per_class=0: 0"),
     ("no files at all", f"{EXPLAIN} --workdir=run --images=empty", "--images=empty: no file match"),
     ("a glob of nothing", f"{EXPLAIN} --workdir=run --images=*.jpeg", "*.jpeg: no file matches"),
-    ("texts as images", f"{EXPLAIN} --workdir=run --images=texts", "no file is a readable image"),
+    ("texts as images", f"{EXPLAIN} --workdir=run --images=texts", "0 radiographs read"),
     ("a true class of own files", f"{EXPLAIN} --workdir=run --images=texts --target=true", "needs"),
     ("own files by class", f"{EXPLAIN} --workdir=run --images=texts --per_class=1", "chooses from"),
     ("masks elsewhere", f"{EXPLAIN} --workdir=run --split=test --masks_dir=empty", "holds no mask"),

@@ -34,15 +34,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cxr_command.radiograph.refusal import NotARadiograph
 from cxr_tfds.covid19_radiography import archive, inspection, source, split_table
 from cxr_tfds.covid19_radiography.refusal import RefusedError
-from tests.support import small_dataset
+from tests.support import radiograph_file, small_dataset
 from trainer import best_model
 from trainer.data.dataset import open_dataset
 from trainer.data.examples import load_split
 from trainer.data.feature_cache import FeatureCache
 from trainer.data.input import read_examples
-from trainer.data.radiographs import read_radiograph
 from trainer.errors import UserError
 from trainer.models.weights import load_weights
 from trainer.run import Run
@@ -76,7 +76,7 @@ class Kind(NamedTuple):
     make: Callable[[pathlib.Path], pathlib.Path]
     read: Callable[[pathlib.Path], object]
     is_exact: bool = False
-    refusals: tuple[type[Exception], ...] = (UserError, RefusedError)
+    refusals: tuple[type[Exception], ...] = (UserError, RefusedError, NotARadiograph)
 
 
 class Edit(NamedTuple):
@@ -135,7 +135,7 @@ def image(name: str) -> Callable:
 
 
 def read_image(path: pathlib.Path) -> str:
-    return digest(read_radiograph(path, SHAPE))
+    return digest(radiograph_file.read(path, SHAPE))
 
 
 def make_dicom(folder: pathlib.Path) -> pathlib.Path:

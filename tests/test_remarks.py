@@ -1,5 +1,8 @@
+import pathlib
+
 import numpy as np
 
+from cxr_command.radiograph.account import Account
 from trainer.data.examples import Examples
 from trainer.evaluation.remarks import remarks
 
@@ -23,9 +26,12 @@ def test_what_limits_the_numbers_is_said():
     (said,) = remarks(make_examples(), "train", 300, {"a": 300})
     assert "the train split: this is no test" in said
     (copies, left_out) = remarks(
-        make_examples(groups=None, left_out=("COVID/x.png",)), None, None, {"a": 300}
+        make_examples(groups=None, account=Account([(pathlib.Path("COVID/x.png"), "no image")])),
+        None,
+        None,
+        {"a": 300},
     )[::-1]
-    assert "COVID/x.png" in left_out
+    assert left_out == "0 radiographs read, 1 file left out: 1 no image (COVID/x.png)."
     assert "copies" in copies
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from cxr_command.radiograph.account import Account
 from trainer.data.examples import Examples
 from trainer.errors import Unreadable, UserError
 from trainer.explain.selection import Selection, examples_of_files
@@ -41,8 +42,13 @@ def test_a_users_file_of_any_name_is_explained_and_a_damaged_one_left_out(tmp_pa
         PIL.Image.fromarray(np.eye(9, dtype=np.uint8)).save(tmp_path / os.fsdecode(name))
     (tmp_path / "damaged.png").write_bytes(b"no image")
     paths = [*sorted(tmp_path.iterdir()), tmp_path / "missing.png"]
-    examples = list(examples_of_files(paths, (9, 9, 1), None))
+    account = Account()
+    examples = list(examples_of_files(paths, (9, 9, 1), None, account))
     assert sorted(example.id for example in examples) == ["$x\\xff.png", "a\nb.png"]
+    assert (account.read, [p.name for p, _ in account.left_out]) == (
+        2,
+        ["damaged.png", "missing.png"],
+    )
     assert all(example.source == str(tmp_path / example.id) for example in examples)
 
 
@@ -54,7 +60,7 @@ def test_a_users_file_that_cannot_be_read_stops_the_command(tmp_path, monkeypatc
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
     with pytest.raises(Unreadable, match="a.png cannot be read .Permission denied"):
-        list(examples_of_files([tmp_path / "a.png"], (9, 9, 1), None))
+        list(examples_of_files([tmp_path / "a.png"], (9, 9, 1), None, Account()))
 
 
 def test_a_selection_of_nothing_is_the_users_mistake():

@@ -252,3 +252,39 @@ def test_ids_sort_as_people_count():
         "Normal-2",
         "Viral Pneumonia-1",
     ]
+
+
+def test_a_suffix_in_capitals_is_read(database):
+    image = database / "COVID" / "images" / "COVID-1.png"
+    image.rename(image.with_suffix(".PNG"))
+    assert [r.image.name for r in radiographs_in(database)][:3] == [
+        "COVID-1.PNG",
+        "COVID-2.png",
+        "COVID-10.png",
+    ]
+    assert not faults_in(database)
+    image.touch()
+    assert [fault.kind for fault in faults_in(database)] == [Kind.TWICE]
+
+
+@pytest.mark.parametrize("name", ["COVID-3.jpg", "COVID-3.JPEG", "COVID-3.tif", "COVID-3.dcm"])
+@pytest.mark.parametrize("folder", ["images", "masks"])
+def test_an_image_of_another_kind_stops_the_build(database, name, folder):
+    (database / "COVID" / folder / name).touch()
+    assert faults_in(database) == [Fault(f"COVID/{folder}/{name}", Kind.NOT_NAMED_PNG)]
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("COVID/Images/COVID-3.png", ("COVID/Images", "1, such as COVID-3.png")),
+        ("COVID/images/more/COVID-3.png", ("COVID/images/more", "1, such as COVID-3.png")),
+        ("COVID/COVID-3.png", ("COVID/COVID-3.png", "")),
+        ("COVID-3.png", ("COVID-3.png", "")),
+    ],
+)
+def test_an_image_where_none_is_read_stops_the_build(database, name, fault):
+    (database / name).parent.mkdir(exist_ok=True)
+    (database / name).touch()
+    assert [(f.path, f.found) for f in faults_in(database)] == [fault]
+    assert faults_in(database)[0].kind == Kind.WRONG_PLACE

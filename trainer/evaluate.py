@@ -4,10 +4,11 @@
     python -m trainer.evaluate --workdir=RUN1 --workdir=RUN2 --ensemble --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN --images_dir=FOLDER --output_dir=REPORT
 
-FOLDER holds one sub-folder of PNG or JPEG files for each class. REPORT/report.html is the page to
-read, report.json has the same numbers, predictions.csv what they come from. Temperature and
-threshold are chosen on the validation split and kept in the run's calibration.json; with
---images_dir they are taken from there. This is a research tool, not a medical device.
+FOLDER holds one sub-folder of radiographs for each class, as the published database does.
+REPORT/report.html is the page to read, report.json has the same numbers, predictions.csv what they
+come from. Temperature and threshold are chosen on the validation split and kept in the run's
+calibration.json; with --images_dir they are taken from there. This is a research tool, not a
+medical device.
 """
 
 import datetime
@@ -21,6 +22,7 @@ from typing import Any
 from absl import flags, logging
 
 from cxr_command import usage
+from cxr_command.foreign_text import as_unicode
 from trainer import command
 from trainer.best_model import BestModel
 from trainer.data.dataset import BuiltDataset, open_dataset
@@ -55,6 +57,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_string("split", None, "Split of the dataset to evaluate on; default: test.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
+flags.DEFINE_bool("any_view", False, "Of DICOM files, lateral views and other body parts too.")
 flags.DEFINE_bool("ensemble", False, "Evaluate the mean of the runs' probabilities too.")
 flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
 
@@ -82,7 +85,8 @@ def main() -> None:
     models = {name: run.load_model() for name, run in runs.items()}
     if FLAGS.images_dir:
         dataset, validation, train = None, None, None
-        examples = load_folder(pathlib.Path(FLAGS.images_dir), class_names, image_shape)
+        folder = pathlib.Path(FLAGS.images_dir)
+        examples = load_folder(folder, class_names, image_shape, any_view=FLAGS.any_view)
     else:
         dataset = _dataset(contents, class_names)
         examples = load_split(dataset, FLAGS.split or "test")
@@ -113,6 +117,8 @@ def main() -> None:
     comparison = compare(tasks, resampling) if len(tasks) > 1 else None
     report = _report(dataset, examples, contents, evaluated, comparison)
     write_report(directory, report, examples, predictions)
+    if examples.account:
+        logging.info(examples.account.told())
     logging.info("report: %s", directory / "report.html")
 
 
@@ -241,6 +247,7 @@ def _report(
     comparison: Comparison | None,
 ) -> Report:
     split = (FLAGS.split or "test") if dataset else None
+    left_out = examples.account.left_out if examples.account else []
     train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
     trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
     measured = [
@@ -255,7 +262,7 @@ def _report(
         split=split,
         split_digest=examples.digest,
         examples=len(examples.ids),
-        left_out=list(examples.left_out),
+        left_out=[as_unicode(str(path)) for path, _ in left_out],
         class_names=list(examples.class_names),
         remarks=remarks(examples, split, train_examples, trained_on),
         tta=FLAGS.tta,

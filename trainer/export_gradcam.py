@@ -7,8 +7,8 @@ r"""Exports heatmaps of what a finished run's best model looks at, with the numb
         --images='FOLDER/*.png' --method=layercam --output_dir=OUT
 
 OUT/index.html is the gallery to look at, index.csv and summary.json have its numbers, and the raw
-heatmaps lie beside the panels. --images takes PNG, JPEG and DICOM files, folders of them and globs.
-This is a research tool, not a medical device.
+heatmaps lie beside the panels. --images takes PNG, JPEG, TIFF, BMP, WebP, GIF
+and DICOM files, folders of them and globs. This is a research tool, not a medical device.
 """
 
 import itertools
@@ -22,11 +22,12 @@ import numpy as np
 from absl import flags, logging
 
 from cxr_command import usage
+from cxr_command.radiograph.account import Account
 from trainer import command
+from trainer.data import own_files
 from trainer.data.dataset import open_dataset
 from trainer.data.examples import Example, load_split
 from trainer.data.mask_folder import MaskFolder
-from trainer.data.radiographs import list_radiographs
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.predictions import predictor
@@ -50,6 +51,7 @@ flags.DEFINE_string("best_by", "validation_loss", "Number of metrics.jsonl that 
 
 usage.section("The radiographs")
 flags.DEFINE_multi_string("images", None, "Own files: a file, a folder or a glob; repeatable.")
+flags.DEFINE_bool("any_view", False, "Of DICOM files, lateral views and other body parts too.")
 flags.DEFINE_string("split", None, "Split of the run's dataset to explain.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_list("classes", None, "Of the split, only radiographs of these true classes.")
@@ -84,7 +86,7 @@ def main() -> None:
     run.warn_if_unfinished()
     class_names = tuple(content["dataset"]["class_names"])
     target = _target(class_names)
-    files = list_radiographs(FLAGS.images) if FLAGS.images else None
+    found = own_files.find(FLAGS.images, "images") if FLAGS.images else None
     size = tuple(content["dataset"]["image_shape"][:2])
     masks = MaskFolder(pathlib.Path(FLAGS.masks_dir), size) if FLAGS.masks_dir else None
     directory = require_writable(FLAGS.output_dir, "output_dir")
@@ -97,19 +99,21 @@ def main() -> None:
     if explain.caution:
         logging.warning(explain.caution)
     with Gallery(directory, class_names, FLAGS.method, explain.layer_name) as gallery:
-        if files:
-            files = files[: FLAGS.max_images]
-            count, examples = len(files), examples_of_files(files, (*size, 1), masks)
+        account = Account(found.left_out if found else ())
+        if found:
+            count, examples = _of_files(found.files, size, masks, account)
         else:
             count, examples = _of_split(content, predict, masks)
-        images, targets = _fill(gallery, explain, predict, target, examples, count)
+        images, targets = _fill(gallery, explain, predict, target, examples, count, account)
         logging.info("measuring the speed; comparing with shuffled weights")
         speed = images_per_second(explain, images[0])
         check = randomisation_check(explain, model, images, targets, FLAGS.seed)
         check["how_to_read"] = HOW_TO_READ_RANDOMISATION
         about = _about(run, best.sha256, content, explain, speed)
-        about["left_out"] = count - len(gallery.rows)
+        about["left_out"] = len(account.left_out)
         _log(gallery.finish(about, check))
+    if found:
+        logging.info(account.told())
     logging.info("gallery: %s", directory / "index.html")
 
 
@@ -136,6 +140,15 @@ def _target(class_names: tuple[str, ...]) -> int | str:
             f"{', '.join(class_names)}"
         )
     return class_names.index(FLAGS.target)
+
+
+def _of_files(
+    files: list[pathlib.Path], size: tuple[int, int], masks: MaskFolder | None, account: Account
+) -> tuple[int, Iterator[Example]]:
+    """How many radiographs are read at most, and each of them."""
+    every = examples_of_files(files, (*size, 1), masks, account, any_view=FLAGS.any_view)
+    count = min(len(files), FLAGS.max_images or len(files))
+    return count, itertools.islice(every, count)
 
 
 def _of_split(
@@ -168,6 +181,7 @@ def _fill(
     target: int | str,
     examples: Iterator[Example],
     count: int,
+    account: Account,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Adds every example to the gallery; the first batch's images and targets are returned."""
     first: list[tuple[np.ndarray, int]] = []
@@ -182,7 +196,7 @@ def _fill(
             progress.show(len(gallery.rows))
     progress.clear()
     if not first:
-        raise UserError(f"--images={','.join(FLAGS.images)}: no file is a readable image")
+        raise UserError(f"--images={','.join(FLAGS.images)}: {account.told()}")
     logging.info("%d images explained", len(gallery.rows))
     images, targets = map(np.array, zip(*first, strict=True))
     return images, targets

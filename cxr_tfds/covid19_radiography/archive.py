@@ -49,15 +49,35 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
       NoDatabaseError: There is neither the folder nor a zip file.
       NoRoomError: The disk is too full to extract.
     """
-    if paths.exists(manual_dir / source.DATABASE):
-        return manual_dir / source.DATABASE
+    if folder := _folder(manual_dir):
+        return folder
     for name in source.ARCHIVES:
         if paths.exists(manual_dir / name):
             return _extract(manual_dir / name, extract_dir)
     raise NoDatabaseError(
         f"There is no folder {source.DATABASE} in {manual_dir}, nor {' or '.join(source.ARCHIVES)}."
-        f"\n{source.DOWNLOAD_INSTRUCTIONS}"
+        f"{_elsewhere(manual_dir)}\n{source.DOWNLOAD_INSTRUCTIONS}"
     )
+
+
+def _folder(manual_dir: epath.Path) -> epath.Path | None:
+    """The database's folder, be it inside itself or the manual directory; None if there is none."""
+    database = manual_dir / source.DATABASE
+    for folder in (database, database / source.DATABASE, manual_dir):
+        if any(paths.exists(folder / label / "images") for label in source.CLASSES):
+            return folder
+    return database if paths.exists(database) else None
+
+
+def _elsewhere(manual_dir: epath.Path) -> str:
+    """Names the folder that was meant, one level above, two above or one below, if it is one."""
+    with contextlib.suppress(OSError):
+        below = [path for path in paths.listed(manual_dir) if path.is_dir()]
+        for place in (*sorted(below), *manual_dir.parents[:2]):
+            archives = any(paths.exists(place / name) for name in source.ARCHIVES)
+            if archives or _folder(place):
+                return f" It is in {place}: give --manual_dir={place}."
+    return ""
 
 
 def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
@@ -94,7 +114,7 @@ def _reading(archive: epath.Path) -> Iterator[None]:
 
 def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The files of the database in an archive, after a look at everything the archive announces."""
-    members = [member for member in file.infolist() if not member.is_dir()]
+    members = [member for member in file.infolist() if not _name(member).endswith("/")]
     size = sum(member.file_size for member in members)
     packed = sum(member.compress_size for member in members)
     if len(members) > _MOST_FILES or size > _MOST_BYTES or size > _HIGHEST_RATIO * max(1, packed):
@@ -105,12 +125,14 @@ def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile
         )
     what = "would lead out of the folder it is extracted to, or are links"
     _refuse(archive, what, (member.filename for member in members if _strays(member)))
+    root = _root(archive, map(_name, members))
     wanted = [
         member
         for member in members
-        if member.filename.startswith(f"{source.DATABASE}/")
-        and member.filename.lower().endswith(_SUFFIXES)
+        if _name(member).startswith(root) and _name(member).lower().endswith(_SUFFIXES)
     ]
+    for member in wanted:
+        member.filename = _name(member).removeprefix(root.removesuffix(f"{source.DATABASE}/"))
     if not wanted:
         raise ArchiveError(
             f"{archive} holds no folder {source.DATABASE}.\n{source.DOWNLOAD_INSTRUCTIONS}"
@@ -124,6 +146,28 @@ def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile
     return wanted
 
 
+def _name(member: zipfile.ZipInfo) -> str:
+    """An entry's name; some programs on Windows write it with backslashes."""
+    return member.filename.replace("\\", "/")
+
+
+def _root(archive: epath.Path, names: Iterable[str]) -> str:
+    """What the names of the database begin with: its folder, which may lie in others."""
+    folder = f"{source.DATABASE}/"
+    parts = [name.rpartition(folder) for name in names]
+    roots = {
+        before + folder
+        for before, found, rest in parts
+        if found and rest.split("/")[0] in source.CLASSES and not before.startswith("__MACOSX")
+    }
+    if len(roots) > 1:
+        raise ArchiveError(
+            f"{archive} holds the database {len(roots)} times, in {', '.join(sorted(roots))}; "
+            "expected it once."
+        )
+    return roots.pop() if roots else folder
+
+
 def _refuse(archive: epath.Path, what: str, names: Iterable[str]) -> None:
     """Refuses an archive if there is any name of which something is so."""
     if found := list(names):
@@ -134,9 +178,9 @@ def _refuse(archive: epath.Path, what: str, names: Iterable[str]) -> None:
 
 
 def _strays(member: zipfile.ZipInfo) -> bool:
-    name = member.filename
+    name = _name(member)
     is_link = stat.S_ISLNK(member.external_attr >> 16)
-    is_elsewhere = not {"", ".", ".."}.isdisjoint(name.split("/")) or "\\" in name or ":" in name
+    is_elsewhere = not {"", ".", ".."}.isdisjoint(name.split("/")) or ":" in name
     return is_link or is_elsewhere
 
 

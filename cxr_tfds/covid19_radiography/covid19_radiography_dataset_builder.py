@@ -173,13 +173,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"{source.DATABASE}, as --manual_dir."
             ) from error
         database = archive.open_database(manual_dir, epath.Path(extract_dir))
-        found = {one.radiograph.id: one for one in survey.take(database, self._inspect)}
+        found = {one.radiograph.id: one for one in self._take(database)}
         ids = {
             split: shards.shuffled([i for i in found if found[i].split == split], split)
             for split in ("train", "validation", "test")
         }
         most = self._config.max_examples_per_split
         return {split: [found[i] for i in ids[split][:most]] for split in ids}
+
+    def _take(self, database: epath.Path) -> list[survey.Example]:
+        return survey.take(database, self._inspect, keeps_files=self._is_full)
 
     @property
     def _is_on_beam(self) -> bool:

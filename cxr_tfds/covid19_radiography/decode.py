@@ -1,30 +1,12 @@
-"""From PNG bytes to the 224x224 gray pixels that networks see.
-
-Whoever has to repeat this bit for bit, such as an exported model that takes PNG bytes, needs these
-operations in this order and nothing else: libpng's decoding and Pillow's resizing.
-"""
+"""From files to the 224x224 gray pixels that networks see."""
 
 import numpy as np
 from etils import epath
 from PIL import Image
-from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
+
+from cxr_command.radiograph import reading
 
 SIZE = 224
-
-
-def decode_gray(encoded: "tf.Tensor") -> "tf.Tensor":
-    """Decodes a PNG file to gray.
-
-    libpng converts: colour becomes ITU-R 601 luma, transparency is dropped, 16-bit
-    samples keep their upper 8 bits.
-
-    Args:
-      encoded: The file's bytes, a scalar string.
-
-    Returns:
-      `[height, width, 1] uint8`.
-    """
-    return tf.io.decode_png(encoded, channels=1, dtype=tf.uint8)
 
 
 def resize(image: np.ndarray) -> np.ndarray:
@@ -38,7 +20,7 @@ def resize(image: np.ndarray) -> np.ndarray:
     Returns:
       `[224, 224, 1] uint8`.
     """
-    return _resized(image, Image.Resampling.BILINEAR)
+    return reading.resized(image, (SIZE, SIZE))
 
 
 def resize_mask(mask: np.ndarray) -> np.ndarray:
@@ -50,7 +32,8 @@ def resize_mask(mask: np.ndarray) -> np.ndarray:
     Returns:
       `[224, 224, 1] uint8`, 1 in the lungs and 0 elsewhere.
     """
-    return (_resized(mask, Image.Resampling.BOX) >= 128).astype(np.uint8)
+    resized = Image.fromarray(mask).resize((SIZE, SIZE), Image.Resampling.BOX)
+    return (np.asarray(resized)[..., None] >= 128).astype(np.uint8)
 
 
 def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -68,22 +51,18 @@ def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray,
     return small, np.zeros_like(small) if mask is None else resize_mask(mask)
 
 
-def read_pair(image: epath.Path, mask: epath.Path | None) -> tuple[np.ndarray, np.ndarray]:
+def read_pair(
+    image: epath.Path, mask: epath.Path | None, depth: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Reads, decodes and resizes one radiograph.
 
     Args:
       image: The PNG file.
       mask: The PNG file of its lung mask, or None.
+      depth: The bits that the 16-bit files of the database use.
 
     Returns:
       What `resize_pair` returns.
     """
-
-    def pixels(path: epath.Path) -> np.ndarray:
-        return decode_gray(path.read_bytes()).numpy()[..., 0]
-
-    return resize_pair(pixels(image), pixels(mask) if mask else None)
-
-
-def _resized(pixels: np.ndarray, resampling: Image.Resampling) -> np.ndarray:
-    return np.asarray(Image.fromarray(pixels).resize((SIZE, SIZE), resampling))[..., None]
+    pixels = reading.decode(image.read_bytes(), depth=depth).pixels
+    return resize_pair(pixels, reading.decode(mask.read_bytes()).pixels if mask else None)

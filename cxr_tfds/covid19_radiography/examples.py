@@ -50,7 +50,9 @@ def read_one(example: survey.Example, full: bool) -> tuple[str, dict[str, Any]]:
     if full:
         return _features(example, *_read_files(example.radiograph))
     radiograph = example.radiograph
-    return _features(example, *decode.read_pair(radiograph.image, radiograph.mask))
+    return _features(
+        example, *decode.read_pair(radiograph.image, radiograph.mask, radiograph.depth)
+    )
 
 
 def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> int:

@@ -16,7 +16,10 @@ class Kind(enum.Enum):
     """
 
     NO_IMAGE = "no image of any class", True
-    WRONG_FOLDER = "PNG files in a folder that is not named after a class", True
+    WRONG_FOLDER = "images in a folder that is not named after a class", True
+    WRONG_PLACE = "image that lies where none is read; expected CLASS/images/COVID-1.png", True
+    NOT_NAMED_PNG = "image that is no PNG file; save it as PNG", True
+    TWICE = "two files of one name, but for capitals of the suffix", True
     WRONG_NAME = "file not named after its class and a number, such as COVID-137.png", True
     NO_WORKBOOK = "missing metadata workbook", True
     WRONG_WORKBOOK = "no xlsx workbook with the columns FILE NAME and URL", True
@@ -30,12 +33,14 @@ class Kind(enum.Enum):
     ENORMOUS = "enormous, not decoded", True
     TINY = "too small for a radiograph", True
     ONE_VALUE = "every pixel has the same value", True
+    ALMOST_BLACK = "almost black", True
+    DEPTH = "16-bit PNG that uses fewer bits, which `full` cannot tell; build 224x224", True
     MASK_SHAPE = "lung mask of other proportions than its image", True
 
     MASK_SIZE = "lung mask that is not 256x256, resized", False
     MASK_EMPTY = "lung mask in which every pixel has the same value", False
     MASK_ALONE = "lung mask without an image, left out", False
-    SIXTEEN_BITS = "16-bit PNG, of which the upper 8 bits are kept", False
+    SIXTEEN_BITS = "16-bit PNG, of which the upper 8 of the database's bits are kept", False
     NO_ROW = "image without a row in the workbook, its source is unknown", False
     IMAGES_MISSING = "images that the workbook lists are missing", False
     MASKS_MISSING = "radiographs have no lung mask", False

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 from etils import epath
-from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
 from cxr_command.largest_image import MOST_PIXELS
+from cxr_command.radiograph import reading
+from cxr_command.radiograph.refusal import NotARadiograph
 
-from . import decode, duplicates, paths, source
+from . import duplicates, paths, source
 from .faults import Fault, Kind
 
 SHORTEST_SIDE = 32
@@ -36,6 +37,7 @@ class Inspection:
       fingerprint: What `duplicates.fingerprint` says of its pixels, hexadecimal.
       height: Of the image, in pixels.
       width: Of the image, in pixels.
+      depth: The bits that a 16-bit image uses; 0 of one of 8 bits.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Inspection:
     fingerprint: str = ""
     height: int = 0
     width: int = 0
+    depth: int = 0
 
     def to_json(self) -> str:
         """Writes it in one line, as Beam workers hand it on."""
@@ -63,6 +66,7 @@ class _Picture(NamedTuple):
     encoded: bytes
     gray: np.ndarray
     faults: list[Fault]
+    depth: int = 0
 
 
 def inspect(radiograph: source.Radiograph) -> Inspection:
@@ -87,11 +91,13 @@ def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndar
       What was found, and, unless that stops the build, the gray image and the mask or None, both
       `[height, width] uint8`.
     """
-    image = _read(radiograph.image)
+    image = _read(radiograph.image, radiograph.depth)
     mask = _read(radiograph.mask) if radiograph.mask else None
     faults = [*image.faults]
     if _is_constant(image):
         faults.append(_fault(radiograph.image, Kind.ONE_VALUE, f"{image.gray.flat[0]}"))
+    elif image.gray.size and (flaw := reading.flaw_of(image.gray)):
+        faults.append(_fault(radiograph.image, Kind.ALMOST_BLACK, flaw))
     if mask:
         faults += [fault for fault in mask.faults if fault.kind != Kind.SIXTEEN_BITS]
         faults += _faults_of_mask(radiograph.mask, mask, image)
@@ -111,10 +117,11 @@ def _describe(radiograph_id: str, faults: list[Fault], image: _Picture) -> Inspe
         fingerprint=duplicates.fingerprint(image.gray).hex(),
         height=height,
         width=width,
+        depth=image.depth,
     )
 
 
-def _read(path: epath.Path) -> _Picture:
+def _read(path: epath.Path, depth: int | None = None) -> _Picture:
     """Reads a file and decodes it to gray `[height, width] uint8`, empty if it cannot be."""
     encoded, gray = b"", np.zeros((0, 0), np.uint8)
     # The folders above were checked when they were listed.
@@ -130,12 +137,15 @@ def _read(path: epath.Path) -> _Picture:
         reason = error.strerror or str(error)
         return _Picture(encoded, gray, [_fault(path, Kind.UNREADABLE, reason)])
     faults = [_fault(path, *what) for what in _read_header(encoded)]
-    if not any(fault.kind.stops for fault in faults):
-        try:
-            gray = decode.decode_gray(encoded).numpy()[..., 0]
-        except tf.errors.InvalidArgumentError:
-            faults.append(_fault(path, Kind.DAMAGED, f"{len(encoded):,} bytes"))
-    return _Picture(encoded, gray, faults)
+    if any(fault.kind.stops for fault in faults):
+        return _Picture(encoded, gray, faults)
+    try:
+        radiograph = reading.decode(encoded, depth=depth)
+    except NotARadiograph:
+        return _Picture(encoded, gray, [_fault(path, Kind.DAMAGED, f"{len(encoded):,} bytes")])
+    if radiograph.depth:
+        faults.append(_fault(path, Kind.SIXTEEN_BITS, f"it uses {radiograph.depth}"))
+    return _Picture(encoded, radiograph.pixels, faults, radiograph.depth or 0)
 
 
 def _read_header(encoded: bytes) -> list[tuple[Kind, str]]:
@@ -147,12 +157,12 @@ def _read_header(encoded: bytes) -> list[tuple[Kind, str]]:
         return [(kind, f"it starts with {encoded[:8]!r}")]
     if len(encoded) < _HEADER_END:
         return [(Kind.DAMAGED, f"{len(encoded)} bytes")]
-    width, height, depth = struct.unpack(">IIB", encoded[16:25])
+    width, height = struct.unpack(">II", encoded[16:24])
     if width * height > MOST_PIXELS:
         return [(Kind.ENORMOUS, f"{width:,}x{height:,}, at most {MOST_PIXELS:,} pixels")]
     if min(width, height) < SHORTEST_SIDE:
         return [(Kind.TINY, f"{width}x{height}, at least {SHORTEST_SIDE}x{SHORTEST_SIDE}")]
-    return [(Kind.SIXTEEN_BITS, "")] if depth == 16 else []
+    return []
 
 
 def _faults_of_mask(path: epath.Path, mask: _Picture, image: _Picture) -> list[Fault]:

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 
 from etils import epath
 
+from cxr_command.radiograph import dicom, image_file
+
 from . import paths, workbook
 from .faults import Fault, Kind
 
 DATABASE = "COVID-19_Radiography_Dataset"
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 ARCHIVES = ("archive.zip", "covid19-radiography-database.zip")
+
+# The folders of a class that are read; phantoms have `findings` beside them.
+_READ = ("images", "masks")
 
 # What the URL column of a workbook holds when a radiograph comes from a source.
 _URL_PARTS = {
@@ -62,6 +67,7 @@ class Radiograph:
       source: The collection it was taken from, one of `SOURCES`.
       image: The PNG file.
       mask: The PNG file of its lung mask, or None.
+      depth: Of a 16-bit file, the bits that the database's files use; None: those that it uses.
     """
 
     id: str
@@ -69,6 +75,7 @@ class Radiograph:
     source: str
     image: epath.Path
     mask: epath.Path | None
+    depth: int | None = None
 
 
 def find_radiographs(database: epath.Path) -> tuple[list[Radiograph], list[Fault]]:
@@ -183,6 +190,7 @@ def _find_class(database: epath.Path, label: str) -> tuple[list[Radiograph], lis
         for stem in sorted(images, key=number_of)
     ]
     faults += wrong_masks + wrong_rows + _incomplete(label, images, masks, sources)
+    faults += _misplaced(database / label)
     return radiographs, faults
 
 
@@ -192,17 +200,27 @@ def _png_files(folder: epath.Path, label: str) -> tuple[dict[str, epath.Path], l
     if leaves(folder, folder.parents[1]):
         return {}, [Fault(name, Kind.LEAVES_FOLDER)]
     try:
-        # macOS leaves hidden `._COVID-1.png` files, which are not images.
-        found = {path.stem: path for path in paths.listed(folder) if _is_png(path)}
+        listed = [path for path in paths.listed(folder) if _is_image(path)]
     except OSError as error:
         return {}, [Fault(name, Kind.UNREADABLE, error.strerror or str(error))]
-    wrong = {stem for stem in found if not _is_id(stem, label)}
-    faults = [Fault(f"{name}/{stem}.png", Kind.WRONG_NAME) for stem in wrong]
-    return {stem: path for stem, path in found.items() if stem not in wrong}, faults
+    found: dict[str, epath.Path] = {}
+    faults = []
+    for path in listed:
+        if path.suffix.lower() != ".png":
+            faults.append(Fault(f"{name}/{path.name}", Kind.NOT_NAMED_PNG))
+        elif not _is_id(path.stem, label):
+            faults.append(Fault(f"{name}/{path.name}", Kind.WRONG_NAME))
+        elif path.stem in found:
+            faults.append(Fault(f"{name}/{path.name}", Kind.TWICE))
+        else:
+            found[path.stem] = path
+    return found, faults
 
 
-def _is_png(path: epath.Path) -> bool:
-    return path.name.endswith(".png") and not path.name.startswith(".")
+def _is_image(path: epath.Path) -> bool:
+    """Whether a name is an image's; macOS leaves hidden `._COVID-1.png` files, which are none."""
+    suffixes = (*image_file.SUFFIXES, *dicom.SUFFIXES)
+    return path.name.lower().endswith(suffixes) and not path.name.startswith(".")
 
 
 def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fault]:
@@ -226,18 +244,40 @@ def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fa
     return faults
 
 
+def _misplaced(folder: epath.Path) -> Iterator[Fault]:
+    """The images of a class that lie beside `images` and `masks`, or deeper in them."""
+    entries = _entries(folder)
+    read = [path for path in entries if path.name in _READ]
+    deeper = [path for place in read for path in _entries(place) if not _is_image(path)]
+    for path in [path for path in entries if path.name not in (*_READ, "findings")] + deeper:
+        images = [path] if _is_image(path) else list(filter(_is_image, _below(path, depth=2)))
+        if images:
+            found = "" if images == [path] else f"{len(images):,}, such as {images[0].name}"
+            yield Fault(str(path.relative_to(folder.parent)), Kind.WRONG_PLACE, found)
+
+
+def _entries(folder: epath.Path) -> list[epath.Path]:
+    """What is in a folder; that one cannot be listed is told elsewhere."""
+    with contextlib.suppress(OSError):
+        return paths.listed(folder) if folder.is_dir() else []
+    return []
+
+
 def _wrong_folders(database: epath.Path) -> list[Fault]:
-    return [
-        Fault(path.name, Kind.WRONG_FOLDER, f"expected one of {', '.join(CLASSES)}")
-        for path in database.iterdir()
-        if path.name not in CLASSES and not path.name.startswith((".", "__"))
-        if any(map(_is_png, _below(path, depth=2)))
-    ]
+    faults = []
+    for path in database.iterdir():
+        if path.name in CLASSES or path.name.startswith((".", "__")):
+            continue
+        if _is_image(path):
+            faults.append(Fault(path.name, Kind.WRONG_PLACE))
+        elif any(map(_is_image, _below(path, depth=2))):
+            expected = f"expected one of {', '.join(CLASSES)}"
+            faults.append(Fault(path.name, Kind.WRONG_FOLDER, expected))
+    return faults
 
 
 def _below(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
     """What lies in a folder and in the folders in it; what cannot be listed is no class's."""
-    with contextlib.suppress(OSError):
-        for path in paths.listed(folder) if depth and folder.is_dir() else ():
-            yield path
-            yield from _below(path, depth - 1)
+    for path in _entries(folder) if depth else ():
+        yield path
+        yield from _below(path, depth - 1)

@@ -25,14 +25,14 @@ class Spool:
         self._places: dict[str, int] = {}
 
     def add(self, radiograph_id: str, image: np.ndarray, mask: np.ndarray) -> None:
-        """Adds one radiograph.
+        """Adds one radiograph, in place of what was added of the same id.
 
         Args:
           radiograph_id: Its id.
           image: `[224, 224, 1] uint8`.
           mask: `[224, 224, 1] uint8`, 1 in the lungs and 0 elsewhere.
         """
-        self._places[radiograph_id] = len(self._places)
+        self._places[radiograph_id] = self._file.tell() // RECORD_BYTES
         self._file.write(image.tobytes() + np.packbits(mask).tobytes())
 
     def read(self, radiograph_id: str) -> tuple[np.ndarray, np.ndarray]:

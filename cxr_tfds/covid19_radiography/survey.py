@@ -25,6 +25,7 @@ from . import (
     spool,
 )
 
+_DEPTH = faults.Kind.DEPTH
 Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
 
 
@@ -61,12 +62,14 @@ class Example:
         )
 
 
-def take(database: epath.Path, inspect_all: Inspector) -> list[Example]:
+def take(database: epath.Path, inspect_all: Inspector, *, keeps_files: bool) -> list[Example]:
     """Looks at every file of a copy of the database, and logs what is missing or odd.
 
     Args:
       database: The folder `COVID-19_Radiography_Dataset`.
       inspect_all: Inspects radiographs, in any order.
+      keeps_files: Whether the files are stored as they are, so that of 16-bit ones the upper 8 bits
+        will be read.
 
     Returns:
       The examples by class and then by number.
@@ -77,12 +80,34 @@ def take(database: epath.Path, inspect_all: Inspector) -> list[Example]:
     """
     radiographs, wrong = source.find_radiographs(database)
     inspections = {one.id: one for one in inspect_all(radiographs)}
+    radiographs, shallow = _of_one_depth(radiographs, inspections)
+    deep = [one for one in radiographs if one.depth]
+    if keeps_files and deep and deep[0].depth != 16:
+        found = f"{deep[0].depth} bits"
+        wrong += [faults.Fault(f"{one.label}/images/{one.id}.png", _DEPTH, found) for one in deep]
+    elif shallow:
+        inspections |= {one.id: one for one in inspect_all(shallow)}
     wrong += [fault for one in inspections.values() for fault in one.faults]
     faults.stop_if_any(wrong, database)
     if wrong:
         told = paths.printable(faults.describe(wrong))
         logging.warning("The copy in %s:\n%s", paths.printable(database), told)
     return _examples(radiographs, inspections)
+
+
+def _of_one_depth(
+    radiographs: list[source.Radiograph], inspections: dict[str, inspection.Inspection]
+) -> tuple[list[source.Radiograph], list[source.Radiograph]]:
+    """All radiographs, 16-bit ones with the depth of the deepest, and those seen with another."""
+    depth = max((one.depth for one in inspections.values()), default=0)
+    if not depth:
+        return radiographs, []
+    logging.info("The 16-bit files use %d bits: 0 to %d is shown.", depth, 2**depth - 1)
+    of_one = [
+        dataclasses.replace(one, depth=depth) if inspections[one.id].depth else one
+        for one in radiographs
+    ]
+    return of_one, [one for one in of_one if one.depth and inspections[one.id].depth != depth]
 
 
 def inspect_here(

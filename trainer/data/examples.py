@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cxr_command.foreign_text import as_unicode
+from cxr_command.radiograph.account import Account
+from trainer.data import own_files
 from trainer.data.dataset import BuiltDataset
-from trainer.data.radiographs import list_labelled, read_radiographs
 from trainer.data.records import read_batches
 from trainer.data.selection import select
 from trainer.errors import UserError
@@ -51,7 +52,7 @@ class Examples:
         masks: `[masked, H, W, 1] bool`, true in the lungs, of the examples `masked`; None if there
             are none.
         masked: `[masked] int`, the examples that have a mask; None likewise.
-        left_out: files that could not be read.
+        account: of a user's own files, what was read and what was left out.
     """
 
     class_names: tuple[str, ...]
@@ -62,7 +63,7 @@ class Examples:
     groups: np.ndarray | None = None
     masks: np.ndarray | None = None
     masked: np.ndarray | None = None
-    left_out: tuple[str, ...] = ()
+    account: Account | None = None
 
     @property
     def digest(self) -> str:
@@ -144,7 +145,11 @@ def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, n
 
 
 def load_folder(
-    directory: pathlib.Path, class_names: tuple[str, ...], image_shape: tuple[int, int, int]
+    directory: pathlib.Path,
+    class_names: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    *,
+    any_view: bool = False,
 ) -> Examples:
     """Reads a user's own images, one sub-folder for each class.
 
@@ -152,6 +157,7 @@ def load_folder(
         directory: the folder.
         class_names: names of the classes, which the sub-folders must have.
         image_shape: `[height, width, 1]` to resize to.
+        any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Returns:
         The examples; an id is the file's path below the folder.
@@ -159,18 +165,20 @@ def load_folder(
     Raises:
         UserError: the folder has another layout, or no file of it can be read.
     """
-    files = list_labelled(directory, class_names)
-    images, kept, left_out = read_radiographs([path for path, _ in files], image_shape)
-    if not kept:
-        raise UserError(
-            f"none of the {len(files)} files in {directory} is a readable PNG or JPEG image"
-        )
+    files, left_out = own_files.find_labelled(directory, class_names)
+    account, paths = Account(left_out), [path for path, _ in files]
+    images, rows = np.empty((len(paths), *image_shape), np.uint8), []
+    for row, image in own_files.read(paths, image_shape, account, any_view=any_view):
+        images[len(rows)] = image
+        rows.append(row)
+    if not rows:
+        raise UserError(f"--images_dir={directory}: {account.told()}")
     return Examples(
         class_names=class_names,
-        ids=np.array([_path_below(directory, files[row][0]) for row in kept]),
-        labels=np.array([files[row][1] for row in kept]),
-        images=images,
-        left_out=tuple(as_unicode(str(path)) for path in left_out),
+        ids=np.array([_path_below(directory, files[row][0]) for row in rows]),
+        labels=np.array([files[row][1] for row in rows]),
+        images=images[: len(rows)],
+        account=account,
     )
 
 

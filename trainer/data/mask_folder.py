@@ -8,10 +8,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from cxr_command.radiograph import reading
+from cxr_command.radiograph.refusal import NotARadiograph
 from trainer.data.examples import Example
-from trainer.data.image_file import read_image_file
-from trainer.data.radiographs import pixels_claimed
-from trainer.errors import Damaged, UserError
+from trainer.errors import UserError
+from trainer.parsing import unreadable
 
 
 class MaskFolder:
@@ -65,13 +66,12 @@ class MaskFolder:
         if name not in paths:
             return None
         try:
-            encoded = tf.constant(read_image_file(paths[name]))
-            pixels_claimed(encoded)
-            mask = tf.io.decode_png(encoded, channels=1)
-        # The last where the message would quote bytes that are no text.
-        except (Damaged, tf.errors.InvalidArgumentError, UnicodeDecodeError):
-            logging.error("left out: %s is not a readable PNG mask", paths[name])
+            mask = reading.read(paths[name]).pixels[..., None]
+        except NotARadiograph as error:
+            logging.error("left out: %s is not a readable mask: %s", paths[name], error)
             return None
+        except OSError as error:
+            raise unreadable(paths[name], error.strerror or str(error)) from error
         # A pixel belongs to the mask where half of what it covers does, as in the built dataset.
         inside = tf.image.resize(mask, self._size, method="area").numpy()[:, :, 0] >= 127.5
         return inside if inside.any() else None

@@ -38,8 +38,8 @@ def _of_examples(examples: Examples) -> Iterator[str]:
     counts = np.bincount(examples.labels, minlength=len(examples.class_names))
     if absent := [examples.class_names[index] for index in np.flatnonzero(counts == 0)]:
         yield f"No example of {', '.join(absent)}: what needs one is left blank."
-    if examples.left_out:
-        yield f"Files that could not be read and were left out: {', '.join(examples.left_out)}."
+    if examples.account and examples.account.left_out:
+        yield f"{examples.account.told()}."
     if examples.groups is None:
         yield "Nobody said which images are copies of each other: each was drawn by itself."
 

@@ -60,7 +60,7 @@ class Report:
         split: of the dataset.
         split_digest: of the examples.
         examples: how many.
-        left_out: files that could not be read.
+        left_out: files of a user's folder that were not evaluated.
         class_names: names of the classes in the order of their labels.
         remarks: what limits the numbers.
         tta: test-time augmentation, `none` or `flip`.

@@ -5,13 +5,13 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from absl import logging
 
 from cxr_command.foreign_text import as_unicode
+from cxr_command.radiograph.account import Account
+from trainer.data import own_files
 from trainer.data.examples import Example, Examples
 from trainer.data.mask_folder import MaskFolder
-from trainer.data.radiographs import read_radiograph
-from trainer.errors import Damaged, UserError
+from trainer.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,23 +95,26 @@ def selected(examples: Examples, rows: np.ndarray, masks: MaskFolder | None) -> 
 
 
 def examples_of_files(
-    paths: Sequence[pathlib.Path], image_shape: Sequence[int], masks: MaskFolder | None
+    paths: Sequence[pathlib.Path],
+    image_shape: Sequence[int],
+    masks: MaskFolder | None,
+    account: Account,
+    *,
+    any_view: bool = False,
 ) -> Iterator[Example]:
-    """A user's own files; those that are no image are reported and left out.
+    """A user's own files; those that are no radiograph are reported and left out.
 
     Args:
         paths: the files.
         image_shape: `[height, width, 1]` to bring each to.
         masks: masks named after the files.
+        account: counts what is read and what is left out.
+        any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Yields:
         Each.
     """
-    for path in paths:
-        try:
-            image = read_radiograph(path, image_shape)
-        except Damaged as error:
-            logging.error("left out: %s", error)
-            continue
+    for position, image in own_files.read(paths, image_shape, account, any_view=any_view):
+        path = paths[position]
         example = Example(as_unicode(path.name), as_unicode(str(path)), None, image)
         yield masks.add_to(example, path.stem) if masks else example

@@ -1,0 +1,169 @@
+"""Radiographs from DICOM files, shown as a viewer shows them. Only pixels leave this module."""
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cxr_command.foreign_text import one_line
+from cxr_command.largest_image import MOST_PIXELS
+from cxr_command.radiograph import dicom_values
+from cxr_command.radiograph.refusal import NotARadiograph
+
+if TYPE_CHECKING:
+    import pydicom
+
+SUFFIXES = (".dcm", ".dicom", ".ima")
+HEAD = 132  # The mark DICM stands behind 128 bytes.
+INSTALL = "pip install 'cxr-trainer[dicom]'"
+WITHOUT_MARK = (
+    "DICOM data without the mark DICM behind 128 bytes; write it as a DICOM file with a tool such "
+    "as dcmconv"
+)
+_LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLD", "RLD", "LLO", "RLO", "LEFT LATERAL"}
+_LATERAL |= {"RIGHT LATERAL", "L LAT", "R LAT"}
+# As manufacturers and languages spell it: CHEST, PORT CHEST, THORAX, TORAX.
+_CHEST = ("CHEST", "THORAX", "TORAX", "LUNG")
+
+
+def is_marked(head: bytes) -> bool:
+    """Whether a file's first `HEAD` bytes end in the mark of DICOM files."""
+    return head[128:HEAD] == b"DICM"
+
+
+def lacks_mark(content: bytes) -> bool:
+    """Whether bytes begin as DICOM data without a file's preamble do, with a length or identifier.
+
+    Args:
+        content: a file's bytes.
+    """
+    group, above = content[:2], content[3:4]
+    return group in (b"\2\0", b"\x08\0") and above == b"\0"
+
+
+def decode(content: bytes, any_view: bool) -> tuple[np.ndarray, list[str]]:
+    """Reads the pixels of a DICOM file; no patient's name, date or number is kept.
+
+    Source of what is done with the values: DICOM PS3.3, C.7.5.1.1.2, C.7.6.3.1.2, C.11.1, C.11.2.
+
+    Args:
+        content: the file's bytes.
+        any_view: whether lateral views and other parts of the body are read too.
+
+    Returns:
+        `[height, width] uint8`, and what was noticed.
+
+    Raises:
+        NotARadiograph: it is no gray image of at most `MOST_PIXELS` that pydicom can decode, or no
+            frontal chest radiograph.
+    """
+    try:
+        import pydicom
+    except ImportError as error:
+        raise NotARadiograph(f"DICOM files need pydicom: {INSTALL}") from error
+    # What is wrong with values that are not read is nobody's concern, and may be a patient's.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    try:
+        dicom = _parsed(content)
+        _check_pixels(dicom)
+        remarks = _other_views(dicom)
+        if remarks and not any_view:
+            raise NotARadiograph(f"{remarks[0]}; expected a frontal view of the chest")
+        _check_decoder(dicom.file_meta.TransferSyntaxUID)
+        gray, noticed = dicom_values.shown(dicom, dicom.pixel_array)
+    except (MemoryError, NotARadiograph):
+        raise
+    # A damaged file makes pydicom and its decoders raise nearly anything, with values in the text.
+    except Exception as error:
+        raise NotARadiograph(
+            f"damaged DICOM file ({type(error).__name__}); get the file anew"
+        ) from error
+    return gray, remarks + noticed
+
+
+def _parsed(content: bytes) -> "pydicom.Dataset":
+    import pydicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    file = io.BytesIO(content)
+    pydicom.filereader.read_preamble(file, force=False)
+    meta = pydicom.filereader._read_file_meta_info(file)
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:  # To whatever it claims.
+        raise NotARadiograph(
+            "DICOM file that is deflated as a whole, which is not inflated here; write it anew "
+            "with a DICOM tool, such as dcmconv"
+        )
+    if "TransferSyntaxUID" not in meta:
+        raise NotARadiograph("DICOM file without a TransferSyntaxUID; get the file anew")
+    file.seek(0)
+    return pydicom.dcmread(file)
+
+
+def _check_pixels(dicom: "pydicom.Dataset") -> None:
+    """Refuses, by the header, what has no pixels, too many of them, or not one gray frame."""
+    if "PixelData" not in dicom:
+        raise NotARadiograph(f"DICOM file without pixels ({_told(dicom, 'Modality')})")
+    if missing := [tag for tag in ("Rows", "Columns", "SamplesPerPixel") if not dicom.get(tag)]:
+        raise NotARadiograph(f"DICOM file without {missing[0]}; get the file anew")
+    frames = int(dicom.get("NumberOfFrames") or 1)
+    if (
+        math.prod(map(int, (dicom.Rows, dicom.Columns, dicom.SamplesPerPixel, frames)))
+        > MOST_PIXELS
+    ):
+        raise NotARadiograph(
+            f"DICOM image of {dicom.Rows} rows, {dicom.Columns} columns and {frames} frames; "
+            f"expected one of at most {MOST_PIXELS:,} pixels"
+        )
+    if frames > 1:
+        raise NotARadiograph(
+            f"DICOM image of {frames} frames; expected one: save the frame that is meant by itself"
+        )
+    if dicom.HighBit != dicom.BitsStored - 1:  # Older than DICOM 3; pydicom disregards it.
+        raise NotARadiograph(
+            f"DICOM image whose {dicom.BitsStored} stored bits end at bit {dicom.HighBit}; write "
+            "it anew with a DICOM tool, such as dcmconv"
+        )
+    if not dicom.get("PhotometricInterpretation"):
+        raise NotARadiograph(
+            "DICOM image without PhotometricInterpretation, so that nobody knows whether 0 is "
+            "black; expected MONOCHROME1 or MONOCHROME2"
+        )
+    if dicom.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        raise NotARadiograph(
+            f"DICOM image in colour ({_told(dicom, 'PhotometricInterpretation')}); expected gray, "
+            "MONOCHROME1 or MONOCHROME2"
+        )
+
+
+def _other_views(dicom: "pydicom.Dataset") -> list[str]:
+    """What the header says against a frontal view of the chest."""
+    view = str(dicom.get("ViewPosition") or "").strip().upper()
+    part = str(dicom.get("BodyPartExamined") or "").strip().upper()
+    told = [f"lateral view ({_told(dicom, 'ViewPosition')})"] if view in _LATERAL else []
+    if part and not any(word in part for word in _CHEST):
+        told.append(f"of another part of the body ({_told(dicom, 'BodyPartExamined')})")
+    return told
+
+
+def _told(dicom: "pydicom.Dataset", tag: str) -> str:
+    return f"{tag} {one_line(str(dicom.get(tag) or 'missing'))[:40]}"
+
+
+def _check_decoder(syntax: "pydicom.uid.UID") -> None:
+    """Refuses an encoding that nothing decodes here."""
+    from pydicom.pixels import get_decoder
+
+    if not syntax.is_transfer_syntax:
+        raise NotARadiograph(f"DICOM file of an unknown encoding ({one_line(str(syntax))[:64]})")
+    if not syntax.is_compressed:
+        return
+    try:
+        is_available = get_decoder(syntax).is_available
+    except NotImplementedError as error:
+        raise NotARadiograph(
+            f"DICOM image in an encoding that pydicom does not decode ({syntax.name}); write it "
+            "uncompressed with a DICOM tool, such as dcmdjpeg or gdcmconv"
+        ) from error
+    if not is_available:
+        raise NotARadiograph(f"DICOM image compressed as {syntax.name}, which needs {INSTALL}")

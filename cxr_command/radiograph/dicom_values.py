@@ -1,0 +1,144 @@
+"""From the stored values of a DICOM image to the brightness that a viewer shows."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cxr_command.radiograph.refusal import NotARadiograph
+
+if TYPE_CHECKING:
+    import pydicom
+
+_TABLE = ("LUTDescriptor", "LUTData")
+
+
+def shown(dicom: "pydicom.Dataset", stored: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Applies the modality's table or rescaling, then the first VOI table or window.
+
+    Without either, the whole range of the values is shown. Padding is no part of the range, and
+    black. MONOCHROME1, in which the highest value is black, is turned round.
+
+    Args:
+        dicom: the header.
+        stored: `[height, width]`, the stored values.
+
+    Returns:
+        `[height, width] uint8`, and what was noticed.
+
+    Raises:
+        NotARadiograph: a window or a table is none.
+    """
+    padding = _padding(dicom, stored)
+    values = _of_modality(dicom, stored)
+    voi = _voi(dicom)
+    gray = voi(values) if voi else _whole_range(values, padding)
+    if dicom.PhotometricInterpretation == "MONOCHROME1":
+        gray = 1 - gray
+    gray = np.where(padding, 0, np.clip(gray, 0, 1))
+    remarks = ["every pixel is padding"] if padding.all() else []
+    return np.round(255 * gray).astype(np.uint8), remarks
+
+
+def _padding(dicom: "pydicom.Dataset", stored: np.ndarray) -> np.ndarray:
+    """`[height, width] bool`."""
+    if dicom.get("PixelPaddingValue") is None:
+        return np.zeros(stored.shape, bool)
+    limit = dicom.get("PixelPaddingRangeLimit")
+    ends = [dicom.PixelPaddingValue, dicom.PixelPaddingValue if limit is None else limit]
+    # They may be written in more bits than are stored, or a negative one as unsigned.
+    lowest = -(2 ** (dicom.BitsStored - 1)) if dicom.PixelRepresentation else 0
+    low, high = sorted((np.array(ends, np.int64) - lowest) % 2**dicom.BitsStored + lowest)
+    return (stored >= low) & (stored <= high)
+
+
+def _of_modality(dicom: "pydicom.Dataset", values: np.ndarray) -> np.ndarray:
+    if dicom.get("ModalityLUTSequence"):
+        return _through_table(dicom, dicom.ModalityLUTSequence[0], values)[0]
+    slope, intercept = dicom.get("RescaleSlope"), dicom.get("RescaleIntercept")
+    if slope is None or intercept is None:
+        return values
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        raise NotARadiograph("DICOM image with a RescaleSlope of 0 or without end")
+    return values * float(slope) + float(intercept)
+
+
+def _voi(dicom: "pydicom.Dataset") -> Callable[[np.ndarray], np.ndarray] | None:
+    """What makes values the brightness from 0 to 1; None where the header has nothing for it.
+
+    When a table and when a window counts is pydicom's rule (`apply_voi_lut`).
+    """
+    tables = dicom.get("VOILUTSequence")
+    if tables and all(tables[0].get(name) is not None for name in _TABLE):
+        return lambda values: np.divide(*_through_table(dicom, tables[0], values))
+    center, width = (_first(dicom.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None:
+        return None
+    function = str(dicom.get("VOILUTFunction") or "LINEAR").upper()
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise NotARadiograph("DICOM image with an unknown VOILUTFunction")
+    least = 1 if function == "LINEAR" else 0
+    if not np.isfinite([center, width]).all() or width < least or width == 0:
+        raise NotARadiograph(
+            f"DICOM image with a window {width:g} wide; a {function} window is "
+            f"{'at least 1' if least else 'more than 0'} wide: remove or mend WindowWidth"
+        )
+    return lambda values: _windowed(values, center, width, function)
+
+
+def _first(value: float | Sequence[float] | None) -> float | None:
+    """The first of several presets."""
+    if isinstance(value, Sequence):
+        value = value[0] if value else None
+    return None if value is None else float(value)
+
+
+def _windowed(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
+    """PS3.3, C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2."""
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):
+            return 1 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    if width == 0:
+        return (values > center).astype(float)
+    return (values - center) / width + 0.5
+
+
+def _whole_range(values: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    if padding.all():
+        return np.zeros(values.shape)
+    lowest, highest = values[~padding].min(), values[~padding].max()
+    return (values - float(lowest)) / max(float(highest) - float(lowest), 1e-9)
+
+
+def _through_table(
+    dicom: "pydicom.Dataset", table: "pydicom.Dataset", values: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """The entries of a table for values, and the highest that an entry of its depth can be."""
+    if any(table.get(name) is None for name in _TABLE):
+        raise NotARadiograph("DICOM image with a table without LUTDescriptor or LUTData")
+    count, first, bits = (int(number) for number in table.LUTDescriptor)
+    count = count or 2**16
+    if first >= 2**15 and values.min() < 0:  # A negative value, written as unsigned.
+        first -= 2**16
+    entries = _entries(dicom, table, count)
+    if not 8 <= bits <= 16 or len(entries) < count:
+        raise NotARadiograph(
+            f"DICOM image with a table of {len(entries)} entries of {bits} bits; its LUTDescriptor "
+            f"says {count}, and 8 to 16 bits are expected"
+        )
+    places = np.clip(np.rint(values).astype(np.int64) - first, 0, count - 1)
+    return entries[places], 2 ** max(bits, int(entries.max()).bit_length()) - 1
+
+
+def _entries(dicom: "pydicom.Dataset", table: "pydicom.Dataset", count: int) -> np.ndarray:
+    """The entries, which may be numbers, words of 16 bits, or bytes two of which are a word."""
+    data, order = table.LUTData, "<" if dicom.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    if not isinstance(data, bytes):
+        numbers = np.atleast_1d(np.array(data, np.int64))
+        if len(numbers) >= count:
+            return numbers[:count]
+        data = numbers.astype(f"{order}u2").tobytes()
+    kind = f"{order}u2" if len(data) >= 2 * count else "u1"
+    return np.frombuffer(data[: len(data) // 2 * 2], kind)[:count].astype(np.int64)

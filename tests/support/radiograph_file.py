@@ -1,0 +1,10 @@
+"""A file as the commands read it."""
+
+import numpy as np
+
+from cxr_command.radiograph import reading
+
+
+def read(path, image_shape) -> np.ndarray:
+    """`image_shape uint8`."""
+    return reading.resized(reading.read(path).pixels, image_shape)
