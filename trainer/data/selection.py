@@ -84,7 +84,15 @@ def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
             f"{', '.join(sorted(dataset.builder.info.splits))}; expected one of them or a slice "
             "such as 'train[:80%]' or 'train[80%:]'"
         ) from error
-    return [(part.splitname, part.from_, part.to) for part in found]
+    sizes = {part.splitname: dataset.num_examples(part.splitname) for part in found}
+    return [
+        (
+            part.splitname,
+            part.from_ or 0,
+            sizes[part.splitname] if part.to is None else part.to,
+        )
+        for part in found
+    ]
 
 
 def _rows_between(index: np.ndarray, first: int, end: int) -> np.ndarray:
