@@ -31,9 +31,9 @@ def names(dataset, split):
     return found
 
 
-def epochs(dataset, strategy, count, *, split="train", cache="auto", seed=0, **kwargs):
+def epochs(dataset, strategy, count, *, split="train", on_hosts=False, seed=0, **kwargs):
     """The rows of `count` epochs, each a list of global batches."""
-    examples = read_examples(dataset, split, cache=cache, shuffle_seed=seed)
+    examples = read_examples(dataset, split, cache="off", shuffle_seed=seed, on_hosts=on_hosts)
     batches = iter(distribute_batches(examples, strategy, BATCH, **kwargs))
     steps = examples.steps_per_epoch(BATCH)
     return [[global_batch(strategy, next(batches)) for _ in range(steps)] for _ in range(count)]
@@ -79,10 +79,10 @@ def sharded(dataset, tmp_path):
     return Sharded(**fields, paths=tuple(paths), lengths=tuple(lengths))
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("on_hosts", [False, True])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_one_pass_gives_each_example_once_as_the_records_hold_it(dataset, split, cache):
-    examples = read_examples(dataset, split, cache=cache, shuffle_seed=None)
+def test_one_pass_gives_each_example_once_as_the_records_hold_it(dataset, split, on_hosts):
+    examples = read_examples(dataset, split, cache="off", on_hosts=on_hosts, shuffle_seed=None)
     batches = list(examples.one_pass(4).as_numpy_iterator())
     expected = list(records(dataset, split))
     assert examples.size == len(expected) == dataset.num_examples(split)
@@ -92,17 +92,17 @@ def test_one_pass_gives_each_example_once_as_the_records_hold_it(dataset, split,
     assert batches[0]["image"].dtype == np.uint8
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-def test_one_pass_keeps_the_order_of_several_files(sharded, cache):
-    examples = read_examples(sharded, "train", cache=cache, shuffle_seed=None)
+@pytest.mark.parametrize("on_hosts", [False, True])
+def test_one_pass_keeps_the_order_of_several_files(sharded, on_hosts):
+    examples = read_examples(sharded, "train", cache="off", on_hosts=on_hosts, shuffle_seed=None)
     found = [name for batch in examples.one_pass(5).as_numpy_iterator() for name in batch["id"]]
     assert found == [example_id for example_id, _, _ in records(sharded, "train")]
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-def test_each_example_tells_its_position_in_the_order_of_the_files(sharded, cache):
+@pytest.mark.parametrize("on_hosts", [False, True])
+def test_each_example_tells_its_position_in_the_order_of_the_files(sharded, on_hosts):
     in_order = [name for name, *_ in records(sharded, "train")]
-    examples = read_examples(sharded, "train", cache=cache, shuffle_seed=4)
+    examples = read_examples(sharded, "train", cache="off", on_hosts=on_hosts, shuffle_seed=4)
     for epoch in (0, 1):
         rows = tf.range(examples.size, dtype=tf.int64)
         batch = examples.load(examples.positions(rows, tf.constant(epoch, tf.int64)))
@@ -112,20 +112,20 @@ def test_each_example_tells_its_position_in_the_order_of_the_files(sharded, cach
         assert [in_order[position] for position in positions] == list(names)
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-def test_an_epoch_of_several_files_gives_each_example_once(sharded, cache):
-    (epoch,) = epochs(sharded, one_device(), 1, cache=cache)
+@pytest.mark.parametrize("on_hosts", [False, True])
+def test_an_epoch_of_several_files_gives_each_example_once(sharded, on_hosts):
+    (epoch,) = epochs(sharded, one_device(), 1, on_hosts=on_hosts)
     assert sorted(order(sharded, epoch)) == sorted(id_ for id_, _, _ in records(sharded, "train"))
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("on_hosts", [False, True])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_every_epoch_weighs_each_example_once_and_filling_rows_not_at_all(dataset, split, cache):
+def test_every_epoch_weighs_each_example_once_and_filling_rows_not_at_all(dataset, split, on_hosts):
     size = dataset.num_examples(split)
     assert size % BATCH, "no batch has to be filled"
     label_of = {example_id: label for example_id, label, _ in records(dataset, split)}
     of_pixels = names(dataset, split)
-    for epoch in epochs(dataset, two_replicas(), 2, split=split, cache=cache):
+    for epoch in epochs(dataset, two_replicas(), 2, split=split, on_hosts=on_hosts):
         assert sorted(order(dataset, epoch, split)) == sorted(label_of)
         weights = np.concatenate([batch["weight"] for batch in epoch])
         assert set(weights) == {0.0, 1.0}
@@ -147,20 +147,20 @@ def test_batches_have_a_static_shape(dataset):
     }
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-def test_the_order_is_another_in_each_epoch_and_for_each_seed_but_repeatable(dataset, cache):
-    first, second = (order(dataset, e) for e in epochs(dataset, one_device(), 2, cache=cache))
+@pytest.mark.parametrize("on_hosts", [False, True])
+def test_the_order_is_another_in_each_epoch_and_for_each_seed_but_repeatable(dataset, on_hosts):
+    first, second = (order(dataset, e) for e in epochs(dataset, one_device(), 2, on_hosts=on_hosts))
     assert first != second
-    again = epochs(dataset, one_device(), 2, cache=cache)
+    again = epochs(dataset, one_device(), 2, on_hosts=on_hosts)
     assert [order(dataset, epoch) for epoch in again] == [first, second]
-    (other,) = epochs(dataset, one_device(), 1, cache=cache, seed=1)
+    (other,) = epochs(dataset, one_device(), 1, on_hosts=on_hosts, seed=1)
     assert order(dataset, other) != first
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-def test_the_global_batch_is_the_same_on_one_device_and_on_two_replicas(dataset, cache):
+@pytest.mark.parametrize("on_hosts", [False, True])
+def test_the_global_batch_is_the_same_on_one_device_and_on_two_replicas(dataset, on_hosts):
     one, two = (
-        epochs(dataset, strategy, 2, cache=cache, augment_seed=5)
+        epochs(dataset, strategy, 2, on_hosts=on_hosts, augment_seed=5)
         for strategy in (one_device(), two_replicas())
     )
     for batch, other in zip(sum(one, []), sum(two, []), strict=True):
@@ -168,10 +168,10 @@ def test_the_global_batch_is_the_same_on_one_device_and_on_two_replicas(dataset,
             np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize("on_hosts", [False, True])
 @pytest.mark.parametrize("first_step", [0, 2])
-def test_workers_share_each_global_batch_and_take_as_many_steps(dataset, cache, first_step):
-    examples = read_examples(dataset, "train", cache=cache, shuffle_seed=0)
+def test_workers_share_each_global_batch_and_take_as_many_steps(dataset, on_hosts, first_step):
+    examples = read_examples(dataset, "train", cache="off", on_hosts=on_hosts, shuffle_seed=0)
 
     def replica_batches(worker, workers):
         context = tf.distribute.InputContext(workers, worker, 4)
@@ -189,10 +189,10 @@ def test_workers_share_each_global_batch_and_take_as_many_steps(dataset, cache, 
                 np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
-def test_a_run_that_goes_on_sees_the_epochs_that_it_would_have_seen(dataset, cache):
-    *_, third, fourth = epochs(dataset, one_device(), 4, cache=cache, augment_seed=5)
-    resumed = epochs(dataset, one_device(), 2, cache=cache, augment_seed=5, first_epoch=2)
+@pytest.mark.parametrize("on_hosts", [False, True])
+def test_a_run_that_goes_on_sees_the_epochs_that_it_would_have_seen(dataset, on_hosts):
+    *_, third, fourth = epochs(dataset, one_device(), 4, on_hosts=on_hosts, augment_seed=5)
+    resumed = epochs(dataset, one_device(), 2, on_hosts=on_hosts, augment_seed=5, first_epoch=2)
     for batch, other in zip(third + fourth, sum(resumed, []), strict=True):
         for key in ("image", "weight", "draws"):
             np.testing.assert_array_equal(batch[key], other[key], err_msg=key)

@@ -27,6 +27,7 @@ from trainer import command
 from trainer.best_model import BestModel
 from trainer.data.dataset import BuiltDataset, open_dataset
 from trainer.data.examples import Examples, labels_and_sources, load_folder, load_split
+from trainer.data.selection import is_split, select
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.comparison import Comparison, compare
@@ -44,7 +45,6 @@ from trainer.evaluation.tuning import keep, tune
 from trainer.memory import memory_told
 from trainer.run import Run
 
-_TRAIN, _VALIDATION = "train", "validation"
 _ENSEMBLE = "ensemble"
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
 # Metrics of each class that are logged.
@@ -80,6 +80,7 @@ def main() -> None:
     for run in runs.values():
         run.warn_if_unfinished()
     class_names, image_shape = _what_all_share(contents)
+    made_on = _splits_of(contents)
     positive = _positive_class(class_names)
     directory = require_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
@@ -90,10 +91,9 @@ def main() -> None:
     else:
         dataset = _dataset(contents, class_names)
         examples = load_split(dataset, FLAGS.split or "test")
-        validation = load_split(dataset, _VALIDATION) if _has(dataset, _VALIDATION) else None
-        tells_sources = examples.sources is not None and _has(dataset, _TRAIN)
-        train = labels_and_sources(dataset, _TRAIN) if tells_sources else None
-    validation_content = dataset.digest(_VALIDATION) if dataset and validation else None
+        validation = load_split(dataset, made_on[1]) if is_split(dataset, made_on[1]) else None
+        tells_sources = examples.sources is not None and is_split(dataset, made_on[0])
+        train = labels_and_sources(dataset, made_on[0]) if tells_sources else None
 
     predictions = []
     for name, best in models.items():
@@ -108,14 +108,14 @@ def main() -> None:
     evaluated = {}
     for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
-        tuning = _tuning(model, run, best, validation, validation_content)
+        tuning = _tuning(model, run, best, validation, made_on[1], dataset)
         about = _about_model(model, run, best, contents, class_names[positive])
         evaluated[model.name] = evaluate_model(model, tuning, _why_no_tuning(run), setup, about)
         _log(model.name, evaluated[model.name].statistics)
 
     tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
     comparison = compare(tasks, resampling) if len(tasks) > 1 else None
-    report = _report(dataset, examples, contents, evaluated, comparison)
+    report = _report(dataset, examples, contents, evaluated, comparison, made_on)
     write_report(directory, report, examples, predictions)
     if examples.account:
         logging.info(examples.account.told())
@@ -186,10 +186,19 @@ def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDa
     return dataset
 
 
-def _has(dataset: BuiltDataset, split: str) -> bool:
-    """Whether a split has examples; a dataset made for testing alone may have just one split."""
-    splits = dataset.builder.info.splits
-    return split in splits and splits[split].num_examples > 0
+def _splits_of(contents: dict[str, dict]) -> tuple[str, str]:
+    """The splits that all runs were trained and validated on."""
+    found = {
+        tuple(content["config"].get(f"{split}_split", split) for split in ("train", "validation"))
+        for content in contents.values()
+    }
+    if len(found) > 1:
+        raise UserError(
+            "the runs were trained or validated on different splits "
+            f"({' and '.join(', '.join(splits) for splits in sorted(found))}): evaluate each by "
+            "itself"
+        )
+    return found.pop()
 
 
 def _tuning(
@@ -197,15 +206,16 @@ def _tuning(
     run: Run | None,
     best: BestModel | None,
     validation: Examples | None,
-    content: str | None,
+    split: str,
+    dataset: BuiltDataset | None,
 ) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
     as_exported = run is not None and FLAGS.tta == "none"
-    if validation is None:
+    if validation is None or dataset is None:
         return run.read_calibration(best.sha256) if as_exported else None
-    tuning = tune(model.validation, validation, _VALIDATION)
+    tuning = tune(model.validation, validation, split)
     if as_exported:
-        keep(tuning, run, best.sha256, content)
+        keep(tuning, run, best.sha256, dataset.digests())
     return tuning
 
 
@@ -245,10 +255,18 @@ def _report(
     contents: dict[str, dict],
     models: dict[str, ModelReport],
     comparison: Comparison | None,
+    made_on: tuple[str, str],
 ) -> Report:
     split = (FLAGS.split or "test") if dataset else None
     left_out = examples.account.left_out if examples.account else []
-    train_examples = dataset.num_examples(_TRAIN) if dataset and _has(dataset, _TRAIN) else None
+    train_examples, seen = None, 0
+    if dataset and is_split(dataset, made_on[0]):
+        train_examples = len(select(dataset, made_on[0]))
+    if dataset and split:
+        tested = select(dataset, split)
+        seen = sum(
+            select(dataset, used).shares_with(tested) for used in made_on if is_split(dataset, used)
+        )
     trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
     measured = [
         (model.about.model, name, model.statistics.values[ACCURACY.name])
@@ -264,7 +282,7 @@ def _report(
         examples=len(examples.ids),
         left_out=[as_unicode(str(path)) for path, _ in left_out],
         class_names=list(examples.class_names),
-        remarks=remarks(examples, split, train_examples, trained_on),
+        remarks=remarks(examples, split, seen, train_examples, trained_on),
         tta=FLAGS.tta,
         bootstrap=Bootstrap(
             resamples=FLAGS.resamples,

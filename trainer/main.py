@@ -50,6 +50,7 @@ from trainer.training.checkpoint import Checkpoints
 from trainer.training.config import Config
 from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
+from trainer.training.objective import require_all_classes
 from trainer.training.observers.compile_cache_sealer import CompileCacheSealer
 from trainer.training.observers.epoch_log import EpochLog
 from trainer.training.observers.epoch_progress import EpochProgress
@@ -209,6 +210,9 @@ def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
         )
         for split, order in ((source.train_split, seed), (source.validation_split, None))
     )  # fmt: skip
+    if request.config.loss.class_weights == "balanced":
+        class_names = request.dataset.class_names
+        require_all_classes(train.count_labels(len(class_names)), class_names)
     logging.info(
         "%s: %d training, %d validation examples of %d classes",
         request.dataset.name, train.size, validation.size, len(request.dataset.class_names),

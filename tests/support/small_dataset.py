@@ -34,8 +34,13 @@ class SmallImages(tfds.core.GeneratorBasedBuilder):
 def build(directory):
     """Builds it; returns the flags that train LeNet on it for a while, a checkpoint every step."""
     SmallImages(data_dir=directory).download_and_prepare()
+    return flags(directory)
+
+
+def flags(directory, name="small_images"):
+    """The flags that train LeNet on a dataset of such images."""
     return [
-        "--model=lenet", "--recipe=seed", "--dataset=small_images", f"--data_dir={directory}",
+        "--model=lenet", "--recipe=seed", f"--dataset={name}", f"--data_dir={directory}",
         "--deterministic", "--global_batch_size=12", "--scaling=torch", "--learning_rate=1e-4",
         "--patience=1000", "--checkpoint_steps=1", "--log_steps=1",
     ]  # fmt: skip

@@ -80,8 +80,8 @@ def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:
         `[batch, NUM_DRAWS] float32` in [0, 1).
     """
     names = tf.cast(tf.strings.to_hash_bucket_fast(ids, tf.int64.max), tf.uint64)
-    seeds = _scramble(tf.constant(seed, tf.uint64)) + tf.cast(epoch, tf.uint64)
-    return streams(_scramble(seeds) ^ names, NUM_DRAWS)
+    seeds = scramble(tf.constant(seed, tf.uint64)) + tf.cast(epoch, tf.uint64)
+    return streams(scramble(seeds) ^ names, NUM_DRAWS)
 
 
 def streams(seeds: tf.Tensor, length: int) -> tf.Tensor:
@@ -95,12 +95,12 @@ def streams(seeds: tf.Tensor, length: int) -> tf.Tensor:
         `[batch, length] float32` in [0, 1).
     """
     counters = np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN_GAMMA
-    bits = _scramble(_scramble(seeds)[:, None] + counters)
+    bits = scramble(scramble(seeds)[:, None] + counters)
     # The upper 24 bits: what float32 can hold exactly in [0, 1).
     return tf.cast(tf.bitwise.right_shift(bits, np.uint64(40)), tf.float32) / 2**24
 
 
-def _scramble(bits: tf.Tensor) -> tf.Tensor:
+def scramble(bits: tf.Tensor) -> tf.Tensor:
     """Maps 64 bits to 64 bits, one to one."""
     for shift, factor in _SCRAMBLING:
         bits = (bits ^ tf.bitwise.right_shift(bits, shift)) * factor

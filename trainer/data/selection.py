@@ -1,7 +1,8 @@
 """The records that a split names, in TFDS' notation: `train`, `train[:80%]`, `train+validation`.
 
-A group, the radiographs of one patient or the copies of one picture, is not divided: it belongs to
-the slice that has its first record. So slices that touch have no group in common.
+A group, the radiographs of one patient or the copies of one picture, is not divided: slices are cut
+as if each group's records lay together, in the order of their first ones, and a group belongs to
+the slice in which it begins. So slices that touch have no group in common.
 """
 
 import hashlib
@@ -58,6 +59,14 @@ def select(dataset: BuiltDataset, spec: str) -> Records:
     return Records(tuple(paths), index, dataset.file_format, digest)
 
 
+def is_split(dataset: BuiltDataset, spec: str) -> bool:
+    """Whether the dataset has a split with examples, or the splits of a slice."""
+    try:
+        return bool(_parts(dataset, spec))
+    except UserError:
+        return False
+
+
 def require_apart(dataset: BuiltDataset, train: str, validation: str) -> None:
     """Checks that no example is trained on and validated on.
 
@@ -99,6 +108,12 @@ def _rows_between(index: np.ndarray, first: int, end: int) -> np.ndarray:
     """Which records belong to a slice, `[records] bool`."""
     places = np.arange(len(index))
     if (first, end) != (0, len(index)) and "group" in (index.dtype.names or ()):
-        _, firsts, groups = np.unique(index["group"], return_index=True, return_inverse=True)
-        places = firsts[groups]
+        _, firsts, groups, counts = np.unique(
+            index["group"], return_index=True, return_inverse=True, return_counts=True
+        )
+        order = np.argsort(firsts)
+        # Where each group would begin if the groups lay one behind the other.
+        begins = np.empty_like(firsts)
+        begins[order] = np.cumsum(counts[order]) - counts[order]
+        places = begins[groups]
     return (first <= places) & (places < end)

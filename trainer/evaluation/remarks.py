@@ -8,17 +8,21 @@ from trainer.data.examples import Examples
 
 # Fewer examples than this call for a word of caution.
 _FEW = 100
-_MADE_WITH = ("train", "validation")
 
 
 def remarks(
-    examples: Examples, split: str | None, train_examples: int | None, trained_on: dict[str, int]
+    examples: Examples,
+    split: str | None,
+    seen: int,
+    train_examples: int | None,
+    trained_on: dict[str, int],
 ) -> list[str]:
     """Lists what limits the numbers.
 
     Args:
         examples: what was evaluated on.
         split: the split that they are; None for a user's own images.
+        seen: how many of them the runs were trained or validated on.
         train_examples: size of the dataset's training split; None for a user's own images.
         trained_on: name of each run to the number of examples it was trained on.
 
@@ -27,7 +31,7 @@ def remarks(
     """
     return [
         *_of_examples(examples),
-        *_of_split(split, train_examples, trained_on),
+        *_of_split(split, seen, train_examples, trained_on),
     ]
 
 
@@ -45,10 +49,10 @@ def _of_examples(examples: Examples) -> Iterator[str]:
 
 
 def _of_split(
-    split: str | None, train_examples: int | None, trained_on: dict[str, int]
+    split: str | None, seen: int, train_examples: int | None, trained_on: dict[str, int]
 ) -> Iterator[str]:
-    if split in _MADE_WITH:
-        yield f"The models were made with the {split} split: this is no test of them."
+    if seen:
+        yield f"The models were made with {seen} examples of {split}: this is no test of them."
     for name, examples in trained_on.items():
         if train_examples is not None and examples != train_examples:
             yield (

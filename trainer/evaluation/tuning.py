@@ -1,5 +1,6 @@
 """What is chosen on the validation split and only used elsewhere: temperature and thresholds."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,9 @@ def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[st
     }
 
 
-def keep(tuning: dict[str, Any], run: Run, model_sha256: str, content: str | None = None) -> None:
+def keep(
+    tuning: dict[str, Any], run: Run, model_sha256: str, digests: Mapping[str, str] | None = None
+) -> None:
     """Writes what was chosen to the run's directory, for its exported model and for own images.
 
     It is not kept, and the log says so, where the validation split is not the run's own (another
@@ -54,12 +57,13 @@ def keep(tuning: dict[str, Any], run: Run, model_sha256: str, content: str | Non
         tuning: what `tune` returned.
         run: a finished run.
         model_sha256: of the model.keras that it was chosen for.
-        content: digest of the validation split that it was chosen on.
+        digests: of the splits of the dataset that it was chosen on.
     """
     trained_on = run.finished_config()["dataset"]
-    # Runs of earlier versions know the number of examples alone.
-    expected = trained_on.get("digests", {}).get("validation", content)
-    if tuning["examples"] != trained_on["validation_examples"] or content != expected:
+    # Runs of earlier versions know the number of examples alone; a slice is no split of its own.
+    expected = trained_on.get("digests", {})
+    is_other = any((digests or {}).get(name, expected[name]) != expected[name] for name in expected)
+    if tuning["examples"] != trained_on["validation_examples"] or is_other:
         logging.warning(
             "%s: temperature and thresholds are not kept: they were chosen on another validation "
             "split (%d examples) than the run's own (%d)",

@@ -1,11 +1,13 @@
 """What training minimises: cross-entropy, with smoothed labels and weighted classes if asked."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.errors import UserError
 from trainer.settings import section, setting
 
 
@@ -96,3 +98,20 @@ def balanced_class_weights(counts: np.ndarray) -> np.ndarray:
         scikit-learn's `class_weight="balanced"`; their mean over the examples is 1.
     """
     return counts.sum() / (len(counts) * counts)
+
+
+def require_all_classes(counts: np.ndarray, class_names: Sequence[str]) -> None:
+    """Checks that balanced weights exist.
+
+    Args:
+        counts: `[classes]`, the number of training examples of each class.
+        class_names: their names.
+
+    Raises:
+        UserError: a class has no example; the text names it.
+    """
+    if absent := [class_names[int(label)] for label in np.flatnonzero(counts == 0)]:
+        raise UserError(
+            f"--class_weights=balanced: there is no training example of {', '.join(absent)}, which "
+            "would weigh infinitely much; add some, or leave the flag out"
+        )
