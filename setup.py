@@ -28,6 +28,7 @@ setup(
     },
     install_requires=[
         "absl-py>=2.1,<3",
+        "array_record>=0.8,<1",
         "etils[epath]>=1.9,<2",
         "faiss-cpu>=1.12,<2",
         "h5py>=3.11,<4",
