@@ -8,7 +8,7 @@ DATA holds covid19_radiography/224x224 and covid19_radiography/full, both built 
 them phantom radiographs are drawn and built. All give batches of the training split's images in a
 shuffled order; nothing is done with them.
 
-`first epoch` opens the dataset, whose files the system's page cache holds, and serves one epoch. The
+`first epoch` opens the dataset, whose files are in the page cache, and serves one epoch. The
 roofline takes batches of consecutive images from one array in memory, copied, as a batch of any
 other order must be; `views` is the same without the copy, which nothing that shuffles can reach.
 """

@@ -257,7 +257,9 @@ def test_the_input_pipeline_is_measured_on_phantoms():
         "--rounds=1", "--seconds=0.1",
     )  # fmt: skip
     rates = found["images_per_second"]
-    assert found["over_roofline"]["records"] == pytest.approx(rates["records"] / rates["roofline"], 0.01)
+    assert found["over_roofline"]["records"] == pytest.approx(
+        rates["records"] / rates["roofline"], 0.01
+    )
 
 
 def test_all_searches_for_near_duplicates_find_the_same():

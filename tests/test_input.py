@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from tests.conftest import global_batch, one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
 from trainer.data.input import _batches, distribute_batches, read_examples
+from trainer.data.mapped_files import MappedFiles
 
 BATCH = 16
 
@@ -205,3 +207,19 @@ def test_the_draws_are_those_of_the_examples_in_the_epoch(dataset):
             ids = [of_pixels[image.tobytes()] for image in batch["image"]]
             expected = augment.uniform_draws(tf.constant(ids), 5, tf.constant(number))
             np.testing.assert_array_equal(batch["draws"], expected)
+
+
+def test_files_that_cannot_be_mapped_are_read_in_ranges(sharded, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENODEV, "No such device")
+
+    expected = epochs(sharded, one_device(), 1, augment_seed=5)
+    monkeypatch.setattr("trainer.data.mapped_files._map", refuse)
+    monkeypatch.setattr(
+        "trainer.data.mapped_files._mapped", lambda paths, versions: MappedFiles(paths)
+    )
+    caplog.set_level("INFO")
+    found = epochs(sharded, one_device(), 1, augment_seed=5)
+    assert "read in ranges, as they cannot be mapped" in caplog.text
+    for batch, other in zip(sum(found, []), sum(expected, []), strict=True):
+        np.testing.assert_array_equal(batch["image"], other["image"])

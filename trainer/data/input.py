@@ -21,7 +21,7 @@ from trainer.data.data_service import load_on_hosts
 from trainer.data.dataset import BuiltDataset
 from trainer.data.device_buffers import disable_autotuner
 from trainer.data.mapped_files import MappedFiles, map_files
-from trainer.data.records import Parser, Records, from_files, parser_of
+from trainer.data.records import Records, from_files, image_parser
 from trainer.data.selection import select
 from trainer.errors import UserError
 
@@ -117,12 +117,12 @@ def read_examples(
         with dataset.reading(split):
             disk_cache.decode_once(dataset, records, images)
         load = _cut_images(*images.mapped(), size)
-    elif on_hosts:
-        load = _parse_images(from_files(records), parser_of(dataset, ["image"]))
+    elif on_hosts or not _can_be_mapped(split, records):
+        load = _composed(from_files(records), image_parser(dataset))
     elif dataset.stores_pixels:
         load = _cut_images(map_files(records.paths), records.offsets("image"), size)
     else:
-        load = _parse_images(_map_records(records), parser_of(dataset, ["image"]))
+        load = _composed(_map_records(records), image_parser(dataset))
     labels, ids = records.index["label"], tf.constant(records.index["id"])
     known = tf.constant(labels)
 
@@ -157,6 +157,16 @@ def _resolve_cache(dataset: BuiltDataset, split: str, records: Records, cache: s
     return resolved
 
 
+def _can_be_mapped(split: str, records: Records) -> bool:
+    """Whether this file system maps files; if not, that is logged."""
+    try:
+        map_files(records.paths)
+    except OSError as error:
+        logging.info("files of %s: read in ranges, as they cannot be mapped (%s)", split, error)
+        return False
+    return True
+
+
 Load = Callable[[tf.Tensor], tf.Tensor]
 
 
@@ -176,8 +186,8 @@ def _map_records(records: Records) -> Load:
     )
 
 
-def _parse_images(read: Load, parse: Parser) -> Load:
-    return lambda positions: parse(read(positions))["image"]
+def _composed(read: Load, parse: Load) -> Load:
+    return lambda positions: parse(read(positions))
 
 
 def distribute_batches(
