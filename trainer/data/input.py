@@ -128,7 +128,7 @@ def read_examples(
 
     def load_all(positions: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
-            "image": tf.reshape(load(positions), [len(positions), *dataset.image_shape]),
+            "image": tf.reshape(load(positions), [positions.shape[0], *dataset.image_shape]),
             "label": tf.gather(known, positions),
             "id": tf.gather(ids, positions),
             "position": positions,
@@ -273,6 +273,7 @@ def _batches(
     first_replica = context.input_pipeline_id * replicas_here
     first_epoch, first_step = start
 
+    @tf.autograph.experimental.do_not_convert  # Nothing is to be converted, which takes a while.
     def load(number: tf.Tensor) -> dict[str, tf.Tensor]:
         """A batch of this worker, by its number since the first step of the first epoch."""
         step, replica = number // replicas_here, first_replica + number % replicas_here
