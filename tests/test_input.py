@@ -170,25 +170,46 @@ def test_the_global_batch_is_the_same_on_one_device_and_on_two_replicas(dataset,
             np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
 
 
-@pytest.mark.parametrize("on_hosts", [False, True])
 @pytest.mark.parametrize("first_step", [0, 2])
-def test_workers_share_each_global_batch_and_take_as_many_steps(dataset, on_hosts, first_step):
-    examples = read_examples(dataset, "train", cache="off", on_hosts=on_hosts, shuffle_seed=0)
+@pytest.mark.parametrize(("workers", "replicas"), [(2, 4), (3, 3), (4, 4)])
+def test_workers_share_each_global_batch_and_take_as_many_steps(
+    dataset, workers, replicas, first_step
+):
+    examples, size = read_examples(dataset, "train", cache="off", shuffle_seed=0), 12
 
     def replica_batches(worker, workers):
-        context = tf.distribute.InputContext(workers, worker, 4)
-        batches = _batches(examples, BATCH, context, 5, (1, first_step))
-        count = 2 * examples.steps_per_epoch(BATCH) * 4 // workers
+        context = tf.distribute.InputContext(workers, worker, replicas)
+        batches = _batches(examples, size, context, 5, (1, first_step))
+        count = 2 * examples.steps_per_epoch(size) * replicas // workers
         return list(batches.take(count).as_numpy_iterator())
 
     alone = replica_batches(0, 1)
-    of_workers = [replica_batches(worker, 2) for worker in range(2)]
-    assert len(of_workers[0]) == len(of_workers[1]) == len(alone) / 2
-    for step in range(len(alone) // 4):
-        shared = [batch for part in of_workers for batch in part[2 * step : 2 * step + 2]]
-        for batch, other in zip(shared, alone[4 * step : 4 * step + 4], strict=True):
+    of_workers = [replica_batches(worker, workers) for worker in range(workers)]
+    here = replicas // workers
+    assert {len(part) for part in of_workers} == {len(alone) // workers}
+    for step in range(len(alone) // replicas):
+        shared = [batch for part in of_workers for batch in part[here * step :][:here]]
+        for batch, other in zip(shared, alone[replicas * step :][:replicas], strict=True):
             for key in ("image", "label", "weight", "draws"):
                 np.testing.assert_array_equal(batch[key], other[key], err_msg=key)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_each_worker_asks_for_the_examples_of_its_own_batches_alone(dataset, workers):
+    examples = read_examples(dataset, "train", cache="off", shuffle_seed=0)
+    of_positions = dataclasses.replace(
+        examples, load=lambda positions: {"id": tf.strings.as_string(positions), "at": positions}
+    )
+    steps, asked = examples.steps_per_epoch(12), []
+    for worker in range(workers):
+        context = tf.distribute.InputContext(workers, worker, workers)
+        batches = _batches(of_positions, 12, context, None, (3, 0)).take(steps)
+        asked.append(
+            np.concatenate([b["at"][b["weight"] > 0] for b in batches.as_numpy_iterator()])
+        )
+    assert sorted(np.concatenate(asked)) == list(range(examples.size))
+    # The last batch may be empty for all but the first.
+    assert max(map(len, asked)) - min(map(len, asked)) <= 12 // workers
 
 
 @pytest.mark.parametrize("on_hosts", [False, True])
