@@ -27,7 +27,9 @@ def _main() -> None:
         raise FileNotFoundError(f"There is no folder {database}.")
     radiographs, wrong = source.find_radiographs(database)
     found = list(survey.inspect_here(radiographs))
-    faults.stop_if_any(wrong + [fault for one in found for fault in one.faults], database)
+    faults.stop_if_any(
+        wrong + [fault for one in found for fault in one.faults], database, survey.REMEDY
+    )
     fingerprints = [bytes.fromhex(one.fingerprint) for one in found]
     pairs = sorted(
         (bits, found[one].id, found[other].id)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from etils import epath
 
 from . import disk, paths, refusal, scratch, source
-from .refusal import RefusedError
+from .refusal import NothingToBuildError, RefusedError
 
 # The published archive holds 42,336 files of 0.8 GB, and PNG files do not shrink further.
 _MOST_FILES = 200_000
@@ -24,10 +24,6 @@ _LONGEST_NAME = 255  # Of a file or folder in most file systems, in bytes.
 _LONGEST_PATH = 500  # Below the folder it is extracted to.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ENCRYPTED = 1
-
-
-class NoDatabaseError(RefusedError, FileNotFoundError):
-    """There is no copy of the database where it is looked for."""
 
 
 class ArchiveError(RefusedError, ValueError):
@@ -46,7 +42,7 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
 
     Raises:
       ArchiveError: The zip file cannot be trusted, or does not hold the database.
-      NoDatabaseError: There is neither the folder nor a zip file.
+      NothingToBuildError: There is neither the folder nor a zip file.
       NoRoomError: The disk is too full to extract.
     """
     if folder := _folder(manual_dir):
@@ -54,7 +50,7 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
     for name in source.ARCHIVES:
         if paths.exists(manual_dir / name):
             return _extract(manual_dir / name, extract_dir)
-    raise NoDatabaseError(
+    raise NothingToBuildError(
         f"There is no folder {source.DATABASE} in {manual_dir}, nor {' or '.join(source.ARCHIVES)}."
         f"{_elsewhere(manual_dir)}\n{source.DOWNLOAD_INSTRUCTIONS}"
     )

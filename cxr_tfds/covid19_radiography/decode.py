@@ -27,11 +27,14 @@ def resize_mask(mask: np.ndarray) -> np.ndarray:
     """Resizes a lung mask: a pixel is lung where at least half of what it covers is lung.
 
     Args:
-      mask: `[height, width] uint8`, 255 in the lungs and 0 elsewhere.
+      mask: `[height, width] uint8`, 255 in the lungs and 0 elsewhere, or numbers below 128 of the
+        lungs, such as 1 and 2, and 0 elsewhere.
 
     Returns:
       `[224, 224, 1] uint8`, 1 in the lungs and 0 elsewhere.
     """
+    if mask.max() < 128:
+        mask = np.where(mask > 0, 255, 0).astype(np.uint8)
     resized = Image.fromarray(mask).resize((SIZE, SIZE), Image.Resampling.BOX)
     return (np.asarray(resized)[..., None] >= 128).astype(np.uint8)
 

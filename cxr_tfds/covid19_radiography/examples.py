@@ -4,7 +4,11 @@ import io
 from collections.abc import Collection, Iterator
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from tensorflow_datasets.core import utils
+
+from cxr_command.radiograph import reading
 
 from . import decode, paths, source, spool, survey
 
@@ -88,5 +92,17 @@ def _features(example: survey.Example, image: Any, mask: Any) -> tuple[str, dict
 
 
 def _read_files(radiograph: source.Radiograph) -> tuple[io.BytesIO, bytes]:
-    mask = radiograph.mask
-    return io.BytesIO(radiograph.image.read_bytes()), mask.read_bytes() if mask else b""
+    """The published PNG files as they are, or others' gray pixels as PNG files."""
+    image, mask = radiograph.image.read_bytes(), b""
+    if radiograph.mask:
+        mask = radiograph.mask.read_bytes()
+    if not radiograph.is_published:
+        image = _png(reading.decode(image, depth=radiograph.depth).pixels)
+        mask = _png(reading.decode(mask).pixels) if mask else b""
+    return io.BytesIO(image), mask
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

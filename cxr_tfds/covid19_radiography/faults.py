@@ -15,6 +15,7 @@ class Kind(enum.Enum):
     hold as it is, or do without, is reported and kept.
     """
 
+    NO_RADIOGRAPH = "no radiograph", True
     NO_IMAGE = "no image of any class", True
     WRONG_FOLDER = "images in a folder that is not named after a class", True
     WRONG_PLACE = "image that lies where none is read; expected CLASS/images/COVID-1.png", True
@@ -43,6 +44,8 @@ class Kind(enum.Enum):
     SIXTEEN_BITS = "16-bit PNG, of which the upper 8 of the database's bits are kept", False
     NO_ROW = "image without a row in the workbook, its source is unknown", False
     IMAGES_MISSING = "images that the workbook lists are missing", False
+    REMARK = "noticed", False
+    LEFT_OUT = "left out", False
     MASKS_MISSING = "radiographs have no lung mask", False
 
     def __init__(self, text: str, stops: bool):
@@ -85,12 +88,13 @@ def describe(faults: Iterable[Fault]) -> str:
     return "\n".join(lines)
 
 
-def stop_if_any(found: Iterable[Fault], database: object) -> None:
-    """Refuses a copy of the database that has a fault which stops a build.
+def stop_if_any(found: Iterable[Fault], folder: object, remedy: str) -> None:
+    """Refuses radiographs with a fault that stops a build.
 
     Args:
       found: All faults that were found.
-      database: The copy's folder, for the message.
+      folder: Where they are, for the message.
+      remedy: What to do about them, a clause.
 
     Raises:
       DatabaseError: There is such a fault. The message lists all of them.
@@ -99,7 +103,6 @@ def stop_if_any(found: Iterable[Fault], database: object) -> None:
     if stopping:
         faults = "1 fault" if len(stopping) == 1 else f"{len(stopping)} faults"
         raise DatabaseError(
-            f"Found {faults} in {database}, and built nothing. Replace these files "
-            "by those of the Kaggle download, or take them away, and build again:\n"
+            f"Found {faults} in {folder}, and built nothing. {remedy}, and build again:\n"
             + describe(stopping)
         )

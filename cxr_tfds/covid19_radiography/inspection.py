@@ -91,8 +91,8 @@ def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndar
       What was found, and, unless that stops the build, the gray image and the mask or None, both
       `[height, width] uint8`.
     """
-    image = _read(radiograph.image, radiograph.depth)
-    mask = _read(radiograph.mask) if radiograph.mask else None
+    image = _read(radiograph.image, radiograph)
+    mask = _read(radiograph.mask, radiograph) if radiograph.mask else None
     faults = [*image.faults]
     if _is_constant(image):
         faults.append(_fault(radiograph.image, Kind.ONE_VALUE, f"{image.gray.flat[0]}"))
@@ -100,7 +100,7 @@ def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndar
         faults.append(_fault(radiograph.image, Kind.ALMOST_BLACK, flaw))
     if mask:
         faults += [fault for fault in mask.faults if fault.kind != Kind.SIXTEEN_BITS]
-        faults += _faults_of_mask(radiograph.mask, mask, image)
+        faults += _faults_of_mask(radiograph, mask, image)
     gray_mask = mask.gray if mask else None
     if any(fault.kind.stops for fault in faults):
         return Inspection(radiograph.id, tuple(faults)), image.gray, gray_mask
@@ -121,37 +121,52 @@ def _describe(radiograph_id: str, faults: list[Fault], image: _Picture) -> Inspe
     )
 
 
-def _read(path: epath.Path, depth: int | None = None) -> _Picture:
-    """Reads a file and decodes it to gray `[height, width] uint8`, empty if it cannot be."""
-    encoded, gray = b"", np.zeros((0, 0), np.uint8)
+def _read(path: epath.Path, radiograph: source.Radiograph) -> _Picture:
+    """Reads a radiograph's image or mask, gray `[height, width] uint8`, empty if it cannot be."""
+    encoded, faults = _read_bytes(path, radiograph.is_published)
+    if not faults and radiograph.is_published:
+        faults = [_fault(path, *what) for what in _read_header(encoded)]
+    gray = np.zeros((0, 0), np.uint8)
+    if faults:
+        return _Picture(encoded, gray, faults)
+    depth = radiograph.depth if path == radiograph.image else None
+    try:
+        found = reading.decode(encoded, depth=depth)
+    except NotARadiograph as error:
+        if radiograph.is_published:
+            faults.append(_fault(path, Kind.DAMAGED, f"{len(encoded):,} bytes"))
+        else:
+            faults.append(_fault(path, Kind.NO_RADIOGRAPH, str(error)))
+        return _Picture(encoded, gray, faults)
+    height, width = found.pixels.shape
+    if min(height, width) < SHORTEST_SIDE:
+        faults.append(_fault(path, *_tiny(width, height)))
+    if found.depth:
+        faults.append(_fault(path, Kind.SIXTEEN_BITS, f"it uses {found.depth}"))
+    remarks = [one for one in found.remarks if one != found.flaw and not radiograph.is_published]
+    faults += [_fault(path, Kind.REMARK, remark) for remark in remarks]
+    return _Picture(encoded, found.pixels, faults, found.depth or 0)
+
+
+def _read_bytes(path: epath.Path, is_published: bool) -> tuple[bytes, list[Fault]]:
+    """A file's bytes, and why it was not read."""
     # The folders above were checked when they were listed.
-    if os.path.islink(path) and source.leaves(path, path.parents[2]):
-        return _Picture(encoded, gray, [_fault(path, Kind.LEAVES_FOLDER)])
+    if is_published and os.path.islink(path) and source.leaves(path, path.parents[2]):
+        return b"", [_fault(path, Kind.LEAVES_FOLDER)]
     try:
         size = paths.size(path)
         if size > _MOST_BYTES:
             found = f"{size:,} bytes, at most {_MOST_BYTES:,}"
-            return _Picture(encoded, gray, [_fault(path, Kind.ENORMOUS, found)])
-        encoded = path.read_bytes() if size else b""
+            return b"", [_fault(path, Kind.ENORMOUS, found)]
+        if not size:
+            return b"", [_fault(path, Kind.EMPTY)]
+        return path.read_bytes(), []
     except OSError as error:
-        reason = error.strerror or str(error)
-        return _Picture(encoded, gray, [_fault(path, Kind.UNREADABLE, reason)])
-    faults = [_fault(path, *what) for what in _read_header(encoded)]
-    if any(fault.kind.stops for fault in faults):
-        return _Picture(encoded, gray, faults)
-    try:
-        radiograph = reading.decode(encoded, depth=depth)
-    except NotARadiograph:
-        return _Picture(encoded, gray, [_fault(path, Kind.DAMAGED, f"{len(encoded):,} bytes")])
-    if radiograph.depth:
-        faults.append(_fault(path, Kind.SIXTEEN_BITS, f"it uses {radiograph.depth}"))
-    return _Picture(encoded, radiograph.pixels, faults, radiograph.depth or 0)
+        return b"", [_fault(path, Kind.UNREADABLE, error.strerror or str(error))]
 
 
 def _read_header(encoded: bytes) -> list[tuple[Kind, str]]:
     """What the first bytes of a file tell, without decoding it."""
-    if not encoded:
-        return [(Kind.EMPTY, "")]
     if not encoded.startswith(_SIGNATURE):
         kind = Kind.JPEG if encoded.startswith(b"\xff\xd8\xff") else Kind.NOT_PNG
         return [(kind, f"it starts with {encoded[:8]!r}")]
@@ -161,11 +176,16 @@ def _read_header(encoded: bytes) -> list[tuple[Kind, str]]:
     if width * height > MOST_PIXELS:
         return [(Kind.ENORMOUS, f"{width:,}x{height:,}, at most {MOST_PIXELS:,} pixels")]
     if min(width, height) < SHORTEST_SIDE:
-        return [(Kind.TINY, f"{width}x{height}, at least {SHORTEST_SIDE}x{SHORTEST_SIDE}")]
+        return [_tiny(width, height)]
     return []
 
 
-def _faults_of_mask(path: epath.Path, mask: _Picture, image: _Picture) -> list[Fault]:
+def _tiny(width: int, height: int) -> tuple[Kind, str]:
+    return Kind.TINY, f"{width}x{height}, at least {SHORTEST_SIDE}x{SHORTEST_SIDE}"
+
+
+def _faults_of_mask(radiograph: source.Radiograph, mask: _Picture, image: _Picture) -> list[Fault]:
+    path = radiograph.mask
     if not mask.gray.size or not image.gray.size:
         return []
     (height, width), (image_height, image_width) = mask.gray.shape, image.gray.shape
@@ -174,7 +194,7 @@ def _faults_of_mask(path: epath.Path, mask: _Picture, image: _Picture) -> list[F
     if abs(height * image_width / (width * image_height) - 1) > 0.01:
         found = f"{width}x{height}, the image is {image_width}x{image_height}"
         faults.append(_fault(path, Kind.MASK_SHAPE, found))
-    elif mask.gray.shape != _MASK_SIZE:
+    elif radiograph.is_published and mask.gray.shape != _MASK_SIZE:
         faults.append(_fault(path, Kind.MASK_SIZE, f"{width}x{height}"))
     if _is_constant(mask):
         faults.append(_fault(path, Kind.MASK_EMPTY, f"{mask.gray.flat[0]}"))

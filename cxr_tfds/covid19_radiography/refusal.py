@@ -22,6 +22,10 @@ class RefusedError(Exception):
     has_lines = True
 
 
+class NothingToBuildError(RefusedError, FileNotFoundError):
+    """There is nothing to build where it is looked for."""
+
+
 class SystemRefusedError(RefusedError, OSError):
     """The operating system refused something: a full disk, no permission, a name too long."""
 

@@ -59,7 +59,7 @@ A part of the images will do, and masks may be missing. All four workbooks are n
 
 @dataclasses.dataclass(frozen=True)
 class Radiograph:
-    """One radiograph of the database.
+    """One radiograph of the database, or of somebody's own collection.
 
     Attributes:
       id: The name of its file without extension, such as "COVID-137".
@@ -68,6 +68,9 @@ class Radiograph:
       image: The PNG file.
       mask: The PNG file of its lung mask, or None.
       depth: Of a 16-bit file, the bits that the database's files use; None: those that it uses.
+      is_published: Whether it is of the database, whose files are PNG files and stored as they
+        are; else any file that is read will do, and its gray pixels are stored.
+      links: What it shares with those that must lie in its split, such as "patient 12".
     """
 
     id: str
@@ -76,6 +79,8 @@ class Radiograph:
     image: epath.Path
     mask: epath.Path | None
     depth: int | None = None
+    is_published: bool = True
+    links: tuple[str, ...] = ()
 
 
 def find_radiographs(database: epath.Path) -> tuple[list[Radiograph], list[Fault]]:

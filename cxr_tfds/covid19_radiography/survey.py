@@ -17,6 +17,7 @@ from . import (
     duplicates,
     faults,
     inspection,
+    links,
     parallel,
     paths,
     source,
@@ -26,6 +27,7 @@ from . import (
 )
 
 _DEPTH = faults.Kind.DEPTH
+REMEDY = "Replace these files by those of the Kaggle download, or take them away"
 Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
 
 
@@ -62,37 +64,56 @@ class Example:
         )
 
 
-def take(database: epath.Path, inspect_all: Inspector, *, keeps_files: bool) -> list[Example]:
-    """Looks at every file of a copy of the database, and logs what is missing or odd.
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """Radiographs that were found, and not yet opened.
+
+    Attributes:
+      folder: Where they are.
+      radiographs: In the order of the table of splits.
+      faults: What is wrong with folders and names.
+      assign: Assigns the radiographs to splits, as `splits.assign` does.
+      remedy: What to do about files that stop a build, a clause.
+    """
+
+    folder: epath.Path
+    radiographs: list[source.Radiograph]
+    faults: list[faults.Fault]
+    assign: Callable[[dict[str, str], dict[str, str]], dict[str, str]] = splits.assign
+    remedy: str = REMEDY
+
+
+def take(collection: Collection, inspect_all: Inspector, *, keeps_files: bool) -> list[Example]:
+    """Looks at every file of a collection, and logs what is missing or odd.
 
     Args:
-      database: The folder `COVID-19_Radiography_Dataset`.
+      collection: What was found.
       inspect_all: Inspects radiographs, in any order.
       keeps_files: Whether the files are stored as they are, so that of 16-bit ones the upper 8 bits
         will be read.
 
     Returns:
-      The examples by class and then by number.
+      The examples in the order of the collection.
 
     Raises:
       DatabaseError: Something is wrong that stops a build; the message lists all of it.
       ValueError: There are too few radiographs for three splits.
     """
-    radiographs, wrong = source.find_radiographs(database)
-    inspections = {one.id: one for one in inspect_all(radiographs)}
-    radiographs, shallow = _of_one_depth(radiographs, inspections)
+    wrong = list(collection.faults)
+    inspections = {one.id: one for one in inspect_all(collection.radiographs)}
+    radiographs, shallow = _of_one_depth(collection.radiographs, inspections)
     deep = [one for one in radiographs if one.depth]
-    if keeps_files and deep and deep[0].depth != 16:
+    if keeps_files and deep and deep[0].is_published and deep[0].depth != 16:
         found = f"{deep[0].depth} bits"
         wrong += [faults.Fault(f"{one.label}/images/{one.id}.png", _DEPTH, found) for one in deep]
     elif shallow:
         inspections |= {one.id: one for one in inspect_all(shallow)}
     wrong += [fault for one in inspections.values() for fault in one.faults]
-    faults.stop_if_any(wrong, database)
+    faults.stop_if_any(wrong, collection.folder, collection.remedy)
     if wrong:
         told = paths.printable(faults.describe(wrong))
-        logging.warning("The copy in %s:\n%s", paths.printable(database), told)
-    return _examples(radiographs, inspections)
+        logging.warning("The files in %s:\n%s", paths.printable(collection.folder), told)
+    return _examples(radiographs, inspections, collection.assign)
 
 
 def _of_one_depth(
@@ -149,19 +170,22 @@ def _inspect_and_resize(
 
 
 def _examples(
-    radiographs: list[source.Radiograph], inspections: dict[str, inspection.Inspection]
+    radiographs: list[source.Radiograph],
+    inspections: dict[str, inspection.Inspection],
+    assign: Callable[[dict[str, str], dict[str, str]], dict[str, str]],
 ) -> list[Example]:
     found = {radiograph.id: inspections[radiograph.id] for radiograph in radiographs}
     group_of = duplicates.group(
         {radiograph_id: one.pixels for radiograph_id, one in found.items()},
         {radiograph_id: bytes.fromhex(one.fingerprint) for radiograph_id, one in found.items()},
     )
+    group_of = links.join(group_of, {one.id: one.links for one in radiographs})
     # Named after what they show, groups are dealt alike whatever their files are called.
     content: dict[str, str] = {}
     for radiograph_id, group in group_of.items():
         content[group] = min(content.get(group, "~"), found[radiograph_id].pixels)
     labels = {radiograph.id: radiograph.label for radiograph in radiographs}
-    split_of = splits.assign(labels, {i: content[group] for i, group in group_of.items()})
+    split_of = assign(labels, {i: content[group] for i, group in group_of.items()})
     return [
         Example(
             radiograph=radiograph,
