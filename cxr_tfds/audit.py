@@ -2,7 +2,8 @@
 
 Usage:
 
-    python -m cxr_tfds.audit --data_dir=DATA [--config=full|224x224]
+    python -m cxr_tfds.audit --data_dir=DATA [--config=full|224x224] \
+        [--dataset=own_radiographs]
 
 It reads the table `splits.csv` beside the built dataset. The exit code is 1 if a group of
 duplicates straddles splits, which no build of this dataset does.
@@ -152,7 +153,7 @@ def _define_flags() -> None:
 
 
 def _main() -> None:
-    folder = split_table.find(flags.FLAGS.data_dir, flags.FLAGS.config)
+    folder = dataset_flags.find()
     rows = split_table.read(folder)
     labels = sorted({row.label for row in rows})
     print(f"{folder}: {len(rows):,} radiographs")

@@ -2,7 +2,8 @@
 
 Usage:
 
-    python -m cxr_tfds.folds --data_dir=DATA --folds=5 --output=folds.csv [--config=full|224x224]
+    python -m cxr_tfds.folds --data_dir=DATA --folds=5 --output=folds.csv [--config=full|224x224] \
+        [--dataset=own_radiographs]
 
 The folds are stratified by class, and a group of duplicates lies in one fold. They cover all three
 splits: who holds out the test split for a last look asks for `--splits=train,validation`. To read
@@ -82,7 +83,7 @@ def _define_flags() -> None:
 
 def _main() -> None:
     options = flags.FLAGS
-    rows = split_table.read(split_table.find(options.data_dir, options.config))
+    rows = split_table.read(dataset_flags.find())
     if unknown := set(options.splits) - {row.split for row in rows}:
         raise ValueError(f"There is no split {', '.join(sorted(unknown))} in the dataset.")
     rows = [row for row in rows if row.split in options.splits]

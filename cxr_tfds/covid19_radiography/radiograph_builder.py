@@ -35,7 +35,7 @@ class OpeningError(refusal.RefusedError, ValueError):
     """There is no such configuration or version, or what stands there is damaged."""
 
 
-class RadiographBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
     """Builds radiographs that somebody has on disk, in the configurations `full` and 224x224.
 
     Attributes:

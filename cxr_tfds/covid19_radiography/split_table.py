@@ -44,12 +44,15 @@ def write(folder: epath.Path, rows: Iterable[Row]) -> None:
     (folder / NAME).write_bytes(csv_file.encode([Row._fields, *rows]))
 
 
-def find(data_dir: epath.PathLike, config: str) -> epath.Path:
+def find(
+    data_dir: epath.PathLike, config: str, dataset: str = "covid19_radiography"
+) -> epath.Path:
     """Finds the folder of the newest version of a built dataset that has a table.
 
     Args:
       data_dir: Where `tfds build` put datasets.
       config: The configuration, such as "224x224".
+      dataset: The dataset's name.
 
     Returns:
       The folder.
@@ -58,13 +61,13 @@ def find(data_dir: epath.PathLike, config: str) -> epath.Path:
       FileNotFoundError: There is none.
       OSError: The folders cannot be listed.
     """
-    built = epath.Path(data_dir) / "covid19_radiography" / config
+    built = epath.Path(data_dir) / dataset / config
     versions = (path for path in paths.listed(built) if _VERSION.fullmatch(path.name))
     folders = [folder for folder in versions if paths.exists(folder / NAME)]
     if not folders:
         raise FileNotFoundError(
             f"There is no {built}/VERSION/{NAME}: name the directory and the configuration that "
-            "`tfds build cxr_tfds/covid19_radiography` was given."
+            f"`tfds build cxr_tfds/{dataset}` was given."
         )
     return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))
 

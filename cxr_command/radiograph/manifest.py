@@ -1,0 +1,196 @@
+"""A table of radiographs, one on each line: where it lies, and what is known of it.
+
+    path,label,patient,site,sex,age,view,device
+    scans/0001.dcm,Normal,P17,North,F,61,PA,DX-D 300
+
+A CSV file in UTF-8 with a header, in any order and in capitals or not. Paths are relative to the
+table's folder, or absolute. `COLUMNS` says what the columns hold; an empty cell is not known.
+"""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+
+from cxr_command import csv_file
+from cxr_command.foreign_text import first_line, one_line
+
+COLUMNS = {
+    "path": "the image file",
+    "label": "its class",
+    "patient": "whose it is, as a pseudonym",
+    "site": "where it was taken",
+    "sex": "the patient's",
+    "age": "the patient's, in years",
+    "view": "such as PA, AP or lateral",
+    "device": "what it was taken with",
+    "group": "the same for radiographs that belong together for another reason",
+    "split": "train, validation or test",
+    "mask": "the image file of its lung mask",
+}
+SPLITS = ("train", "validation", "test")
+_SHOWN = 20
+_OLDEST = 130
+
+
+class ManifestError(ValueError):
+    """A table cannot be used; the text says what was found, expected, and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One radiograph of a table; a text is empty where nothing is known.
+
+    Attributes:
+        line: of the table, from 1.
+        path: as it is written in the table.
+        label: as the column of that name, like all that follow.
+        patient: likewise.
+        site: likewise.
+        sex: likewise.
+        age: likewise; in years, such as 61 or 0.5.
+        view: likewise.
+        device: likewise.
+        group: likewise.
+        split: likewise.
+        mask: likewise.
+    """
+
+    line: int
+    path: str
+    label: str = ""
+    patient: str = ""
+    site: str = ""
+    sex: str = ""
+    age: str = ""
+    view: str = ""
+    device: str = ""
+    group: str = ""
+    split: str = ""
+    mask: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A table that was read.
+
+    Attributes:
+        folder: which relative paths begin at.
+        cases: its radiographs, in its order.
+        columns: those of `COLUMNS` that it has.
+        unknown: its other columns, which nothing reads.
+    """
+
+    folder: pathlib.Path
+    cases: list[Case]
+    columns: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def read(path: pathlib.Path, required: Sequence[str] = ("path",)) -> Manifest:
+    """Reads a table and looks whether its files exist; none of them is opened.
+
+    Args:
+        path: the CSV file.
+        required: columns in which no cell may be empty.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ManifestError: it is no such table, or lines of it are wrong: all of them are listed.
+        OSError: the system could not read it.
+    """
+    try:
+        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # Spreadsheets' mark of UTF-8.
+        header, *rows = csv_file.decode(content) or [[]]
+    except FileNotFoundError as error:
+        raise ManifestError(f"there is no manifest {path}") from error
+    except ValueError as error:
+        raise ManifestError(
+            f"{path} cannot be read ({one_line(first_line(error))}): save it as CSV in UTF-8"
+        ) from error
+    names = [name.strip().lower() for name in header]
+    _check_header(path, names, required)
+    cases, mistakes = [], []
+    for line, row in enumerate(rows, start=2):
+        if any(map(str.strip, row)):
+            values = dict(zip(names, map(str.strip, row), strict=False))
+            case = Case(line, **{name: values.get(name, "") for name in COLUMNS})
+            cases.append(case)
+            if len(row) != len(names):
+                mistakes.append(f"line {line}: {len(row)} cells, expected {len(names)}")
+    mistakes += [text for case in cases for text in _mistakes(case, path.parent, required)]
+    mistakes += _twice(cases)
+    if not cases:
+        mistakes.append("no radiograph: expected a line for each below the header")
+    if mistakes:
+        raise ManifestError(f"{path} has {_listed(mistakes)}")
+    known = tuple(name for name in COLUMNS if name in names)
+    return Manifest(path.parent, cases, known, tuple(n for n in names if n and n not in COLUMNS))
+
+
+def _check_header(path: pathlib.Path, names: list[str], required: Sequence[str]) -> None:
+    expected = f"expected {', '.join(required)} and any of {', '.join(COLUMNS)}"
+    found = one_line(", ".join(names)) or "none"
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        raise ManifestError(f"{path} is not separated by commas: save it as CSV with commas")
+    if missing := [name for name in required if name not in names]:
+        raise ManifestError(f"{path} has no column {missing[0]} (its header: {found}); {expected}")
+    if twice := [name for name in COLUMNS if names.count(name) > 1]:
+        raise ManifestError(f"{path} has the column {twice[0]} twice; name one of them otherwise")
+    for column in COLUMNS:
+        alike = [name for name in names if column not in names and _means(name, column)]
+        if alike:  # Passed over, `patient_id` would leave a patient in two splits.
+            raise ManifestError(
+                f"{path} has the unknown column {one_line(alike[0])!r}: name it {column!r} "
+                f"({COLUMNS[column]}), or take it away"
+            )
+
+
+def _means(name: str, column: str) -> bool:
+    """Whether a name, such as `patient_id` or `patientid`, seems to mean a column."""
+    is_in_front = len(column) > 3 and name.startswith(column)
+    return is_in_front or column in re.findall("[a-z]+", name)
+
+
+def _mistakes(case: Case, folder: pathlib.Path, required: Sequence[str]) -> Iterator[str]:
+    empty = [name for name in required if not getattr(case, name)]
+    if empty:
+        yield f"line {case.line}: no {' and no '.join(empty)}"
+    for file in filter(None, (case.path, case.mask)):
+        if "\0" in file or not (folder / file).is_file():
+            yield f"line {case.line}: there is no file {one_line(file)}"
+    for name in ("label", "site"):  # They name classes, which are listed one on a line.
+        if one_line(text := getattr(case, name)) != text:
+            yield f"line {case.line}: the {name} {one_line(text)!r} is not of printable letters"
+    if case.age and not _is_age(case.age):
+        yield f"line {case.line}: the age is {one_line(case.age)!r}, expected years, such as 61"
+    if case.split and case.split not in SPLITS:
+        yield (
+            f"line {case.line}: the split is {one_line(case.split)!r}, expected one of "
+            f"{', '.join(SPLITS)}"
+        )
+
+
+def _is_age(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= _OLDEST
+    except ValueError:
+        return False
+
+
+def _twice(cases: list[Case]) -> Iterator[str]:
+    """Files that are named twice, be it by paths that are written differently."""
+    first: dict[pathlib.PurePath, int] = {}
+    for case in cases:
+        line = first.setdefault(pathlib.PurePath(case.path), case.line)
+        if case.path and line != case.line:
+            yield f"line {case.line}: {one_line(case.path)} stands in line {line} too"
+
+
+def _listed(mistakes: list[str]) -> str:
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes):,} mistakes"
+    more = len(mistakes) - _SHOWN
+    shown = mistakes[:_SHOWN] + ([f"and {more:,} more"] if more > 0 else [])
+    return f"{count}:\n" + "\n".join(f"  {text}" for text in shown)

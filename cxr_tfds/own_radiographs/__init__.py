@@ -1,0 +1,1 @@
+"""Anybody's own radiographs as a TFDS dataset."""

@@ -1,0 +1,201 @@
+"""Somebody's radiographs on disk: class folders, or a manifest that says where each lies."""
+
+import pathlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from etils import epath
+
+from cxr_command.foreign_text import as_unicode, one_line
+from cxr_command.radiograph import listing, manifest
+from cxr_tfds.covid19_radiography import links, paths, refusal, source, survey
+from cxr_tfds.covid19_radiography.faults import Fault, Kind
+
+from .patient_splits import PatientSplits
+
+MANIFEST = "manifest.csv"
+INSTRUCTIONS = f"""\
+The manual directory (`--manual_dir`) holds a folder of radiographs for each class, however deep
+they lie in it, or a table {MANIFEST} with the columns path and label, and any of
+{", ".join(name for name in manifest.COLUMNS if name not in ("path", "label"))}. Lung masks lie in
+folders `masks` beside the radiographs or their folder `images`, under the same names.
+"""
+_UNKNOWN = "unknown"
+_NOT_STORED = ("sex", "age", "view", "device")
+_REMEDY = "Mend these files or take them away (their lines in the manifest, too)"
+
+
+class CollectionError(refusal.RefusedError, ValueError):
+    """A folder or manifest is no collection that can be built; the text says what to do."""
+
+
+def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collection:
+    """Lists somebody's radiographs and looks whether they can be split, opening none.
+
+    Args:
+      manual_dir: Where they are.
+      test_sites: The sites to test on; empty: patients of all sites are tested on.
+
+    Returns:
+      The radiographs.
+
+    Raises:
+      CollectionError: The folder or the manifest is not laid out as expected.
+      SplitError: They cannot be split.
+    """
+    if not paths.is_local(manual_dir):
+        raise CollectionError(f"{manual_dir} is not on a disk of this machine: copy it to one.")
+    folder = pathlib.Path(manual_dir)
+    given: Mapping[str, str] = {}
+    if (folder / MANIFEST).exists():
+        radiographs, faults, given = _listed(folder)
+    else:
+        radiographs, faults = _in_folders(folder)
+    _require_classes(folder, radiographs)
+    assign = PatientSplits(given, {one.id: one.source for one in radiographs}, test_sites)
+    # Of what is known before the pictures are seen, so that nobody waits for a mistake.
+    alone = {one.id: one.id for one in radiographs}
+    groups = links.join(alone, {one.id: one.links for one in radiographs})
+    assign({one.id: one.label for one in radiographs}, groups)
+    return survey.Collection(manual_dir, radiographs, faults, assign, _REMEDY)
+
+
+def _listed(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault], dict[str, str]]:
+    """The radiographs of a manifest, what is told of it, and the splits that it gives."""
+    try:
+        table = manifest.read(folder / MANIFEST, required=("path", "label"))
+    except manifest.ManifestError as error:
+        raise CollectionError(f"{error}") from error
+    radiographs = [_of_case(folder, case) for case in table.cases]
+    without = [case for case in table.cases if not case.split]
+    if "split" in table.columns and without:
+        raise CollectionError(
+            f"{folder / MANIFEST} gives {len(without):,} of {len(table.cases):,} radiographs no "
+            f"split, such as line {without[0].line}: fill the column, or take it away."
+        )
+    given = {} if without else {_id(case): case.split for case in table.cases}
+    faults = [Fault(MANIFEST, Kind.REMARK, told) for told in _told(table)]
+    faults += [
+        Fault(case.path, Kind.LEAVES_FOLDER)
+        for case in table.cases
+        if any(map(_leads_out, filter(None, (case.path, case.mask))))
+    ]
+    faults += _not_listed(folder, radiographs)
+    return radiographs, faults, given
+
+
+def _of_case(folder: pathlib.Path, case: manifest.Case) -> source.Radiograph:
+    links_of_case = {"patient": case.patient, "group": case.group}
+    return source.Radiograph(
+        id=_id(case),
+        label=case.label,
+        source=case.site or _UNKNOWN,
+        image=epath.Path(folder / case.path),
+        mask=epath.Path(folder / case.mask) if case.mask else None,
+        is_published=False,
+        links=tuple(f"{name} {value}" for name, value in links_of_case.items() if value),
+    )
+
+
+def _id(case: manifest.Case) -> str:
+    return pathlib.PurePath(case.path).as_posix()
+
+
+def _leads_out(path: str) -> bool:
+    return pathlib.PurePath(path).is_absolute() or ".." in pathlib.PurePath(path).parts
+
+
+def _told(table: manifest.Manifest) -> Iterator[str]:
+    for name in table.unknown:
+        yield f"column {one_line(name)!r} is unknown and not read"
+    if kept_out := [name for name in _NOT_STORED if name in table.columns]:
+        yield f"{', '.join(kept_out)}: not stored"
+    if without := sum(not case.patient for case in table.cases):
+        yield f"{without:,} radiographs without a patient: each counts as one of its own"
+
+
+def _not_listed(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> list[Fault]:
+    """Tells of radiographs in the folder that the manifest does not name."""
+    named = {pathlib.Path(path) for one in radiographs for path in (one.image, one.mask) if path}
+    others = [path for path in listing.find(folder).files if path not in named]
+    if not others:
+        return []
+    found = f"{len(others):,}, such as {_below(folder, others[0])}"
+    return [Fault("image files that the manifest does not name", Kind.LEFT_OUT, found)]
+
+
+def _in_folders(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault]]:
+    """The radiographs of class folders, and what is left out."""
+    try:
+        files, left_out = listing.find_by_class(folder)
+    except listing.LayoutError as error:
+        raise CollectionError(
+            f"{folder} {error}; or list the radiographs in {folder / MANIFEST}, with the columns "
+            "path and label."
+        ) from error
+    if flat := {"images", "masks"}.intersection(map(str.lower, files)):
+        raise CollectionError(
+            f"{folder} holds radiographs in the folder {min(flat)}, which names no class; expected "
+            f"a folder for each class, or {MANIFEST} with the columns path and label."
+        )
+    masks = {_place_of_mask(path): path for path, _ in left_out if _is_mask(path)}
+    radiographs, used = [], set()
+    for label, paths_of_class in files.items():
+        for path in paths_of_class:
+            mask = masks.get(_place_of_image(path))
+            used.add(mask)
+            radiographs.append(_of_file(folder, path, label, mask))
+    return radiographs, [*_told_of(folder, left_out, used)]
+
+
+def _of_file(
+    folder: pathlib.Path, path: pathlib.Path, label: str, mask: pathlib.Path | None
+) -> source.Radiograph:
+    return source.Radiograph(
+        id=_below(folder, path),
+        label=as_unicode(label),
+        source=_UNKNOWN,
+        image=epath.Path(path),
+        mask=epath.Path(mask) if mask else None,
+        is_published=False,
+    )
+
+
+def _told_of(
+    folder: pathlib.Path, left_out: Iterable[listing.LeftOut], used: set[pathlib.Path | None]
+) -> Iterator[Fault]:
+    yield Fault(str(folder), Kind.REMARK, "no manifest: each radiograph counts as a patient's own")
+    for path, reason in left_out:
+        if _is_mask(path):
+            if path not in used:
+                yield Fault(_below(folder, path), Kind.MASK_ALONE)
+        else:
+            yield Fault(_below(folder, path), Kind.LEFT_OUT, reason)
+
+
+def _is_mask(path: pathlib.Path) -> bool:
+    return path.parent.name.lower() == "masks"
+
+
+def _place_of_mask(path: pathlib.Path) -> pathlib.Path:
+    """A mask's path without its suffix, and as if it lay beside `masks`."""
+    return path.parents[1] / path.stem
+
+
+def _place_of_image(path: pathlib.Path) -> pathlib.Path:
+    """The same of a radiograph, which lies beside `masks`, or in `images` beside it."""
+    is_beside = path.parent.name.lower() != "images"
+    return (path.parent if is_beside else path.parents[1]) / path.stem
+
+
+def _below(folder: pathlib.Path, path: pathlib.Path) -> str:
+    return as_unicode(path.relative_to(folder).as_posix())
+
+
+def _require_classes(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> None:
+    (label, size), *others = Counter(one.label for one in radiographs).items()
+    if not others:
+        raise CollectionError(
+            f"{folder} holds {size:,} radiographs of one class, {label}; expected two or more. If "
+            "its sub-folders are the classes, give that folder as --manual_dir."
+        )

@@ -1,0 +1,72 @@
+"""Anybody's own radiographs, in class folders or listed in a manifest."""
+
+import re
+from collections.abc import Sequence
+
+import tensorflow_datasets.public_api as tfds
+from etils import epath
+
+from cxr_tfds.covid19_radiography import radiograph_builder, refusal, survey
+
+# Relative, because `tfds build` imports this folder as a top-level package.
+from . import collection
+
+
+class OptionError(refusal.RefusedError, ValueError):
+    """There is no such option, or it has no such value."""
+
+
+class Configuration(tfds.core.BuilderConfig):
+    """How to build: `--config='{"name": "external", "test_sites": ["North", "South"]}'`.
+
+    Attributes:
+      test_sites: The sites whose radiographs are the test split; the others train and validate.
+      full: Whether to keep the radiographs' size, and not resize them to 224x224.
+    """
+
+    def __init__(
+        self, name: str, *, test_sites: Sequence[str] = (), full: bool = False, **unknown: object
+    ):
+        """Makes a configuration, as TFDS does of the option `--config`.
+
+        Args:
+          name: Of the configuration, by which training names it.
+          test_sites: The sites, one or more.
+          full: Whether to keep the radiographs' size.
+          **unknown: Options that there are not, which are refused.
+
+        Raises:
+          OptionError: There is no such option, or it has no such value.
+        """
+        if unknown:
+            raise OptionError(
+                f"--config has no option {', '.join(unknown)}; expected name, test_sites and full."
+            )
+        if not isinstance(name, str) or not re.fullmatch(r"[\w+.-]+", name, re.ASCII):
+            raise OptionError(f"--config has the name {name!r}; expected letters, digits, . + - _")
+        is_list = isinstance(test_sites, list | tuple)
+        if not is_list or not all(isinstance(site, str) for site in test_sites):
+            raise OptionError(f'test_sites is {test_sites!r}; expected a list: ["North", "South"]')
+        if not isinstance(full, bool):
+            raise OptionError(f"full is {full!r}; expected true or false")
+        size = "Gray, in the size of the files." if full else "Gray, resized to 224x224."
+        sites = f" Test sites: {', '.join(test_sites)}." if test_sites else ""
+        super().__init__(name=name, description=size + sites)
+        self.test_sites = tuple(test_sites)
+        self.full = full
+
+
+class Builder(radiograph_builder.RadiographBuilder):
+    """Anybody's own radiographs, in class folders or listed in a manifest."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "Initial release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = collection.INSTRUCTIONS
+    BUILDER_CONFIGS = [Configuration("full", full=True), Configuration("224x224")]
+
+    @property
+    def _is_full(self) -> bool:
+        return self.builder_config.full
+
+    def _find(self, manual_dir: epath.Path, extract_dir: epath.Path) -> survey.Collection:
+        return collection.find(manual_dir, self.builder_config.test_sites)
