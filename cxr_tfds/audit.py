@@ -14,8 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from absl import flags
-
 from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
 from cxr_tfds import dataset_flags
