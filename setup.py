@@ -22,7 +22,11 @@ setup(
         ]
     },
     package_data={
-        "cxr_tfds": ["covid19_radiography/*.*", "covid19_radiography/dummy_data/**/*"],
+        "cxr_tfds": [
+            "covid19_radiography/*.*",
+            "covid19_radiography/dummy_data/**/*",
+            "own_radiographs/*.*",
+        ],
         "launch": ["docker/*", "kubernetes/*", "slurm/*"],
         "trainer": ["evaluation/templates/*", "explain/templates/*", "templates/*.md"],
     },

@@ -4,12 +4,17 @@ from etils import epath
 from PIL import Image
 
 from cxr_tfds import phantom
-from cxr_tfds.covid19_radiography import decode, faults, spool, survey
+from cxr_tfds.covid19_radiography import decode, faults, source, spool, survey
 
 
 @pytest.fixture
 def database(tmp_path):
     return epath.Path(phantom.write_database(tmp_path, 3))
+
+
+def take(database, inspect_all, *, keeps_files):
+    found = survey.Collection(database, *source.find_radiographs(database))
+    return survey.take(found, inspect_all, keeps_files=keeps_files)
 
 
 def deepen(database, label, number, factor):
@@ -24,9 +29,7 @@ def test_16_bit_files_are_scaled_by_the_depth_that_all_use(database, tmp_path):
     grays = {f"COVID-{n}": deepen(database, "COVID", n, 16) for n in (1, 2)}
     grays["COVID-3"] = deepen(database, "COVID", 3, 8) // 2
     with spool.Spool(tmp_path) as kept:
-        taken = survey.take(
-            database, lambda some: survey.inspect_here(some, kept), keeps_files=False
-        )
+        taken = take(database, lambda some: survey.inspect_here(some, kept), keeps_files=False)
         depths = {one.radiograph.id: one.radiograph.depth for one in taken}
         assert {name for name, depth in depths.items() if depth == 12} == set(grays)
         assert set(depths.values()) == {12, None}
@@ -37,7 +40,7 @@ def test_16_bit_files_are_scaled_by_the_depth_that_all_use(database, tmp_path):
 def test_files_stored_as_they_are_must_use_their_16_bits(database):
     deepen(database, "COVID", 1, 16)
     with pytest.raises(faults.DatabaseError, match="COVID/images/COVID-1.png: 12 bits"):
-        survey.take(database, survey.inspect_here, keeps_files=True)
+        take(database, survey.inspect_here, keeps_files=True)
 
 
 def test_a_file_that_the_depth_of_others_makes_black_stops_the_build(database):
@@ -47,4 +50,4 @@ def test_a_file_that_the_depth_of_others_makes_black_stops_the_build(database):
         with pytest.raises(
             faults.DatabaseError, match="almost black .1.:\n    COVID/images/COVID-2"
         ):
-            survey.take(database, survey.inspect_here, keeps_files=keeps_files)
+            take(database, survey.inspect_here, keeps_files=keeps_files)

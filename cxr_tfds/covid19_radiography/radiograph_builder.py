@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets.public_api as tfds
+from absl import logging
 from etils import epath
 
 from cxr_command import record_index
@@ -117,6 +118,10 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         self._config = kwargs.get("download_config") or tfds.download.DownloadConfig()
         building_site.check_name(self.data_dir_root, self._is_on_beam)
         was_built = self.is_prepared()
+        if was_built:
+            logging.warning(
+                "%s is kept as it was built; --overwrite builds it anew.", self.data_dir
+            )
         with refusal.in_words(f"build {self.info.full_name} in {self.data_dir}"):
             building_site.clear(self.data_path, was_built)
             try:

@@ -44,9 +44,7 @@ def write(folder: epath.Path, rows: Iterable[Row]) -> None:
     (folder / NAME).write_bytes(csv_file.encode([Row._fields, *rows]))
 
 
-def find(
-    data_dir: epath.PathLike, config: str, dataset: str = "covid19_radiography"
-) -> epath.Path:
+def find(data_dir: epath.PathLike, config: str, dataset: str = "covid19_radiography") -> epath.Path:
     """Finds the folder of the newest version of a built dataset that has a table.
 
     Args:

@@ -19,7 +19,6 @@ from cxr_command import record_index
 from cxr_command.checksums import SUMS, sha256_of
 from cxr_command.foreign_text import first_line
 from trainer.data import integrity
-from trainer.data.source import DEFAULT_DATASET
 from trainer.errors import Damaged, UserError
 from trainer.memory import is_of_memory
 from trainer.parsing import unreadable
@@ -28,6 +27,8 @@ from trainer.parsing import unreadable
 _NETWORK_SHAPE = (224, 224, 1)
 # The label that TFDS stores where there is none.
 UNKNOWN = -1
+# The datasets that this project builds, and what its builder is given.
+_BUILDERS = {"covid19_radiography": "KAGGLE_FOLDER", "own_radiographs": "FOLDER"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,11 +257,9 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
 
 
 def _how_to_build(name: str, data_dir: str) -> str:
-    if name.startswith(DEFAULT_DATASET.partition("/")[0]):
-        return (
-            "tfds build cxr_tfds/covid19_radiography --manual_dir=KAGGLE_FOLDER "
-            f"--data_dir={data_dir}"
-        )
+    for dataset, folder in _BUILDERS.items():
+        if name.startswith(dataset):
+            return f"tfds build cxr_tfds/{dataset} --manual_dir={folder} --data_dir={data_dir}"
     return f"tfds build {name.partition(':')[0]} --data_dir={data_dir}"
 
 
