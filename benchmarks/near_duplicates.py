@@ -21,8 +21,9 @@ from sklearn.neighbors import BallTree
 
 from benchmarks.choice import define_choice
 from benchmarks.machine import describe
+from cxr_command.radiograph.fingerprints import THRESHOLD
 from cxr_command.runner import Command
-from cxr_tfds.covid19_radiography.duplicates import THRESHOLD, near_pairs
+from cxr_tfds.covid19_radiography.duplicates import near_pairs
 
 _BITS = 1024
 _BLOCK = 2048

@@ -12,6 +12,7 @@ from collections import Counter
 from absl import flags
 from etils import epath
 
+from cxr_command.radiograph.fingerprints import THRESHOLD
 from cxr_command.runner import Command
 from cxr_tfds.covid19_radiography import duplicates, faults, paths, source, survey
 
@@ -38,7 +39,7 @@ def _main() -> None:
     for bits, one, other in pairs:
         print(f"{bits:3}  {one}  {other}")
     counts = Counter(bits for bits, _, _ in pairs)
-    print(f"\n{len(found):,} radiographs; threshold {duplicates.THRESHOLD} bits")
+    print(f"\n{len(found):,} radiographs; threshold {THRESHOLD} bits")
     print("bits  pairs")
     for bits in range(flags.FLAGS.most_bits + 1):
         print(f"{bits:4}  {counts[bits]:5}")

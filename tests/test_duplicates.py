@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from scipy.fft import dctn
 
+from cxr_command.radiograph import fingerprints
 from cxr_tfds import phantom
 from cxr_tfds.covid19_radiography import duplicates
 
@@ -22,7 +23,7 @@ def test_the_fingerprint_holds_the_signs_of_a_cosine_transform(radiograph):
     small = Image.fromarray(radiograph).resize((64, 64), Image.Resampling.BOX)
     spectrum = dctn(np.asarray(small, float), norm="ortho")[:32, :32]
     clear = np.abs(spectrum) > 1  # Rounded cosines may turn a coefficient that is nearly zero.
-    found = np.unpackbits(np.frombuffer(duplicates.fingerprint(radiograph), np.uint8))
+    found = np.unpackbits(np.frombuffer(fingerprints.fingerprint(radiograph), np.uint8))
     np.testing.assert_array_equal(found.reshape(32, 32)[clear], spectrum[clear] > 0)
     assert clear.mean() > 0.9
 
@@ -42,18 +43,18 @@ def altered(image):
 @pytest.mark.parametrize("how", ["smaller", "larger", "darker", "less contrast", "noisy"])
 def test_a_copy_that_was_processed_is_near(radiograph, how):
     copy = altered(radiograph)[how]
-    distance = bits_between(duplicates.fingerprint(radiograph), duplicates.fingerprint(copy))
-    assert distance <= duplicates.THRESHOLD
+    distance = bits_between(fingerprints.fingerprint(radiograph), fingerprints.fingerprint(copy))
+    assert distance <= fingerprints.THRESHOLD
 
 
 def test_drawn_strangers_are_far_apart():
     prints = [
-        duplicates.fingerprint(phantom.draw(label, number).image)
+        fingerprints.fingerprint(phantom.draw(label, number).image)
         for label in phantom.CLASSES
         for number in range(1, 16)
     ]
     nearest = min(bits_between(*pair) for pair in itertools.combinations(prints, 2))
-    assert nearest > duplicates.THRESHOLD
+    assert nearest > fingerprints.THRESHOLD
 
 
 def flipped(fingerprint, count, rng):

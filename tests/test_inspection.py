@@ -10,8 +10,9 @@ import pytest
 from etils import epath
 from PIL import Image
 
+from cxr_command.radiograph import fingerprints
 from cxr_tfds import phantom
-from cxr_tfds.covid19_radiography import duplicates, inspection, source
+from cxr_tfds.covid19_radiography import inspection, source
 from cxr_tfds.covid19_radiography.faults import Kind
 
 
@@ -47,7 +48,7 @@ def test_a_sound_radiograph_is_described(radiograph, drawn):
     encoded = radiograph.image.read_bytes()
     assert found.faults == ()
     assert found.sha256 == hashlib.sha256(encoded).hexdigest()
-    assert bytes.fromhex(found.fingerprint) == duplicates.fingerprint(drawn.image)
+    assert bytes.fromhex(found.fingerprint) == fingerprints.fingerprint(drawn.image)
     assert (found.height, found.width) == (299, 299)
 
 
@@ -131,7 +132,7 @@ def test_sixteen_bits_are_kept_and_reported(radiograph, drawn):
     Image.fromarray(drawn.image.astype(np.uint16) * 257).save(radiograph.image)
     found = inspection.inspect(radiograph)
     assert [fault.kind for fault in found.faults] == [Kind.SIXTEEN_BITS]
-    assert bytes.fromhex(found.fingerprint) == duplicates.fingerprint(drawn.image)
+    assert bytes.fromhex(found.fingerprint) == fingerprints.fingerprint(drawn.image)
 
 
 @pytest.mark.parametrize(

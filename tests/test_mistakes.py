@@ -29,6 +29,8 @@ EVALUATE = "trainer.evaluate --output_dir=out"
 EXPLAIN = "trainer.export_gradcam --output_dir=out"
 EXPORT = "trainer.export_model --output_dir=out"
 
+OWN = BUILD.replace("covid19_radiography", "own_radiographs")
+
 # What somebody did; the command, from `python -m` on; a telling part of what it says; and, where
 # it is not 2, the exit code.
 MISTAKES = [
@@ -163,6 +165,17 @@ MISTAKES = [
     ),
     ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "0 radiographs read"),
     ("folders of no class", f"{EVALUATE} --workdir=run --images_dir=data", "which is no class"),
+    ("no manifest", f"{EVALUATE} --workdir=run --manifest=no.csv", "there is no manifest no.csv"),
+    (
+        "a manifest without paths",
+        f"{EVALUATE} --workdir=run --manifest=cases.csv",
+        "cases.csv has no column path (its header: file, label); expected path, label and any of",
+    ),
+    (
+        "a manifest and a folder",
+        f"{EVALUATE} --workdir=run --manifest=cases.csv --images_dir=texts",
+        "give one of --split=SPLIT, --images_dir=DIR and --manifest=CSV",
+    ),
     ("a report in a file", f"{EVALUATE} --workdir=run --output_dir=file", "file cannot be written"),
     # trainer.export_gradcam.
     ("no run to explain", f"{EXPLAIN} --split=test", "either --workdir=RUN or --runs_dir=RUNS"),
@@ -316,6 +329,16 @@ MISTAKES = [
         f"{BUILD} --config=big --manual_dir=kaggle --data_dir={{elsewhere}}",
         "BuilderConfig big not found",
     ),
+    (
+        "own radiographs of one class",
+        f"{OWN} --manual_dir=texts --data_dir={{elsewhere}}",
+        "texts holds radiographs of one class alone, a; expected two or more",
+    ),
+    (
+        "own radiographs in no folders",
+        f"{OWN} --manual_dir=texts/a --data_dir={{elsewhere}}",
+        "expected one sub-folder of radiographs for each class; or list the radiographs in",
+    ),
     ("a build in a file", f"{BUILD} --manual_dir=kaggle --data_dir=file", "Cannot build covid19_r"),
     ("a build in /proc", f"{BUILD} --manual_dir=kaggle --data_dir=/proc/new", "No such file or di"),
     (
@@ -373,6 +396,7 @@ def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
         (world / folder).mkdir(parents=True)
     for file in ("file", "text.h5", "texts/a/radiograph.png", "torn/archive.zip"):
         _write(world / file, "some words\n")
+    _write(world / "cases.csv", "file,label\na.png,a\n")
     _write(world / "thesis/index.csv", "chapter,pages\n")
     _write(world / "sweep.txt", "model = lenet\nseed = 1, 2\n")
     _write(world / "sweep_typo.txt", "model = lenet\nlearning_rat = 1e-3, 1e-2\n")

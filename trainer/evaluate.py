@@ -3,12 +3,14 @@
     python -m trainer.evaluate --workdir=RUN --split=test --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN1 --workdir=RUN2 --ensemble --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN --images_dir=FOLDER --output_dir=REPORT
+    python -m trainer.evaluate --workdir=RUN --manifest=cases.csv --output_dir=REPORT
 
-FOLDER holds one sub-folder of radiographs for each class, as the published database does.
+FOLDER holds one sub-folder of radiographs for each class, as the published database does. cases.csv
+has the columns path and label, and any of patient, group, site, sex, age, view and device.
 REPORT/report.html is the page to read, report.json has the same numbers, predictions.csv what they
 come from. Temperature and threshold are chosen on the validation split and kept in the run's
-calibration.json; with --images_dir they are taken from there. This is a research tool, not a
-medical device.
+calibration.json; with --images_dir and --manifest they are taken from there. This is a research
+tool, not a medical device.
 """
 
 import datetime
@@ -25,6 +27,7 @@ from cxr_command import usage
 from cxr_command.foreign_text import as_unicode
 from trainer import command
 from trainer.best_model import BestModel
+from trainer.data.cases import load_manifest
 from trainer.data.dataset import BuiltDataset, open_dataset
 from trainer.data.examples import Examples, labels_and_sources, load_folder, load_split
 from trainer.data.selection import is_split, select
@@ -39,6 +42,7 @@ from trainer.evaluation.predictions import Predictions, ensemble, predict
 from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.seen import what_was_seen
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import keep, tune
@@ -57,6 +61,7 @@ flags.DEFINE_multi_string(
 flags.DEFINE_string("split", None, "Split of the dataset to evaluate on; default: test.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
+flags.DEFINE_string("manifest", None, "CSV file of own images: path, label, patient, site, ...")
 flags.DEFINE_bool("any_view", False, "Of DICOM files, lateral views and other body parts too.")
 flags.DEFINE_bool("ensemble", False, "Evaluate the mean of the runs' probabilities too.")
 flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
@@ -84,10 +89,9 @@ def main() -> None:
     positive = _positive_class(class_names)
     directory = require_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
-    if FLAGS.images_dir:
+    if _are_own():
         dataset, validation, train = None, None, None
-        folder = pathlib.Path(FLAGS.images_dir)
-        examples = load_folder(folder, class_names, image_shape, any_view=FLAGS.any_view)
+        examples = _own_examples(class_names, image_shape)
     else:
         dataset = _dataset(contents, class_names)
         examples = load_split(dataset, FLAGS.split or "test")
@@ -123,8 +127,8 @@ def main() -> None:
 
 
 def _check_flags() -> None:
-    if FLAGS.split and FLAGS.images_dir:
-        raise UserError("give either --split=SPLIT or --images_dir=DIR, not both")
+    if sum(map(bool, (FLAGS.split, FLAGS.images_dir, FLAGS.manifest))) > 1:
+        raise UserError("give one of --split=SPLIT, --images_dir=DIR and --manifest=CSV")
     if FLAGS.ensemble and len(FLAGS.workdir) < 2:
         raise UserError("--ensemble averages several runs; give --workdir more than once")
     if len(set(map(_resolved, FLAGS.workdir))) < len(FLAGS.workdir):
@@ -140,6 +144,17 @@ def _named_runs() -> dict[str, Run]:
     names = [_resolved(path).name for path in FLAGS.workdir]
     unique = len(set(names)) == len(names) and _ENSEMBLE not in names
     return dict(zip(names if unique else FLAGS.workdir, map(Run, FLAGS.workdir), strict=True))
+
+
+def _are_own() -> bool:
+    """Whether a user's own images are evaluated, and not a split of a dataset."""
+    return bool(FLAGS.images_dir or FLAGS.manifest)
+
+
+def _own_examples(class_names: tuple[str, ...], image_shape: tuple[int, int, int]) -> Examples:
+    load = load_manifest if FLAGS.manifest else load_folder
+    place = pathlib.Path(FLAGS.manifest or FLAGS.images_dir)
+    return load(place, class_names, image_shape, any_view=FLAGS.any_view)
 
 
 def _what_all_share(contents: dict[str, dict]) -> tuple[tuple[str, ...], tuple[int, int, int]]:
@@ -220,7 +235,7 @@ def _tuning(
 
 
 def _why_no_tuning(run: Run | None) -> str:
-    if not FLAGS.images_dir:
+    if not _are_own():
         return "the dataset has no validation split to choose temperature and threshold on"
     if run is None or FLAGS.tta != "none":
         return "chosen for single models as they are saved; evaluate a split to choose it anew"
@@ -277,12 +292,16 @@ def _report(
         dataset=dataset.name if dataset else None,
         dataset_version=str(dataset.builder.version) if dataset else None,
         images_dir=FLAGS.images_dir,
+        manifest=FLAGS.manifest,
         split=split,
         split_digest=examples.digest,
         examples=len(examples.ids),
         left_out=[as_unicode(str(path)) for path, _ in left_out],
         class_names=list(examples.class_names),
-        remarks=remarks(examples, split, seen, train_examples, trained_on),
+        remarks=[
+            *(what_was_seen(examples, contents, made_on, FLAGS.data_dir) if _are_own() else ()),
+            *remarks(examples, split, seen, train_examples, trained_on),
+        ],
         tta=FLAGS.tta,
         bootstrap=Bootstrap(
             resamples=FLAGS.resamples,

@@ -11,10 +11,10 @@ import numpy as np
 from etils import epath
 
 from cxr_command.largest_image import MOST_PIXELS
-from cxr_command.radiograph import reading
+from cxr_command.radiograph import fingerprints, reading
 from cxr_command.radiograph.refusal import NotARadiograph
 
-from . import duplicates, paths, source
+from . import paths, source
 from .faults import Fault, Kind
 
 SHORTEST_SIDE = 32
@@ -34,7 +34,7 @@ class Inspection:
       faults: What is wrong with it or its mask. If any of it stops the build, the rest is empty.
       sha256: The SHA-256 of the image file, hexadecimal.
       pixels: The SHA-256 of its size and its gray pixels, hexadecimal.
-      fingerprint: What `duplicates.fingerprint` says of its pixels, hexadecimal.
+      fingerprint: What `fingerprints.fingerprint` says of its pixels, hexadecimal.
       height: Of the image, in pixels.
       width: Of the image, in pixels.
       depth: The bits that a 16-bit image uses; 0 of one of 8 bits.
@@ -114,7 +114,7 @@ def _describe(radiograph_id: str, faults: list[Fault], image: _Picture) -> Inspe
         faults=tuple(faults),
         sha256=hashlib.sha256(image.encoded).hexdigest(),
         pixels=hashlib.sha256(struct.pack(">II", height, width) + image.gray.tobytes()).hexdigest(),
-        fingerprint=duplicates.fingerprint(image.gray).hex(),
+        fingerprint=fingerprints.fingerprint(image.gray).hex(),
         height=height,
         width=width,
         depth=image.depth,

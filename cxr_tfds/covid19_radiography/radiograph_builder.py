@@ -172,7 +172,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
             raise refusal.NothingToBuildError(str(error)) from error
         except NotADirectoryError as error:
             raise refusal.NothingToBuildError(
-                f"{self._config.manual_dir} is a file: give the folder that it lies in as "
+                f"{self._config.manual_dir} is a file: give the folder that holds it as "
                 "--manual_dir."
             ) from error
         collection = self._find(manual_dir, epath.Path(extract_dir))

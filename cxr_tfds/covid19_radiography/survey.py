@@ -12,12 +12,13 @@ from absl import logging
 from etils import epath
 from tensorflow_datasets.core import utils
 
+from cxr_command.radiograph import links
+
 from . import (
     decode,
     duplicates,
     faults,
     inspection,
-    links,
     parallel,
     paths,
     source,

@@ -1,14 +1,13 @@
 """Somebody's radiographs on disk: class folders, or a manifest that says where each lies."""
 
 import pathlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from etils import epath
 
 from cxr_command.foreign_text import as_unicode, one_line
-from cxr_command.radiograph import listing, manifest
-from cxr_tfds.covid19_radiography import links, paths, refusal, source, survey
+from cxr_command.radiograph import links, listing, manifest
+from cxr_tfds.covid19_radiography import paths, refusal, source, survey
 from cxr_tfds.covid19_radiography.faults import Fault, Kind
 
 from .patient_splits import PatientSplits
@@ -193,9 +192,8 @@ def _below(folder: pathlib.Path, path: pathlib.Path) -> str:
 
 
 def _require_classes(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> None:
-    (label, size), *others = Counter(one.label for one in radiographs).items()
-    if not others:
+    if len(labels := {one.label for one in radiographs}) == 1:
         raise CollectionError(
-            f"{folder} holds {size:,} radiographs of one class, {label}; expected two or more. If "
-            "its sub-folders are the classes, give that folder as --manual_dir."
+            f"{folder} holds radiographs of one class alone, {labels.pop()}; expected two or more. "
+            "If its sub-folders are the classes, give that folder as --manual_dir."
         )

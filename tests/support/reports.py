@@ -18,7 +18,7 @@ from trainer.evaluation.tuning import tune
 ABOUT = {
     "note": "<script>alert(1)</script>",
     "dataset": "covid19_radiography/224x224:1.0.0", "dataset_version": "1.0.0",
-    "images_dir": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
+    "images_dir": None, "manifest": None, "split": "test", "split_digest": "0" * 64, "left_out": [],
     "class_names": list(CLASSES), "remarks": [], "tta": "none", "command": "python -m ...",
     "bootstrap": Bootstrap(resamples=100, seed=0, confidence=0.95, groups=None),
     "created": "2020-01-01T00:00:00+00:00", "versions": {"python": "3"},

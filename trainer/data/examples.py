@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -53,6 +53,8 @@ class Examples:
             are none.
         masked: `[masked] int`, the examples that have a mask; None likewise.
         account: of a user's own files, what was read and what was left out.
+        attributes: of what is known of each beside its source, such as `view`, the name to
+            `[examples] str`.
     """
 
     class_names: tuple[str, ...]
@@ -64,6 +66,7 @@ class Examples:
     masks: np.ndarray | None = None
     masked: np.ndarray | None = None
     account: Account | None = None
+    attributes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def digest(self) -> str:

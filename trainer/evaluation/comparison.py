@@ -9,7 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from trainer.evaluation import metrics
-from trainer.evaluation.intervals import CONFIDENCE, Interval, percentile_interval
+from trainer.evaluation.intervals import CONFIDENCE, Interval, percentile_interval, two_sided_p
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import Numbers, resample, with_intervals
 from trainer.evaluation.tasks import Multiclass
@@ -100,7 +100,7 @@ def _pair(
     table = [[both, only_first], [only_second, neither]]
     gain = first.astype(float) - second
     samples = resampling.samples(lambda w: {"of_accuracy": w @ gain / w.sum(axis=1)})["of_accuracy"]
-    mcnemar_p, bootstrap_p = float(mcnemar(table, exact=True).pvalue), _two_sided(samples)
+    mcnemar_p, bootstrap_p = float(mcnemar(table, exact=True).pvalue), two_sided_p(samples)
     return Pair(
         models=names,
         accuracy_difference=float(gain.mean()),
@@ -135,12 +135,6 @@ def _differences(
             notes[metric.name] = "one of the two models has no such number"
     drawn = {name: samples[names[0]][name] - samples[names[1]][name] for name in values}
     return with_intervals(values, notes, drawn, {})
-
-
-def _two_sided(values: np.ndarray) -> float:
-    """Twice the smaller share of resamples on one side of 0, counting the one that was seen."""
-    below, above = np.sum(values <= 0) + 1, np.sum(values >= 0) + 1
-    return float(min(1.0, 2 * min(below, above) / (len(values) + 1)))
 
 
 def _best(accuracy: dict[str, float], pairs: list[Pair]) -> tuple[str | None, str]:

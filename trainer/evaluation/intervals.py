@@ -23,6 +23,19 @@ def percentile_interval(samples: np.ndarray) -> Interval:
     return float(low), float(high)
 
 
+def two_sided_p(samples: np.ndarray) -> float:
+    """Twice the smaller share of resamples on one side of 0, counting the one that was seen.
+
+    Args:
+        samples: `[resamples] float`, of a difference.
+
+    Returns:
+        The p-value of the difference being 0.
+    """
+    below, above = np.sum(samples <= 0) + 1, np.sum(samples >= 0) + 1
+    return float(min(1.0, 2 * min(below, above) / (len(samples) + 1)))
+
+
 def interval(
     samples: np.ndarray, counts: tuple[int, int] | None
 ) -> tuple[Interval | None, str | None]:

@@ -19,6 +19,7 @@ from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.shortcuts import ShortcutControls, evaluate_shortcuts
 from trainer.evaluation.statistics import Statistics, evaluate_classes
+from trainer.evaluation.subgroups import Subgroup, evaluate_subgroups
 from trainer.evaluation.tasks import Multiclass
 
 MISTAKES = 10
@@ -102,6 +103,7 @@ class ModelReport:
         by_source: statistics of each source alone.
         pairs_within_sources: each two classes inside one source.
         source_alone: what the source alone would score.
+        subgroups: attribute, such as `site`, to value to the examples that share it.
         shortcut_controls: its metrics with a part of each radiograph blanked.
         mistakes: the wrong predictions that it is surest of.
         about: what is known of it.
@@ -115,6 +117,7 @@ class ModelReport:
     by_source: dict[str, Statistics] | None
     pairs_within_sources: list[sources.PairWithinSource] | None
     source_alone: sources.SourceAlone | None
+    subgroups: dict[str, dict[str, Subgroup]]
     shortcut_controls: ShortcutControls | None
     mistakes: list[Mistake]
     about: Annotated[AboutModel, INLINE]
@@ -157,6 +160,7 @@ def evaluate_model(
         operating_point=point,
         decision_curve=decision_curve(one.labels, one.scores),
         **_by_source(task, setup),
+        subgroups=evaluate_subgroups(examples.attributes, task, names, setup.resampling),
         shortcut_controls=_shortcut_controls(predictions, setup),
         mistakes=_mistakes(examples, task),
         about=about,

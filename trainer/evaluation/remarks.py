@@ -45,7 +45,10 @@ def _of_examples(examples: Examples) -> Iterator[str]:
     if examples.account and examples.account.left_out:
         yield f"{examples.account.told()}."
     if examples.groups is None:
-        yield "Nobody said which images are copies of each other: each was drawn by itself."
+        yield (
+            "Nobody said which images are of one patient, or copies of each other: each was drawn "
+            "by itself."
+        )
 
 
 def _of_split(

@@ -54,13 +54,14 @@ class Report:
     Attributes:
         research_use: what it must not be used for.
         note: a remark of whoever asked for it.
-        dataset: name of the dataset; None for a folder of images, like version and split.
+        dataset: name of the dataset; None for a user's own images, like version and split.
         dataset_version: its version.
-        images_dir: the folder of images; None for a dataset.
+        images_dir: the folder of images, None for others.
+        manifest: the table of images; likewise.
         split: of the dataset.
         split_digest: of the examples.
         examples: how many.
-        left_out: files of a user's folder that were not evaluated.
+        left_out: files of a user's folder or table that were not evaluated.
         class_names: names of the classes in the order of their labels.
         remarks: what limits the numbers.
         tta: test-time augmentation, `none` or `flip`.
@@ -79,6 +80,7 @@ class Report:
     dataset: str | None
     dataset_version: str | None
     images_dir: str | None
+    manifest: str | None
     split: str | None
     split_digest: str
     examples: int

@@ -10,11 +10,11 @@ def join(groups: Mapping[str, str], links: Mapping[str, Sequence[str]]) -> dict[
     """Joins groups that share a link, and so whatever groups are joined to those.
 
     Args:
-      groups: The group of each id.
-      links: What each id shares with others, such as "patient 12".
+        groups: the group of each id.
+        links: what each id shares with others, such as "patient 12".
 
     Returns:
-      The group of each id, named after that member whose id comes first in `groups`.
+        The group of each id, named after that member whose id comes first in `groups`.
     """
     ids = list(groups)
     ends: dict[tuple[str, str], int] = {}

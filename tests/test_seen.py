@@ -1,0 +1,52 @@
+import numpy as np
+from PIL import Image
+
+from cxr_tfds import phantom
+from trainer.data.examples import Examples, load_split
+from trainer.evaluation.seen import find_seen, what_was_seen
+
+SPLITS = ("train", "validation")
+
+
+def changed(image):
+    """A copy that was scaled, compressed and brightened anew."""
+    smaller = Image.fromarray(image[..., 0]).resize((180, 180), Image.Resampling.LANCZOS)
+    gray = np.array(smaller.resize((224, 224), Image.Resampling.BICUBIC)).astype(float)
+    return (0.8 * gray + 40).astype(np.uint8)[..., None]
+
+
+def mirrored_upside_down(image):
+    return np.ascontiguousarray(image[::-1, ::-1])
+
+
+def test_copies_are_found_and_strangers_are_not(dataset):
+    trained = load_split(dataset, "train")
+    images = np.array(
+        [trained.images[3], changed(trained.images[5]), mirrored_upside_down(trained.images[5])]
+    )
+    found = find_seen(images, dataset, "train")
+    assert found == [(0, trained.ids[3]), (1, trained.ids[5])]
+
+
+def examples_of(images):
+    return Examples(
+        class_names=phantom.CLASSES,
+        ids=np.array([f"own/{n}.png" for n in range(len(images))]),
+        labels=np.zeros(len(images), int),
+        images=images,
+    )
+
+
+def test_it_is_said_for_each_split_with_examples(dataset, data_dir):
+    images = load_split(dataset, "validation").images
+    run = {"config": {"dataset": "covid19_radiography/224x224", "data_dir": str(data_dir)}}
+    *_, said = what_was_seen(examples_of(images), {"a": run, "b": run}, SPLITS, None)
+    assert said.startswith(f"{len(images)} of {len(images)} radiographs look the same as one of")
+    assert "the validation split" in said and "own/0.png is " in said
+
+
+def test_a_dataset_that_is_gone_is_said(dataset):
+    images = load_split(dataset, "validation").images[:1]
+    run = {"config": {"dataset": "covid19_radiography/224x224", "data_dir": "/gone"}}
+    (said,) = what_was_seen(examples_of(images), {"a": run}, SPLITS, None)
+    assert said.startswith("Nobody looked whether covid19_radiography/224x224 holds these")

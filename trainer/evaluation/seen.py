@@ -1,0 +1,87 @@
+"""Whether a model was made with the radiographs that it is evaluated on, or copies of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import faiss
+import numpy as np
+from absl import logging
+
+from cxr_command.radiograph.fingerprints import THRESHOLD, fingerprint
+from trainer.data.dataset import BuiltDataset, open_dataset
+from trainer.data.examples import Examples
+from trainer.data.records import read_batches
+from trainer.data.selection import is_split, select
+from trainer.errors import UserError
+
+_SHOWN = 3
+
+
+def what_was_seen(
+    examples: Examples,
+    contents: Mapping[str, dict[str, Any]],
+    splits: Sequence[str],
+    data_dir: str | None,
+) -> list[str]:
+    """Looks for a user's own radiographs in the datasets that runs were trained on.
+
+    Args:
+        examples: the radiographs.
+        contents: of the runs' config.json, by their names.
+        splits: what they were trained and validated on, as `select` takes it.
+        data_dir: where the datasets lie; None: where the runs found them.
+
+    Returns:
+        A sentence for each split that has some, and for each dataset that cannot be read.
+    """
+    sentences = []
+    places = {(run["config"]["dataset"], run["config"]["data_dir"]) for run in contents.values()}
+    for name, place in sorted(places):
+        try:
+            dataset = open_dataset(name, data_dir or place)
+            for split in (one for one in splits if is_split(dataset, one)):
+                if found := find_seen(examples.images, dataset, split):
+                    sentences.append(_told(found, examples.ids, split, dataset.name))
+        except UserError as error:
+            sentences.append(f"Nobody looked whether {name} holds these radiographs: {error}.")
+    return sentences
+
+
+def find_seen(images: np.ndarray, dataset: BuiltDataset, split: str) -> list[tuple[int, str]]:
+    """Finds the radiographs that look the same as one of a dataset's split.
+
+    As the builder's fingerprints have it: equal pictures, and those scaled, compressed or
+    brightened anew. They are taken of the pixels that the network sees.
+
+    Args:
+        images: `[examples, height, width, 1] uint8`.
+        dataset: the dataset that a run was trained on.
+        split: its split, or a part of it.
+
+    Returns:
+        The place of each among the images, and the id of the nearest one in the split.
+    """
+    logging.info("looking for the radiographs among those of %s, split %s", dataset.name, split)
+    ids, known = [], []
+    for batch in read_batches(dataset, select(dataset, split), ("image", "id")):
+        ids += [one.decode() for one in batch["id"]]
+        known.append(_fingerprints(batch["image"]))
+    index = faiss.IndexBinaryFlat(8 * known[0].shape[1])
+    index.add(np.concatenate(known))
+    bits, nearest = index.search(_fingerprints(images), 1)
+    return [(int(row), ids[nearest[row, 0]]) for row in np.flatnonzero(bits[:, 0] <= THRESHOLD)]
+
+
+def _told(found: list[tuple[int, str]], ids: np.ndarray, split: str, dataset: str) -> str:
+    shown = ", ".join(f"{ids[row]} is {seen}" for row, seen in found[:_SHOWN])
+    more = ", ..." if len(found) > _SHOWN else ""
+    return (
+        f"{len(found):,} of {len(ids):,} radiographs look the same as one of the {split} split of "
+        f"{dataset}, with which the models were made: on them the numbers are too good ({shown}"
+        f"{more})."
+    )
+
+
+def _fingerprints(images: np.ndarray) -> np.ndarray:
+    """`[examples, 128] uint8`."""
+    return np.array([np.frombuffer(fingerprint(one[..., 0]), np.uint8) for one in images])
