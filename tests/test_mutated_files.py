@@ -34,6 +34,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cxr_command.radiograph import manifest
 from cxr_command.radiograph.refusal import NotARadiograph
 from cxr_tfds.covid19_radiography import archive, inspection, source, split_table
 from cxr_tfds.covid19_radiography.refusal import RefusedError
@@ -210,6 +211,11 @@ def text_file(name: str, content: object) -> Callable:
     return make
 
 
+MANIFEST = """path,label,patient,age,split
+manifest.csv,Normal,P1,61,train
+../intact/manifest.csv,COVID,P1,0.5,test
+"""
+
 CONFIG = {
     "config": {"model": "lenet", "dataset": "small_images:1.0.0", "data_dir": "data"},
     "dataset": {
@@ -361,6 +367,8 @@ KINDS = [
     Kind("progress.json", make_progress, Progress.read),
     Kind("splits.csv", text_file("splits.csv", SPLITS), lambda p: split_table.read(p.parent),
          refusals=(RefusedError, ValueError)),
+    Kind("manifest", text_file("manifest.csv", MANIFEST), lambda p: manifest.read(p).cases,
+         refusals=(manifest.ManifestError,)),
     Kind("dataset_info.json", dataset_file("dataset_info.json"), read_dataset),
     Kind("features.json", dataset_file("features.json"), read_dataset),
     Kind("labels.txt", dataset_file("label.labels.txt"), read_dataset),

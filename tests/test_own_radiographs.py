@@ -252,7 +252,7 @@ MISTAKES = [
     ("a mask that is not there", _change(0, "Mask", "m.png"), "line 2: there is no file m.png"),
     ("no label", _change(2, "LABEL", ""), "line 4: no label"),
     ("a file twice", _change(1, "Path", "./scans/1.dcm"), "scans/1.dcm stands in line 2 too"),
-    ("a path that leads out", _change(1, "Path", "../out.dcm"), "line 3: there is no file ../out"),
+    ("a path that leads out", _change(1, "Path", "../own/scans/2.dcm"), "not lie below"),
     ("no column label", _rename("LABEL", "finding"), "has no column label (its header: "),
     ("a patient by another name", _rename("Patient", "PatientID"), "column 'patientid': name it"),
     ("a site by another name", _rename("Site", "site_name"), "column 'site_name': name it 'site'"),

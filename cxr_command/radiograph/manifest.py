@@ -8,6 +8,7 @@ table's folder, or absolute. `COLUMNS` says what the columns hold; an empty cell
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -159,7 +160,7 @@ def _mistakes(case: Case, folder: pathlib.Path, required: Sequence[str]) -> Iter
     if empty:
         yield f"line {case.line}: no {' and no '.join(empty)}"
     for file in filter(None, (case.path, case.mask)):
-        if "\0" in file or not (folder / file).is_file():
+        if not os.path.isfile(folder / file):
             yield f"line {case.line}: there is no file {one_line(file)}"
     for name in ("label", "site"):  # They name classes, which are listed one on a line.
         if one_line(text := getattr(case, name)) != text:

@@ -46,7 +46,7 @@ def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collecti
         raise CollectionError(f"{manual_dir} is not on a disk of this machine: copy it to one.")
     folder = pathlib.Path(manual_dir)
     given: Mapping[str, str] = {}
-    if (folder / MANIFEST).exists():
+    if paths.exists(manual_dir / MANIFEST):
         radiographs, faults, given = _listed(folder)
     else:
         radiographs, faults = _in_folders(folder)
@@ -65,6 +65,12 @@ def _listed(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault],
         table = manifest.read(folder / MANIFEST, required=("path", "label"))
     except manifest.ManifestError as error:
         raise CollectionError(f"{error}") from error
+    outside = [case for case in table.cases if any(map(_leads_out, (case.path, case.mask)))]
+    if outside:
+        raise CollectionError(
+            f"{folder / MANIFEST} names {len(outside):,} files that do not lie below {folder}, as "
+            f"in line {outside[0].line}: move them there, or put a link to their folder there."
+        )
     radiographs = [_of_case(folder, case) for case in table.cases]
     without = [case for case in table.cases if not case.split]
     if "split" in table.columns and without:
@@ -74,11 +80,6 @@ def _listed(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault],
         )
     given = {} if without else {_id(case): case.split for case in table.cases}
     faults = [Fault(MANIFEST, Kind.REMARK, told) for told in _told(table)]
-    faults += [
-        Fault(case.path, Kind.LEAVES_FOLDER)
-        for case in table.cases
-        if any(map(_leads_out, filter(None, (case.path, case.mask))))
-    ]
     faults += _not_listed(folder, radiographs)
     return radiographs, faults, given
 
