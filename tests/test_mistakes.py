@@ -164,7 +164,11 @@ MISTAKES = [
         "holds no radiograph",
     ),
     ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "0 radiographs read"),
-    ("folders of no class", f"{EVALUATE} --workdir=run --images_dir=data", "which is no class"),
+    (
+        "folders of no class",
+        f"{EVALUATE} --workdir=run --images_dir=data",
+        "no radiograph in the folder of a class",
+    ),
     ("no manifest", f"{EVALUATE} --workdir=run --manifest=no.csv", "there is no manifest no.csv"),
     (
         "a manifest without paths",

@@ -72,7 +72,7 @@ def test_help_is_by_subject(help_of):
         "What to train", "Data", "Hardware", "Network", "Optimisation", "Batches", "Phases", "Loss",
         "Augmentation", "Checkpoints and logs",
     ]  # fmt: skip
-    assert "--cache=auto|memory|disk|off\n" in said
+    assert "--feature_cache=auto|on|off\n" in said
     assert "(default: seed 16, strong 32)" in " ".join(said.split())
     assert "verbosity" not in said
 

@@ -117,9 +117,20 @@ def define_flags(
 
 def _define_choice(name: str, default: Any, known: Setting, values: flags.FlagValues) -> None:
     """Defines a flag of a few values; `fill` refuses the retired ones, in words."""
-    parser = flags.EnumParser([*known.choices, *known.retired])
+    parser = _Choice(known.choices, known.retired)
     shown = f"<{'|'.join(known.choices)}>: {known.help}"
     flags.DEFINE(parser, name, default, shown, values)
+
+
+class _Choice(flags.EnumParser):
+    """Parses one of a few values, or a retired one, which `--help` does not name."""
+
+    def __init__(self, choices: Iterable[str], retired: Iterable[str]) -> None:
+        super().__init__(list(choices))
+        self._retired = retired
+
+    def parse(self, argument: str) -> str:
+        return argument if argument in self._retired else super().parse(argument)
 
 
 def _alternatives(annotation: Any) -> tuple:
