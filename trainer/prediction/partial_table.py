@@ -42,8 +42,7 @@ class PartialTable:
             UserError: another process has it, or it cannot be written to.
             Preempted: SIGTERM or SIGHUP came while it was open.
         """
-        with writing_to(self.output.parent):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with stop_signals.raising(), locked(self.folder, _IF_IN_USE):
                 yield
