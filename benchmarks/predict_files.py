@@ -65,7 +65,7 @@ def _serve_predict(folder: pathlib.Path) -> None:
     flags.FLAGS(["trainer.predict", *_flags(folder, "all")])
 
     def seconds(images: str) -> float:
-        flags.FLAGS.images = str(folder / images)
+        flags.FLAGS["images"].value = str(folder / images)
         started = time.perf_counter()
         predict.main()
         return time.perf_counter() - started

@@ -11,6 +11,7 @@ are averaged. A file that is no radiograph has a row that says why. A call that 
 whatever, goes on when the same command runs again. This is a research tool, not a medical device.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -21,8 +22,8 @@ import numpy as np
 from absl import flags, logging
 
 from cxr_command import usage
-from cxr_command.radiograph import reading
 from cxr_command.radiograph.account import Account
+from cxr_command.radiograph.reading import depth_of
 from trainer import command
 from trainer.directory import require_writable
 from trainer.errors import UserError
@@ -79,17 +80,19 @@ def main() -> None:
         chosen = partial.chosen_before(asked)
         if chosen is None:
             _require_empty(directory)
-            choices = choose(networks, predict, class_names[positive], FLAGS.data_dir)
-            chosen = dataclasses.asdict(choices) | {"depth": _depth(images)}
+            fitted = choose(networks, predict, class_names[positive], FLAGS.data_dir)
+            chosen = {**dataclasses.asdict(fitted), "depth": _depth(images)}
             partial.begin(asked, chosen)
-        depth = chosen.pop("depth")
-        table = Table(class_names, positive, Choices(**chosen), FLAGS.explain)
+        choices = Choices(chosen["temperature"], chosen["threshold"])
+        table = Table(class_names, positive, choices, FLAGS.explain)
         account = Account()
         begun, end = _go_on(partial, table, images, account)
-        files = read_ahead(images, begun, image_shape, depth=depth, any_view=FLAGS.any_view)
+        reading = read_ahead(
+            images, begun, image_shape, depth=chosen["depth"], any_view=FLAGS.any_view
+        )
         draw = _drawing(networks, directory, class_names)
         progress = ProgressLine("predicting", len(images.paths) - begun, 1)
-        with partial.appending(table.header, end) as append:
+        with partial.appending(table.header, end) as append, contextlib.closing(reading) as files:
             for batch, pixels in _batches(files, image_shape):
                 read = [file.path for file in batch if file.image is not None]
                 probabilities = predict(pixels)[: len(read)]
@@ -158,7 +161,7 @@ def _depth(images: ImageList) -> int | None:
             progress.show(number)
         progress.clear()
 
-    depth = reading.depth_of(places())
+    depth = depth_of(places())
     if depth:
         logging.info("16-bit image files use %d bits: 0 to %d is shown", depth, 2**depth - 1)
     return depth

@@ -81,7 +81,12 @@ def _of_table(path: str) -> ImageList:
         paths = [row[column] if column < len(row) else "" for row in rows if any(row)]
     if not paths:
         raise UserError(f"--images={path}: it has a header and no row; expected one path a row")
-    return ImageList(os.path.dirname(path), paths, {"": "the row names no file"})
+    left_out = dict.fromkeys(filter(_is_no_name, paths), "the row names no file")
+    return ImageList(os.path.dirname(path), paths, left_out)
+
+
+def _is_no_name(path: str) -> bool:
+    return not path or "\0" in path
 
 
 @contextlib.contextmanager

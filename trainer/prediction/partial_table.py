@@ -10,11 +10,16 @@ from typing import Any
 from cxr_command import csv_file, stop_signals
 from trainer.directory import writing_to
 from trainer.errors import Preempted, UserError
-from trainer.json_file import mapping, read_object
+from trainer.json_file import integer, mapping, number, read_object, record
 from trainer.lock import locked
 
 _IF_IN_USE = "wait for it to end, or give another --output"
-_SETTINGS = {"asked": mapping(), "chosen": mapping()}
+_CHOSEN = {
+    "temperature": number().or_none(),
+    "threshold": number().or_none(),
+    "depth": integer(8, 16).or_none(),
+}
+_SETTINGS = {"asked": mapping(), "chosen": record(_CHOSEN)}
 
 
 class PartialTable:

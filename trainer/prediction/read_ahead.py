@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def read_ahead(
     *,
     depth: int | None,
     any_view: bool,
-) -> Iterator[FileRead]:
+) -> Generator[FileRead]:
     """Reads files in threads, at most `_AHEAD` of them before they are asked for.
 
     Args:
@@ -83,7 +83,7 @@ def _read(
         radiograph = reading.read(place, depth=depth, any_view=any_view)
     except NotARadiograph as error:
         return FileRead(path, None, reason=str(error))
-    except (PermissionError, IsADirectoryError) as error:  # It stays so, whatever the others are.
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:  # This one alone.
         return FileRead(path, None, reason=f"cannot be read ({error.strerror})")
     except OSError as error:
         raise unreadable(place, error.strerror or str(error)) from error
