@@ -425,7 +425,11 @@ MISTAKES = [
     ("an odd share", "benchmarks.scaling --batch_size=7", "--batch_size=7 does not divide by 2"),
     ("a roof of a model unknown", "benchmarks.roofline --models=lenet,vgg", "expected some of len"),
     ("a way unknown", "benchmarks.input_pipeline --ways=jax", "expected some of records, first"),
-    ("few files to measure", "benchmarks.predict_files --files=5", "files=5: 5 is not an integer"),
+    (
+        "few files to measure",
+        "benchmarks.predict_files --files=5",
+        "files=5: 5 is not integer >= 200",
+    ),
     ("a traffic of no GPUs", "benchmarks.traffic --gpus_per_node=0", "gpus_per_node=0: 0 is not"),
 ]
 

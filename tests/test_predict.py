@@ -189,6 +189,17 @@ def test_a_table_of_paths_is_read(runs, folder, predictions, tmp_path):
         )
 
 
+def test_results_among_the_radiographs_are_not_predicted(runs, folder, tmp_path):
+    own, output = tmp_path / "own", tmp_path / "own/p.csv"
+    shutil.copytree(folder / "0", own)
+    contents = []
+    for _ in range(2):
+        predict(f"--workdir={runs[0]}", f"--images={own}", f"--output={output}")
+        contents.append(output.read_bytes())
+    assert contents[0] == contents[1]
+    assert len(read(output)) == len(files_of(folder / "0"))
+
+
 def start(*flags):
     return subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "trainer.predict", *map(str, flags)],
