@@ -75,6 +75,7 @@ package: $(INSTALLED)
 	cd $(PACKAGE) && venv/bin/cxr-evaluate --workdir=run --output_dir=report --resamples=100
 	cd $(PACKAGE) && venv/bin/cxr-gradcam --workdir=run --split=test --output_dir=gradcam
 	cd $(PACKAGE) && venv/bin/cxr-export --workdir=run --output_dir=saved
+	cd $(PACKAGE) && venv/bin/cxr-predict --model=saved --images=kaggle --output=predictions.csv
 
 # Writes requirements.lock anew from the ranges in setup.py.
 lock:

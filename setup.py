@@ -18,6 +18,7 @@ setup(
             "cxr-evaluate=trainer.evaluate:start",
             "cxr-gradcam=trainer.export_gradcam:start",
             "cxr-export=trainer.export_model:start",
+            "cxr-predict=trainer.predict:start",
             "cxr-runs=trainer.runs:start",
         ]
     },

@@ -7,7 +7,7 @@ spreadsheets tell text. `decode` takes it away again, so that a file is read as 
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 # What a spreadsheet takes for the beginning of a formula, the wide forms of East Asian keyboards
 # among it. Apostrophes in front of it are text: one more of them can be taken away.
@@ -43,9 +43,24 @@ def decode(content: bytes) -> list[list[str]]:
     Raises:
         ValueError: it is no table, or no UTF-8.
     """
-    text = io.StringIO(content.decode("utf-8"), newline="")
+    return list(rows_of(io.StringIO(content.decode("utf-8"), newline="")))
+
+
+def rows_of(lines: Iterable[str]) -> Iterator[list[str]]:
+    """As `decode`, row by row.
+
+    Args:
+        lines: of a file that was opened with `newline=""`.
+
+    Yields:
+        Each row.
+
+    Raises:
+        ValueError: it is no table.
+    """
     try:
-        return [[_unguarded(cell) for cell in row] for row in csv.reader(text, strict=True)]
+        for row in csv.reader(lines, strict=True):
+            yield [_unguarded(cell) for cell in row]
     except csv.Error as error:
         raise ValueError(f"it is no CSV file: {error}") from error
 

@@ -268,3 +268,11 @@ def test_all_searches_for_near_duplicates_find_the_same():
     for row in found.values():
         assert row["pairs"] > 0
         assert set(row["seconds"]) == set(near_duplicates._WAYS)
+
+
+@pytest.mark.slow
+def test_predicting_files_is_measured_beside_keras():
+    found = last_line("benchmarks.predict_files", "--files=200", "--rounds=1")
+    rates = found["images_per_second"]
+    assert found["over_keras"] == pytest.approx(rates["trainer.predict"] / rates["keras"], 0.01)
+    assert list(found["peak_mib"]) == ["100", "200"]

@@ -28,6 +28,7 @@ WORKERS = f"{TRAIN} --strategy=multi_worker"
 EVALUATE = "trainer.evaluate --output_dir=out"
 EXPLAIN = "trainer.export_gradcam --output_dir=out"
 EXPORT = "trainer.export_model --output_dir=out"
+PREDICT = "trainer.predict --images=texts --output=out.csv"
 
 OWN = BUILD.replace("covid19_radiography", "own_radiographs")
 
@@ -265,6 +266,73 @@ MISTAKES = [
     ),
     ("a card not there", f"{EXPORT} --workdir=run --model_card=c.md", "c.md"),
     ("another model's card", f"{EXPORT} --workdir=run --model_card=file", "does not name this run"),
+    # trainer.predict.
+    ("no run to predict with", PREDICT, "either --workdir=RUN, once or more, or --model=SAVED"),
+    ("two ways to a model", f"{PREDICT} --workdir=run --model=run", "either --workdir=RUN, once"),
+    ("nothing to predict", "trainer.predict --workdir=run --output=out.csv", "--images is missing"),
+    ("predictions nowhere", "trainer.predict --workdir=run --images=texts", "--output is missing"),
+    (
+        "predictions over a folder",
+        f"{PREDICT} --workdir=run --output=run",
+        "run is a directory; ",
+    ),
+    (
+        "predictions in a file",
+        f"{PREDICT} --workdir=run --output=file/p.csv",
+        "file cannot be writ",
+    ),
+    (
+        "predictions of 300 letters",
+        f"{PREDICT} --workdir=run --output={'x' * 300}",
+        "(File name too long); give another path",
+    ),
+    ("a run to predict with not there", f"{PREDICT} --workdir=rn", "rn holds no config.json: exp"),
+    ("a run to average twice", f"{PREDICT} --workdir=run --workdir=./run", "a run is given twice"),
+    ("averages of other classes", f"{PREDICT} --workdir=run --workdir=other_classes", "cannot be"),
+    (
+        "a run as an exported model",
+        f"{PREDICT} --model=run",
+        "--model=run holds no export.json; ",
+    ),
+    (
+        "half an exported model",
+        f"{PREDICT} --model=half_export",
+        "--model=half_export holds no model.keras; expected the directory that trainer.export_m",
+    ),
+    ("a decision on no class", f"{PREDICT} --workdir=run --positive_class=flu", "one of a, b"),
+    (
+        "no radiographs there",
+        f"{PREDICT} --workdir=run --images=empty",
+        "=empty: no file matches",
+    ),
+    ("a glob of no radiographs", f"{PREDICT} --workdir=run --images=*.dcm", "*.dcm: no file match"),
+    ("data not there", f"{PREDICT} --workdir=run --data_dir=dta", "dta does not exist; give --d"),
+    (
+        "a table of no paths",
+        f"{PREDICT} --workdir=run --images=chapters.csv",
+        "its columns are cha",
+    ),
+    (
+        "a table of bytes",
+        f"{PREDICT} --workdir=run --images=bytes.csv",
+        "it is no table of radio",
+    ),
+    (
+        "a table of no rows",
+        f"{PREDICT} --workdir=run --images=no_rows.csv",
+        "has a header and no ",
+    ),
+    (
+        "panels of an average",
+        f"{PREDICT} --workdir=run --workdir=runs/first --explain",
+        "one network",
+    ),
+    ("a folder of no panels", f"{PREDICT} --workdir=run --explain_dir=new", "goes with --explain"),
+    (
+        "panels over a thesis",
+        f"{PREDICT} --workdir=run --explain --explain_dir=thesis",
+        "thesis holds files; remove it, or give another --explain_dir",
+    ),
     # launch.
     ("no command to launch", "launch.local --num_workers=2", "expected a command after --"),
     ("a command not there", "launch.local -- no_such_command", "no_such_command could not be star"),
@@ -384,6 +452,11 @@ MISTAKES = [
     ("an odd share", "benchmarks.scaling --batch_size=7", "--batch_size=7 does not divide by 2"),
     ("a roof of a model unknown", "benchmarks.roofline --models=lenet,vgg", "expected some of len"),
     ("a way unknown", "benchmarks.input_pipeline --ways=jax", "expected some of records, first"),
+    (
+        "few files to measure",
+        "benchmarks.predict_files --files=5",
+        "files=5: 5 is not integer >= 200",
+    ),
     ("a traffic of no GPUs", "benchmarks.traffic --gpus_per_node=0", "gpus_per_node=0: 0 is not"),
 ]
 
@@ -402,6 +475,10 @@ def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
         _write(world / file, "some words\n")
     _write(world / "cases.csv", "file,label\na.png,a\n")
     _write(world / "thesis/index.csv", "chapter,pages\n")
+    _write(world / "chapters.csv", "chapter,pages\n1,20\n")
+    _write(world / "no_rows.csv", "Path\n\n")
+    (world / "bytes.csv").write_bytes(b"path\n\xff\n")
+    _write(world / "half_export/export.json", "{}")
     _write(world / "sweep.txt", "model = lenet\nseed = 1, 2\n")
     _write(world / "sweep_typo.txt", "model = lenet\nlearning_rat = 1e-3, 1e-2\n")
     _write(world / "empty.txt", "# Nothing yet.\n")

@@ -128,6 +128,7 @@ def test_every_script_starts_a_command():
         "cxr-evaluate": "trainer.evaluate:start",
         "cxr-gradcam": "trainer.export_gradcam:start",
         "cxr-export": "trainer.export_model:start",
+        "cxr-predict": "trainer.predict:start",
         "cxr-runs": "trainer.runs:start",
     }
     for script in scripts:

@@ -28,7 +28,7 @@ from cxr_command.foreign_text import as_unicode
 from trainer import command
 from trainer.best_model import BestModel
 from trainer.data.cases import load_manifest
-from trainer.data.dataset import BuiltDataset, open_dataset
+from trainer.data.dataset import BuiltDataset
 from trainer.data.examples import Examples, labels_and_sources, load_folder, load_split
 from trainer.data.selection import is_split, select
 from trainer.directory import require_writable
@@ -43,6 +43,13 @@ from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.seen import what_was_seen
+from trainer.evaluation.several_runs import (
+    class_named,
+    classes_and_shape,
+    named_runs,
+    one_dataset,
+    splits_of,
+)
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import keep, tune
@@ -80,20 +87,20 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Evaluates."""
     _check_flags()
-    runs = _named_runs()
+    runs = named_runs(FLAGS.workdir, _ENSEMBLE)
     contents = {name: run.finished_config() for name, run in runs.items()}
     for run in runs.values():
         run.warn_if_unfinished()
-    class_names, image_shape = _what_all_share(contents)
-    made_on = _splits_of(contents)
-    positive = _positive_class(class_names)
+    class_names, image_shape = classes_and_shape(contents)
+    made_on = splits_of(contents)
+    positive = class_named(FLAGS.positive_class, class_names)
     directory = require_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
     if _are_own():
         dataset, validation, train = None, None, None
         examples = _own_examples(class_names, image_shape)
     else:
-        dataset = _dataset(contents, class_names)
+        dataset = one_dataset(contents, FLAGS.data_dir)
         examples = load_split(dataset, FLAGS.split or "test")
         validation = load_split(dataset, made_on[1]) if is_split(dataset, made_on[1]) else None
         tells_sources = examples.sources is not None and is_split(dataset, made_on[0])
@@ -131,19 +138,6 @@ def _check_flags() -> None:
         raise UserError("give one of --split=SPLIT, --images_dir=DIR and --manifest=CSV")
     if FLAGS.ensemble and len(FLAGS.workdir) < 2:
         raise UserError("--ensemble averages several runs; give --workdir more than once")
-    if len(set(map(_resolved, FLAGS.workdir))) < len(FLAGS.workdir):
-        raise UserError(f"a run is given twice in --workdir: {', '.join(FLAGS.workdir)}")
-
-
-def _resolved(path: str) -> pathlib.Path:
-    return pathlib.Path(path).resolve()
-
-
-def _named_runs() -> dict[str, Run]:
-    """The runs by the names of their directories, or by their paths where two share a name."""
-    names = [_resolved(path).name for path in FLAGS.workdir]
-    unique = len(set(names)) == len(names) and _ENSEMBLE not in names
-    return dict(zip(names if unique else FLAGS.workdir, map(Run, FLAGS.workdir), strict=True))
 
 
 def _are_own() -> bool:
@@ -155,65 +149,6 @@ def _own_examples(class_names: tuple[str, ...], image_shape: tuple[int, int, int
     load = load_manifest if FLAGS.manifest else load_folder
     place = pathlib.Path(FLAGS.manifest or FLAGS.images_dir)
     return load(place, class_names, image_shape, any_view=FLAGS.any_view)
-
-
-def _what_all_share(contents: dict[str, dict]) -> tuple[tuple[str, ...], tuple[int, int, int]]:
-    """The classes and the size of the radiographs that all runs were trained on."""
-    (first, content), *others = contents.items()
-    for name, other in others:
-        for key in ("class_names", "image_shape"):
-            if other["dataset"][key] != content["dataset"][key]:
-                raise UserError(
-                    f"the runs cannot be compared: {first} was trained with {key} "
-                    f"{content['dataset'][key]}, {name} with {other['dataset'][key]}"
-                )
-    return tuple(content["dataset"]["class_names"]), tuple(content["dataset"]["image_shape"])
-
-
-def _positive_class(class_names: tuple[str, ...]) -> int:
-    name = FLAGS.positive_class or class_names[0]
-    if name not in class_names:
-        raise UserError(
-            f"--positive_class={name}: there is no such class; expected one of "
-            f"{', '.join(class_names)}"
-        )
-    return class_names.index(name)
-
-
-def _dataset(contents: dict[str, dict], class_names: tuple[str, ...]) -> BuiltDataset:
-    """The one dataset that all runs were trained on."""
-    names = {content["config"]["dataset"] for content in contents.values()}
-    if len(names) > 1:
-        raise UserError(
-            f"the runs were trained on different datasets ({', '.join(sorted(names))}): "
-            "evaluate each by itself, or on a folder with --images_dir"
-        )
-    places = {content["config"]["data_dir"] for content in contents.values()}
-    if len(places) > 1 and not FLAGS.data_dir:
-        raise UserError(
-            f"the runs found their dataset in different places ({', '.join(sorted(places))}): "
-            "give --data_dir=DIR, and be sure that all were trained on its training split"
-        )
-    dataset = open_dataset(names.pop(), FLAGS.data_dir or places.pop())
-    dataset.require_classes(class_names)
-    for name, content in contents.items():
-        dataset.require_content(name, content)
-    return dataset
-
-
-def _splits_of(contents: dict[str, dict]) -> tuple[str, str]:
-    """The splits that all runs were trained and validated on."""
-    found = {
-        tuple(content["config"].get(f"{split}_split", split) for split in ("train", "validation"))
-        for content in contents.values()
-    }
-    if len(found) > 1:
-        raise UserError(
-            "the runs were trained or validated on different splits "
-            f"({' and '.join(', '.join(splits) for splits in sorted(found))}): evaluate each by "
-            "itself"
-        )
-    return found.pop()
 
 
 def _tuning(

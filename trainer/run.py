@@ -37,7 +37,7 @@ _CLASS_NAMES = Field(
     "a list of two texts or more, all different",
     lambda v: list_of(text()).fits(v) and len(set(v)) == len(v) >= 2,
 )
-_CONFIG = {
+CONFIG = {
     "config": record(
         {
             "model": text(),
@@ -116,7 +116,7 @@ class Run:
         Raises:
             UserError: the file is damaged, or not one of trainer.main.
         """
-        return _read_if_there(self._config_file, _CONFIG)
+        return _read_if_there(self._config_file, CONFIG)
 
     def finished_config(self) -> dict[str, Any]:
         """The content of config.json of a run that has a model to evaluate.

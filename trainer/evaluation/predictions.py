@@ -13,7 +13,8 @@ from trainer.data.examples import Examples
 from trainer.errors import UserError
 from trainer.evaluation.shortcuts import blanked
 
-_BATCH = 32
+# Radiographs that go through a network at once.
+BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +108,8 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
         return (probabilities + model(tf.reverse(images, [2]), training=False)) / 2
 
     def probabilities_of(images: np.ndarray) -> np.ndarray:
-        starts = range(0, len(images), _BATCH)
-        parts = [forward(images[start : start + _BATCH]).numpy() for start in starts]
+        starts = range(0, len(images), BATCH)
+        parts = [forward(images[start : start + BATCH]).numpy() for start in starts]
         probabilities = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(probabilities).all():
             raise UserError("the model gives probabilities that are no numbers; train it again")

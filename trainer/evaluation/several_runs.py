@@ -1,0 +1,114 @@
+"""What the runs have in common that are evaluated, or predict, together."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainer.data.dataset import BuiltDataset, open_dataset
+from trainer.errors import UserError
+from trainer.run import Run
+
+
+def named_runs(workdirs: Sequence[str], *taken: str) -> dict[str, Run]:
+    """The runs by the names of their directories, or by their paths where two share a name.
+
+    Args:
+        workdirs: their directories.
+        *taken: names that no run may have.
+
+    Raises:
+        UserError: a run is given twice.
+    """
+    resolved = [pathlib.Path(path).resolve() for path in workdirs]
+    if len(set(resolved)) < len(workdirs):
+        raise UserError(f"a run is given twice in --workdir: {', '.join(workdirs)}")
+    names = [path.name for path in resolved]
+    unique = len({*names, *taken}) == len(names) + len(taken)
+    return dict(zip(names if unique else workdirs, map(Run, workdirs), strict=True))
+
+
+def classes_and_shape(
+    contents: Mapping[str, dict[str, Any]],
+) -> tuple[tuple[str, ...], tuple[int, int, int]]:
+    """The classes, and the shape of the radiographs, that all runs were trained on.
+
+    Args:
+        contents: of their config.json, by their names.
+
+    Raises:
+        UserError: they differ.
+    """
+    (first, content), *others = contents.items()
+    for name, other in others:
+        for key in ("class_names", "image_shape"):
+            if other["dataset"][key] != content["dataset"][key]:
+                raise UserError(
+                    f"the runs cannot be compared: {first} was trained with {key} "
+                    f"{content['dataset'][key]}, {name} with {other['dataset'][key]}"
+                )
+    return tuple(content["dataset"]["class_names"]), tuple(content["dataset"]["image_shape"])
+
+
+def class_named(name: str | None, class_names: Sequence[str]) -> int:
+    """The label of the class that --positive_class names, or of the first.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    if name and name not in class_names:
+        raise UserError(
+            f"--positive_class={name}: there is no such class; expected one of "
+            f"{', '.join(class_names)}"
+        )
+    return class_names.index(name) if name else 0
+
+
+def one_dataset(contents: Mapping[str, dict[str, Any]], data_dir: str | None) -> BuiltDataset:
+    """Opens the dataset that all runs were trained on.
+
+    Args:
+        contents: of their config.json, by their names; the classes are the same.
+        data_dir: where it lies; None: where the runs found it.
+
+    Raises:
+        UserError: there is no such dataset, or it is not what they were trained on.
+    """
+    names = {content["config"]["dataset"] for content in contents.values()}
+    if len(names) > 1:
+        raise UserError(
+            f"the runs were trained on different datasets ({', '.join(sorted(names))}): "
+            "evaluate each by itself, or on a folder with --images_dir"
+        )
+    places = {content["config"]["data_dir"] for content in contents.values()}
+    if len(places) > 1 and not data_dir:
+        raise UserError(
+            f"the runs found their dataset in different places ({', '.join(sorted(places))}): "
+            "give --data_dir=DIR, and be sure that all were trained on its training split"
+        )
+    dataset = open_dataset(names.pop(), data_dir or places.pop())
+    for name, content in contents.items():
+        dataset.require_classes(content["dataset"]["class_names"])
+        dataset.require_content(name, content)
+    return dataset
+
+
+def splits_of(contents: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
+    """The splits that all runs were trained and validated on.
+
+    Args:
+        contents: of their config.json, by their names.
+
+    Raises:
+        UserError: they differ.
+    """
+    found = {
+        tuple(content["config"].get(f"{split}_split", split) for split in ("train", "validation"))
+        for content in contents.values()
+    }
+    if len(found) > 1:
+        raise UserError(
+            "the runs were trained or validated on different splits "
+            f"({' and '.join(', '.join(splits) for splits in sorted(found))}): evaluate each by "
+            "itself"
+        )
+    return found.pop()

@@ -1,0 +1,1 @@
+"""Predictions for unlabelled radiographs: files in, rows of a table out."""

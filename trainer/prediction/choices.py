@@ -1,0 +1,72 @@
+"""What was chosen on the validation split, for probabilities that come without labels."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from absl import logging
+
+from trainer.data.examples import load_split
+from trainer.errors import Unreadable, UserError
+from trainer.evaluation.several_runs import one_dataset, splits_of
+from trainer.evaluation.tuning import keep, tune
+from trainer.prediction.network import Network
+
+_LEFT_OUT = "calibrated probabilities and decisions are left out"
+
+
+@dataclasses.dataclass(frozen=True)
+class Choices:
+    """Chosen on the validation split.
+
+    Attributes:
+        temperature: of the calibrated probabilities; None if there is none.
+        threshold: from which probability of the positive class on the decision is positive; None if
+            there is none.
+    """
+
+    temperature: float | None = None
+    threshold: float | None = None
+
+
+def choose(
+    networks: Mapping[str, Network],
+    predict: Callable[[np.ndarray], np.ndarray],
+    positive_class: str,
+    data_dir: str | None,
+) -> Choices:
+    """Takes what an evaluation of the run has kept, or chooses it as an evaluation does.
+
+    Args:
+        networks: the networks, by their names.
+        predict: their mean probabilities, as `mean_predictor` gives them.
+        positive_class: the class of the decision.
+        data_dir: where their dataset lies; None: where the runs found it.
+
+    Returns:
+        What was chosen; nothing, which the log says, where there is no such split any more.
+
+    Raises:
+        UserError: it is not in `data_dir`, or cannot be read now.
+    """
+    first, *others = networks.values()
+    alone = first.run if not others else None
+    tuning = alone.read_calibration(first.best.sha256) if alone else None
+    if tuning is None:
+        contents = {name: network.content for name, network in networks.items()}
+        try:
+            _, split = splits_of(contents)
+            dataset = one_dataset(contents, data_dir)
+            validation = load_split(dataset, split)
+        except UserError as error:
+            if data_dir or isinstance(error, Unreadable):
+                raise
+            logging.warning("%s: %s", _LEFT_OUT, error)
+            return Choices()
+        tuning = tune(predict(validation.images), validation, split)
+        if alone:
+            keep(tuning, alone, first.best.sha256, dataset.digests())
+    threshold = tuning["thresholds"][positive_class]
+    if threshold is None:
+        logging.warning("decisions are left out: the validation split has no %s", positive_class)
+    return Choices(tuning["temperature"], threshold)

@@ -1,0 +1,102 @@
+"""The files that a user names: a file, a folder, a glob, or a CSV file with a column of paths."""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from cxr_command import csv_file
+from trainer.data import own_files
+from trainer.errors import UserError
+from trainer.parsing import unreadable
+
+_COLUMN = "path"
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageList:
+    """Paths, and no pixels: a million of them take about 100 MB.
+
+    Attributes:
+        folder: what the paths are relative to, empty for the working directory.
+        paths: every file, as the user or the folder names it.
+        left_out: those that need not be read, each with the reason.
+    """
+
+    folder: str
+    paths: list[str]
+    left_out: dict[str, str]
+
+    def place(self, path: str) -> str:
+        """Where a file lies."""
+        return os.path.join(self.folder, path)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the paths in their order."""
+        digest = hashlib.sha256(os.fsencode(self.folder))
+        for path in self.paths:
+            digest.update(b"\0" + os.fsencode(path))
+        return digest.hexdigest()
+
+
+def list_images(named: str, results: Sequence[pathlib.Path] = ()) -> ImageList:
+    """Lists what a user names.
+
+    Args:
+        named: a file, a folder, which is searched however deep, a glob, or a CSV file with a column
+            `path` of paths relative to its own folder.
+        results: files and folders that are no part of it, as they are made of it.
+
+    Returns:
+        The files: those of folders and globs by name, those of a CSV file in its order.
+
+    Raises:
+        UserError: there are none, a folder cannot be listed, or it is no such CSV file.
+    """
+    if named.lower().endswith(".csv") and os.path.isfile(named):
+        return _of_table(named)
+    found = own_files.find([named], "images")
+    left_out = {str(path): reason for path, reason in found.left_out}
+    own = tuple(os.path.abspath(path) for path in results)
+
+    def is_result(path: str) -> bool:
+        place = os.path.abspath(path)
+        return place in own or place.startswith(tuple(f"{folder}{os.sep}" for folder in own))
+
+    paths = sorted(path for path in (*map(str, found.files), *left_out) if not is_result(path))
+    return ImageList("", paths, left_out)
+
+
+def _of_table(path: str) -> ImageList:
+    with _reading(path), open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv_file.rows_of(file)
+        header = [name.strip().lower() for name in next(rows, [])]
+        if header.count(_COLUMN) != 1:
+            raise ValueError(f"its columns are {', '.join(header) or 'none'}")
+        column = header.index(_COLUMN)
+        paths = [row[column] if column < len(row) else "" for row in rows if any(row)]
+    if not paths:
+        raise UserError(f"--images={path}: it has a header and no row; expected one path a row")
+    left_out = dict.fromkeys(filter(_is_no_name, paths), "the row names no file")
+    return ImageList(os.path.dirname(path), paths, left_out)
+
+
+def _is_no_name(path: str) -> bool:
+    return not path or "\0" in path
+
+
+@contextlib.contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error.strerror or str(error)) from error
+    except ValueError as error:
+        raise UserError(
+            f"--images={path}: it is no table of radiographs ({error}); expected a CSV file in "
+            f"UTF-8, separated by commas, with one column {_COLUMN!r}"
+        ) from error

@@ -1,0 +1,164 @@
+"""A table that is not finished: kept beside its place, so that the same command goes on with it."""
+
+import contextlib
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from cxr_command import csv_file, stop_signals
+from trainer.directory import writing_to
+from trainer.errors import Preempted, UserError
+from trainer.json_file import integer, mapping, number, read_object, record
+from trainer.lock import locked
+
+_IF_IN_USE = "wait for it to end, or give another --output"
+_CHOSEN = {
+    "temperature": number().or_none(),
+    "threshold": number().or_none(),
+    "depth": integer(8, 16).or_none(),
+}
+_SETTINGS = {"asked": mapping(), "chosen": record(_CHOSEN)}
+
+
+class PartialTable:
+    """The folder `OUTPUT.partial`: rows.csv, and settings.json, which says what they are rows of.
+
+    Rows are appended a batch at a time. What a killed process has torn is computed anew.
+    """
+
+    def __init__(self, output: pathlib.Path) -> None:
+        """Names the folder; creates nothing.
+
+        Args:
+            output: where the table goes when it is finished.
+        """
+        self.output = output
+        self.folder = output.with_name(f"{output.name}.partial")
+        self._settings = self.folder / "settings.json"
+        self._rows = self.folder / "rows.csv"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While open, the folder is there, and this process' alone.
+
+        Raises:
+            UserError: another process has it, or it cannot be written to.
+            Preempted: SIGTERM or SIGHUP came while it was open.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with stop_signals.raising(), locked(self.folder, _IF_IN_USE):
+                yield
+        except stop_signals.Terminated as error:
+            raise Preempted(
+                f"the rows so far are kept in {self.folder}; the same command goes on with them"
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):  # It holds rows to go on with, or another's lock.
+                self.folder.rmdir()
+
+    def chosen_before(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What the call that is gone on with has chosen; None if there was none.
+
+        Args:
+            asked: what all rows depend on, as JSON holds it.
+
+        Raises:
+            UserError: that call was asked for something else, or its settings are damaged.
+        """
+        if not self._settings.exists():
+            return None
+        before = read_object(self._settings, _SETTINGS, f"remove {self.folder} to begin anew")
+        differing = [name for name, value in asked.items() if before["asked"].get(name) != value]
+        if differing:
+            raise UserError(
+                f"{self.folder} is an interrupted table of other {' and '.join(differing)}: run "
+                "that command again, remove the folder to begin anew, or give another --output"
+            )
+        return before["chosen"]
+
+    def begin(self, asked: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+        """Begins with no rows.
+
+        Args:
+            asked: what all rows depend on.
+            chosen: what was chosen for them, which a later call takes over.
+        """
+        text = json.dumps({"asked": asked, "chosen": chosen}, indent=2) + "\n"
+        unfinished = self._settings.with_suffix(".new")
+        with writing_to(self.output.parent):
+            self._rows.unlink(missing_ok=True)
+            unfinished.write_text(text, encoding="utf-8")
+            os.replace(unfinished, self._settings)
+
+    def kept(self, header: Sequence[str], paths: Iterable[str]) -> Iterator[tuple[list[str], int]]:
+        """The rows that an earlier call has written, up to the first that is not as it must be.
+
+        Args:
+            header: names of the columns.
+            paths: what the first column must hold.
+
+        Yields:
+            Each row, and how many bytes end with it.
+        """
+        records = self._records()
+        if next(records, ([], 0))[0] != header:
+            return
+        for path, (row, end) in zip(paths, records, strict=False):
+            if len(row) != len(header) or row[0] != path:
+                return
+            yield row, end
+
+    def _records(self) -> Iterator[tuple[list[str], int]]:
+        """The whole lines of the file, decoded, and where each ends."""
+        if not self._rows.exists():
+            return
+        with self._rows.open("rb") as file:
+            record, end = b"", 0
+            for line in file:
+                record += line
+                if not record.endswith(b"\n") or record.count(b'"') % 2:
+                    continue  # Torn, or the line ends within a cell.
+                try:
+                    (row,) = csv_file.decode(record)
+                except ValueError:
+                    return
+                end += len(record)
+                yield row, end
+                record = b""
+
+    @contextlib.contextmanager
+    def appending(
+        self, header: Sequence[str], end: int
+    ) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
+        """Goes on behind the rows that are kept.
+
+        Args:
+            header: names of the columns.
+            end: how many bytes are kept; 0: none, the header is written.
+
+        Yields:
+            A function that appends rows.
+
+        Raises:
+            UserError: they cannot be written; what was, is kept.
+        """
+        with writing_to(self.output.parent), self._rows.open("ab") as file:
+            file.truncate(end)
+
+            def append(rows: Iterable[Sequence[object]]) -> None:
+                with writing_to(self.output.parent):
+                    file.write(csv_file.encode(rows))
+                    file.flush()
+
+            if not end:
+                append([header])
+            yield append
+
+    def finish(self) -> None:
+        """Moves the rows to their place, in one step."""
+        with writing_to(self.output.parent):
+            os.replace(self._rows, self.output)
+            self._settings.unlink()

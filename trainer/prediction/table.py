@@ -1,0 +1,93 @@
+"""The rows of predictions.csv: one for each file."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from cxr_command.foreign_text import as_unicode
+from trainer.evaluation.calibration import apply_temperature
+from trainer.prediction.choices import Choices
+from trainer.prediction.read_ahead import FileRead
+
+_LEFT_OUT = "left_out"
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Which columns there are.
+
+    Attributes:
+        class_names: names of the classes.
+        positive: label of the class of the decision.
+        choices: what was chosen on validation; what was not has no column.
+        has_panels: whether heatmaps are drawn.
+    """
+
+    class_names: tuple[str, ...]
+    positive: int
+    choices: Choices
+    has_panels: bool = False
+
+    @property
+    def header(self) -> list[str]:
+        """Names of the columns."""
+        calibrated = [f"calibrated {name}" for name in self.class_names]
+        return [
+            "path",
+            "predicted",
+            *self.class_names,
+            *(calibrated if self.choices.temperature is not None else []),
+            *(["decision"] if self.choices.threshold is not None else []),
+            *(["panel"] if self.has_panels else []),
+            "remarks",
+            _LEFT_OUT,
+        ]
+
+    def rows(
+        self, files: Sequence[FileRead], probabilities: np.ndarray, panels: Sequence[str]
+    ) -> list[list[object]]:
+        """The rows of some files.
+
+        Args:
+            files: the files.
+            probabilities: `[read, classes] float64` of those that were read, in their order.
+            panels: names of their panels; empty without panels.
+
+        Returns:
+            One row each.
+        """
+        answers = iter(self._answers(probabilities, panels))
+        nothing: list[object] = [""] * (len(self.header) - 3)
+        return [
+            [shown(file.path), *next(answers), file.remarks, ""]
+            if file.image is not None
+            else [shown(file.path), *nothing, "", file.reason]
+            for file in files
+        ]
+
+    def _answers(self, probabilities: np.ndarray, panels: Sequence[str]) -> list[list[object]]:
+        """What stands between path and remarks."""
+        columns: list[Sequence[object]] = [
+            [self.class_names[label] for label in probabilities.argmax(axis=1)],
+            *probabilities.T.tolist(),
+        ]
+        if self.choices.temperature is not None:
+            columns += apply_temperature(probabilities, self.choices.temperature).T.tolist()
+        if self.choices.threshold is not None:
+            name = self.class_names[self.positive]
+            is_positive = probabilities[:, self.positive] >= self.choices.threshold
+            columns.append([name if positive else f"not {name}" for positive in is_positive])
+        if self.has_panels:
+            columns.append(panels)
+        return [list(answer) for answer in zip(*columns, strict=True)]
+
+
+def shown(path: str) -> str:
+    """How a file is named in the table."""
+    return as_unicode(path)
+
+
+def reason_of(row: Sequence[str]) -> str:
+    """Why the file of a row was left out; empty if it was not."""
+    return row[-1]
