@@ -17,9 +17,33 @@ flags.disclaim_key_flags()
 
 def define_flags() -> None:
     """Defines the flags that name the radiographs."""
-    flags.DEFINE_string("data_dir", None, "Where the dataset was built; phantoms if not given.")
+    define_dataset_flags()
     flags.DEFINE_string("manual_dir", None, "The copy of the database that it was built from.")
+
+
+def define_dataset_flags() -> None:
+    """Defines the flags that name the built dataset alone."""
+    flags.DEFINE_string("data_dir", None, "Where the dataset was built; phantoms if not given.")
     flags.DEFINE_integer("images_per_class", 100, "How many phantoms to draw.", lower_bound=4)
+
+
+@contextlib.contextmanager
+def built(configs: Sequence[str]) -> Iterator[str]:
+    """Builds phantoms where the flags name no dataset.
+
+    Args:
+        configs: configurations to build.
+
+    Yields:
+        The data directory.
+    """
+    with contextlib.ExitStack() as stack:
+        data_dir = flags.FLAGS.data_dir
+        if not data_dir:
+            scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            data_dir = str(scratch / "data")
+            _draw_and_build(str(scratch / "kaggle"), data_dir, configs)
+        yield data_dir
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests.conftest import global_batch, one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import _batches, distribute_batches, read_examples
+from trainer.data.input import distribute_batches, read_examples, worker_batches
 from trainer.data.mapped_files import MappedFiles
 
 BATCH = 16
@@ -179,7 +179,7 @@ def test_workers_share_each_global_batch_and_take_as_many_steps(
 
     def replica_batches(worker, workers):
         context = tf.distribute.InputContext(workers, worker, replicas)
-        batches = _batches(examples, size, context, 5, (1, first_step))
+        batches = worker_batches(examples, size, context, 5, (1, first_step))
         count = 2 * examples.steps_per_epoch(size) * replicas // workers
         return list(batches.take(count).as_numpy_iterator())
 
@@ -203,7 +203,7 @@ def test_each_worker_asks_for_the_examples_of_its_own_batches_alone(dataset, wor
     steps, asked = examples.steps_per_epoch(12), []
     for worker in range(workers):
         context = tf.distribute.InputContext(workers, worker, workers)
-        batches = _batches(of_positions, 12, context, None, (3, 0)).take(steps)
+        batches = worker_batches(of_positions, 12, context, None, (3, 0)).take(steps)
         asked.append(
             np.concatenate([b["at"][b["weight"] > 0] for b in batches.as_numpy_iterator()])
         )
