@@ -2,14 +2,15 @@ import dataclasses
 import errno
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
 from tests.conftest import global_batch, one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import distribute_batches, read_examples, worker_batches
-from trainer.data.mapped_files import MappedFiles
+from trainer.data.input import ExampleStream, distribute_batches, read_examples, worker_batches
+from trainer.data.mapped_files import MappedFiles, map_files
 
 BATCH = 16
 
@@ -244,3 +245,30 @@ def test_files_that_cannot_be_mapped_are_read_in_ranges(sharded, monkeypatch, ca
     assert "read in ranges, as they cannot be mapped" in caplog.text
     for batch, other in zip(sum(found, []), sum(expected, []), strict=True):
         np.testing.assert_array_equal(batch["image"], other["image"])
+
+
+def anonymous_memory():
+    memory = psutil.Process().memory_info()
+    return memory.rss - memory.shared
+
+
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_no_iterator_copies_the_mapped_files(tmp_path, one_pass):
+    size, image = 1 << 29, 64 * 64
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(size)
+    files = map_files([str(tmp_path / "sparse")])
+    examples = ExampleStream(
+        np.zeros(64, np.int64),
+        lambda positions: {
+            "image": files.rows(positions * image, image),
+            "id": tf.strings.as_string(positions),
+        },
+    )
+    before = anonymous_memory()
+    if one_pass:
+        batches = iter(examples.one_pass(4))
+    else:
+        batches = iter(worker_batches(examples, 4, tf.distribute.InputContext(), None, (0, 0)))
+    assert not next(batches)["image"].numpy().any()
+    assert anonymous_memory() - before < size / 4
