@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.radiographs import DATASET
+from benchmarks.built_dataset import DATASET
 from cxr_command import record_index
 
 CONFIG = "224x224"

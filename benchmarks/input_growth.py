@@ -35,12 +35,12 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks.built_dataset import built, define_dataset_flags
 from benchmarks.choice import define_choice
 from benchmarks.grown_dataset import CONFIG, GrownDataset, grown, lacking_room
 from benchmarks.input_worker import WAYS, Worker, serve
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant
-from benchmarks.radiographs import built, define_dataset_flags
 from cxr_command.record_index import ARRAY_RECORD, TFRECORD
 from cxr_command.runner import Command
 
@@ -198,7 +198,7 @@ def _main() -> None:
         ways.remove("grain")
     directory = options.directory or tempfile.gettempdir()
     rows = []
-    with built([CONFIG]) as data_dir:
+    with built([CONFIG]) as (data_dir, _):
         for factor in map(int, options.factors):
             for file_format, readers in _FORMATS.items():
                 if not (chosen := [way for way in ways if way in readers]):

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from benchmarks.built_dataset import DATASET
 from benchmarks.grown_dataset import CONFIG, SPLIT
-from benchmarks.radiographs import DATASET
 
 WAYS = {"ours": "this pipeline", "tfds": "tfds.load()", "grain": "Grain, ArrayRecord"}
 _SHUFFLE_BUFFER = 8192
