@@ -4,6 +4,7 @@ All processes are started first and then told, one at a time, to do the same amo
 whatever else the machine does meets all of them alike.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -44,12 +45,28 @@ class Contestant:
         Raises:
             ValueError: its process has ended.
         """
-        assert self._process.stdin and self._process.stdout
-        try:
-            self._process.stdin.write("work\n")
+        self.order()
+        return self.answer()
+
+    def order(self, work: str = "work") -> None:
+        """Lets it begin to work, and does not wait.
+
+        Args:
+            work: what it is told, one line.
+        """
+        assert self._process.stdin
+        # Where it has ended, its answer is missing.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(f"{work}\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
+
+    def answer(self) -> Any:
+        """What it measured since the last order.
+
+        Raises:
+            ValueError: its process has ended.
+        """
+        assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
             raise ValueError(f"an alternative failed: {' '.join(self._command)}")

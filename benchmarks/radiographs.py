@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from absl import flags
 
-from cxr_tfds import phantom
-
-DATASET = "covid19_radiography"
+from benchmarks.built_dataset import DATASET, built, define_dataset_flags
 
 # The flags defined here are those of the benchmark that asks for them, also in its --help.
 flags.disclaim_key_flags()
@@ -17,9 +15,8 @@ flags.disclaim_key_flags()
 
 def define_flags() -> None:
     """Defines the flags that name the radiographs."""
-    flags.DEFINE_string("data_dir", None, "Where the dataset was built; phantoms if not given.")
+    define_dataset_flags()
     flags.DEFINE_string("manual_dir", None, "The copy of the database that it was built from.")
-    flags.DEFINE_integer("images_per_class", 100, "How many phantoms to draw.", lower_bound=4)
 
 
 @contextlib.contextmanager
@@ -38,27 +35,9 @@ def both_forms(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
     data_dir, manual_dir = flags.FLAGS.data_dir, flags.FLAGS.manual_dir
     if bool(data_dir) != bool(manual_dir):
         raise ValueError("--data_dir and --manual_dir go together: the same images, twice")
-    with tempfile.TemporaryDirectory() as name:
-        scratch = pathlib.Path(name)
-        if not data_dir:
-            data_dir, manual_dir = str(scratch / "data"), str(scratch / "kaggle")
-            _draw_and_build(manual_dir, data_dir, configs)
-        folder = scratch / "folder"
-        _link(data_dir, manual_dir, folder)
-        yield data_dir, str(folder)
-
-
-def _draw_and_build(manual_dir: str, data_dir: str, configs: Sequence[str]) -> None:
-    import tensorflow_datasets as tfds
-
-    import cxr_tfds  # noqa: F401 - registers the builder
-
-    phantom.write_database(pathlib.Path(manual_dir), flags.FLAGS.images_per_class)
-    tfds.disable_progress_bar()
-    for config in configs:
-        tfds.builder(f"{DATASET}/{config}", data_dir=data_dir).download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
-        )
+    with built(configs) as (data_dir, drawn_in), tempfile.TemporaryDirectory() as folder:
+        _link(data_dir, manual_dir or drawn_in, pathlib.Path(folder))
+        yield data_dir, folder
 
 
 def _link(data_dir: str, manual_dir: str, folder: pathlib.Path) -> None:
@@ -73,5 +52,5 @@ def _link(data_dir: str, manual_dir: str, folder: pathlib.Path) -> None:
             link = folder / split_of[path.stem] / path.parents[1].name / path.name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
-    if not folder.exists():
+    if not any(folder.iterdir()):
         raise ValueError(f"--manual_dir={manual_dir} holds none of the images of {data_dir}")

@@ -10,7 +10,9 @@ from benchmarks import (
     ceilings,
     engine_step,
     flops,
+    grown_dataset,
     input_pipeline,
+    input_worker,
     near_duplicates,
     node,
     op_times,
@@ -23,6 +25,10 @@ from benchmarks.training import Training
 from tests.conftest import ROOT, one_device, two_replicas
 from tests.support import toy
 from trainer import models
+from trainer.data.dataset import open_dataset
+from trainer.data.records import read_batches
+from trainer.data.selection import select
+from trainer.data.source import DEFAULT_DATASET
 from trainer.hardware import Hardware
 
 BATCH = 4
@@ -276,3 +282,62 @@ def test_predicting_files_is_measured_beside_keras():
     rates = found["images_per_second"]
     assert found["over_keras"] == pytest.approx(rates["trainer.predict"] / rates["keras"], 0.01)
     assert list(found["peak_mib"]) == ["100", "200"]
+
+
+def train_records(dataset):
+    """Ids and pixels of the training split."""
+    batches = list(read_batches(dataset, select(dataset, "train"), ["id", "image"]))
+    return [np.concatenate([batch[name] for batch in batches]) for name in ("id", "image")]
+
+
+@pytest.fixture(scope="module")
+def grown(data_dir, tmp_path_factory):
+    """The training images three times."""
+    directory = tmp_path_factory.mktemp("grown")
+    with grown_dataset.grown(str(data_dir), 3, 32, "tfrecord", str(directory)) as found:
+        yield found
+    assert not list(directory.iterdir())
+
+
+def test_a_grown_dataset_holds_the_images_so_many_times_with_other_ids(grown, dataset):
+    _, once = train_records(dataset)
+    ids, images = train_records(open_dataset(DEFAULT_DATASET, grown.data_dir))
+    assert len(set(ids)) == len(ids) == grown.images == 3 * len(once)
+    assert len(grown.files) == -(-grown.images // 32)
+    np.testing.assert_array_equal(images, np.concatenate([once] * 3))
+    assert (grown.folder / "covid19_radiography-train.index.npy").exists()
+
+
+def test_a_size_that_does_not_fit_the_disk_is_told(data_dir, tmp_path):
+    assert grown_dataset.lacking_room(str(tmp_path), str(data_dir), 1) is None
+    assert "GB are free" in grown_dataset.lacking_room(str(tmp_path), str(data_dir), 10**9)
+
+
+@pytest.mark.parametrize("way", ["ours", "tfds"])
+def test_a_worker_is_measured(way, grown):
+    steps = -(-grown.images // (BATCH * 2))
+    asked = 0
+    for number in range(2):
+        worker = input_worker.Worker(way, epoch_steps=steps, batch_size=BATCH, seconds=0.01)
+        opened = worker.open(grown.data_dir, 2, number)
+        assert opened["from_start_s"] > opened["first_batch_s"] > 0
+        assert worker.epoch()["images_per_second"] > 0
+        assert worker.rate()["images_per_second"] > 0
+        assert worker.go_on()["go_on_s"] > 0
+        end = worker.end()
+        assert set(end["memory"]) == set(end["memory_imported"])
+        asked += end["bytes_asked"] or 0
+    if way == "ours":
+        index = open_dataset(DEFAULT_DATASET, grown.data_dir).index("train")
+        filling = np.arange(grown.images, 2 * BATCH * steps) % grown.images
+        assert asked == index["length"].sum() + index["length"][filling].sum()
+
+
+@pytest.mark.slow
+def test_growing_input_is_measured_on_phantoms():
+    found = last_line(
+        "benchmarks.input_growth", "--images_per_class=10", "--factors=1,2", "--workers=1,2",
+        "--ways=ours", "--batch_size=4", "--seconds=0.1", "--images_per_shard=16",
+    )["rows"]  # fmt: skip
+    assert [(row["factor"], row["workers"]) for row in found] == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert [row["asked"] for row in found] == pytest.approx([1, 0.5, 1, 0.5], rel=0.05)

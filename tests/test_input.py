@@ -2,14 +2,15 @@ import dataclasses
 import errno
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
 from tests.conftest import global_batch, one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import _batches, distribute_batches, read_examples
-from trainer.data.mapped_files import MappedFiles
+from trainer.data.input import ExampleStream, distribute_batches, read_examples, worker_batches
+from trainer.data.mapped_files import MappedFiles, map_files
 
 BATCH = 16
 
@@ -179,7 +180,7 @@ def test_workers_share_each_global_batch_and_take_as_many_steps(
 
     def replica_batches(worker, workers):
         context = tf.distribute.InputContext(workers, worker, replicas)
-        batches = _batches(examples, size, context, 5, (1, first_step))
+        batches = worker_batches(examples, size, context, 5, (1, first_step))
         count = 2 * examples.steps_per_epoch(size) * replicas // workers
         return list(batches.take(count).as_numpy_iterator())
 
@@ -203,7 +204,7 @@ def test_each_worker_asks_for_the_examples_of_its_own_batches_alone(dataset, wor
     steps, asked = examples.steps_per_epoch(12), []
     for worker in range(workers):
         context = tf.distribute.InputContext(workers, worker, workers)
-        batches = _batches(of_positions, 12, context, None, (3, 0)).take(steps)
+        batches = worker_batches(of_positions, 12, context, None, (3, 0)).take(steps)
         asked.append(
             np.concatenate([b["at"][b["weight"] > 0] for b in batches.as_numpy_iterator()])
         )
@@ -244,3 +245,30 @@ def test_files_that_cannot_be_mapped_are_read_in_ranges(sharded, monkeypatch, ca
     assert "read in ranges, as they cannot be mapped" in caplog.text
     for batch, other in zip(sum(found, []), sum(expected, []), strict=True):
         np.testing.assert_array_equal(batch["image"], other["image"])
+
+
+def anonymous_memory():
+    memory = psutil.Process().memory_info()
+    return memory.rss - memory.shared
+
+
+@pytest.mark.parametrize("one_pass", [False, True])
+def test_no_iterator_copies_the_mapped_files(tmp_path, one_pass):
+    size, image = 1 << 29, 64 * 64
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(size)
+    files = map_files([str(tmp_path / "sparse")])
+    examples = ExampleStream(
+        np.zeros(64, np.int64),
+        lambda positions: {
+            "image": files.rows(positions * image, image),
+            "id": tf.strings.as_string(positions),
+        },
+    )
+    before = anonymous_memory()
+    if one_pass:
+        batches = iter(examples.one_pass(4))
+    else:
+        batches = iter(worker_batches(examples, 4, tf.distribute.InputContext(), None, (0, 0)))
+    assert not next(batches)["image"].numpy().any()
+    assert anonymous_memory() - before < size / 4

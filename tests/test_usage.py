@@ -24,6 +24,9 @@ COMMANDS = sorted(
 )
 SHARED = {
     "cxr_tfds/dataset_flags.py": r"dataset_flags\.define\(\)",
+    "benchmarks/built_dataset.py": (
+        r"\b(radiographs\.define|define_radiographs|define_dataset)_flags\(\)"
+    ),
     "benchmarks/radiographs.py": r"\b(radiographs\.define|define_radiographs)_flags\(\)",
 }
 

@@ -227,7 +227,7 @@ def distribute_batches(
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
         start = (first_epoch, first_step)
-        return _batches(
+        return worker_batches(
             examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts,
             timed,
         )  # fmt: skip
@@ -253,10 +253,12 @@ def first_batch(
 ) -> dict[str, tf.Tensor]:
     """The first batch of training, undistributed: what `distribute_batches` would begin with."""
     context = tf.distribute.InputContext()
-    return next(iter(_batches(examples, batch_size, context, augment_seed, (0, 0), change_batch)))
+    return next(
+        iter(worker_batches(examples, batch_size, context, augment_seed, (0, 0), change_batch))
+    )
 
 
-def _batches(
+def worker_batches(
     examples: ExampleStream,
     global_batch_size: int,
     context: tf.distribute.InputContext,
@@ -266,6 +268,18 @@ def _batches(
     data_hosts: Sequence[str] = (),
     timed: bool = False,
 ) -> tf.data.Dataset:
+    """The endless batches of one worker, undistributed: its replicas' of each step in turn.
+
+    Args:
+        examples: as of `distribute_batches`, as all that follow but two.
+        global_batch_size: likewise.
+        context: which worker of how many, and the number of replicas of all.
+        augment_seed: likewise.
+        start: the epoch, and the step of it, to start with.
+        change_batch: likewise.
+        data_hosts: likewise.
+        timed: likewise.
+    """
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     steps = examples.steps_per_epoch(global_batch_size)
     replicas = context.num_replicas_in_sync

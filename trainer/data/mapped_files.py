@@ -17,6 +17,8 @@ import tensorflow as tf
 _NONE, _READ = 0, 1
 _SHARED, _PRIVATE, _FIXED, _ANONYMOUS = 0x01, 0x02, 0x10, 0x20
 _FAILED = ctypes.c_void_p(-1).value
+# TensorFlow's name for a variable that lives as long as its handle.
+_ANONYMOUS_VARIABLE = "cd2c89b7-88b7-44c8-ad83-06c2a9158347"
 
 
 class MappedFiles:
@@ -44,9 +46,18 @@ class MappedFiles:
                 with open(path, "rb") as file:
                     _map(base + start, size, _READ, _SHARED | _FIXED, file.fileno())
         content = (ctypes.c_uint8 * sum(pages)).from_address(base)
-        self._content = tf.experimental.dlpack.from_dlpack(
-            np.ctypeslib.as_array(content).__dlpack__()
-        )
+        tensor = tf.experimental.dlpack.from_dlpack(np.ctypeslib.as_array(content).__dlpack__())
+        # A variable: tf.data copies each tensor that a function captures into its graph.
+        with tf.device("CPU:0"):
+            self._variable = tf.raw_ops.VarHandleOp(
+                dtype=tf.uint8, shape=tensor.shape, shared_name=_ANONYMOUS_VARIABLE
+            )
+            tf.raw_ops.AssignVariableOp(resource=self._variable, value=tensor)
+
+    @property
+    def _content(self) -> tf.Tensor:
+        """The bytes of all files, which neither assigning nor reading the variable copies."""
+        return tf.raw_ops.ReadVariableOp(resource=self._variable, dtype=tf.uint8)
 
     def rows(self, offsets: tf.Tensor, size: int) -> tf.Tensor:
         """Copies as many bytes from each of some places.
@@ -59,7 +70,8 @@ class MappedFiles:
             `[rows, size] uint8`.
         """
         # Where an offset is a multiple of 64, a slice is a view, and the bytes are copied once.
-        parts = [tf.slice(self._content, at, [size]) for at in tf.unstack(offsets[:, None])]
+        content = self._content
+        parts = [tf.slice(content, at, [size]) for at in tf.unstack(offsets[:, None])]
         return tf.reshape(tf.concat(parts, 0), [-1, size])
 
     def texts(self, offsets: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -72,10 +84,10 @@ class MappedFiles:
         Returns:
             `[rows] string`.
         """
-        texts = []
+        content, texts = self._content, []
         for at, length in zip(tf.unstack(offsets), tf.unstack(lengths), strict=True):
             # The one operation that makes a string of bytes: it puts a header in front of them.
-            message = tf.io.serialize_tensor(tf.slice(self._content, [at], [length]))
+            message = tf.io.serialize_tensor(tf.slice(content, [at], [length]))
             texts.append(tf.strings.substr(message, -tf.cast(length, tf.int32),
                                            tf.cast(length, tf.int32)))  # fmt: skip
         return tf.stack(texts)

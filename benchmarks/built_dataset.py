@@ -1,0 +1,54 @@
+"""A built dataset to measure with: the one that the flags name, or phantoms."""
+
+import contextlib
+import pathlib
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from absl import flags
+
+from cxr_tfds import phantom
+
+DATASET = "covid19_radiography"
+
+# The flags defined here are those of the benchmark that asks for them, also in its --help.
+flags.disclaim_key_flags()
+
+
+def define_dataset_flags() -> None:
+    """Defines the flags that name the built dataset alone."""
+    flags.DEFINE_string("data_dir", None, "Where the dataset was built; phantoms if not given.")
+    flags.DEFINE_integer("images_per_class", 100, "How many phantoms to draw.", lower_bound=4)
+
+
+@contextlib.contextmanager
+def built(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Builds phantoms where the flags name no dataset.
+
+    Args:
+        configs: configurations to build.
+
+    Yields:
+        The data directory, and the database that the phantoms were drawn in; empty where the flags
+        name a dataset.
+    """
+    with contextlib.ExitStack() as stack:
+        data_dir, database = flags.FLAGS.data_dir, ""
+        if not data_dir:
+            scratch = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            data_dir, database = str(scratch / "data"), str(scratch / "kaggle")
+            _draw_and_build(database, data_dir, configs)
+        yield data_dir, database
+
+
+def _draw_and_build(manual_dir: str, data_dir: str, configs: Sequence[str]) -> None:
+    import tensorflow_datasets as tfds
+
+    import cxr_tfds  # noqa: F401 - registers the builder
+
+    phantom.write_database(pathlib.Path(manual_dir), flags.FLAGS.images_per_class)
+    tfds.disable_progress_bar()
+    for config in configs:
+        tfds.builder(f"{DATASET}/{config}", data_dir=data_dir).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=manual_dir)
+        )
