@@ -58,8 +58,8 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
     import tensorflow as tf
 
     from trainer import hardware, models
-    from trainer.data.dataset import open_dataset
-    from trainer.data.input import read_examples
+    from trainer.data.example_stream import read_examples
+    from trainer.data.opening import open_dataset
     from trainer.data.source import DEFAULT_DATASET
     from trainer.training import config as configuration
     from trainer.training import features

@@ -108,7 +108,7 @@ def _records(data_dir: str, factor: int) -> Iterator[tuple[str, bytes]]:
     """Keys and records, every image once before any comes twice."""
     from tensorflow_datasets.proto import tf_example_pb2
 
-    from trainer.data.dataset import open_dataset
+    from trainer.data.opening import open_dataset
     from trainer.data.records import READ_BATCH
     from trainer.data.selection import select
 

@@ -76,8 +76,8 @@ def _work(way: str, data_dir: str, folder: str, batch_size: int, seconds: float)
 
 
 def _examples(data_dir: str, config: str, cache: str):
-    from trainer.data.dataset import open_dataset
-    from trainer.data.input import read_examples
+    from trainer.data.example_stream import read_examples
+    from trainer.data.opening import open_dataset
 
     dataset = open_dataset(f"{DATASET}/{config}", data_dir)
     return read_examples(dataset, "train", cache=cache, shuffle_seed=0)

@@ -52,8 +52,8 @@ class _Ours(_InGraph):
     def __init__(self, data_dir: str, workers: int, worker: int, batch_size: int) -> None:
         import tensorflow as tf
 
-        from trainer.data.dataset import open_dataset
-        from trainer.data.input import read_examples
+        from trainer.data.example_stream import read_examples
+        from trainer.data.opening import open_dataset
 
         super().__init__()
         self._dataset = open_dataset(f"{DATASET}/{CONFIG}", data_dir)

@@ -68,8 +68,8 @@ def test_accuracies(files: list[str], data_dir: str) -> list[float]:
     """Accuracy of each model on the test split."""
     import keras
 
-    from trainer.data.dataset import open_dataset
-    from trainer.data.input import read_examples
+    from trainer.data.example_stream import read_examples
+    from trainer.data.opening import open_dataset
     from trainer.data.source import DEFAULT_DATASET
 
     examples = read_examples(

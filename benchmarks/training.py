@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from benchmarks.random_images import SHAPE, random_images
 from trainer import models
-from trainer.data.input import ExampleStream, distribute_batches
+from trainer.data.example_stream import ExampleStream
+from trainer.data.input import distribute_batches
 from trainer.hardware import Hardware
 from trainer.models.fused_normalization import fuse_normalization
 from trainer.training.engine import Engine

@@ -62,7 +62,7 @@ def data_dir(phantom_database, tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="session")
 def dataset(data_dir):
     """The built phantoms, opened."""
-    from trainer.data.dataset import open_dataset
+    from trainer.data.opening import open_dataset
     from trainer.data.source import DEFAULT_DATASET
 
     return open_dataset(DEFAULT_DATASET, str(data_dir))

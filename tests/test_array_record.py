@@ -7,9 +7,9 @@ import tensorflow_datasets as tfds
 from tests.conftest import run_command
 from tests.support import small_dataset
 from tests.support.trainings import assert_same_run
-from trainer.data.dataset import open_dataset
+from trainer.data.example_stream import read_examples
 from trainer.data.examples import load_split
-from trainer.data.input import read_examples
+from trainer.data.opening import open_dataset
 from trainer.errors import UserError
 
 FORMATS = "tfrecord", "array_record"

@@ -14,7 +14,8 @@ from launch.local import free_ports
 from tests.conftest import ROOT, one_device, run_command
 from tests.support.trainings import assert_same_run
 from trainer.data.data_service import parse_addresses
-from trainer.data.input import distribute_batches, read_examples
+from trainer.data.example_stream import read_examples
+from trainer.data.input import distribute_batches
 from trainer.errors import UserError, WorkerLost
 
 BATCH = 8

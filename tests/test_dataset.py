@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from trainer.data.dataset import open_dataset
+from trainer.data.opening import open_dataset
 from trainer.data.source import DEFAULT_DATASET
 from trainer.errors import UserError
 

@@ -385,7 +385,7 @@ def test_evaluation_counts_every_example_once(strategy):
     "name", ["lenet", "resnet101", "vgg19", pytest.param("densenet169", marks=pytest.mark.slow)]
 )
 def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
-    from trainer.data.input import read_examples
+    from trainer.data.example_stream import read_examples
 
     strategy = two_replicas()
     examples = read_examples(dataset, "train", cache="off", shuffle_seed=0)

@@ -12,7 +12,7 @@ from scipy import special, stats
 from sklearn import metrics
 
 from tests.conftest import run_command
-from trainer.data.input import read_examples
+from trainer.data.example_stream import read_examples
 from trainer.run import Run
 
 

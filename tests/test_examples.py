@@ -9,9 +9,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from tests.support import radiograph_file
-from trainer.data.dataset import open_dataset
+from trainer.data.example_stream import read_examples
 from trainer.data.examples import labels_and_sources, load_folder, load_split
-from trainer.data.input import read_examples
+from trainer.data.opening import open_dataset
 from trainer.errors import UserError
 
 CLASSES = ("COVID", "Normal")

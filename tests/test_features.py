@@ -15,7 +15,8 @@ from tests.support.settings import SETTINGS
 from trainer import models
 from trainer.data import stamps
 from trainer.data.augment import Augmentation
-from trainer.data.input import distribute_batches, read_examples
+from trainer.data.example_stream import read_examples
+from trainer.data.input import distribute_batches
 from trainer.errors import Preempted, Unreadable, UserError
 from trainer.hardware import Hardware
 from trainer.training import config, features

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tests.conftest import global_batch, one_device, two_replicas
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import ExampleStream, distribute_batches, read_examples, worker_batches
+from trainer.data.example_stream import ExampleStream, read_examples
+from trainer.data.input import distribute_batches, worker_batches
 from trainer.data.mapped_files import MappedFiles, map_files
 
 BATCH = 16

@@ -40,7 +40,7 @@ def test_a_run_leaves_what_it_promises(finished_run):
 
 
 def test_the_saved_model_is_the_best_epochs(finished_run, dataset):
-    from trainer.data.input import read_examples
+    from trainer.data.example_stream import read_examples
 
     examples = read_examples(dataset, "validation", cache="off", shuffle_seed=None)
     (batch,) = examples.one_pass(examples.size)

@@ -40,10 +40,10 @@ from cxr_tfds.covid19_radiography import archive, inspection, source, split_tabl
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 from tests.support import radiograph_file, small_dataset
 from trainer import best_model
-from trainer.data.dataset import open_dataset
+from trainer.data.example_stream import read_examples
 from trainer.data.examples import load_split
 from trainer.data.feature_cache import FeatureCache
-from trainer.data.input import read_examples
+from trainer.data.opening import open_dataset
 from trainer.errors import UserError
 from trainer.models.weights import load_weights
 from trainer.run import Run

@@ -20,8 +20,8 @@ from cxr_tfds.own_radiographs import own_radiographs_dataset_builder, patient_sp
 from tests.conftest import ROOT
 from tests.support import dicom_file
 from tests.support.forked_commands import bare_machine
-from trainer.data.dataset import open_dataset
 from trainer.data.examples import load_split
+from trainer.data.opening import open_dataset
 
 CLASSES = phantom.CLASSES[:3]
 SITES = ("North", "South", "West")

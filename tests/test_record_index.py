@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from cxr_command import record_index
-from trainer.data.dataset import open_dataset
+from trainer.data.opening import open_dataset
 from trainer.errors import Damaged
 
 

@@ -6,9 +6,9 @@ import tensorflow_datasets as tfds
 from tests.support import small_dataset
 from tests.support.other_dataset import CLASSES, SIZES, OtherImages, draw
 from trainer.data import disk_cache
-from trainer.data.dataset import open_dataset
+from trainer.data.example_stream import read_examples
 from trainer.data.examples import load_split
-from trainer.data.input import read_examples
+from trainer.data.opening import open_dataset
 from trainer.data.pixels import resize, to_gray
 from trainer.errors import UserError
 

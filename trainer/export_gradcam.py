@@ -25,9 +25,9 @@ from cxr_command import usage
 from cxr_command.radiograph.account import Account
 from trainer import command
 from trainer.data import own_files
-from trainer.data.dataset import open_dataset
 from trainer.data.examples import Example, load_split
 from trainer.data.mask_folder import MaskFolder
+from trainer.data.opening import open_dataset
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.predictions import predictor

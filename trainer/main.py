@@ -36,7 +36,8 @@ from trainer.claim import claimed
 from trainer.compile_cache import CompileCache
 from trainer.data.augment import augment
 from trainer.data.data_service import require_hosts
-from trainer.data.input import ExampleStream, first_batch, read_examples
+from trainer.data.example_stream import ExampleStream, read_examples
+from trainer.data.input import first_batch
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.data.selection import require_apart
 from trainer.memory import memory_told

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from trainer import models
 from trainer.data.augment import Augmentation
-from trainer.data.input import ExampleStream, distribute_batches
+from trainer.data.example_stream import ExampleStream
+from trainer.data.input import distribute_batches
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.objective import Objective

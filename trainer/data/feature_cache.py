@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.data import augment
 from trainer.data.dataset import BuiltDataset
-from trainer.data.input import ExampleStream
+from trainer.data.example_stream import ExampleStream
 from trainer.data.kept_rows import KeptRows
 from trainer.data.selection import select
 

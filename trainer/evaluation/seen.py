@@ -8,8 +8,9 @@ import numpy as np
 from absl import logging
 
 from cxr_command.radiograph.fingerprints import THRESHOLD, fingerprint
-from trainer.data.dataset import BuiltDataset, open_dataset
+from trainer.data.dataset import BuiltDataset
 from trainer.data.examples import Examples
+from trainer.data.opening import open_dataset
 from trainer.data.records import read_batches
 from trainer.data.selection import is_split, select
 from trainer.errors import UserError

@@ -4,7 +4,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.data.dataset import BuiltDataset, open_dataset
+from trainer.data.dataset import BuiltDataset
+from trainer.data.opening import open_dataset
 from trainer.errors import UserError
 from trainer.run import Run
 

@@ -15,8 +15,9 @@ from absl import logging
 from trainer.data.augment import Augmentation
 from trainer.data.cache_folder import cache_root, free_bytes
 from trainer.data.dataset import BuiltDataset
+from trainer.data.example_stream import ExampleStream
 from trainer.data.feature_cache import FeatureCache
-from trainer.data.input import ExampleStream, distribute_batches
+from trainer.data.input import distribute_batches
 from trainer.data.selection import select
 from trainer.errors import Preempted, UserError
 from trainer.hardware import Hardware

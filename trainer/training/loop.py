@@ -14,7 +14,8 @@ import tensorflow as tf
 from absl import logging
 
 from cxr_command.foreign_text import first_line
-from trainer.data.input import ChangeBatch, ExampleStream, distribute_batches
+from trainer.data.example_stream import ExampleStream
+from trainer.data.input import ChangeBatch, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
 from trainer.run import Run
 from trainer.training import checkpoint

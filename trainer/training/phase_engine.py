@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from trainer.data.input import ExampleStream
+from trainer.data.example_stream import ExampleStream
 from trainer.hardware import Hardware
 from trainer.training.config import Config
 from trainer.training.engine import Engine

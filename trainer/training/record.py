@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainer.data.input import ExampleStream
+from trainer.data.example_stream import ExampleStream
 from trainer.hardware import Hardware
 from trainer.training.phases import Phase
 from trainer.training.request import Request

@@ -6,7 +6,8 @@ import pathlib
 from absl import flags
 
 from trainer.data.data_service import parse_addresses
-from trainer.data.dataset import BuiltDataset, default_data_dir, open_dataset
+from trainer.data.dataset import BuiltDataset
+from trainer.data.opening import default_data_dir, open_dataset
 from trainer.errors import UserError
 from trainer.models.backbones import BACKBONES
 from trainer.models.weights import describe_weights, find_weights
