@@ -87,3 +87,7 @@ def test_the_account_names_every_reason_with_examples(tmp_path):
         f"{tmp_path}/1.txt, {tmp_path}/2.txt, ...); 1 b ({tmp_path}/a\\n)"
     )
     assert listing.told(1, []) == "1 radiograph read, 0 files left out"
+    damaged = [(tmp_path / str(n), f"damaged at byte {n}") for n in range(9)]
+    assert listing.told(0, damaged).endswith(
+        f"damaged at byte 4 ({tmp_path}/4); 4 for other reasons"
+    )

@@ -19,6 +19,8 @@ _NOTHING_BEGINS = "._"
 # Folders of the published database, and of phantoms, whose PNG files are drawn over radiographs.
 _MASKS = {"masks", "findings"}
 _SHOWN = 3
+# Reasons that are told one by one: damaged files differ in what a decoder says of them.
+_REASONS_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,19 +121,22 @@ def told(read: int, left_out: Iterable[LeftOut]) -> str:
         left_out: the others, each with the reason.
 
     Returns:
-        One line, with three examples of each reason.
+        One line, with three examples of each of the commonest reasons.
     """
     by_reason: dict[str, list[pathlib.Path]] = defaultdict(list)
     for path, reason in left_out:
         by_reason[reason].append(path)
     count = sum(map(len, by_reason.values()))
     text = f"{_number(read, 'radiograph')} read, {_number(count, 'file')} left out"
-    reasons = "; ".join(
+    commonest = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    reasons = [
         f"{len(paths):,} {reason} ({', '.join(one_line(str(path)) for path in paths[:_SHOWN])}"
         f"{', ...' if len(paths) > _SHOWN else ''})"
-        for reason, paths in sorted(by_reason.items(), key=lambda item: -len(item[1]))
-    )
-    return f"{text}: {reasons}" if reasons else text
+        for reason, paths in commonest[:_REASONS_SHOWN]
+    ]
+    if others := commonest[_REASONS_SHOWN:]:
+        reasons.append(f"{sum(len(paths) for _, paths in others):,} for other reasons")
+    return f"{text}: {'; '.join(reasons)}" if reasons else text
 
 
 def _number(count: int, noun: str) -> str:
