@@ -232,6 +232,17 @@ def test_the_draws_are_those_of_the_examples_in_the_epoch(dataset):
             np.testing.assert_array_equal(batch["draws"], expected)
 
 
+def test_files_that_outgrow_the_memory_are_read_in_ranges(dataset, monkeypatch, caplog):
+    expected = epochs(dataset, one_device(), 1)
+    memory = psutil.virtual_memory()._replace(available=1000)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
+    caplog.set_level("INFO")
+    found = epochs(dataset, one_device(), 1)
+    assert "files of train: read in ranges, as they have 2 MB and 0 MB" in caplog.text
+    for batch, other in zip(sum(found, []), sum(expected, []), strict=True):
+        np.testing.assert_array_equal(batch["image"], other["image"])
+
+
 def test_files_that_cannot_be_mapped_are_read_in_ranges(sharded, monkeypatch, caplog):
     def refuse(*_):
         raise OSError(errno.ENODEV, "No such device")

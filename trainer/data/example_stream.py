@@ -2,9 +2,11 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable
 
 import numpy as np
+import psutil
 import tensorflow as tf
 from absl import logging
 
@@ -141,7 +143,18 @@ def _resolve_cache(dataset: BuiltDataset, split: str, records: Records, cache: s
 
 
 def _can_be_mapped(split: str, records: Records) -> bool:
-    """Whether this file system maps files; if not, that is logged."""
+    """Whether files are mapped; if not, the reason is logged.
+
+    What the memory cannot hold is better read in ranges: the system reads on around each place of a
+    mapped file, up to megabytes that another worker may need.
+    """
+    size, free = sum(map(os.path.getsize, records.paths)), psutil.virtual_memory().available
+    if size > free:
+        logging.info(
+            "files of %s: read in ranges, as they have %.0f MB and %.0f MB of memory are free",
+            split, size / 1e6, free / 1e6,
+        )  # fmt: skip
+        return False
     try:
         map_files(records.paths)
     except OSError as error:
