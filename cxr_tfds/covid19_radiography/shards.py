@@ -145,11 +145,11 @@ def _align(record: bytes, position: int) -> bytes:
     """Pads a record in front so that its image begins at a multiple of `_ALIGNMENT`.
 
     Args:
-      record: A serialized example with a feature `image`.
+      record: A serialized example; one without an encoded image is left as it is.
       position: Where it will be written in its file.
     """
-    (image,) = tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value
-    padding = -(position + record.index(image)) % _ALIGNMENT
+    images = tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value
+    padding = -(position + record.index(images[0])) % _ALIGNMENT if images else 0
     if padding == 1:  # A field takes two bytes at least.
         padding += _ALIGNMENT
     return _PADDING + bytes([padding - 2]) + bytes(padding - 2) + record if padding else record
