@@ -95,7 +95,7 @@ def test_the_folder_is_found_in_itself_or_named(database, tmp_path):
         inner / "COVID" / "images": inner,
     }
     for manual_dir, place in named.items():
-        with pytest.raises(archive.NoDatabaseError, match=f"give --manual_dir={place}.\n"):
+        with pytest.raises(refusal.NothingToBuildError, match=f"give --manual_dir={place}.\n"):
             open_database(manual_dir, tmp_path / "extracted")
 
 
