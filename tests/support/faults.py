@@ -484,7 +484,7 @@ DATASETS = [
           damage.remove(f"{VERSION}/label.labels.txt")),
     Fault("label 9 of 4", f"{TRAIN} --epochs=1 --workdir=new", 2, "label",
           damage.edit_examples(TRAIN_SHARD, damage.set_label(9), 1)),
-    Fault("label -1, unknown", f"{TRAIN} --epochs=1 --workdir=new", 0, "1 examples of unknown class",
+    Fault("label -1, unknown", f"{TRAIN} --epochs=1 --workdir=new", 0, "of unknown class",
           damage.edit_examples(TRAIN_SHARD, damage.set_label(-1), 1)),
     Fault("label -2", f"{TRAIN} --epochs=1 --workdir=new", 2, "label",
           damage.edit_examples(TRAIN_SHARD, damage.set_label(-2), 1)),
