@@ -1,8 +1,11 @@
 import numpy as np
+import tensorflow_datasets as tfds
 from PIL import Image
 
 from cxr_tfds import phantom
+from tests.support import small_dataset
 from trainer.data.examples import Examples, load_split
+from trainer.data.opening import open_dataset
 from trainer.evaluation.seen import find_seen, what_was_seen
 
 SPLITS = ("train", "validation")
@@ -50,3 +53,26 @@ def test_a_dataset_that_is_gone_is_said(dataset):
     run = {"config": {"dataset": "covid19_radiography/224x224", "data_dir": "/gone"}}
     (said,) = what_was_seen(examples_of(images), {"a": run}, SPLITS, None)
     assert said.startswith("Nobody looked whether covid19_radiography/224x224 holds these")
+
+
+def test_copies_are_found_in_a_dataset_that_stores_no_ids(tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+
+    class NamelessImages(small_dataset.SmallImages):
+        """Small images without ids."""
+
+        def _info(self):
+            features = dict(super()._info().features)
+            del features["id"]
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features)
+            )
+
+        def _generate_examples(self, split):
+            for key, example in super()._generate_examples(split):
+                yield key, {name: example[name] for name in ("image", "label")}
+
+    NamelessImages(data_dir=tmp_path).download_and_prepare()
+    nameless = open_dataset("nameless_images", str(tmp_path))
+    trained = load_split(nameless, "train")
+    assert find_seen(trained.images[7:8], nameless, "train") == [(0, trained.ids[7])]

@@ -82,6 +82,8 @@ def test_what_names_no_example_is_refused(grouped, spec):
 def test_slices_that_overlap_are_refused(grouped):
     require_apart(grouped, "train[:50%]", "train[50%:]")
     shared = ids_of(grouped, "train[:60%]") & ids_of(grouped, "train[50%:]")
+    assert shared
+    assert select(grouped, "train").shares_with(select(grouped, "test")) == 0
     with pytest.raises(UserError, match=f"have {len(shared)} examples in common"):
         require_apart(grouped, "train[:60%]", "train[50%:]")
 

@@ -132,3 +132,13 @@ def test_certainty_gives_finite_numbers_or_reasons_and_no_warning(labels, predic
     for numbers in statistics["per_class"].values():
         for metric in PER_CLASS:
             assert numbers[metric.name] is not None or numbers["why"][metric.name]
+
+
+def test_radiographs_of_one_patient_are_no_independent_trials():
+    """All right: the exact interval is that of so many patients, 0.025 ** (1 / patients) to 1."""
+    labels, patients = np.repeat([0, 1], 30), np.repeat(np.arange(6), 10)
+    task = Multiclass(labels, one_hot(labels))
+    for groups, independent in ((None, 60), (patients, 6)):
+        statistics = evaluate_classes(task, CLASSES, Resampling(labels, groups, 50, 0))
+        low, high = statistics.intervals["accuracy"]
+        assert (low, high) == (pytest.approx(0.025 ** (1 / independent)), 1.0)

@@ -209,15 +209,6 @@ def _report(
 ) -> Report:
     split = (FLAGS.split or "test") if dataset else None
     left_out = examples.account.left_out if examples.account else []
-    train_examples, seen = None, 0
-    if dataset and is_split(dataset, made_on[0]):
-        train_examples = len(select(dataset, made_on[0]))
-    if dataset and split:
-        tested = select(dataset, split)
-        seen = sum(
-            select(dataset, used).shares_with(tested) for used in made_on if is_split(dataset, used)
-        )
-    trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
     measured = [
         (model.about.model, name, model.statistics.values[ACCURACY.name])
         for name, model in models.items()
@@ -233,10 +224,7 @@ def _report(
         examples=len(examples.ids),
         left_out=[as_unicode(str(path)) for path, _ in left_out],
         class_names=list(examples.class_names),
-        remarks=[
-            *(what_was_seen(examples, contents, made_on, FLAGS.data_dir) if _are_own() else ()),
-            *remarks(examples, split, seen, train_examples, trained_on),
-        ],
+        remarks=_remarks(dataset, split, examples, contents, made_on),
         tta=FLAGS.tta,
         bootstrap=Bootstrap(
             resamples=FLAGS.resamples,
@@ -252,6 +240,25 @@ def _report(
         original=beside_original(dataset.name, measured) if dataset else None,
         models=models,
     )
+
+
+def _remarks(
+    dataset: BuiltDataset | None,
+    split: str | None,
+    examples: Examples,
+    contents: dict[str, dict],
+    made_on: tuple[str, str],
+) -> list[str]:
+    """What a reader should know first: of the examples, and of what the runs were made with."""
+    trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
+    if dataset is None or split is None:
+        seen = what_was_seen(examples, contents, made_on, FLAGS.data_dir)
+        return [*seen, *remarks(examples, split, 0, None, trained_on)]
+    tested = select(dataset, split)
+    used = {one: select(dataset, one) for one in made_on if is_split(dataset, one)}
+    train_examples = len(used[made_on[0]]) if made_on[0] in used else None
+    shared = sum(records.shares_with(tested) for records in used.values())
+    return remarks(examples, split, shared, train_examples, trained_on)
 
 
 def _log(name: str, statistics: Statistics) -> None:

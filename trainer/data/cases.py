@@ -44,10 +44,7 @@ def load_manifest(
     """
     table = _read(path, class_names)
     account, files = Account(), [table.folder / case.path for case in table.cases]
-    images, rows = np.empty((len(files), *image_shape), np.uint8), []
-    for row, image in own_files.read(files, image_shape, account, any_view=any_view):
-        images[len(rows)] = image
-        rows.append(row)
+    images, rows = own_files.read_all(files, image_shape, account, any_view=any_view)
     if not rows:
         raise UserError(f"--manifest={path}: {account.told()}")
     cases = [table.cases[row] for row in rows]
@@ -55,7 +52,7 @@ def load_manifest(
         class_names=tuple(class_names),
         ids=np.array([case.path for case in cases]),
         labels=np.array([class_names.index(case.label) for case in cases]),
-        images=images[: len(rows)],
+        images=images,
         sources=_known([case.site for case in cases]),
         groups=_groups(table, cases),
         account=account,

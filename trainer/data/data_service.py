@@ -1,8 +1,8 @@
 """Loading of batches on other hosts, by tf.data service.
 
-Every data host is a tf.data service of its own, with one worker. It makes the same order of tokens
-as the trainer would, and loads the batches whose turn is its own; the trainer takes from the hosts
-in turn. So the batches, and what a resumed run goes on with, are those of loading on the spot.
+Each data host runs its own tf.data service with one worker. It loads the batches whose turn is its
+own, by their numbers; the trainer takes from the hosts in turn. So the batches, and what a resumed
+run goes on with, are those of loading on the spot.
 """
 
 import socket
@@ -70,23 +70,23 @@ def _refusal(address: str) -> str | None:
 
 
 def load_on_hosts(
-    tokens: tf.data.Dataset,
+    numbers: tf.data.Dataset,
     load: Callable[[tf.data.Dataset], tf.data.Dataset],
     addresses: Sequence[str],
 ) -> tf.data.Dataset:
-    """Loads batches of tokens on data hosts, in the order of the tokens.
+    """Loads batches on data hosts, in the order of their numbers.
 
     Args:
-        tokens: an endless dataset of batches of tokens.
+        numbers: an endless dataset of the batches' numbers.
         load: makes of such a dataset the dataset of loaded batches.
         addresses: `HOST:PORT` of each host.
 
     Returns:
-        What `load(tokens)` gives.
+        What `load(numbers)` gives.
     """
     count = len(addresses)
     shares = [
-        load(tokens.shard(count, index)).apply(
+        load(numbers.shard(count, index)).apply(
             tf.data.experimental.service.distribute(
                 # One worker in each service: it has its whole dataset, in order.
                 tf.data.experimental.service.ShardingPolicy.OFF,

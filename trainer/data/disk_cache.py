@@ -71,8 +71,11 @@ def _decode(dataset: BuiltDataset, records: Records, images: KeptRows) -> None:
     first = images.begin()
     left = dataclasses.replace(records, index=records.index[first:])
     line = ProgressLine(f"decoding {images.split}", -(-len(left) // _SHARD), _SHARD)
-    for step, batch in enumerate(read_batches(dataset, left, ["image"], _SHARD)):
-        images.write(first + step * _SHARD, batch["image"])
-        line.show(step + 1)
-    line.clear()
+    try:
+        for step, batch in enumerate(read_batches(dataset, left, ["image"], _SHARD)):
+            images.write(first + step * _SHARD, batch["image"])
+            line.show(step + 1)
+    finally:
+        line.clear()
+        images.drop_if_empty()
     images.finish()

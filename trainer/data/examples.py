@@ -170,17 +170,14 @@ def load_folder(
     """
     files, left_out = own_files.find_labelled(directory, class_names)
     account, paths = Account(left_out), [path for path, _ in files]
-    images, rows = np.empty((len(paths), *image_shape), np.uint8), []
-    for row, image in own_files.read(paths, image_shape, account, any_view=any_view):
-        images[len(rows)] = image
-        rows.append(row)
+    images, rows = own_files.read_all(paths, image_shape, account, any_view=any_view)
     if not rows:
         raise UserError(f"--images_dir={directory}: {account.told()}")
     return Examples(
         class_names=class_names,
         ids=np.array([_path_below(directory, files[row][0]) for row in rows]),
         labels=np.array([files[row][1] for row in rows]),
-        images=images[: len(rows)],
+        images=images,
         account=account,
     )
 

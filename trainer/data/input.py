@@ -155,6 +155,10 @@ def worker_batches(
         dataset = dataset.map(change_batch)
     if timed:
         dataset = dataset.map(_with_time)
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(_options())
+
+
+def _options() -> tf.data.Options:
     options = tf.data.Options()
     # The order is a promise: an interrupted run goes on with it, and replicas and workers share it.
     options.deterministic = True
@@ -163,7 +167,7 @@ def worker_batches(
     # The buffers are fixed and need no memory budget. The autotuner's thread keeps an iterator from
     # closing for a minute or more at a run's end.
     options.autotune.enabled = False
-    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)
+    return options
 
 
 def _with_time(batch: dict) -> dict:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -148,6 +149,11 @@ class KeptRows:
             self._partial.rename(self.folder)
         except OSError as error:
             raise self._not_written(error) from error
+
+    def drop_if_empty(self) -> None:
+        """Removes what `begin` opened if no row was written; what was written is gone on with."""
+        if self._partial.exists() and not _paths_of(self._partial):
+            shutil.rmtree(self._partial)
 
     def mapped(self) -> tuple[MappedFiles, np.ndarray]:
         """The shards of a folder that is whole, and where each row begins, `[examples] int64`."""

@@ -97,6 +97,25 @@ def read(
         raise unreadable(error.filename, error.strerror or str(error)) from error
 
 
+def read_all(
+    files: Sequence[pathlib.Path],
+    image_shape: tuple[int, int, int],
+    account: Account,
+    *,
+    any_view: bool = False,
+) -> tuple[np.ndarray, list[int]]:
+    """Reads radiographs into one array; arguments and errors are those of `read`.
+
+    Returns:
+        `[readable, height, width, 1] uint8`, and their positions among the files.
+    """
+    images, rows = np.empty((len(files), *image_shape), np.uint8), []
+    for row, image in read(files, image_shape, account, any_view=any_view):
+        images[len(rows)] = image
+        rows.append(row)
+    return images[: len(rows)], rows
+
+
 @contextlib.contextmanager
 def _listing(folder: str | os.PathLike) -> Iterator[None]:
     """While open, a folder that cannot be listed raises `Unreadable`: no file goes unseen."""

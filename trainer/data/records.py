@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from cxr_command import record_index
+from cxr_command.foreign_text import first_line
 from trainer.data import pixels
 from trainer.data.dataset import BuiltDataset
 from trainer.data.mapped_files import map_files
+from trainer.parsing import unreadable
 
 if TYPE_CHECKING:
     from array_record.python.array_record_module import ArrayRecordReader
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 READ_BATCH = 256
 
 # A batch of records, `[batch] string`, to its features, `[batch, ...]` each: `image` is
-# `[batch, H, W, 1] uint8`, `label` `[batch] int64` and `id` `[batch] string`.
+# `[batch, H, W, 1] uint8`.
 Parser = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -67,18 +70,24 @@ class Records:
                 for shard, number in zip(wanted["shard"], wanted["offset"], strict=True)
             ]
         contents = []
-        for row in wanted:
-            with open(self.paths[row["shard"]], "rb") as file:
-                contents.append(os.pread(file.fileno(), int(row["length"]), int(row["offset"])))
+        for shard, rows_of_shard in itertools.groupby(wanted, key=lambda row: row["shard"]):
+            with open(self.paths[shard], "rb") as file:
+                contents += [
+                    os.pread(file.fileno(), int(row["length"]), int(row["offset"]))
+                    for row in rows_of_shard
+                ]
         return contents
 
     def shares_with(self, other: "Records") -> int:
         """How many records are in both."""
-        mine, theirs = (
-            {(one.paths[row["shard"]], int(row["offset"])) for row in one.index}
-            for one in (self, other)
+        return sum(
+            len(np.intersect1d(self._offsets_in(path), other._offsets_in(path)))
+            for path in set(self.paths).intersection(other.paths)
         )
-        return len(mine & theirs)
+
+    def _offsets_in(self, path: str) -> np.ndarray:
+        """Where the records of a file begin in it."""
+        return self.index["offset"][self.index["shard"] == self.paths.index(path)]
 
 
 @functools.cache
@@ -142,13 +151,21 @@ def read_batches(
         What `parser_of` parses.
 
     Raises:
-        OSError: a file could not be read.
+        Unreadable: a file could not be read.
+        tf.errors.DataLossError: a record cannot be decoded.
     """
     parse = tf.function(
         parser_of(dataset, features), input_signature=[tf.TensorSpec([None], tf.string)]
     )
     for first in range(0, len(records), batch_size):
-        batch = parse(tf.constant(records.read(slice(first, first + batch_size))))
+        try:
+            contents = records.read(slice(first, first + batch_size))
+        except OSError as error:
+            raise unreadable(dataset.name, error.strerror or str(error)) from error
+        try:
+            batch = parse(tf.constant(contents))
+        except tf.errors.InvalidArgumentError as error:  # Which is no fault of a step here.
+            raise tf.errors.DataLossError(None, None, first_line(error)) from error
         yield {name: column.numpy() for name, column in batch.items()}
 
 

@@ -37,14 +37,15 @@ def two_sided_p(samples: np.ndarray) -> float:
 
 
 def interval(
-    samples: np.ndarray, counts: tuple[int, int] | None
+    samples: np.ndarray, counts: tuple[float, float] | None
 ) -> tuple[Interval | None, str | None]:
     """The interval of a metric, and what is to be said of it.
 
     Args:
         samples: `[resamples] float`, NaN where the metric is undefined.
-        counts: of a proportion, the count and of how many. Where all resamples agree, as when
-            everything is right, its exact binomial interval (Clopper and Pearson, 1934) stands in.
+        counts: of a proportion, the count and of how many independent examples. Where all
+            resamples agree, as when everything is right, its exact binomial interval (Clopper and
+            Pearson, 1934) stands in.
 
     Returns:
         The interval or None, and why it is missing or unusual or None.

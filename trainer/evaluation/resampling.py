@@ -54,6 +54,11 @@ class Resampling:
                 drawn[:, members] = generator.multinomial(len(members), even, size=size)
             yield drawn[:, group_of]
 
+    @property
+    def independent_share(self) -> float:
+        """The number of groups for each example: 1 where every example is its own group."""
+        return 1.0 if self.groups is None else len(np.unique(self.groups)) / len(self.groups)
+
     def part(self, rows: np.ndarray) -> "Resampling":
         """The same for some of the examples.
 

@@ -63,14 +63,16 @@ def find_seen(images: np.ndarray, dataset: BuiltDataset, split: str) -> list[tup
         The place of each among the images, and the id of the nearest one in the split.
     """
     logging.info("looking for the radiographs among those of %s, split %s", dataset.name, split)
-    ids, known = [], []
-    for batch in read_batches(dataset, select(dataset, split), ("image", "id")):
-        ids += [one.decode() for one in batch["id"]]
-        known.append(_fingerprints(batch["image"]))
+    records = select(dataset, split)
+    with dataset.reading(split):
+        known = [_fingerprints(b["image"]) for b in read_batches(dataset, records, ["image"])]
     index = faiss.IndexBinaryFlat(8 * known[0].shape[1])
     index.add(np.concatenate(known))
     bits, nearest = index.search(_fingerprints(images), 1)
-    return [(int(row), ids[nearest[row, 0]]) for row in np.flatnonzero(bits[:, 0] <= THRESHOLD)]
+    ids = records.index["id"]
+    return [
+        (int(row), ids[nearest[row, 0]].decode()) for row in np.flatnonzero(bits[:, 0] <= THRESHOLD)
+    ]
 
 
 def _told(found: list[tuple[int, str]], ids: np.ndarray, split: str, dataset: str) -> str:

@@ -85,13 +85,15 @@ def evaluate(tasks: Sequence[Task], resampling: Resampling) -> list[Numbers]:
     Returns:
         The numbers of each task.
     """
+    share = resampling.independent_share
     return [
         with_intervals(
             {metric.name: metric.compute(task) for metric in chosen},
             {metric.name: note for metric in chosen if (note := metric.note(task))},
             samples,
             {
-                metric.name: (int(count), int(total))
+                # As many as there are groups: examples of one patient are no independent trials.
+                metric.name: (count * share, total * share)
                 for metric in chosen
                 if metric.counts
                 for count, total in [metric.counts(task)]
@@ -162,7 +164,7 @@ def with_intervals(
     values: dict[str, float | None],
     notes: dict[str, str],
     samples: dict[str, np.ndarray],
-    counts: Mapping[str, tuple[int, int]],
+    counts: Mapping[str, tuple[float, float]],
 ) -> Numbers:
     """Puts intervals beside values.
 
