@@ -29,7 +29,12 @@ setup(
             "own_radiographs/*.*",
         ],
         "launch": ["docker/*", "kubernetes/*", "slurm/*"],
-        "trainer": ["evaluation/templates/*", "evaluation/templates/sections/*", "explain/templates/*", "templates/*.md"],
+        "trainer": [
+            "evaluation/templates/*",
+            "evaluation/templates/sections/*",
+            "explain/templates/*",
+            "templates/*.md",
+        ],
     },
     install_requires=[
         "absl-py>=2.1,<3",

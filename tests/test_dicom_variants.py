@@ -1,7 +1,11 @@
 """DICOM files of many kinds beside an independent reading by the standard's formulas."""
 
+import io
+import pathlib
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from cxr_command.radiograph import reading
 from cxr_command.radiograph.refusal import NotARadiograph
@@ -76,10 +80,6 @@ VARIANTS = {
          "WindowWidth": 40000},
         window(curve(16)[TWELVE], 30000, 40000),
     ),
-    "width without center": (TWELVE, {"WindowWidth": 4096}, SHARE),
-    "center without width": (TWELVE, {"WindowCenter": 100}, SHARE),
-    "empty center": (TWELVE, {"WindowWidth": 4096, "WindowCenter": ""}, SHARE),
-    "VOI table without data": (TWELVE, {"VOILUTSequence": table(12)}, SHARE),
     "VOI table without data, and a window": (
         TWELVE, {"VOILUTSequence": table(12), "WindowCenter": 900, "WindowWidth": 600},
         window(TWELVE, 900.0, 600),
@@ -224,8 +224,31 @@ def test_jpeg_lossless_is_read(tmp_path):
     np.testing.assert_allclose(reading.read(path).pixels, 255 * SHARE, atol=1)
 
 
-def encapsulated(tmp_path, syntax, frame):
-    path = write(tmp_path / "a", TWELVE)
+def test_jpeg_baseline_is_read(tmp_path):
+    pytest.importorskip("libjpeg")
+    eight = (TWELVE // 16).astype(np.uint8)
+    jpeg = io.BytesIO()
+    Image.fromarray(eight).save(jpeg, "jpeg", quality=95)
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    syntax = pydicom.uid.JPEGBaseline8Bit
+    path = encapsulated(tmp_path, syntax, jpeg.getvalue(), eight, **bits)
+    expected = stretched(np.asarray(Image.open(jpeg)).astype(int))
+    np.testing.assert_allclose(reading.read(path).pixels, 255 * expected, atol=2)
+
+
+def test_jpeg_ls_is_read():
+    pytest.importorskip("libjpeg")
+    folder = pathlib.Path(pydicom.__file__).parent / "data/test_files"
+    encoded, plain = folder / "MR_small_jpeg_ls_lossless.dcm", folder / "MR_small.dcm"
+    assert pydicom.dcmread(encoded).file_meta.TransferSyntaxUID == pydicom.uid.JPEGLSLossless
+    stored = pydicom.dcmread(plain)
+    shown = pydicom.pixels.apply_windowing(stored.pixel_array, stored)
+    shown = (shown + 2**15) / (2**16 - 1)  # Its own depth, of signed values.
+    np.testing.assert_allclose(reading.read(encoded).pixels, 255 * shown, atol=1)
+
+
+def encapsulated(tmp_path, syntax, frame, pixels=TWELVE, **tags):
+    path = write(tmp_path / "a", pixels, **tags)
     dicom = pydicom.dcmread(path)
     dicom.file_meta.TransferSyntaxUID = syntax
     dicom.PixelData = pydicom.encaps.encapsulate([frame])
@@ -241,6 +264,10 @@ def encapsulated(tmp_path, syntax, frame):
         ({"PhotometricInterpretation": None}, "without PhotometricInterpretation"),
         ({"photometric": "PALETTE COLOR"}, "in colour .PhotometricInterpretation PALETTE COLOR."),
         ({"WindowCenter": 9, "WindowWidth": 0.5}, "window 0.5 wide; a LINEAR window is at least 1"),
+        ({"WindowWidth": 4096}, "with WindowWidth but without WindowCenter"),
+        ({"WindowCenter": 100}, "with WindowCenter but without WindowWidth"),
+        ({"WindowWidth": 4096, "WindowCenter": ""}, "with WindowWidth but without WindowCenter"),
+        ({"VOILUTSequence": table(12)}, "VOI table without LUTDescriptor or LUTData"),
         ({"RescaleSlope": 0, "RescaleIntercept": 0}, "RescaleSlope of 0"),
         ({"VOILUTSequence": table(12, [1, 2])}, "a table of 4 entries .* says 4096"),
         ({"HighBit": 15}, "12 stored bits end at bit 15"),

@@ -66,13 +66,16 @@ def _of_modality(dicom: "pydicom.Dataset", values: np.ndarray) -> np.ndarray:
 def _voi(dicom: "pydicom.Dataset") -> Callable[[np.ndarray], np.ndarray] | None:
     """What makes values the brightness from 0 to 1; None where the header has nothing for it.
 
-    When a table and when a window counts is pydicom's rule (`apply_voi_lut`).
+    When a table and when a window counts is pydicom's rule (`apply_voi_lut`). A part of either is
+    refused: the contrast that was meant is not known.
     """
     tables = dicom.get("VOILUTSequence")
     if tables and all(tables[0].get(name) is not None for name in _TABLE):
         return lambda values: np.divide(*_through_table(dicom, tables[0], values))
-    center, width = (_first(dicom.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    window = {name: _first(dicom.get(name)) for name in ("WindowCenter", "WindowWidth")}
+    center, width = window.values()
     if center is None or width is None:
+        _refuse_a_part(window, bool(tables))
         return None
     function = str(dicom.get("VOILUTFunction") or "LINEAR").upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
@@ -84,6 +87,21 @@ def _voi(dicom: "pydicom.Dataset") -> Callable[[np.ndarray], np.ndarray] | None:
             f"{'at least 1' if least else 'more than 0'} wide: remove or mend WindowWidth"
         )
     return lambda values: _windowed(values, center, width, function)
+
+
+def _refuse_a_part(window: dict[str, float | None], has_table: bool) -> None:
+    given = [name for name, number in window.items() if number is not None]
+    missing = [name for name, number in window.items() if number is None]
+    if given:
+        raise NotARadiograph(
+            f"DICOM image with {given[0]} but without {missing[0]}, so that its contrast is not "
+            "known; write both, or neither: then the whole range is shown"
+        )
+    if has_table:
+        raise NotARadiograph(
+            "DICOM image with a VOI table without LUTDescriptor or LUTData, so that its contrast "
+            "is not known; mend or remove VOILUTSequence: without it the whole range is shown"
+        )
 
 
 def _first(value: float | Sequence[float] | None) -> float | None:

@@ -14,6 +14,7 @@ from trainer.data.opening import open_dataset
 from trainer.data.records import read_batches
 from trainer.data.selection import is_split, select
 from trainer.errors import UserError
+from trainer.progress_line import ProgressLine
 
 _SHOWN = 3
 
@@ -64,8 +65,12 @@ def find_seen(images: np.ndarray, dataset: BuiltDataset, split: str) -> list[tup
     """
     logging.info("looking for the radiographs among those of %s, split %s", dataset.name, split)
     records = select(dataset, split)
+    known, progress = [], ProgressLine("comparing radiographs", len(records), 1)
     with dataset.reading(split):
-        known = [_fingerprints(b["image"]) for b in read_batches(dataset, records, ["image"])]
+        for batch in read_batches(dataset, records, ["image"]):
+            known.append(_fingerprints(batch["image"]))
+            progress.show(sum(map(len, known)))
+    progress.clear()
     index = faiss.IndexBinaryFlat(8 * known[0].shape[1])
     index.add(np.concatenate(known))
     bits, nearest = index.search(_fingerprints(images), 1)
