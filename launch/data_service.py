@@ -17,6 +17,7 @@ from absl import flags, logging
 from cxr_command.foreign_text import first_line
 from launch import stopping
 from trainer import command
+from trainer.direct_connections import connect_directly
 from trainer.errors import UserError, WorkerLost
 
 flags.DEFINE_integer("port", 5050, "TCP port of the service.", lower_bound=1, upper_bound=65535)
@@ -33,6 +34,8 @@ def main() -> None:
     with stopping.noted() as asked:
         host = FLAGS.host or socket.gethostname()
         _require_port(FLAGS.port)
+        own = f"localhost:{FLAGS.port}"
+        connect_directly([own])
         service = tf.data.experimental.service
         try:
             dispatcher = service.DispatchServer(service.DispatcherConfig(port=FLAGS.port))
@@ -40,9 +43,7 @@ def main() -> None:
             raise _not_served(first_line(error)) from error
         # The worker's address is what the trainer is told; its port is a free one.
         worker = service.WorkerServer(
-            service.WorkerConfig(
-                dispatcher_address=f"localhost:{FLAGS.port}", worker_address=f"{host}:%port%"
-            )
+            service.WorkerConfig(dispatcher_address=own, worker_address=f"{host}:%port%")
         )
         logging.info("--data_service=%s:%d", host, FLAGS.port)
         while not asked.to_stop:

@@ -9,6 +9,7 @@ import os
 import tensorflow as tf
 from absl import logging
 
+from trainer.direct_connections import connect_directly
 from trainer.errors import UserError
 from trainer.peers import Peers
 from trainer.placement import Placement
@@ -117,6 +118,7 @@ def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
     collective = _collective(gpu, max(1, len(workers)) * len(devices))
     if gpu:
         _refuse_what_gpus_cannot(asked, collective, deterministic=deterministic)
+    connect_directly(workers.values())
     peers = Peers(workers, worker, asked.worker_timeout)
     with peers.joining():
         strategy = _make_strategy(asked.strategy, devices, collective)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from absl import logging
 
+from trainer.direct_connections import connect_directly
 from trainer.errors import UserError, WorkerLost
 
 _LARGEST_PORT = 65_535
@@ -45,6 +46,7 @@ def require_hosts(addresses: Sequence[str], patience: float) -> None:
     Raises:
         WorkerLost: one does not answer.
     """
+    connect_directly(addresses)
     for address in addresses:
         if refusal := _refusal(address):
             logging.info("waiting for the data host %s (%s)", address, refusal)
