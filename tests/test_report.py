@@ -106,6 +106,20 @@ def test_the_page_is_one_file_that_needs_no_other(written):
     assert f"{report['accuracy']:.3f}" in page
 
 
+def test_the_contents_lead_to_every_section_of_every_model(written):
+    directory, report, *_ = written
+    page = (directory / "report.html").read_text()
+    links = re.findall(r'<a href="#([^"]*)">([^<]*)</a>', page)
+    anchors = re.findall(r'<h[23] id="([^"]*)">', page)
+    assert [anchor for anchor, _ in links] == anchors and len(set(anchors)) == len(anchors)
+    assert not re.search("<h[23]>", page)
+    titles = [title for _, title in links]
+    assert "Between models" in titles
+    assert titles.count("Shortcut controls") == len(report["models"])
+    # No example has a site, sex, age, view or device.
+    assert "Subgroups" not in titles
+
+
 def test_the_model_card_says_what_the_report_says(written):
     directory, report, *_ = written
     card = (directory / "second" / "model_card.md").read_text()

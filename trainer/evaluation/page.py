@@ -6,6 +6,7 @@ from typing import Any
 
 from trainer import templates
 from trainer.evaluation import metrics, operating_point, shortcuts
+from trainer.evaluation.contents import with_contents
 
 _ENVIRONMENT = templates.environment("trainer.evaluation")
 
@@ -28,6 +29,7 @@ def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
     return _ENVIRONMENT.get_template("report.html").render(
         report=report,
         picture=picture,
+        with_contents=with_contents,
         headline=metrics.HEADLINE,
         per_class=metrics.PER_CLASS,
         point_metrics=operating_point.METRICS,
