@@ -20,6 +20,7 @@ setup(
             "cxr-export=trainer.export_model:start",
             "cxr-predict=trainer.predict:start",
             "cxr-runs=trainer.runs:start",
+            "cxr-doctor=trainer.doctor:start",
         ]
     },
     package_data={

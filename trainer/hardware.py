@@ -9,6 +9,8 @@ import os
 import tensorflow as tf
 from absl import logging
 
+from trainer.diagnosis import facts, gpus
+from trainer.diagnosis.finding import Verdict
 from trainer.direct_connections import connect_directly
 from trainer.errors import UserError
 from trainer.peers import Peers
@@ -108,7 +110,7 @@ def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
     """
     if asked.strategy == "multi_worker" and asked.virtual_devices:
         raise UserError("--virtual_devices goes with one_device and mirrored, not multi_worker")
-    devices, gpu = _find_devices(asked.virtual_devices)
+    devices, gpu = _find_devices(asked)
     if asked.strategy == "one_device":
         devices = devices[:1]
     if gpu is None:
@@ -126,7 +128,7 @@ def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
     hardware = Hardware(
         strategy=strategy,
         devices=tuple(devices),
-        precision=_auto_precision(gpu) if asked.precision == "auto" else asked.precision,
+        precision=auto_precision(gpu) if asked.precision == "auto" else asked.precision,
         xla=gpu is not None and not deterministic if asked.xla == "auto" else asked.xla == "on",
         xla_update=asked.xla != "off",
         collective=collective,
@@ -230,18 +232,29 @@ def _make_strategy(strategy: str, devices: list[str], collective: str) -> tf.dis
     )
 
 
-def _find_devices(virtual_devices: int) -> tuple[list[str], tf.config.PhysicalDevice | None]:
+def _find_devices(asked: Placement) -> tuple[list[str], tf.config.PhysicalDevice | None]:
     """Names of the devices to use, and the first GPU if they are GPUs."""
-    if virtual_devices:
-        return _split_cpu(virtual_devices), None
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
+    if asked.virtual_devices:
+        return _split_cpu(asked.virtual_devices), None
+    found = tf.config.list_physical_devices("GPU")
+    for gpu in found:
         # Otherwise TensorFlow takes all the memory of every GPU of the node.
         tf.config.experimental.set_memory_growth(gpu, True)
-    if gpus:
-        return [f"/gpu:{index}" for index in range(len(gpus))], gpus[0]
-    logging.warning("no GPU was found: training runs on one CPU device")
+    if found:
+        return [f"/gpu:{index}" for index in range(len(found))], found[0]
+    _tell_why_no_gpu(asked.require_gpu)
     return ["/cpu:0"], None
+
+
+def _tell_why_no_gpu(is_required: bool) -> None:
+    """Libraries that do not load look like a machine without GPUs."""
+    machine = facts.gather()
+    why = next(one for one in gpus.find(machine) if one.verdict == Verdict.FAULT).sentence
+    if is_required:
+        raise UserError(f"--require_gpu: no GPU was found. {why}. All checks: cxr-doctor")
+    if facts.may_have_gpus(machine):
+        logging.warning("%s. All checks: cxr-doctor", why)
+    logging.warning("no GPU was found: training runs on one CPU device")
 
 
 def _split_cpu(count: int) -> list[str]:
@@ -272,7 +285,8 @@ def _keep_freed_memory(replicas: int) -> None:
             libc.mallopt(option, value)
 
 
-def _auto_precision(gpu: tf.config.PhysicalDevice | None) -> str:
+def auto_precision(gpu: tf.config.PhysicalDevice | None) -> str:
+    """The dtype policy that `--precision=auto` takes: the low one that a GPU multiplies fast."""
     if gpu is None:
         return "float32"
     capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))

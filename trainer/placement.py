@@ -23,6 +23,8 @@ class Placement:
             TensorFlow 2.21 cannot sum bfloat16 by NCCL.
         compile_cache_dir: where XLA's executables are kept; None: in the cache folder, on GPUs
             alone.
+        require_gpu: whether a machine without a GPU, or with one that TensorFlow cannot use, is
+            refused.
         worker_timeout: seconds without a sign of life after which another worker is lost.
     """
 
@@ -53,6 +55,9 @@ class Placement:
         None, "Where XLA's executables are kept; default: in the cache folder, on GPUs alone.",
         is_fixed=False,
     )  # fmt: skip
+    require_gpu: bool = setting(
+        False, "End where there is no GPU, instead of training on the CPU.", is_fixed=False
+    )
     worker_timeout: float = setting(
         60.0,
         "Seconds without a sign of life after which another worker is lost, and this one ends.",

@@ -42,6 +42,11 @@ class ImageNetWeights:
         return self.url.rpartition("/")[2]
 
 
+def is_here(imagenet: ImageNetWeights) -> bool:
+    """Whether the file of ImageNet weights lies below KERAS_HOME/models already."""
+    return _place_of(imagenet).is_file()
+
+
 def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
     """Finds a weights file; fetches that of ImageNet if it is not below KERAS_HOME/models.
 
@@ -133,9 +138,13 @@ def _text(name: str | bytes) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
+def _place_of(imagenet: ImageNetWeights) -> pathlib.Path:
+    return _keras_home() / "models" / imagenet.file_name
+
+
 def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
     """The published file, fetched if there is none; one that is something else is left alone."""
-    path = _keras_home() / "models" / imagenet.file_name
+    path = _place_of(imagenet)
     if os.path.lexists(path):
         _require_md5(path, imagenet.md5)
         return path

@@ -1,0 +1,1 @@
+"""What a machine is, and whether training will work on it."""
