@@ -77,7 +77,7 @@ package: $(INSTALLED)
 	cd $(PACKAGE) && venv/bin/cxr-export --workdir=run --output_dir=saved
 	cd $(PACKAGE) && venv/bin/cxr-predict --model=saved --images=kaggle --output=predictions.csv
 
-# Writes requirements.lock anew from the ranges in setup.py.
+# Writes both lock files anew from the ranges in setup.py; of the GPU's nothing is installed.
 lock:
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
@@ -86,6 +86,12 @@ lock:
 	build/lock/bin/python -m pip freeze --all --exclude pip --exclude cxr-trainer > build/requirements.txt
 	echo "# Exact versions of everything that the commands install; made by \`make lock\`." > requirements.lock
 	cat build/requirements.txt >> requirements.lock
+	build/lock/bin/python -m pip install --quiet --dry-run --ignore-installed \
+		--constraint requirements.lock --report build/gpu.json '.[gpu]'
+	echo "# Exact versions of NVIDIA's libraries, beside requirements.lock; made by \`make lock\`." > requirements-gpu.lock
+	build/lock/bin/python -c "import json; found = json.load(open('build/gpu.json'))['install']; \
+		named = sorted(one['metadata']['name'] + '==' + one['metadata']['version'] for one in found); \
+		print(*(line for line in named if line.startswith('nvidia-')), sep='\n')" >> requirements-gpu.lock
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage* .mypy_cache

@@ -79,7 +79,8 @@ setup(
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
         # The PyTorch ways of benchmarks.engine_step and benchmarks.input_pipeline.
         "torch": ["torch>=2.9,<3"],
-        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        # XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5.
+        "gpu": ["nvidia-cudnn-cu12>=9.24,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [
             "build>=1.2,<2",

@@ -133,6 +133,7 @@ def test_every_script_starts_a_command():
         "cxr-export": "trainer.export_model:start",
         "cxr-predict": "trainer.predict:start",
         "cxr-runs": "trainer.runs:start",
+        "cxr-doctor": "trainer.doctor:start",
     }
     for script in scripts:
         assert script.module in COMMANDS

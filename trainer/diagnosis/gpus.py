@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from trainer.diagnosis.facts import GPU_COLUMNS, LIBRARIES, Facts
 from trainer.diagnosis.finding import Finding, fault, note, ok
 
-INSTALL = "pip install -r requirements-gpu.lock"
+INSTALL = "pip install 'cxr-trainer[gpu]', in a clone -r requirements-gpu.lock"
 # Lowest versions that work. XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5
 # ("Autotuner could not find any supported configs"); NCCL is what TensorFlow asks for.
 FLOORS = {"CUDA runtime": (12, 5), "cuDNN": (9, 24), "NCCL": (2, 27)}
