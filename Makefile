@@ -8,7 +8,7 @@ DEMO := demo
 INSTALLED := $(VENV)/installed
 PACKAGE := build/package
 
-.PHONY: demo test drills coverage lint map package install lock clean
+.PHONY: demo test drills slurm-drill coverage lint map package install lock clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,12 @@ test: $(INSTALLED) lint
 # The longer tests.
 drills: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# Trains under a SLURM of two nodes on this machine; as root it installs Debian's packages for that.
+slurm-drill: $(INSTALLED)
+	@if [ "$$(id -u)" = 0 ] && ! command -v slurmctld > /dev/null && command -v apt-get > /dev/null; then \
+		apt-get install --yes --no-install-recommends slurm-wlm munge iproute2 util-linux; fi
+	$(BIN)/python -m pytest -m slow -s -ra tests/test_slurm.py
 
 # The tests once more, with the lines that they run counted, those of their processes too.
 coverage: $(INSTALLED)

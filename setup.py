@@ -29,7 +29,7 @@ setup(
             "covid19_radiography/dummy_data/**/*",
             "own_radiographs/*.*",
         ],
-        "launch": ["docker/*", "kubernetes/*", "slurm/*"],
+        "launch": ["docker/*", "grafana/*", "kubernetes/*", "slurm/*"],
         "trainer": [
             "evaluation/templates/*",
             "evaluation/templates/sections/*",
@@ -79,6 +79,7 @@ setup(
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
         # The PyTorch ways of benchmarks.engine_step and benchmarks.input_pipeline.
         "torch": ["torch>=2.9,<3"],
+        "prometheus": ["prometheus-client>=0.21,<1"],
         # XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5.
         "gpu": ["nvidia-cudnn-cu12>=9.24,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
@@ -92,6 +93,7 @@ setup(
             "kubernetes-validate>=1.30,<2",
             "markdown-it-py>=4.0,<5",
             "mypy>=1.18,<3",
+            "prometheus-client>=0.21,<1",
             "pydicom>=3.0,<4",
             "pylibjpeg-libjpeg>=2.0,<3",
             "pylibjpeg-openjpeg>=2.0,<3",

@@ -58,6 +58,7 @@ from trainer.training.observers.epoch_progress import EpochProgress
 from trainer.training.observers.metrics_file import MetricsFile
 from trainer.training.observers.observer import Observer
 from trainer.training.observers.profile import Profile
+from trainer.training.observers.prometheus_file import PrometheusFile
 from trainer.training.observers.status_file import StatusFile
 from trainer.training.observers.tensorboard import TensorBoard
 from trainer.training.phase_engine import build_engine
@@ -168,13 +169,17 @@ def _observers(
     tensorboard = TensorBoard(run.tensorboard, class_names)
     tensorboard.write_settings(content["config"], content)
     tensorboard.write_batch(images)
-    profile = [Profile(run.tensorboard, *request.profile_steps)] if request.profile_steps else []
+    if_asked: list[Observer] = []
+    if request.profile_steps:
+        if_asked.append(Profile(run.tensorboard, *request.profile_steps))
+    if request.prometheus_file:
+        if_asked.append(PrometheusFile(request.prometheus_file, run.path.name))
     return [
         MetricsFile(run, rows),
         tensorboard,
         StatusFile(run),
         EpochProgress(config.phases.epochs, config.batching.global_batch_size),
-        *profile,
+        *if_asked,
         *on_all_workers,
     ]
 

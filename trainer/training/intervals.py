@@ -15,6 +15,8 @@ class Intervals:
         checkpoint_steps: steps between two checkpoints within an epoch; 0 makes none there.
         log_steps: steps between two rows of TensorBoard's step charts, and two progress lines.
         profile_steps: `A:B` records a profile from step A to step B.
+        prometheus_file: where the newest metrics are kept for Prometheus' node exporter; None keeps
+            none.
     """
 
     checkpoint_steps: int = setting(
@@ -26,6 +28,10 @@ class Intervals:
     profile_steps: str | None = setting(
         None, "A:B records a profile from step A to step B.", is_fixed=False
     )
+    prometheus_file: str | None = setting(
+        None, "NAME.prom: keep the newest metrics there for Prometheus' node exporter.",
+        is_fixed=False,
+    )  # fmt: skip
 
     def steps_left(self, step: int, steps_per_epoch: int) -> int:
         """Steps until metrics, a checkpoint or the end of the epoch are due.

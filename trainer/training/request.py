@@ -15,6 +15,7 @@ from trainer.run import Run
 from trainer.training import config as configuration
 from trainer.training.config import Config
 from trainer.training.observers.profile import parse_steps
+from trainer.training.observers.prometheus_file import require_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Request:
         weights: the file that the weights come from; None if they are random.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
         profile_steps: first and last step of the profile; None records none.
+        prometheus_file: where metrics are kept for Prometheus; None keeps none.
     """
 
     config: Config
@@ -34,6 +36,7 @@ class Request:
     weights: dict[str, str] | None
     data_hosts: tuple[str, ...]
     profile_steps: tuple[int, int] | None
+    prometheus_file: pathlib.Path | None
 
     @property
     def workdir(self) -> pathlib.Path | None:
@@ -52,6 +55,8 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     """
     configuration.from_flags(values)  # Values out of range are found before a file is read.
     profile_steps = parse_steps(values["profile_steps"].value)
+    file = values["prometheus_file"].value
+    prometheus_file = require_file(file) if file else None
     data_hosts = parse_addresses(values["data_service"].value)
     data_dir = values["data_dir"].value or default_data_dir()
     dataset = open_dataset(str(values["dataset"].value), data_dir)
@@ -63,7 +68,7 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
         )
     _check_workdir(config, dataset)
     weights = _describe_weights(config)  # Last: they may have to be fetched.
-    return Request(config, dataset, weights, data_hosts, profile_steps)
+    return Request(config, dataset, weights, data_hosts, profile_steps, prometheus_file)
 
 
 def _check_workdir(config: Config, dataset: BuiltDataset) -> None:

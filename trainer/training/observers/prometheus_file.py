@@ -1,0 +1,139 @@
+"""Keeps a file of metrics for Prometheus, which its node exporter's textfile collector reads."""
+
+import pathlib
+import time
+from typing import NamedTuple
+
+from trainer.directory import require_writable, writing_to
+from trainer.errors import UserError
+from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics
+from trainer.training.progress import Progress
+
+INSTALL = "pip install 'cxr-trainer[prometheus]'"
+# The collector reads files of this name alone.
+_SUFFIX = ".prom"
+_SECONDS_BETWEEN_WRITES = 5.0
+
+
+class Described(NamedTuple):
+    """A metric of the file; its name begins with `cxr_training_` there.
+
+    Attributes:
+        text: what it is, with its unit.
+        by_split: whether it has a label `split`, train or validation.
+    """
+
+    text: str
+    by_split: bool = False
+
+
+# Where StepMetrics has the same, it has the same name there.
+GAUGES: dict[str, Described] = {
+    "epoch": Described("Epoch in training, counted from 1."),
+    "global_step": Described("Steps taken in all epochs."),
+    "loss": Described("Mean loss of the last steps, and of the last validation.", by_split=True),
+    "accuracy": Described("Accuracy of the same, 0 to 1.", by_split=True),
+    "learning_rate": Described("Learning rate of the next step."),
+    "gradient_norm": Described("Norm of the gradients of the last step, before clipping."),
+    "loss_scale": Described("Loss scale of float16."),
+    "images_per_second": Described("Images trained on a second."),
+    "input_wait": Described("Share of the time in which a replica waited for input, 0 to 1."),
+    "best_validation_loss": Described("Lowest validation loss so far."),
+    "running": Described("1 while the training runs, 0 once it has ended."),
+    "updated_seconds": Described("When the file was written, in seconds since 1970."),
+}
+_OF_STEPS = (
+    "epoch", "global_step", "learning_rate", "gradient_norm", "loss_scale", "images_per_second",
+    "input_wait",
+)  # fmt: skip
+
+
+def full_name(name: str) -> str:
+    """A gauge's name in the file."""
+    return f"cxr_training_{name}"
+
+
+def require_file(path: str) -> pathlib.Path:
+    """Checks that a file of metrics can be kept there.
+
+    Args:
+        path: what `--prometheus_file` gives.
+
+    Raises:
+        UserError: prometheus-client is missing, the collector would not read the file, or it cannot
+            be written.
+    """
+    try:
+        import prometheus_client  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"--prometheus_file needs prometheus-client: {INSTALL}") from error
+    file = pathlib.Path(path)
+    if file.suffix != _SUFFIX:
+        raise UserError(
+            f"--prometheus_file={path}: the node exporter reads files whose names end with "
+            f"{_SUFFIX}; give such a name"
+        )
+    require_writable(file.parent, "prometheus_file")
+    return file
+
+
+class PrometheusFile(Observer):
+    """Writes the newest metrics every few seconds, the whole file in one step."""
+
+    def __init__(self, path: pathlib.Path, run: str) -> None:
+        """Writes nothing yet.
+
+        Args:
+            path: what `require_file` gave.
+            run: the label `run` of every metric.
+        """
+        from prometheus_client import CollectorRegistry, Gauge
+
+        self._path, self._run, self._written = path, run, 0.0
+        self._registry = CollectorRegistry()
+        self._gauges = {
+            name: Gauge(
+                full_name(name), gauge.text, ["run", "split"] if gauge.by_split else ["run"],
+                registry=self._registry,
+            )
+            for name, gauge in GAUGES.items()
+        }  # fmt: skip
+
+    def begin_training(self, progress: Progress) -> None:
+        """Writes that the training runs."""
+        self._set("running", 1)
+        self._set("best_validation_loss", progress.best_loss)
+        self._write()
+
+    def finish_steps(self, metrics: StepMetrics) -> None:
+        """Writes the metrics of the steps, unless the file is a moment old."""
+        for name in _OF_STEPS:
+            self._set(name, getattr(metrics, name))
+        self._set("loss", metrics.loss, "train")
+        self._set("accuracy", metrics.accuracy, "train")
+        if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
+            self._write()
+
+    def finish_epoch(self, metrics: EpochMetrics) -> None:
+        """Writes the metrics of the epoch's validation."""
+        self._set("loss", metrics.validation.loss, "validation")
+        self._set("accuracy", metrics.validation.accuracy, "validation")
+        self._set("best_validation_loss", metrics.best_loss)
+        self._write()
+
+    def end(self) -> None:
+        """Writes that the training has ended."""
+        self._set("running", 0)
+        self._write()
+
+    def _set(self, name: str, value: float | None, *split: str) -> None:
+        if value is not None:
+            self._gauges[name].labels(self._run, *split).set(value)
+
+    def _write(self) -> None:
+        from prometheus_client import write_to_textfile
+
+        self._set("updated_seconds", time.time())
+        with writing_to(self._path.parent):
+            write_to_textfile(str(self._path), self._registry)
+        self._written = time.monotonic()
