@@ -30,13 +30,13 @@ RUN_CONFIG = {
 }
 
 
-def make_examples(labels, class_names=CLASSES, ids=None, **known):
+def make_examples(labels, class_names=CLASSES, ids=None, image_shape=(8, 6, 1), **known):
     generator = np.random.default_rng(0)
     return Examples(
         class_names=class_names,
         ids=np.array([f"case-{row}" for row in range(len(labels))]) if ids is None else ids,
         labels=np.asarray(labels),
-        images=generator.integers(0, 256, (len(labels), 8, 6, 1), dtype=np.uint8),
+        images=generator.integers(0, 256, (len(labels), *image_shape), dtype=np.uint8),
         **known,
     )
 

@@ -5,8 +5,10 @@ import pathlib
 from typing import Any
 
 from trainer import templates
-from trainer.evaluation import metrics, operating_point, shortcuts
+from trainer.evaluation import formats, metrics, operating_point, shortcuts
+from trainer.evaluation.checklist import AUTHORS, Checklist
 from trainer.evaluation.contents import with_contents
+from trainer.evaluation.summary import summarize
 
 _ENVIRONMENT = templates.environment("trainer.evaluation")
 
@@ -29,6 +31,7 @@ def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
     return _ENVIRONMENT.get_template("report.html").render(
         report=report,
         picture=picture,
+        summary=summarize(report),
         with_contents=with_contents,
         headline=metrics.HEADLINE,
         per_class=metrics.PER_CLASS,
@@ -56,22 +59,18 @@ def render_model_card(report: dict[str, Any], name: str) -> str:
     )
 
 
-def _percent(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}%}".replace("%", "\N{NO-BREAK SPACE}%")
+def render_checklist(report: dict[str, Any]) -> str:
+    """Renders report_checklist.md.
 
+    Args:
+        report: the content of report.json.
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _interval(bounds: list[float] | None, digits: int = 3) -> str:
-    if bounds is None:
-        return "no interval"
-    return " to\N{NO-BREAK SPACE}".join(f"{bound:.{digits}f}" for bound in bounds)
-
-
-def _p_value(value: float) -> str:
-    return "<\N{NO-BREAK SPACE}0.001" if value < 0.001 else f"{value:.3f}"
+    Returns:
+        Markdown.
+    """
+    return _ENVIRONMENT.get_template("report_checklist.md").render(
+        report=report, row=Checklist(report).row, authors=AUTHORS
+    )
 
 
 def _label(name: str) -> str:
@@ -82,5 +81,9 @@ def _label(name: str) -> str:
 
 
 _ENVIRONMENT.filters.update(
-    percent=_percent, number=_number, interval=_interval, p_value=_p_value, label=_label
+    percent=formats.percent,
+    number=formats.number,
+    interval=formats.interval,
+    p_value=formats.p_value,
+    label=_label,
 )

@@ -1,4 +1,4 @@
-"""A report's directory: the numbers, the predictions, the pictures, the page and the model cards.
+"""A report's directory: the numbers, predictions, pictures, page, checklist and model cards.
 
 The first model's files lie at its top, every other model's in a folder named after the model.
 """
@@ -21,7 +21,7 @@ from trainer.evaluation.comparison import Comparison
 from trainer.evaluation.json_content import INLINE, json_content
 from trainer.evaluation.model_report import Mistake, ModelReport
 from trainer.evaluation.original import Original
-from trainer.evaluation.page import render_model_card, render_page
+from trainer.evaluation.page import render_checklist, render_model_card, render_page
 from trainer.evaluation.predictions import Predictions, write_predictions
 from trainer.templates import RESEARCH_USE
 
@@ -210,6 +210,7 @@ def _write_texts(directory: pathlib.Path, report: dict[str, Any]) -> None:
     text = json.dumps(report, indent=2, allow_nan=False)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
     templates.write(directory / "report.html", render_page(report, directory))
+    templates.write(directory / "report_checklist.md", render_checklist(report))
     for name, model in report["models"].items():
         card = render_model_card(report, name)
         templates.write(directory / model["folder"] / "model_card.md", card)

@@ -1,0 +1,77 @@
+"""The rows of `report_checklist.md`: the items of TRIPOD+AI and CLAIM, and who answers them.
+
+The template has the items, in the order and numbering of
+
+    Collins et al., "TRIPOD+AI statement", BMJ 2024;385:e078378 (27 items, 52 with their parts)
+    Tejani et al., "Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 Update",
+    Radiology: Artificial Intelligence 2024;6(4):e240300 (44 items)
+
+and words of its own for each.
+"""
+
+from markupsafe import Markup
+
+from trainer import markdown
+from trainer.evaluation.checklist_facts import facts
+from trainer.evaluation.sentences import Content
+
+AUTHORS = "To be written by the authors"
+# What the authors are asked for where a report does not know a fact.
+_ASKED = {
+    "trained_on": "what it was trained on",
+    "unit": "which radiographs are of one patient, and that no patient is in two parts",
+    "population": "the patients",
+    "characteristics": "sites, sex, ages, views and devices",
+    "sources": "where each radiograph was taken",
+    "difference": "how the data differ from those trained on",
+    "input": "the input",
+    "network": "the network",
+    "weights": "the initial weights",
+    "training": "the settings of the training",
+    "selection": "how the epoch was chosen",
+    "imbalance": "whether classes were weighted",
+    "software": "software that it was trained with",
+    "files": "where the model is",
+    "is_external": "whether these are of other places than those trained on",
+    "at_threshold": "a threshold",
+    "subgroups": "performance by site, sex, age, view and device",
+    "by_source": "performance by centre",
+    "robustness": "robustness",
+    "interpretation": "the interpretation",
+}
+
+
+class Checklist:
+    """Writes the rows of the checklist's tables.
+
+    Attributes:
+        facts: name to what the report knows; None where it does not.
+    """
+
+    def __init__(self, report: Content) -> None:
+        """Tells all that the checklist asks for.
+
+        Args:
+            report: the content of report.json.
+        """
+        self.facts = facts(report)
+
+    def row(self, number: str, asks: str, known: str = "", authors: str = "") -> Markup:
+        """Writes the row of an item.
+
+        Args:
+            number: of the item.
+            asks: what it asks for.
+            known: names of facts, with spaces between.
+            authors: what the authors must add; `all` of an item that no fact answers.
+
+        Returns:
+            A line of Markdown.
+        """
+        names = known.split()
+        told = [fact for name in names if (fact := self.facts[name])]
+        asked = [_ASKED[name] for name in names if not self.facts[name]] + [authors] * bool(authors)
+        if asked:
+            told.append(f"{AUTHORS}." if asked == ["all"] else f"{AUTHORS}: {'; '.join(asked)}.")
+        cells = " | ".join(map(markdown.escape, (number, asks, " ".join(told))))
+        return Markup(f"| {cells} |")  # noqa: S704 - it is Markdown, and escaped.

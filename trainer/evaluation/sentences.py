@@ -1,0 +1,172 @@
+"""What a report says, in sentences: the summary and the reviewer's checklist take them from here.
+
+Every function takes the content of report.json, or one model's part of it, and returns None where
+the report does not know.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from trainer.evaluation import metrics, operating_point
+from trainer.evaluation.formats import interval, number, percent
+
+Content = dict[str, Any]
+
+# Of fewer examples than this, a part's numbers are hardly more than chance.
+_FEW = 30
+
+
+def of_models(report: Content, tell: Callable[[Content], str | None]) -> str | None:
+    """One sentence of each model, with its name where there are several."""
+    told = {name: tell(model) for name, model in report["models"].items()}
+    said = {name: sentence for name, sentence in told.items() if sentence}
+    if len(told) == 1:
+        return next(iter(said.values()), None)
+    return " ".join(f"{name}: {sentence}" for name, sentence in said.items()) or None
+
+
+def with_interval(numbers: Content, name: str) -> str:
+    """A metric's value and interval."""
+    value, bounds = numbers[name], numbers["intervals"].get(name)
+    return number(value) if bounds is None else f"{number(value)} ({interval(bounds)})"
+
+
+def place(report: Content) -> str:
+    """What the radiographs are of: a split, a folder or a table."""
+    if report["dataset"]:
+        return f"split {report['split']} of {report['dataset']}"
+    if report["manifest"]:
+        return f"own images, the table {report['manifest']}"
+    return f"own images, the folder {report['images_dir']}"
+
+
+def evaluated(report: Content) -> str:
+    """How many radiographs of how many groups."""
+    groups = report["bootstrap"]["groups"]
+    of_groups = (
+        "; which are of one patient is not known"
+        if groups is None
+        else f" in {groups} groups, each of one patient or of copies of one radiograph"
+    )
+    return f"{report['examples']} radiographs{of_groups}: {place(report)}."
+
+
+def class_counts(report: Content) -> str:
+    """Radiographs of each class."""
+    per_class = report["per_class"]
+    return ", ".join(f"{name} {per_class[name]['support']}" for name in report["class_names"]) + "."
+
+
+def accuracy(model: Content) -> str:
+    """Accuracy and balanced accuracy."""
+    return (
+        f"Accuracy {with_interval(model, metrics.ACCURACY.name)}, balanced accuracy "
+        f"{with_interval(model, metrics.BALANCED_ACCURACY.name)}."
+    )
+
+
+def each_class(model: Content) -> str:
+    """Sensitivity, specificity and AUROC of each class."""
+    return " ".join(
+        f"{name}: sensitivity {with_interval(numbers, 'sensitivity')}, specificity "
+        f"{with_interval(numbers, 'specificity')}, AUROC {with_interval(numbers, 'auroc')}."
+        for name, numbers in model["per_class"].items()
+    )
+
+
+def threshold(model: Content) -> str | None:
+    """Where the operating point is and how it was chosen."""
+    if not model["operating_point"]:
+        return None
+    tuning = model["tuning"]
+    return (
+        f"{model['positive_class']} is called from a probability of "
+        f"{number(model['operating_point']['threshold'])}, the highest that finds at least "
+        f"{percent(tuning['sensitivity'], 0)} of it among the {tuning['examples']} examples of "
+        f"{tuning['split']}."
+    )
+
+
+def at_threshold(model: Content) -> str | None:
+    """What the operating point brings here."""
+    point = model["operating_point"]
+    if not point:
+        return None
+    told = (
+        f"{metric.label.lower() if metric.label.istitle() else metric.label} "
+        f"{with_interval(point, metric.name)}"
+        for metric in operating_point.METRICS
+    )
+    return f"At that threshold for {model['positive_class']}: {', '.join(told)}."
+
+
+def calibration(model: Content) -> str:
+    """How far the probabilities are from what they say."""
+    before, after = model["calibration"]["before"], model["calibration"]["after"]
+    told = (
+        f"Its probability and the share that is right differ by {number(before['ece'])} on average "
+        "(expected calibration error)"
+    )
+    if after:
+        told += (
+            f", by {number(after['ece'])} after a temperature of "
+            f"{number(model['calibration']['temperature'])}"
+        )
+    return f"{told}."
+
+
+def worst_class(model: Content) -> str | None:
+    """The class that is found least often."""
+    occurring = {name: one for name, one in model["per_class"].items() if one["support"]}
+    if len(occurring) < 2:
+        return None
+    name, numbers = min(occurring.items(), key=lambda item: item[1]["sensitivity"])
+    return (
+        f"Found least often: {name}, sensitivity {with_interval(numbers, 'sensitivity')} of "
+        f"{numbers['support']}."
+    )
+
+
+def worst_part(model: Content) -> str | None:
+    """The source, site, sex, age, view or device with the lowest accuracy."""
+    parts = {f"source {name}": part for name, part in (model["by_source"] or {}).items()}
+    for attribute, values in model["subgroups"].items():
+        parts |= {f"{attribute} {value}": part for value, part in values.items()}
+    if len(parts) < 2:
+        return None
+    name, part = min(parts.items(), key=lambda item: item[1]["accuracy"])
+    few = ": too few to conclude from" if part["examples"] < _FEW else ""
+    return (
+        f"Lowest accuracy: {name}, {with_interval(part, 'accuracy')} on {part['examples']} "
+        f"radiographs{few}."
+    )
+
+
+def source_alone(model: Content) -> str | None:
+    """What knowing the source would score."""
+    if not model["source_alone"]:
+        return None
+    return (
+        f"Who knows a radiograph's source and sees no radiograph scores "
+        f"{number(model['source_alone']['accuracy'])}; the model scores "
+        f"{number(model['accuracy'])}."
+    )
+
+
+def shortcut_control(model: Content) -> str | None:
+    """What is left of the accuracy without the lungs."""
+    controls = model["shortcut_controls"]
+    if not controls:
+        return None
+    return (
+        f"With the lungs blanked accuracy is {with_interval(controls['lungs_blanked'], 'accuracy')}"
+        f", with all else blanked {with_interval(controls['lungs_only'], 'accuracy')}, and "
+        f"{with_interval(controls['whole'], 'accuracy')} on the whole radiograph "
+        f"({controls['examples']} with a lung mask; the most frequent class alone scores "
+        f"{number(controls['most_frequent_class'])})."
+    )
+
+
+def remarks(report: Content) -> str:
+    """What limits the numbers."""
+    return " ".join(report["remarks"]) or "The report has no remark on its examples."
