@@ -8,6 +8,7 @@ import pytest
 from cxr_command import csv_file
 from tests.support.reports import make_examples, sources_of, write
 from tests.support.simulated import CLASSES, one_hot, simulate
+from trainer.evaluation.page import render_model_card
 
 
 def unexplained(numbers, path=""):
@@ -128,6 +129,22 @@ def test_the_model_card_says_what_the_report_says(written):
     shown = f"{low:.3f} to\N{NO-BREAK SPACE}{high:.3f}"
     assert f"| Accuracy | {second['accuracy']:.3f} | {shown} |" in card
     assert "A research tool, not a medical device" in card
+    assert "bimcv (COVID), rsna" in card and "intervals cover the choice of these" in card
+
+
+def test_the_model_card_has_subgroups_the_study_and_whose_radiographs_it_knows(tmp_path):
+    labels, shares = simulate((6, 9, 12, 3))
+    examples = make_examples(labels, attributes={"sex": np.array(["F", "M"] * 15)})
+    report = write(tmp_path, examples, model=shares)
+    part = report["subgroups"]["sex"]["F"]
+    card = (tmp_path / "model_card.md").read_text()
+    assert f"| F | 15 | {part['accuracy']:.3f} (" in card
+    assert f"| {part['difference']:.3f} (" in card
+    assert "is not told here" in card and "Over all runs" not in card
+    model = report["models"]["model"]
+    model["run_config"]["config"]["dataset"] = "covid19_radiography/224x224:1.0.0"
+    card = render_model_card(report | {"study": {"accuracy over 5 seeds": "0.912"}}, "model")
+    assert "children of Guangzhou" in card and "| accuracy over 5 seeds | 0.912 |" in card
 
 
 def test_a_page_on_2000_radiographs_can_be_mailed(tmp_path):

@@ -23,9 +23,10 @@ from typing import Any
 
 from absl import flags, logging
 
+import trainer
 from cxr_command import usage
 from cxr_command.foreign_text import as_unicode
-from trainer import __version__, command
+from trainer import command
 from trainer.best_model import BestModel
 from trainer.data.cases import load_manifest
 from trainer.data.dataset import BuiltDataset
@@ -234,7 +235,7 @@ def _report(
         ),
         command=shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        versions={"python": platform.python_version(), "cxr-trainer": __version__}
+        versions={"python": platform.python_version(), "cxr-trainer": trainer.__version__}
         | {package: importlib.metadata.version(package) for package in _PACKAGES},
         comparison=comparison,
         original=beside_original(dataset.name, measured) if dataset else None,

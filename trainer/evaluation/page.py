@@ -5,9 +5,10 @@ import pathlib
 from typing import Any
 
 from trainer import templates
-from trainer.evaluation import formats, metrics, operating_point, shortcuts
+from trainer.evaluation import formats, metrics, operating_point, sentences, shortcuts
 from trainer.evaluation.checklist import AUTHORS, Checklist
 from trainer.evaluation.contents import with_contents
+from trainer.evaluation.population import population
 from trainer.evaluation.summary import summarize
 
 _ENVIRONMENT = templates.environment("trainer.evaluation")
@@ -50,12 +51,16 @@ def render_model_card(report: dict[str, Any], name: str) -> str:
     Returns:
         Markdown.
     """
-    template = _ENVIRONMENT.get_template("model_card.md")
-    return template.render(
+    model = report["models"][name]
+    weakest = (sentences.worst_class(model), sentences.worst_part(model))
+    run = model["run_config"]
+    return _ENVIRONMENT.get_template("model_card.md").render(
         **{key: report[key] for key in ("research_use", "note", "class_names")},
-        report=report,
-        model=report["models"][name],
+        report={"study": None} | report,
+        model=model,
         headline=metrics.HEADLINE,
+        weakest=filter(None, weakest),
+        population=population(run["config"]["dataset"]) if run else None,
     )
 
 
