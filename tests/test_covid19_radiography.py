@@ -275,6 +275,22 @@ def test_beam_builds_the_same_examples_and_splits(config, manual_dir, data_dir, 
     )
 
 
+def test_the_datasheet_has_the_counts_of_the_table_and_is_not_sealed(data_dir):
+    folder = version_dir(data_dir)
+    with (folder / "splits.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    text = (folder / "datasheet.md").read_text()
+    assert f"{len(rows):,} radiographs" in text and "kaggle.com" in text
+    for label in sorted({row["label"] for row in rows}):
+        of_splits = [
+            sum((row["label"], row["split"]) == (label, split) for row in rows)
+            for split in ("train", "validation", "test")
+        ]
+        shown = label.replace("_", "\\_")
+        assert f"| {shown} | {' | '.join(map(str, of_splits))} |" in text
+    assert "datasheet.md" not in (folder / "SHA256SUMS").read_text()
+
+
 def test_the_tfds_command_builds_it_with_its_flags(manual_dir, tmp_path):
     flags = ["--config=224x224", "--num_shards=2", "--file_format=array_record"]
     done = tfds_build(manual_dir, tmp_path, *flags, "--max_examples_per_split=2")

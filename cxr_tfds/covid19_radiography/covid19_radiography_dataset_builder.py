@@ -4,7 +4,7 @@ import tensorflow_datasets.public_api as tfds
 from etils import epath
 
 # Relative, because `tfds build` imports this folder as a top-level package.
-from . import archive, radiograph_builder, source, survey
+from . import archive, published, radiograph_builder, source, survey
 
 
 class Builder(radiograph_builder.RadiographBuilder):
@@ -23,6 +23,7 @@ class Builder(radiograph_builder.RadiographBuilder):
     CLASSES = source.CLASSES
     SOURCES = source.SOURCES
     HOMEPAGE = "https://www.kaggle.com/datasets/tawsifurrahman/covid19-radiography-database"
+    TOLD = published.ANSWERS
     LICENSE = (
         "The radiographs come from several collections, each with its own terms (see the "
         "description). For research only."

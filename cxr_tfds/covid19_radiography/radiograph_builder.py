@@ -3,7 +3,7 @@
 import abc
 import contextlib
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from cxr_command import record_index
 # Relative, because `tfds build` imports this folder as a top-level package.
 from . import (
     building_site,
+    datasheet,
     decode,
     digests,
     disk,
@@ -44,12 +45,14 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
       SOURCES: Where radiographs come from; None: where those that are found do.
       HOMEPAGE: Where the radiographs are described, or None.
       LICENSE: Their terms, or None.
+      TOLD: What people tell of them, as `datasheet.write` takes it.
     """
 
     CLASSES: Sequence[str] | None = None
     SOURCES: Sequence[str] | None = None
     HOMEPAGE: str | None = None
     LICENSE: str | None = None
+    TOLD: Mapping[str, str] = {}
 
     @abc.abstractmethod
     def _find(self, manual_dir: epath.Path, extract_dir: epath.Path) -> survey.Collection:
@@ -154,6 +157,15 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
             self.info.features.save_config(self.data_path)
             self._write_indexes()
             digests.write(self.data_path)
+            self._write_datasheet()
+
+    def _write_datasheet(self) -> None:
+        told = dict(self.TOLD)
+        if self.LICENSE:
+            told["license"] = self.LICENSE
+        built = [one for of_split in self._examples.values() for one in of_split]
+        description = self.builder_config.description
+        datasheet.write(self.data_path, self.info.full_name, description, built, told)
 
     def _write_indexes(self) -> None:
         """Writes where each record lies beside the shards, for reading in any order."""
