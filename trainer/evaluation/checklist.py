@@ -32,7 +32,6 @@ _ASKED = {
     "imbalance": "whether classes were weighted",
     "software": "software that it was trained with",
     "files": "where the model is",
-    "is_external": "whether these are of other places than those trained on",
     "at_threshold": "a threshold",
     "subgroups": "performance by site, sex, age, view and device",
     "by_source": "performance by centre",

@@ -92,7 +92,8 @@ def _of_evaluation(report: Content) -> dict[str, str | None]:
         "is_internal": f"This report: {sentences.place(report)}."
         if report["dataset"]
         else "Not in this report.",
-        "is_external": None if report["dataset"] else f"This report: {sentences.place(report)}.",
+        "is_external": f"This report: {sentences.place(report)}. It is external only if it is of "
+        "other places than what was trained on.",
     }
 
 

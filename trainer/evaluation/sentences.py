@@ -46,7 +46,8 @@ def evaluated(report: Content) -> str:
     of_groups = (
         "; which are of one patient is not known"
         if groups is None
-        else f" in {groups} groups, each of one patient or of copies of one radiograph"
+        else f" in {groups} group{'' if groups == 1 else 's'}, each of one patient or of copies of "
+        "one radiograph"
     )
     return f"{report['examples']} radiographs{of_groups}: {place(report)}."
 
