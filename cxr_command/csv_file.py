@@ -6,6 +6,7 @@ spreadsheets tell text. `decode` takes it away again, so that a file is read as 
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -46,11 +47,12 @@ def decode(content: bytes) -> list[list[str]]:
     return list(rows_of(io.StringIO(content.decode("utf-8"), newline="")))
 
 
-def rows_of(lines: Iterable[str]) -> Iterator[list[str]]:
+def rows_of(lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
     """As `decode`, row by row.
 
     Args:
         lines: of a file that was opened with `newline=""`.
+        delimiter: what stands between two cells.
 
     Yields:
         Each row.
@@ -59,10 +61,31 @@ def rows_of(lines: Iterable[str]) -> Iterator[list[str]]:
         ValueError: it is no table.
     """
     try:
-        for row in csv.reader(lines, strict=True):
+        for row in csv.reader(lines, strict=True, delimiter=delimiter):
             yield [_unguarded(cell) for cell in row]
     except csv.Error as error:
         raise ValueError(f"it is no CSV file: {error}") from error
+
+
+def spreadsheet_rows(lines: Iterable[str]) -> Iterator[list[str]]:
+    """As `rows_of`, of a table that a person saved.
+
+    Where a comma is the decimal mark, spreadsheets write semicolons between the cells of a CSV
+    file. So cells are separated by the first of comma, semicolon and tab that the header has.
+
+    Args:
+        lines: as those of `rows_of`.
+
+    Yields:
+        Each row.
+
+    Raises:
+        ValueError: it is no table.
+    """
+    lines = iter(lines)
+    header = next(lines, "")
+    delimiter = next((mark for mark in ",;\t" if mark in header), ",")
+    yield from rows_of(itertools.chain([header] if header else [], lines), delimiter)
 
 
 class _Lines(list[str]):

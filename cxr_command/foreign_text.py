@@ -35,6 +35,15 @@ def one_line(text: str) -> str:
     return "".join(_escaped(c) if unicodedata.category(c) in _UNSHOWN else c for c in text)
 
 
+def spelling(text: str) -> str:
+    """What all spellings of a name share, whatever their capitals, spaces and Unicode form.
+
+    Args:
+        text: a name, such as `Köln ` or `KÖLN`.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
 def _escaped(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:  # One byte, as Python keeps it.

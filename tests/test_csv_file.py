@@ -49,6 +49,21 @@ def test_a_table_of_another_program_is_read():
     assert csv_file.decode(b"") == []
 
 
+@pytest.mark.parametrize(
+    ("header", "first"),
+    [("a;b", "1,5"), ("a\tb", "1,5;2"), ("a,b;c", "1"), ("a", "1"), ("a;b,c", "1;5")],
+)
+def test_the_header_tells_what_separates_the_cells(header, first):
+    row = {"a;b": "1,5;2", "a\tb": "1,5;2\t3", "a": "1"}.get(header, f"{first},2")
+    assert [cells[0] for cells in csv_file.spreadsheet_rows([f"{header}\n", f"{row}\n"])][
+        1
+    ] == first
+
+
+def test_a_spreadsheet_without_a_line_has_no_rows():
+    assert list(csv_file.spreadsheet_rows([])) == []
+
+
 @pytest.mark.parametrize("content", [b'a,"b', b"\xff,b", b'"a"b,c', b"x" * 200_000])
 def test_what_is_no_table_is_refused(content):
     with pytest.raises(ValueError):

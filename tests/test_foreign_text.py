@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from cxr_command.foreign_text import as_unicode, one_line
+from cxr_command.foreign_text import as_unicode, one_line, spelling
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,10 @@ def test_the_name_of_a_file_becomes_unicode_and_nothing_else_changes():
     name = os.fsdecode("ä\n".encode() + b"\xe4.png")
     assert as_unicode(name) == "ä\n\\xe4.png"
     as_unicode(name).encode()
+
+
+@pytest.mark.parametrize(
+    "other", ["KÖLN süd", "Köln  Süd ", "Ko\u0308ln Su\u0308d", "Köln\N{NO-BREAK SPACE}Süd"]
+)
+def test_a_name_is_known_in_another_spelling(other):
+    assert spelling(other) == spelling("Köln Süd") != spelling("Köln")

@@ -3,18 +3,21 @@
     path,label,patient,site,sex,age,view,device
     scans/0001.dcm,Normal,P17,North,F,61,PA,DX-D 300
 
-A CSV file in UTF-8 with a header, in any order and in capitals or not. Paths are relative to the
-table's folder, or absolute. `COLUMNS` says what the columns hold; an empty cell is not known.
+A CSV file in UTF-8 with a header, in any order and in capitals or not, separated by commas,
+semicolons or tabs. Paths are relative to the table's folder, or absolute. `COLUMNS` says what the
+columns hold; an empty cell is not known.
 """
 
 import dataclasses
+import io
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from cxr_command import csv_file
-from cxr_command.foreign_text import first_line, one_line
+from cxr_command.foreign_text import first_line, one_line, spelling
 
 COLUMNS = {
     "path": "the image file",
@@ -30,6 +33,10 @@ COLUMNS = {
     "mask": "the image file of its lung mask",
 }
 SPLITS = ("train", "validation", "test")
+# Columns of names, of which two spellings would be two classes, patients or sites.
+_NAMES = ("label", "patient", "site", "sex", "view", "device", "group")
+# What stands for an empty cell in tables of R, pandas and people.
+_NOT_KNOWN = {"na", "n/a", "nan", "null", "none", "unknown", "-", "?"}
 _SHOWN = 20
 _OLDEST = 130
 
@@ -104,7 +111,8 @@ def read(path: pathlib.Path, required: Sequence[str] = ("path",)) -> Manifest:
     """
     try:
         content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # Spreadsheets' mark of UTF-8.
-        header, *rows = csv_file.decode(content) or [[]]
+        lines = io.StringIO(content.decode("utf-8"), newline="")
+        header, *rows = list(csv_file.spreadsheet_rows(lines)) or [[]]
     except FileNotFoundError as error:
         raise ManifestError(f"there is no manifest {path}") from error
     except ValueError as error:
@@ -117,12 +125,12 @@ def read(path: pathlib.Path, required: Sequence[str] = ("path",)) -> Manifest:
     for line, row in enumerate(rows, start=2):
         if any(map(str.strip, row)):
             values = dict(zip(names, map(str.strip, row), strict=False))
-            case = Case(line, **{name: values.get(name, "") for name in COLUMNS})
-            cases.append(case)
+            values |= {name: unicodedata.normalize("NFC", values.get(name, "")) for name in _NAMES}
+            cases.append(Case(line, **{name: values.get(name, "") for name in COLUMNS}))
             if len(row) != len(names):
                 mistakes.append(f"line {line}: {len(row)} cells, expected {len(names)}")
     mistakes += [text for case in cases for text in _mistakes(case, path.parent, required)]
-    mistakes += _twice(cases)
+    mistakes += [*_twice(cases, path.parent), *_spelled_otherwise(cases)]
     if not cases:
         mistakes.append("no radiograph: expected a line for each below the header")
     if mistakes:
@@ -132,10 +140,9 @@ def read(path: pathlib.Path, required: Sequence[str] = ("path",)) -> Manifest:
 
 
 def _check_header(path: pathlib.Path, names: list[str], required: Sequence[str]) -> None:
-    expected = f"expected {', '.join(required)} and any of {', '.join(COLUMNS)}"
+    others = [name for name in COLUMNS if name not in required]
+    expected = f"expected {', '.join(required)} and any of {', '.join(others)}"
     found = one_line(", ".join(names)) or "none"
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-        raise ManifestError(f"{path} is not separated by commas: save it as CSV with commas")
     if missing := [name for name in required if name not in names]:
         raise ManifestError(f"{path} has no column {missing[0]} (its header: {found}); {expected}")
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
@@ -161,12 +168,19 @@ def _mistakes(case: Case, folder: pathlib.Path, required: Sequence[str]) -> Iter
         yield f"line {case.line}: no {' and no '.join(empty)}"
     for file in filter(None, (case.path, case.mask)):
         if not os.path.isfile(folder / file):
-            yield f"line {case.line}: there is no file {one_line(file)}"
+            hint = "; write / between folders" if "\\" in file else ""
+            yield f"line {case.line}: there is no file {one_line(file)}{hint}"
+    for name in ("patient", "group"):  # Strangers would be one patient.
+        if (text := getattr(case, name)).lower() in _NOT_KNOWN:
+            yield f"line {case.line}: the {name} is {text!r}; leave the cell empty if not known"
     for name in ("label", "site"):  # They name classes, which are listed one on a line.
         if one_line(text := getattr(case, name)) != text:
             yield f"line {case.line}: the {name} {one_line(text)!r} is not of printable letters"
     if case.age and not _is_age(case.age):
-        yield f"line {case.line}: the age is {one_line(case.age)!r}, expected years, such as 61"
+        yield (
+            f"line {case.line}: the age is {one_line(case.age)!r}, expected years, such as 61, or "
+            "an empty cell"
+        )
     if case.split and case.split not in SPLITS:
         yield (
             f"line {case.line}: the split is {one_line(case.split)!r}, expected one of "
@@ -181,13 +195,29 @@ def _is_age(text: str) -> bool:
         return False
 
 
-def _twice(cases: list[Case]) -> Iterator[str]:
+def _twice(cases: list[Case], folder: pathlib.Path) -> Iterator[str]:
     """Files that are named twice, be it by paths that are written differently."""
-    first: dict[pathlib.PurePath, int] = {}
+    first: dict[str, int] = {}
     for case in cases:
-        line = first.setdefault(pathlib.PurePath(case.path), case.line)
+        line = first.setdefault(os.path.abspath(folder / case.path), case.line)
         if case.path and line != case.line:
             yield f"line {case.line}: {one_line(case.path)} stands in line {line} too"
+
+
+def _spelled_otherwise(cases: list[Case]) -> Iterator[str]:
+    """Names of which a table has several spellings, which would be taken for several names."""
+    for name in _NAMES:
+        of_text: dict[str, Case] = {}
+        for case in cases:
+            of_text.setdefault(getattr(case, name), case)
+        first: dict[str, tuple[str, Case]] = {}
+        for text, case in of_text.items():
+            known, before = first.setdefault(spelling(text), (text, case))
+            if text != known:
+                yield (
+                    f"line {case.line}: the {name} {text!r} is spelled {known!r} in line "
+                    f"{before.line}; spell it one way, or rename one if they are two"
+                )
 
 
 def _listed(mistakes: list[str]) -> str:

@@ -73,12 +73,13 @@ def list_images(named: str, results: Sequence[pathlib.Path] = ()) -> ImageList:
 
 def _of_table(path: str) -> ImageList:
     with _reading(path), open(path, encoding="utf-8-sig", newline="") as file:
-        rows = csv_file.rows_of(file)
+        rows = csv_file.spreadsheet_rows(file)
         header = [name.strip().lower() for name in next(rows, [])]
         if header.count(_COLUMN) != 1:
             raise ValueError(f"its columns are {', '.join(header) or 'none'}")
         column = header.index(_COLUMN)
-        paths = [row[column] if column < len(row) else "" for row in rows if any(row)]
+        cells = (list(map(str.strip, row)) for row in rows)
+        paths = [row[column] if column < len(row) else "" for row in cells if any(row)]
     if not paths:
         raise UserError(f"--images={path}: it has a header and no row; expected one path a row")
     left_out = dict.fromkeys(filter(_is_no_name, paths), "the row names no file")
@@ -98,5 +99,5 @@ def _reading(path: str) -> Iterator[None]:
     except ValueError as error:
         raise UserError(
             f"--images={path}: it is no table of radiographs ({error}); expected a CSV file in "
-            f"UTF-8, separated by commas, with one column {_COLUMN!r}"
+            f"UTF-8 with one column {_COLUMN!r}"
         ) from error
