@@ -402,6 +402,11 @@ MISTAKES = [
         "BuilderConfig big not found",
     ),
     (
+        "options that are no JSON",
+        OWN + " --config='{{name: sites}}' --manual_dir=texts --data_dir={elsewhere}",
+        "--config={name: sites} is no JSON (Expecting property name enclosed in double quotes); ex",
+    ),
+    (
         "own radiographs of one class",
         f"{OWN} --manual_dir=texts --data_dir={{elsewhere}}",
         "texts holds radiographs of one class alone, a; expected two or more",

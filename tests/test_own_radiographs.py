@@ -260,6 +260,24 @@ MISTAKES = [
     ("one class", _one_class, "holds radiographs of one class alone, Normal"),
     ("an unknown split", _rename("Scanned", "split"), "the split is '1999', expected one of"),
     ("an age in words", _rename("Scanned", "age"), "the age is '1999', expected years"),
+    ("a path of Windows", _change(1, "Path", "scans\\2.dcm"), "no file scans\\2.dcm; write / bet"),
+    (
+        "a class in small letters",
+        _change(8, "LABEL", CLASSES[2].lower()),
+        "the label 'normal' is s",
+    ),
+    (
+        "a site in capitals",
+        _change(3, "Site", "NORTH"),
+        "site 'NORTH' is spelled 'North' in line 2",
+    ),
+    (
+        "a patient's other spelling",
+        _change(4, "Patient", "p1"),
+        "patient 'p1' is spelled 'P1' in l",
+    ),
+    ("nobody's name", _change(4, "Patient", "N/A"), "line 6: the patient is 'N/A'; leave the cell"),
+    ("a path through another folder", _change(1, "Path", "scans/../scans/1.dcm"), "in line 2 too"),
 ]
 
 
@@ -299,6 +317,24 @@ def test_folders_that_are_no_classes_are_told(folder, words, manual_dir, tmp_pat
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["Manifest.CSV", "manifest.xlsx", "manifest.csv.txt"])
+def test_a_manifest_of_another_name_is_not_passed_over(name, tmp_path):
+    for label in ("Normal", "Pneumonia"):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        Image.new("L", (40, 40)).save(tmp_path / "own" / label / "1.png")
+    (tmp_path / "own" / name).write_text("path,label,patient\n")
+    with pytest.raises(refusal.RefusedError, match=f"holds {name} and no manifest.csv: save it"):
+        build(tmp_path / "own", tmp_path / "data")
+
+
+def test_two_spellings_of_a_class_are_not_two_classes(tmp_path):
+    for label in ("Normal", "normal", "Pneumonia"):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        Image.new("L", (40, 40)).save(tmp_path / "own" / label / "1.png")
+    with pytest.raises(refusal.RefusedError, match="the classes 'Normal' and 'normal'; give one"):
+        build(tmp_path / "own", tmp_path / "data")
+
+
 def test_files_that_are_no_radiographs_stop_the_build_in_one_list(manual_dir, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(manual_dir, own)
@@ -330,13 +366,43 @@ def test_files_that_are_no_radiographs_stop_the_build_in_one_list(manual_dir, tm
         ({"test_sites": "West"}, 'expected a list: ["North", "South"]'),
         ({"test_site": ["West"]}, "no option test_site"),
         ({"full": "yes"}, "expected true or false"),
+        ({"name": None}, "--config has no name; expected one of letters, digits"),
+        ({"name": "a b"}, "--config has the name 'a b'; expected one of letters"),
     ],
 )
 def test_wrong_options_are_told(options, words, manual_dir, tmp_path):
     with pytest.raises(refusal.RefusedError) as error:
-        config = own_radiographs_dataset_builder.Configuration("external", **options)
+        config = own_radiographs_dataset_builder.Configuration(**{"name": "external", **options})
         build(manual_dir, tmp_path, config)
     assert words in str(error.value)
+
+
+def test_a_configuration_that_there_is_not_is_told_with_how_to_make_one(tmp_path):
+    with pytest.raises(refusal.RefusedError) as error:
+        own_radiographs_dataset_builder.Builder(data_dir=tmp_path, config="sites")
+    assert "BuilderConfig sites not found with version 1.0.0. Expected --config=full or" in str(
+        error.value
+    )
+    assert '"test_sites": ["North", "South"]' in str(error.value)
+
+
+def test_other_test_sites_are_not_taken_for_those_that_are_built(manual_dir, data_dir):
+    configuration = own_radiographs_dataset_builder.Configuration
+    before = table(data_dir, "external")
+    with pytest.raises(refusal.RefusedError, match=r"Test sites: West\).*Test sites: North\)"):
+        build(manual_dir, data_dir, configuration("external", test_sites=["North"]))
+    build(manual_dir, data_dir, configuration("external", test_sites=["West", "West"]))
+    assert table(data_dir, "external") == before
+
+
+def test_radiographs_of_no_site_are_not_trained_on_beside_test_sites():
+    labels = {f"{n}": "ab"[n % 2] for n in range(18)}
+    sites = {one: ("North", "unknown", "South")[int(one) // 6] for one in labels}
+    with pytest.raises(patient_splits.SplitError, match="No site is given of 6 radiographs, such"):
+        patient_splits.PatientSplits({}, sites, ("South",))(labels, {one: one for one in labels})
+    split = patient_splits.PatientSplits({}, sites, ("South", "unknown"))
+    split_of = split(labels, {one: one for one in labels})
+    assert {sites[one] for one in labels if split_of[one] != "test"} == {"North"}
 
 
 def test_a_patient_of_two_sites_cannot_be_tested_by_site():
@@ -382,7 +448,16 @@ def test_links_join_whatever_they_lead_to():
     assert joined == {"a": "a", "b": "a", "c": "a", "d": "a", "e": "e"}
 
 
-def test_a_table_with_semicolons_or_of_another_encoding_is_told(tmp_path):
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_table_is_read_as_spreadsheets_of_any_country_save_it(mark, tmp_path):
+    (tmp_path / "a, b.png").touch()
+    rows = f"\ufeffPATH{mark}label {mark}site\r\n'a, b.png'{mark} Normal\xa0{mark}Ko\u0308ln\r\n"
+    (tmp_path / "cases.csv").write_text(rows.replace("'", '"'), "utf-8", newline="")
+    (case,) = manifest.read(tmp_path / "cases.csv").cases
+    assert case == manifest.Case(2, "a, b.png", label="Normal", site="Köln")
+
+
+def test_a_table_of_another_encoding_or_header_is_told(tmp_path):
     path = tmp_path / "cases.csv"
     for content, words in (
         ("path,label\nä.png,x\n".encode("latin-1"), "save it as CSV in UTF-8"),

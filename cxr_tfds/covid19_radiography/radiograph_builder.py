@@ -46,6 +46,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
       HOMEPAGE: Where the radiographs are described, or None.
       LICENSE: Their terms, or None.
       TOLD: What people tell of them, as `datasheet.write` takes it.
+      OTHER_CONFIGS: Which there may be beside `BUILDER_CONFIGS`, a clause.
     """
 
     CLASSES: Sequence[str] | None = None
@@ -53,6 +54,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
     HOMEPAGE: str | None = None
     LICENSE: str | None = None
     TOLD: Mapping[str, str] = {}
+    OTHER_CONFIGS: str = ""
 
     @abc.abstractmethod
     def _find(self, manual_dir: epath.Path, extract_dir: epath.Path) -> survey.Collection:
@@ -72,10 +74,11 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         except (MemoryError, refusal.RefusedError):
             raise
         except Exception as error:  # TFDS, protobuf and json raise a dozen types.
-            names = " and ".join(config.name for config in self.BUILDER_CONFIGS)
+            names = " or ".join(config.name for config in self.BUILDER_CONFIGS)
+            reason = refusal.first_line(error).split(" Here are ")[0].removesuffix(".")
             raise OpeningError(
-                f"Cannot open {self.name} in {kwargs.get('data_dir')}: "
-                f"{refusal.first_line(error)}. Its configurations are {names}."
+                f"Cannot open {self.name} in {kwargs.get('data_dir')}: {reason}. Expected "
+                f"--config={names}{self.OTHER_CONFIGS and f' {self.OTHER_CONFIGS}'}."
             ) from error
 
     def _info(self) -> tfds.core.DatasetInfo:

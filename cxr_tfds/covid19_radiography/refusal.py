@@ -1,15 +1,19 @@
 """How `tfds build` ends when it is given what cannot be built: in words, not in a stack trace."""
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from absl import app
 from tensorflow_datasets.core.utils.lazy_imports_utils import tensorflow as tf
 
 from cxr_command import foreign_text
 from cxr_command.exit_codes import ExitCode
+
+EXAMPLE = '--config=\'{"name": "external", "test_sites": ["North", "South"]}\''
 
 
 class RefusedError(Exception):
@@ -80,13 +84,23 @@ class _InWords(app.ExceptionHandler):
     """Ends a command that raises such an error; `tfds` itself would show where in the code."""
 
     def wants(self, exc: Exception) -> bool:
-        return isinstance(exc, RefusedError)
+        return isinstance(exc, RefusedError) or _is_of_option(exc)
 
     def handle(self, exc: Exception) -> None:
+        said = str(exc)
+        if _is_of_option(exc):
+            said = f"--config={exc.doc} is no JSON ({exc.msg}); expected such as {EXAMPLE}"
         if sys.stderr:  # None where somebody closed it: print would take stdout.
-            print(f"error: {exc}", file=sys.stderr, flush=True)
+            print(f"error: {said}", file=sys.stderr, flush=True)
         # An exception raised here would be logged, and the first one shown.
         os._exit(ExitCode.MISTAKE)
+
+
+def _is_of_option(error: Exception) -> TypeGuard[json.JSONDecodeError]:
+    """Whether it is of the option --config, which TFDS decodes before it calls a builder."""
+    return isinstance(error, json.JSONDecodeError) and any(
+        word in (error.doc, f"--config={error.doc}") for word in sys.argv[1:]
+    )
 
 
 app.install_exception_handler(_InWords())

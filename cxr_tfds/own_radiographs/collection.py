@@ -1,16 +1,17 @@
 """Somebody's radiographs on disk: class folders, or a manifest that says where each lies."""
 
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from etils import epath
 
-from cxr_command.foreign_text import as_unicode, one_line
+from cxr_command.foreign_text import as_unicode, one_line, spelling
 from cxr_command.radiograph import links, listing, manifest
 from cxr_tfds.covid19_radiography import paths, refusal, source, survey
 from cxr_tfds.covid19_radiography.faults import Fault, Kind
 
-from .patient_splits import PatientSplits
+from .patient_splits import UNKNOWN_SITE, PatientSplits
 
 MANIFEST = "manifest.csv"
 INSTRUCTIONS = f"""\
@@ -19,7 +20,7 @@ they lie in it, or a table {MANIFEST} with the columns path and label, and any o
 {", ".join(name for name in manifest.COLUMNS if name not in ("path", "label"))}. Lung masks lie in
 folders `masks` beside the radiographs or their folder `images`, under the same names.
 """
-_UNKNOWN = "unknown"
+_MISNAMED = {"manifest", MANIFEST}
 _NOT_STORED = ("sex", "age", "view", "device")
 _REMEDY = "Mend these files or take them away (their lines in the manifest, too)"
 
@@ -49,6 +50,7 @@ def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collecti
     if paths.exists(manual_dir / MANIFEST):
         radiographs, faults, given = _listed(folder)
     else:
+        _refuse_other_table(folder)
         radiographs, faults = _in_folders(folder)
     _require_classes(folder, radiographs)
     assign = PatientSplits(given, {one.id: one.source for one in radiographs}, test_sites)
@@ -68,8 +70,9 @@ def _listed(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault],
     outside = [case for case in table.cases if any(map(_leads_out, (case.path, case.mask)))]
     if outside:
         raise CollectionError(
-            f"{folder / MANIFEST} names {len(outside):,} files that do not lie below {folder}, as "
-            f"in line {outside[0].line}: move them there, or put a link to their folder there."
+            f"{folder / MANIFEST} names files that do not lie below {folder}, the first of "
+            f"{len(outside):,} in line {outside[0].line}: move them there, or put a link to their "
+            "folder there."
         )
     radiographs = [_of_case(folder, case) for case in table.cases]
     without = [case for case in table.cases if not case.split]
@@ -89,7 +92,7 @@ def _of_case(folder: pathlib.Path, case: manifest.Case) -> source.Radiograph:
     return source.Radiograph(
         id=_id(case),
         label=case.label,
-        source=case.site or _UNKNOWN,
+        source=case.site or UNKNOWN_SITE,
         image=epath.Path(folder / case.path),
         mask=epath.Path(folder / case.mask) if case.mask else None,
         is_published=False,
@@ -124,6 +127,16 @@ def _not_listed(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> l
     return [Fault("image files that the manifest does not name", Kind.LEFT_OUT, found)]
 
 
+def _refuse_other_table(folder: pathlib.Path) -> None:
+    """Refuses a manifest of another name, without which a patient would be in two splits."""
+    names = sorted(os.listdir(folder))
+    if found := [name for name in names if pathlib.Path(name).stem.lower() in _MISNAMED]:
+        raise CollectionError(
+            f"{folder} holds {one_line(found[0])} and no {MANIFEST}: save it as CSV under that "
+            "name, or take it away if the folders are to be the classes."
+        )
+
+
 def _in_folders(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault]]:
     """The radiographs of class folders, and what is left out."""
     try:
@@ -154,7 +167,7 @@ def _of_file(
     return source.Radiograph(
         id=_below(folder, path),
         label=as_unicode(label),
-        source=_UNKNOWN,
+        source=UNKNOWN_SITE,
         image=epath.Path(path),
         mask=epath.Path(mask) if mask else None,
         is_published=False,
@@ -198,3 +211,9 @@ def _require_classes(folder: pathlib.Path, radiographs: list[source.Radiograph])
             f"{folder} holds radiographs of one class alone, {labels.pop()}; expected two or more. "
             "If its sub-folders are the classes, give that folder as --manual_dir."
         )
+    known: dict[str, str] = {}
+    for label in sorted(labels):
+        if (other := known.setdefault(spelling(label), label)) != label:
+            raise CollectionError(
+                f"{folder} holds the classes {other!r} and {label!r}; give one class one name."
+            )

@@ -8,6 +8,8 @@ from cxr_tfds.covid19_radiography import splits
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 
 _SPLITS = ("train", "validation", "test")
+# Of radiographs whose site nobody gave.
+UNKNOWN_SITE = "unknown"
 _SHOWN = 5
 
 
@@ -63,6 +65,13 @@ class PatientSplits:
                 f"{', '.join(sorted(set(self.sites.values())))}."
             )
         tested = set(self.test_sites)
+        without = [one for one, site in self.sites.items() if site == UNKNOWN_SITE]
+        if without and UNKNOWN_SITE not in tested:
+            raise SplitError(
+                f"No site is given of {len(without):,} radiographs, such as {without[0]}: they may "
+                "be of a site to test on. Fill the column site, take them away, or name "
+                f"{UNKNOWN_SITE} among test_sites."
+            )
         return {one: "test" if site in tested else "" for one, site in self.sites.items()}
 
 
@@ -121,7 +130,10 @@ def _require_content(split_of: Mapping[str, str], labels: Mapping[str, str]) -> 
         raise SplitError(f"Nothing is left for {_words(sorted(empty))}: each needs radiographs.")
     missing = sorted(label for label in set(labels.values()) if ("train", label) not in held)
     if missing:
-        raise SplitError(f"No radiograph of class {missing[0]!r} is left to train with.")
+        raise SplitError(
+            f"No radiograph of class {missing[0]!r} is left to train with: train on a site that "
+            "has some, or leave the class out."
+        )
 
 
 def _patients(number: int) -> str:
