@@ -226,3 +226,13 @@ def test_the_depth_of_the_database_decides_the_scale(radiograph, drawn):
     np.testing.assert_array_equal(gray, drawn.image)
     of_13_bits = dataclasses.replace(radiograph, depth=13)
     np.testing.assert_array_equal(inspection.look(of_13_bits)[1], drawn.image // 2)
+
+
+def test_a_file_of_a_deep_folder_is_named_from_the_manual_directory_on(tmp_path):
+    path = epath.Path(tmp_path) / "own/Normal/P1/study/IM1"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    own = source.Radiograph(
+        "Normal/P1/study/IM1", "Normal", "unknown", path, None, is_published=False
+    )
+    assert [fault.path for fault in inspection.inspect(own).faults] == ["Normal/P1/study/IM1"]

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 import struct
 from typing import NamedTuple
 
@@ -101,6 +102,7 @@ def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndar
     if mask:
         faults += [fault for fault in mask.faults if fault.kind != Kind.SIXTEEN_BITS]
         faults += _faults_of_mask(radiograph, mask, image)
+    faults = [_named(fault, radiograph) for fault in faults]
     gray_mask = mask.gray if mask else None
     if any(fault.kind.stops for fault in faults):
         return Inspection(radiograph.id, tuple(faults)), image.gray, gray_mask
@@ -206,4 +208,12 @@ def _is_constant(picture: _Picture) -> bool:
 
 
 def _fault(path: epath.Path, kind: Kind, found: str = "") -> Fault:
-    return Fault("/".join(path.parts[-3:]), kind, found)
+    return Fault(str(path), kind, found)
+
+
+def _named(fault: Fault, radiograph: source.Radiograph) -> Fault:
+    """Names the file from the database's folder of a class on, or from the manual directory on."""
+    first = -3
+    if not radiograph.is_published:  # Its id is its path below.
+        first = len(radiograph.image.parts) - len(pathlib.PurePath(radiograph.id).parts)
+    return fault._replace(path="/".join(pathlib.PurePath(fault.path).parts[first:]))

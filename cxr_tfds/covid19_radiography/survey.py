@@ -180,12 +180,13 @@ def _examples(
         {radiograph_id: one.pixels for radiograph_id, one in found.items()},
         {radiograph_id: bytes.fromhex(one.fingerprint) for radiograph_id, one in found.items()},
     )
+    labels = {radiograph.id: radiograph.label for radiograph in radiographs}
+    _tell_of_two_labels(labels, group_of)
     group_of = links.join(group_of, {one.id: one.links for one in radiographs})
     # Named after what they show, groups are dealt alike whatever their files are called.
     content: dict[str, str] = {}
     for radiograph_id, group in group_of.items():
         content[group] = min(content.get(group, "~"), found[radiograph_id].pixels)
-    labels = {radiograph.id: radiograph.label for radiograph in radiographs}
     split_of = assign(labels, {i: content[group] for i, group in group_of.items()})
     return [
         Example(
@@ -198,3 +199,14 @@ def _examples(
         )
         for radiograph in radiographs
     ]
+
+
+def _tell_of_two_labels(labels: dict[str, str], group_of: dict[str, str]) -> None:
+    """Logs copies of one picture in two classes, of which one must be wrong."""
+    torn = [(group, one) for one, group in group_of.items() if labels[one] != labels[group]]
+    if torn:
+        (first, other), *_ = torn
+        logging.warning(
+            "Pictures that are copied under another class: %d, such as %s (%s) and %s (%s).",
+            *(len(torn), first, labels[first], other, labels[other]),
+        )
