@@ -172,7 +172,7 @@ def test_without_the_dataset_there_is_nothing_calibrated(runs, folder, tmp_path)
 
 def test_a_table_of_paths_is_read(runs, folder, predictions, tmp_path):
     table = folder / "list.CSV"
-    table.write_text("﻿Nr, PATH \n1,2/02.png\n\n2,gone.png\n3\n4,2\n5,0/00.png\n")
+    table.write_text("﻿Nr; PATH \n1; 2/02.png \n\n2;gone.png\n3\n4;2\n5;0/00.png\n ; \n")
     try:
         predict(f"--workdir={runs[0]}", f"--images={table}", f"--output={tmp_path / 'p.csv'}")
     finally:
@@ -192,6 +192,7 @@ def test_a_table_of_paths_is_read(runs, folder, predictions, tmp_path):
 def test_results_among_the_radiographs_are_not_predicted(runs, folder, tmp_path):
     own, output = tmp_path / "own", tmp_path / "own/p.csv"
     shutil.copytree(folder / "0", own)
+    shutil.copytree(folder / "0", own / "p-heatmaps")  # As an earlier call with --explain leaves.
     contents = []
     for _ in range(2):
         predict(f"--workdir={runs[0]}", f"--images={own}", f"--output={output}")

@@ -68,7 +68,7 @@ def main() -> None:
     partial = PartialTable(require_writable(output.parent, "output") / output.name)
     directory = _explain_dir(output)
     images = list_images(
-        FLAGS.images, [output, partial.folder, *([directory] if directory else [])]
+        FLAGS.images, [output, partial.folder, directory or _heatmaps_beside(output)]
     )
     networks = _networks()
     class_names, image_shape = classes_and_shape({n: of.content for n, of in networks.items()})
@@ -120,8 +120,11 @@ def _check_flags() -> None:
 def _explain_dir(output: pathlib.Path) -> pathlib.Path | None:
     if not FLAGS.explain:
         return None
-    beside = output.with_name(f"{output.stem}-heatmaps")
-    return require_writable(FLAGS.explain_dir or beside, "explain_dir")
+    return require_writable(FLAGS.explain_dir or _heatmaps_beside(output), "explain_dir")
+
+
+def _heatmaps_beside(output: pathlib.Path) -> pathlib.Path:
+    return output.with_name(f"{output.stem}-heatmaps")
 
 
 def _require_empty(directory: pathlib.Path | None) -> None:
