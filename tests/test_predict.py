@@ -166,7 +166,7 @@ def test_without_the_dataset_there_is_nothing_calibrated(runs, folder, tmp_path)
     config = Run(runs[1]).read_config()["config"]
     (run / "config.json").write_text(text.replace(config["data_dir"], str(tmp_path / "gone")))
     said = predict(f"--workdir={run}", f"--images={folder}/0", f"--output={tmp_path / 'p.csv'}")
-    assert "calibrated probabilities and decisions are left out: " in said
+    assert "calibrated probabilities, decisions and prediction sets are left out: " in said
     assert list(read(tmp_path / "p.csv")[0]) == ["path", "predicted", *NAMES, "remarks", "left_out"]
 
 

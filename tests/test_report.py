@@ -31,7 +31,7 @@ def unexplained(numbers, path=""):
 # Null where there is nothing to explain: an empty bin, what only an ensemble or a folder has.
 MAY_BE_NULL = re.compile(
     r"\.(members|images_dir|manifest|groups|comparison|comparison_picture|source|confidence|accuracy"
-    r"|thresholds\.[\w ]+)$"
+    r"|thresholds\.[\w ]+|conformal\.quantile(s\.[\w ]+)?)$"
 )
 
 
@@ -61,7 +61,7 @@ def test_every_model_has_its_files(written):
         assert (folder / "model_card.md").exists()
         for picture in (
             "confusion_matrix", "confusion_matrix_normalised", "roc", "precision_recall",
-            "reliability", "decision_curve",
+            "reliability", "decision_curve", "selective",
         ):  # fmt: skip
             with PIL.Image.open(folder / f"{picture}.png") as image:
                 assert len(image.convert("RGB").getcolors(maxcolors=1 << 24)) > 10
@@ -101,7 +101,7 @@ def test_the_page_is_one_file_that_needs_no_other(written):
     assert all(link.startswith(("data:", "#")) for link in links)
     pictures = len([link for link in links if link.startswith("data:image/png")])
     mistakes = sum(len(model["mistakes"]) for model in report["models"].values())
-    assert pictures == 2 * 6 + 1 + mistakes
+    assert pictures == 2 * 7 + 1 + mistakes
     assert "not a medical device" in page
     assert "<script" not in page and "&lt;script&gt;alert(1)" in page
     assert f"{report['accuracy']:.3f}" in page

@@ -83,7 +83,7 @@ def main() -> None:
             fitted = choose(networks, predict, class_names[positive], FLAGS.data_dir)
             chosen = {**dataclasses.asdict(fitted), "depth": _depth(images)}
             partial.begin(asked, chosen)
-        choices = Choices(chosen["temperature"], chosen["threshold"])
+        choices = Choices(chosen["temperature"], chosen["threshold"], chosen.get("quantiles"))
         table = Table(class_names, positive, choices, FLAGS.explain)
         account = Account()
         begun, end = _go_on(partial, table, images, account)

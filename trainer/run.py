@@ -77,6 +77,9 @@ _CALIBRATION = {
     "log_loss_after": number(0),
     "sensitivity": number(0, 1),
 }
+# Of prediction sets; null: infinite.
+QUANTILE = number(0, 1).or_none()
+_CONFORMAL = {"nominal_coverage": number(0, 1), "quantile": QUANTILE}
 
 
 class Run:
@@ -84,7 +87,7 @@ class Run:
 
     It holds `config.json`, `metrics.jsonl` (one row an epoch), `status.json`, `model.keras` (the
     best epoch, float32), `checkpoints/` and `tensorboard/`; after an evaluation `calibration.json`
-    (temperature and thresholds, chosen on the validation split).
+    (temperature, thresholds and quantiles, chosen on the validation split).
     """
 
     def __init__(self, workdir: str | os.PathLike, *, writes: bool = True) -> None:
@@ -178,7 +181,11 @@ class Run:
         """The content of calibration.json; None if there is none for the model of a digest."""
         class_names = self.finished_config()["dataset"]["class_names"]
         thresholds = record({name: number(0).or_none() for name in class_names})
-        content = _read_if_there(self._calibration_file, _CALIBRATION | {"thresholds": thresholds})
+        quantiles = {"quantiles": record(dict.fromkeys(class_names, QUANTILE))}
+        # Runs of earlier versions have none.
+        conformal = record(_CONFORMAL | quantiles).if_given()
+        fields = {"thresholds": thresholds, "conformal": conformal}
+        content = _read_if_there(self._calibration_file, _CALIBRATION | fields)
         if content is None or content["model_sha256"] != model_sha256:
             return None
         return content

@@ -8,6 +8,7 @@ import numpy as np
 from trainer.data.examples import Examples
 from trainer.evaluation import sources
 from trainer.evaluation.calibration import Calibration, evaluate_calibration
+from trainer.evaluation.conformal import Conformal, evaluate_conformal
 from trainer.evaluation.json_content import INLINE
 from trainer.evaluation.operating_point import (
     DecisionCurve,
@@ -17,6 +18,7 @@ from trainer.evaluation.operating_point import (
 )
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.selective import Selective, evaluate_selective
 from trainer.evaluation.shortcuts import ShortcutControls, evaluate_shortcuts
 from trainer.evaluation.statistics import Statistics, evaluate_classes
 from trainer.evaluation.subgroups import Subgroup, evaluate_subgroups
@@ -24,6 +26,9 @@ from trainer.evaluation.tasks import Multiclass
 
 MISTAKES = 10
 _NO_SOURCES = "nobody said which source each image, here and in training, comes from"
+_NO_QUANTILES = (
+    "an earlier version chose temperature and thresholds; evaluate a split to choose the quantiles"
+)
 _NO_MASKS = "no image has a lung mask"
 
 
@@ -100,6 +105,8 @@ class ModelReport:
         tuning: what `tuning.tune` chose.
         operating_point: its threshold for the positive class.
         decision_curve: for the positive class.
+        conformal: prediction sets.
+        selective: answering only where it is sure.
         by_source: statistics of each source alone.
         pairs_within_sources: each two classes inside one source.
         source_alone: what the source alone would score.
@@ -114,6 +121,8 @@ class ModelReport:
     tuning: dict[str, Any] | None
     operating_point: OperatingPoint | None
     decision_curve: DecisionCurve
+    conformal: Conformal | None
+    selective: Selective
     by_source: dict[str, Statistics] | None
     pairs_within_sources: list[sources.PairWithinSource] | None
     source_alone: sources.SourceAlone | None
@@ -159,6 +168,8 @@ def evaluate_model(
         tuning=tuning,
         operating_point=point,
         decision_curve=decision_curve(one.labels, one.scores),
+        conformal=_conformal(task, tuning, setup),
+        selective=evaluate_selective(task, setup.resampling),
         **_by_source(task, setup),
         subgroups=evaluate_subgroups(examples.attributes, task, names, setup.resampling),
         shortcut_controls=_shortcut_controls(predictions, setup),
@@ -176,13 +187,24 @@ def _missing(
         positive_class = setup.examples.class_names[setup.positive]
         why["operating_point"] = f"{positive_class} does not occur in validation"
     if tuning is None:
-        why |= dict.fromkeys(("tuning", "calibration.after", "operating_point"), no_tuning)
+        sections = ("tuning", "calibration.after", "operating_point", "conformal")
+        why |= dict.fromkeys(sections, no_tuning)
+    elif "conformal" not in tuning:
+        why["conformal"] = _NO_QUANTILES
     if setup.train is None:
-        sections = ("by_source", "pairs_within_sources", "source_alone")
-        why |= dict.fromkeys(sections, _NO_SOURCES)
+        why |= dict.fromkeys(("by_source", "pairs_within_sources", "source_alone"), _NO_SOURCES)
     if setup.examples.masks is None:
         why["shortcut_controls"] = _NO_MASKS
     return why
+
+
+def _conformal(task: Multiclass, tuning: dict[str, Any] | None, setup: Setup) -> Conformal | None:
+    if tuning is None or "conformal" not in tuning:
+        return None
+    examples = setup.examples
+    return evaluate_conformal(
+        task, tuning["conformal"], examples.class_names, examples.sources, setup.resampling
+    )
 
 
 def _by_source(task: Multiclass, setup: Setup) -> dict[str, Any]:

@@ -5,7 +5,14 @@ import pathlib
 from typing import Any
 
 from trainer import templates
-from trainer.evaluation import formats, metrics, operating_point, sentences, shortcuts
+from trainer.evaluation import (
+    conformal,
+    formats,
+    metrics,
+    operating_point,
+    sentences,
+    shortcuts,
+)
 from trainer.evaluation.checklist import AUTHORS, Checklist
 from trainer.evaluation.contents import with_contents
 from trainer.evaluation.population import population
@@ -37,6 +44,7 @@ def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
         headline=metrics.HEADLINE,
         per_class=metrics.PER_CLASS,
         point_metrics=operating_point.METRICS,
+        set_metrics=conformal.METRICS,
         views=shortcuts.VIEWS,
     )
 

@@ -11,6 +11,7 @@ from trainer.drawn_name import drawn
 from trainer.evaluation.calibration import Calibration
 from trainer.evaluation.metrics import ACCURACY, BALANCED_ACCURACY
 from trainer.evaluation.operating_point import DecisionCurve, roc_and_precision_recall
+from trainer.evaluation.selective import AccuracyCurve
 from trainer.evaluation.statistics import Statistics
 from trainer.figure import DPI, new_figure
 
@@ -106,6 +107,26 @@ def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib
         ylim=(-0.25 * highest, 1.1 * highest),
     )
     axes.legend()
+    figure.savefig(path, dpi=DPI)
+
+
+def plot_selective(curve: AccuracyCurve, path: pathlib.Path) -> None:
+    """Draws accuracy against the share of the examples that is answered.
+
+    Args:
+        curve: on the surest examples.
+        path: the PNG file to write.
+    """
+    figure, axes = new_figure("accuracy on the surest radiographs")
+    axes.fill_between(
+        curve.answered, curve.low, curve.high, color=_COLOURS[0], alpha=0.2, linewidth=0,
+        label="95 % interval at each share",
+    )  # fmt: skip
+    axes.plot(curve.answered, curve.accuracy, label="by the model", **_style(0))
+    axes.axhline(curve.accuracy[-1], label="all answered", color="0.4", linewidth=1)
+    axes.set(xlabel="share answered, the surest first", ylabel="accuracy", xlim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
     figure.savefig(path, dpi=DPI)
 
 

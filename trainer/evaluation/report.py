@@ -203,6 +203,7 @@ def _draw(
     plots.plot_decision_curve(
         model.decision_curve, model.about.positive_class, directory / "decision_curve.png"
     )
+    plots.plot_selective(model.selective.curve, directory / "selective.png")
 
 
 def _write_texts(directory: pathlib.Path, report: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ from trainer.evaluation.intervals import Interval, interval
 from trainer.evaluation.json_content import INLINE
 from trainer.evaluation.metrics import Metric
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.tasks import Binary, Multiclass
+from trainer.evaluation.tasks import Binary, Multiclass, Sets
 
 # Metrics, and what they are computed of.
-Task = tuple[Sequence[Metric], Binary | Multiclass]
+Task = tuple[Sequence[Metric], Binary | Multiclass | Sets]
 
 
 @dataclasses.dataclass(frozen=True)

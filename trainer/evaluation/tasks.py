@@ -1,4 +1,4 @@
-"""Labels and predictions as a metric sees them: all classes at once, or one against the rest.
+"""Labels and predictions as a metric sees them: all classes, one against the rest, or sets.
 
 With `weights`, which say how often each resample drew each example, all resamples are computed at
 once; scikit-learn takes one at a time, which for thousands lasts minutes.
@@ -111,4 +111,42 @@ class Multiclass:
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """Mean of `[examples] float` in each resample."""
-        return (self.weights @ values[:, None] / self.weights.sum(axis=1, keepdims=True))[:, 0]
+        return weighted_mean(self.weights, values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sets:
+    """Sets of classes in place of one predicted class.
+
+    Attributes:
+        labels: `[examples] int`, the true classes.
+        members: `[examples, classes] bool`, whether a class is in the set.
+        weights: `[resamples, examples] float`; None: each example once.
+    """
+
+    labels: np.ndarray
+    members: np.ndarray
+    weights: np.ndarray | None = None
+
+    @property
+    def covered(self) -> np.ndarray:
+        """`[examples] bool`, whether the true class is in the set."""
+        return self.members[np.arange(len(self.labels)), self.labels]
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """`[examples] int`, how many classes are in the set."""
+        return self.members.sum(axis=1)
+
+
+def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The mean in each resample.
+
+    Args:
+        weights: `[resamples, examples] float`.
+        values: `[examples] float`.
+
+    Returns:
+        `[resamples] float`.
+    """
+    return (weights @ values[:, None] / weights.sum(axis=1, keepdims=True))[:, 0]

@@ -1,4 +1,7 @@
-"""What is chosen on the validation split and only used elsewhere: temperature and thresholds."""
+"""What is chosen on the validation split and only used elsewhere.
+
+Temperature, thresholds, and the quantiles of prediction sets.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +12,13 @@ from absl import logging
 from trainer.data.examples import Examples
 from trainer.errors import UserError
 from trainer.evaluation.calibration import evaluate_calibration, fit_temperature
+from trainer.evaluation.conformal import fit_quantiles
 from trainer.evaluation.operating_point import WANTED_SENSITIVITY, choose_threshold
 from trainer.run import Run
 
 
 def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[str, Any]:
-    """Chooses a temperature, and a threshold for each class.
+    """Chooses a temperature, a threshold for each class, and the quantiles of prediction sets.
 
     Args:
         probabilities: `[examples, classes] float` for the validation split.
@@ -25,7 +29,7 @@ def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[st
         The content of a run's calibration.json, but for the model's digest: `split`,
         `split_digest`, `examples`, `temperature`, `log_loss_before` and `log_loss_after` on that
         split, `sensitivity`, and `thresholds`, class to the highest one that reaches it there
-        (None if the class does not occur).
+        (None if the class does not occur); `conformal`, what `fit_quantiles` returns.
     """
     labels, names = validation.labels, validation.class_names
     temperature = fit_temperature(labels, probabilities)
@@ -42,6 +46,7 @@ def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[st
             name: choose_threshold(labels == index, probabilities[:, index])
             for index, name in enumerate(names)
         },
+        "conformal": fit_quantiles(labels, probabilities, validation.groups, names),
     }
 
 

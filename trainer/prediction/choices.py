@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -11,8 +12,7 @@ from trainer.errors import Unreadable, UserError
 from trainer.evaluation.several_runs import one_dataset, splits_of
 from trainer.evaluation.tuning import keep, tune
 from trainer.prediction.network import Network
-
-_LEFT_OUT = "calibrated probabilities and decisions are left out"
+from trainer.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,10 +23,13 @@ class Choices:
         temperature: of the calibrated probabilities; None if there is none.
         threshold: from which probability of the positive class on the decision is positive; None if
             there is none.
+        quantiles: of the prediction sets, class to its own (None: infinite); None if there are
+            none.
     """
 
     temperature: float | None = None
     threshold: float | None = None
+    quantiles: dict[str, float | None] | None = None
 
 
 def choose(
@@ -51,22 +54,40 @@ def choose(
     """
     first, *others = networks.values()
     alone = first.run if not others else None
-    tuning = alone.read_calibration(first.best.sha256) if alone else None
+    kept = alone.read_calibration(first.best.sha256) if alone else None
+    # Runs that an earlier version evaluated have no quantiles.
+    is_whole = kept is not None and "conformal" in kept
+    tuning = kept if is_whole else _choose_anew(networks, predict, data_dir, alone, kept)
     if tuning is None:
-        contents = {name: network.content for name, network in networks.items()}
-        try:
-            _, split = splits_of(contents)
-            dataset = one_dataset(contents, data_dir)
-            validation = load_split(dataset, split)
-        except UserError as error:
-            if data_dir or isinstance(error, Unreadable):
-                raise
-            logging.warning("%s: %s", _LEFT_OUT, error)
-            return Choices()
-        tuning = tune(predict(validation.images), validation, split)
-        if alone:
-            keep(tuning, alone, first.best.sha256, dataset.digests())
+        return Choices()
     threshold = tuning["thresholds"][positive_class]
     if threshold is None:
         logging.warning("decisions are left out: the validation split has no %s", positive_class)
-    return Choices(tuning["temperature"], threshold)
+    quantiles = tuning["conformal"]["quantiles"] if "conformal" in tuning else None
+    return Choices(tuning["temperature"], threshold, quantiles)
+
+
+def _choose_anew(
+    networks: Mapping[str, Network],
+    predict: Callable[[np.ndarray], np.ndarray],
+    data_dir: str | None,
+    alone: Run | None,
+    kept: dict[str, Any] | None,
+) -> dict[str, Any] | None:
+    """Chooses on the validation split, and keeps it for a single run; else what is kept, if any."""
+    contents = {name: network.content for name, network in networks.items()}
+    try:
+        _, split = splits_of(contents)
+        dataset = one_dataset(contents, data_dir)
+        validation = load_split(dataset, split)
+    except UserError as error:
+        if data_dir or isinstance(error, Unreadable):
+            raise
+        others = "" if kept else "calibrated probabilities, decisions and "
+        logging.warning("%sprediction sets are left out: %s", others, error)
+        return kept
+    tuning = tune(predict(validation.images), validation, split)
+    if alone:
+        (network,) = networks.values()
+        keep(tuning, alone, network.best.sha256, dataset.digests())
+    return tuning

@@ -12,11 +12,13 @@ from trainer.directory import writing_to
 from trainer.errors import Preempted, UserError
 from trainer.json_file import integer, mapping, number, read_object, record
 from trainer.lock import locked
+from trainer.run import QUANTILE
 
 _IF_IN_USE = "wait for it to end, or give another --output"
 _CHOSEN = {
     "temperature": number().or_none(),
     "threshold": number().or_none(),
+    "quantiles": mapping(QUANTILE).or_none().if_given(),
     "depth": integer(8, 16).or_none(),
 }
 _SETTINGS = {"asked": mapping(), "chosen": record(_CHOSEN)}

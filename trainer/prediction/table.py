@@ -1,12 +1,14 @@
 """The rows of predictions.csv: one for each file."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
 from cxr_command.foreign_text import as_unicode
 from trainer.evaluation.calibration import apply_temperature
+from trainer.evaluation.conformal import members
 from trainer.prediction.choices import Choices
 from trainer.prediction.read_ahead import FileRead
 
@@ -39,6 +41,7 @@ class Table:
             *self.class_names,
             *(calibrated if self.choices.temperature is not None else []),
             *(["decision"] if self.choices.threshold is not None else []),
+            *(["set"] if self.choices.quantiles is not None else []),
             *(["panel"] if self.has_panels else []),
             "remarks",
             _LEFT_OUT,
@@ -78,6 +81,10 @@ class Table:
             name = self.class_names[self.positive]
             is_positive = probabilities[:, self.positive] >= self.choices.threshold
             columns.append([name if positive else f"not {name}" for positive in is_positive])
+        if self.choices.quantiles is not None:
+            quantiles = [self.choices.quantiles[name] for name in self.class_names]
+            sets = members(probabilities, quantiles)
+            columns.append(["; ".join(itertools.compress(self.class_names, row)) for row in sets])
         if self.has_panels:
             columns.append(panels)
         return [list(answer) for answer in zip(*columns, strict=True)]
