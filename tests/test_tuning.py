@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from tests.support.reports import make_examples, write
 from tests.support.simulated import CLASSES, simulate
 from trainer.data.examples import Examples
+from trainer.errors import UserError
 from trainer.evaluation.calibration import apply_temperature
 from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
@@ -14,6 +16,9 @@ CHOSEN = {
     "split": "validation", "split_digest": "0", "examples": 90, "temperature": 1.5,
     "log_loss_before": 0.5, "log_loss_after": 0.4, "sensitivity": 0.95,
     "thresholds": dict.fromkeys(CLASSES, 0.25),
+    "conformal": {
+        "nominal_coverage": 0.9, "quantile": 0.75, "quantiles": dict.fromkeys(CLASSES, 0.5),
+    },
 }  # fmt: skip
 
 
@@ -71,3 +76,33 @@ def test_a_run_that_can_only_be_read_is_judged_all_the_same(run, monkeypatch):
     keep(CHOSEN, run, "digest")
     monkeypatch.undo()
     assert run.read_calibration("digest") is None
+
+
+def test_a_quantile_that_is_infinite_survives_the_way_to_disk(run):
+    labels, probabilities = simulate((20, 30, 40, 0))
+    validation = Examples(CLASSES, np.arange(90).astype(str), labels, np.zeros((90, 1, 1, 1)))
+    chosen = tune(probabilities, validation, "validation")
+    assert chosen["conformal"]["quantiles"]["Viral Pneumonia"] is None
+    keep(chosen, run, "digest")
+    assert run.read_calibration("digest") == {"model_sha256": "digest", **chosen}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"quantile": 1.5}, {"quantile": "0.5"}, {"quantiles": {}}, {"nominal_coverage": 90}],
+)
+def test_quantiles_that_cannot_be_are_not_believed(run, change):
+    keep(CHOSEN | {"conformal": CHOSEN["conformal"] | change}, run, "digest")
+    with pytest.raises(UserError, match="calibration.json is damaged .field 'conformal'"):
+        run.read_calibration("digest")
+
+
+def test_what_an_earlier_version_chose_is_still_read(run, tmp_path):
+    keep({name: value for name, value in CHOSEN.items() if name != "conformal"}, run, "digest")
+    kept = run.read_calibration("digest")
+    labels, shares = simulate((6, 9, 12, 3))
+    report = write(tmp_path / "report", make_examples(labels), kept=kept, model=shares)
+    assert report["calibration"]["temperature"] == 1.5
+    assert report["conformal"] is None
+    assert "an earlier version" in report["why"]["conformal"]
+    assert report["why"]["conformal"] in (tmp_path / "report/report.html").read_text()

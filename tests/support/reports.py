@@ -42,8 +42,8 @@ def make_examples(labels, class_names=CLASSES, ids=None, image_shape=(8, 6, 1), 
 
 
 def write(
-    directory, examples, *, train=None, validation=True, class_names=CLASSES, note=ABOUT["note"],
-    **probabilities,
+    directory, examples, *, train=None, validation=True, kept=None, class_names=CLASSES,
+    note=ABOUT["note"], **probabilities,
 ):  # fmt: skip
     """Evaluates models of the given probabilities and writes their report; returns report.json."""
     resampling = Resampling(examples.labels, examples.groups, 100, 0)
@@ -54,7 +54,7 @@ def write(
         views = {view: shares[masked] for view in ("lungs_only", "lungs_blanked")}
         model = Predictions(name, shares, shares, views if len(masked) else {})
         predictions.append(model)
-        tuning = tune(shares, examples, "validation") if validation else None
+        tuning = kept or (tune(shares, examples, "validation") if validation else None)
         about = AboutModel(
             name=name, run=name, model="lenet", members=None, run_config=RUN_CONFIG,
             model_sha256="0" * 64, positive_class=class_names[0],
