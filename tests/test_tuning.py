@@ -1,3 +1,4 @@
+import json
 import pathlib
 
 import numpy as np
@@ -17,7 +18,8 @@ CHOSEN = {
     "log_loss_before": 0.5, "log_loss_after": 0.4, "sensitivity": 0.95,
     "thresholds": dict.fromkeys(CLASSES, 0.25),
     "conformal": {
-        "nominal_coverage": 0.9, "quantile": 0.75, "quantiles": dict.fromkeys(CLASSES, 0.5),
+        "nominal_coverage": 0.9, "quantile": 0.75, "range": [0.8, 0.9],
+        "quantiles": dict.fromkeys(CLASSES, 0.5), "ranges": dict.fromkeys(CLASSES, [0.8, 0.9]),
     },
 }  # fmt: skip
 
@@ -84,7 +86,8 @@ def test_a_quantile_that_is_infinite_survives_the_way_to_disk(run):
     chosen = tune(probabilities, validation, "validation")
     assert chosen["conformal"]["quantiles"]["Viral Pneumonia"] is None
     keep(chosen, run, "digest")
-    assert run.read_calibration("digest") == {"model_sha256": "digest", **chosen}
+    expected = json.loads(json.dumps({"model_sha256": "digest", **chosen}, allow_nan=False))
+    assert run.read_calibration("digest") == expected
 
 
 @pytest.mark.parametrize(

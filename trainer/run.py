@@ -79,7 +79,8 @@ _CALIBRATION = {
 }
 # Of prediction sets; null: infinite.
 QUANTILE = number(0, 1).or_none()
-_CONFORMAL = {"nominal_coverage": number(0, 1), "quantile": QUANTILE}
+_RANGE = list_of(number(0, 1))
+_CONFORMAL = {"nominal_coverage": number(0, 1), "quantile": QUANTILE, "range": _RANGE}
 
 
 class Run:
@@ -181,9 +182,12 @@ class Run:
         """The content of calibration.json; None if there is none for the model of a digest."""
         class_names = self.finished_config()["dataset"]["class_names"]
         thresholds = record({name: number(0).or_none() for name in class_names})
-        quantiles = {"quantiles": record(dict.fromkeys(class_names, QUANTILE))}
+        of_classes = {
+            "quantiles": record(dict.fromkeys(class_names, QUANTILE)),
+            "ranges": record(dict.fromkeys(class_names, _RANGE)),
+        }
         # Runs of earlier versions have none.
-        conformal = record(_CONFORMAL | quantiles).if_given()
+        conformal = record(_CONFORMAL | of_classes).if_given()
         fields = {"thresholds": thresholds, "conformal": conformal}
         content = _read_if_there(self._calibration_file, _CALIBRATION | fields)
         if content is None or content["model_sha256"] != model_sha256:

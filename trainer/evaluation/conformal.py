@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import numpy as np
+from scipy import stats
 
-from trainer.evaluation.intervals import Interval
+from trainer.evaluation.intervals import CONFIDENCE, Interval
 from trainer.evaluation.json_content import INLINE
 from trainer.evaluation.metrics import Metric
 from trainer.evaluation.resampling import Resampling
@@ -92,18 +93,43 @@ def fit_quantiles(
     Returns:
         `nominal_coverage`; `quantile`, of all classes (marginal); `quantiles`, class to its own
         (class-conditional or Mondrian; Vovk, 2012). None stands for infinity, which JSON does not
-        have: the class is in every set.
+        have: the class is in every set. `range` and `ranges`, what such sets cover, by
+        `coverage_range`.
     """
     scores = 1 - probabilities[np.arange(len(labels)), labels]
-
-    def quantile(rows: np.ndarray) -> float | None:
-        return conformal_quantile(scores[rows], None if groups is None else groups[rows])
-
+    groups = np.arange(len(labels)) if groups is None else groups
+    rows_of = {name: labels == index for index, name in enumerate(class_names)}
     return {
         "nominal_coverage": COVERAGE,
-        "quantile": quantile(labels >= 0),
-        "quantiles": {name: quantile(labels == index) for index, name in enumerate(class_names)},
+        "quantile": conformal_quantile(scores, groups),
+        "range": coverage_range(len(np.unique(groups))),
+        "quantiles": {
+            name: conformal_quantile(scores[rows], groups[rows]) for name, rows in rows_of.items()
+        },
+        "ranges": {
+            name: coverage_range(len(np.unique(groups[rows]))) for name, rows in rows_of.items()
+        },
     }
+
+
+def coverage_range(size: int) -> Interval:
+    """What sets cover in 95 % of the validation splits of a size, by the luck of the draw.
+
+    The coverage of new examples, given the split, has a beta distribution where scores have no ties
+    (Vovk, 2012; Angelopoulos and Bates, 2023).
+
+    Args:
+        size: groups in the split.
+
+    Returns:
+        Its 2.5 % and 97.5 % quantiles; 1 and 1 where the quantile is infinite.
+    """
+    # Rounded first: 0.9 * 10 may come out a little above 9.
+    rank = int(np.ceil(np.round(COVERAGE * (size + 1), 6)))
+    if rank > size:
+        return 1.0, 1.0
+    low, high = stats.beta(rank, size + 1 - rank).interval(CONFIDENCE)
+    return float(low), float(high)
 
 
 def conformal_quantile(scores: np.ndarray, groups: np.ndarray | None) -> float | None:
