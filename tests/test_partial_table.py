@@ -8,7 +8,9 @@ from trainer.prediction.partial_table import PartialTable
 
 HEADER = ["path", "predicted"]
 ASKED = {"models": ["abc"], "images": "def"}
-CHOSEN = {"temperature": 1.25, "threshold": 0.1, "depth": None}
+CHOSEN = {
+    "temperature": 1.25, "threshold": 0.1, "depth": None, "quantiles": {"a": 0.123456789, "b": None}
+}  # fmt: skip
 ROWS = [["a.png", 0.5], ['b "x".png', 1e-7], ["c\nd\r.png", ""], ["=e,é.png", "ü"], ["", "-1"]]
 TEXTS = [[str(cell) for cell in row] for row in ROWS]
 PATHS = [row[0] for row in TEXTS]
@@ -75,6 +77,15 @@ def test_only_the_same_command_goes_on(table):
     (table.folder / "settings.json").write_text('{"asked": {}, "chosen": {}}')
     with table.held(), pytest.raises(UserError, match="remove .* to begin anew"):
         table.chosen_before(ASKED)
+
+
+@pytest.mark.parametrize("quantiles", [{"quantiles": None}, {}])
+def test_a_table_without_sets_goes_on(table, quantiles):
+    """Nothing could be chosen, or an earlier version began it."""
+    chosen = {"temperature": None, "threshold": None, "depth": None} | quantiles
+    with table.held():
+        table.begin(ASKED, chosen)
+        assert table.chosen_before(ASKED) == chosen
 
 
 def test_one_process_at_a_time_writes_and_a_signal_keeps_the_rows(table):

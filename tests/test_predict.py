@@ -112,12 +112,12 @@ def test_what_is_no_radiograph_has_a_row_that_says_why(folder, predictions):
     assert bad["a-empty.png"]["left_out"] == "it has no bytes"
     assert bad["c-cut.png"]["left_out"].startswith("damaged PNG image")
     for row in bad.values():
-        assert not any(row[name] for name in ("predicted", "decision", *NAMES, *CALIBRATED))
+        assert not any(row[name] for name in ("predicted", "decision", "set", *NAMES, *CALIBRATED))
     assert "40 radiographs read, 5 files left out: " in said
     assert not output.with_name("predictions.csv.partial").exists()
 
 
-def test_temperature_and_decision_are_those_of_the_evaluation(runs, predictions, tmp_path):
+def test_temperature_decision_and_set_are_those_of_the_evaluation(runs, predictions, tmp_path):
     rows, digest = read(predictions[0]), Run(runs[0]).load_model().sha256
     kept = Run(runs[0]).read_calibration(digest)
     (runs[0] / "calibration.json").rename(tmp_path / "kept.json")
@@ -131,6 +131,11 @@ def test_temperature_and_decision_are_those_of_the_evaluation(runs, predictions,
     np.testing.assert_allclose(shares(rows, CALIBRATED), expected, atol=1e-9)
     is_covid = shares(rows)[:, 0] >= evaluated["thresholds"]["COVID"]
     assert [row["decision"] == "COVID" for row in good(rows)] == is_covid.tolist()
+    quantiles = evaluated["conformal"]["quantiles"]
+    for row in good(rows):
+        limits = {name: 2 if quantiles[name] is None else quantiles[name] for name in NAMES}
+        in_set = [name for name in NAMES if 1 - float(row[name]) <= limits[name]]
+        assert row["set"] == "; ".join(in_set)
 
 
 def test_several_runs_are_averaged(runs, folder, tmp_path):
