@@ -145,7 +145,9 @@ def test_the_page_shows_the_numbers_of_the_report(tmp_path):
     examples = make_examples(labels, sources=sources_of(labels))
     report = write(tmp_path, examples, train=(labels, sources_of(labels)), model=shares)
     page = (tmp_path / "report.html").read_text()
-    section = page[page.index("<h3>Prediction sets") : page.index("<h3>Answering")]
+    section = page[
+        page.index(">Prediction sets</h3>") : page.index(">Answering only when sure</h3>")
+    ]
     for kind in ("marginal", "class_conditional"):
         sets = report["conformal"][kind]
         for numbers in (sets, *sets["per_class"].values(), *sets["by_source"].values()):
