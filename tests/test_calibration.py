@@ -3,14 +3,20 @@ import pytest
 from scipy import optimize, special
 from sklearn import metrics
 
-from tests.support.simulated import one_hot, simulate
+from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.evaluation.calibration import (
-    apply_temperature,
     evaluate_calibration,
     expected_calibration_error,
-    fit_temperature,
     reliability,
 )
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tasks import Multiclass
+from trainer.evaluation.temperature import apply_temperature, fit_temperature
+
+
+def evaluated(labels, probabilities, temperature=None, groups=None, count=100):
+    task, resampling = Multiclass(labels, probabilities), Resampling(labels, groups, count, 0)
+    return evaluate_calibration(task, CLASSES, temperature, resampling)
 
 
 def test_a_known_temperature_is_found_again():
@@ -69,7 +75,7 @@ def test_every_example_is_in_one_bin_even_at_the_ends():
 
 def test_before_and_after_are_those_of_the_probabilities_before_and_after():
     labels, probabilities = simulate()
-    states = evaluate_calibration(labels, probabilities, 2.0)
+    states = evaluated(labels, probabilities, 2.0)
     softened = special.softmax(np.log(probabilities) / 2, axis=1)
     assert states.before.log_loss == pytest.approx(metrics.log_loss(labels, probabilities))
     assert states.after.log_loss == pytest.approx(metrics.log_loss(labels, softened))
@@ -81,4 +87,4 @@ def test_before_and_after_are_those_of_the_probabilities_before_and_after():
         for index in np.unique(bins)
     ]
     assert states.after.ece == pytest.approx(sum(gaps))
-    assert evaluate_calibration(labels, probabilities, None).after is None
+    assert evaluated(labels, probabilities).after is None

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn import metrics
 
-from tests.support.simulated import one_hot, simulate
+from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.evaluation.comparison import compare
 from trainer.evaluation.metrics import HEADLINE
 from trainer.evaluation.resampling import Resampling
@@ -19,7 +20,12 @@ def answers(both, only_first, only_second, neither):
 def compared(right, groups=None, count=1000):
     labels = np.zeros(len(next(iter(right.values()))), int)
     models = {name: Multiclass(labels, one_hot(~hits * 1, 2)) for name, hits in right.items()}
-    return compare(models, Resampling(labels, groups, count, 0))
+    return compare_all(models, Resampling(labels, groups, count, 0), ("right", "wrong"))
+
+
+def compare_all(models, resampling, class_names=CLASSES, thresholds=None):
+    thresholds = thresholds or dict.fromkeys(models)
+    return compare(models, resampling, class_names, 0, thresholds)
 
 
 def test_mcnemar_is_the_binomial_test_of_the_examples_that_differ():
@@ -108,7 +114,7 @@ def test_every_metric_has_the_interval_of_its_paired_difference():
     _, second = simulate((20, 30, 40, 10), skill=0.5)
     resampling = Resampling(labels, None, 40, 0)
     models = {"first": Multiclass(labels, first), "second": Multiclass(labels, second)}
-    (pair,) = compare(models, resampling).pairs
+    (pair,) = compare_all(models, resampling).pairs
     drawn = [
         np.repeat(np.arange(100), counts.astype(int))
         for weights in resampling.weights()
@@ -129,6 +135,95 @@ def test_every_metric_has_the_interval_of_its_paired_difference():
 def test_the_difference_of_a_metric_that_one_model_has_not_is_left_blank():
     labels = np.array([1, 1])
     models = {"a": Multiclass(labels, one_hot([1, 1])), "b": Multiclass(labels, one_hot([1, 0]))}
-    (pair,) = compare(models, Resampling(labels, None, 100, 0)).pairs
+    (pair,) = compare_all(models, Resampling(labels, None, 100, 0)).pairs
     assert pair.differences.values["cohen_kappa"] is None
     assert "one of the two models" in pair.differences.why["cohen_kappa"]
+
+
+def of_classes(seed=0, groups=None, count=200):
+    labels, first = simulate((20, 30, 40, 10), seed=seed)
+    _, second = simulate((20, 30, 40, 10), seed=seed, skill=0.5)
+    models = {"first": Multiclass(labels, first), "second": Multiclass(labels, second)}
+    thresholds = {"first": 0.3, "second": 0.2}
+    return models, compare_all(models, Resampling(labels, groups, count, 0), CLASSES, thresholds)
+
+
+def test_the_tested_differences_are_those_of_scikit_learn():
+    models, result = of_classes()
+    first, second = models.values()
+
+    def minus(number):
+        return number(first, 0.3) - number(second, 0.2)
+
+    expected = {
+        ("accuracy", "all classes"): minus(lambda m, _: np.mean(m.predicted == m.labels)),
+        ("log_loss", "all classes"): minus(
+            lambda m, _: metrics.log_loss(m.labels, m.probabilities)
+        ),
+        ("brier_score", "all classes"): minus(
+            lambda m, _: np.sum((m.probabilities - one_hot(m.labels)) ** 2) / 100
+        ),
+        ("sensitivity", "COVID"): minus(
+            lambda m, t: np.mean(m.probabilities[m.labels == 0, 0] >= t)
+        ),
+        ("specificity", "COVID"): minus(
+            lambda m, t: np.mean(m.probabilities[m.labels != 0, 0] < t)
+        ),
+    } | {
+        ("auroc", name): minus(
+            lambda m, _, i=index: metrics.roc_auc_score(m.labels == i, m.probabilities[:, i])
+        )
+        for index, name in enumerate(CLASSES)
+    }
+    found = {(one.subject.metric, one.subject.about): one for one in result.pairs[0].tests}
+    assert set(found) == {*expected, ("debiased_error", "all classes")}
+    for key, value in expected.items():
+        assert found[key].value == pytest.approx(value, abs=1e-9), key
+        low, high = found[key].interval
+        assert low < value < high
+        assert found[key].method == ("DeLong" if key[0] == "auroc" else "paired bootstrap")
+        # The test and the interval agree but for what lies at the very border.
+        assert (low > 0 or high < 0) == (found[key].p < 0.05)
+
+
+def test_where_examples_depend_on_each_other_areas_are_resampled():
+    _, result = of_classes(groups=np.arange(100) // 2)
+    assert {one.method for one in result.pairs[0].tests} == {"paired bootstrap"}
+
+
+def test_holm_corrects_over_all_differences_of_all_pairs():
+    labels, first = simulate((20, 30, 40, 10))
+    others = {f"m{skill}": simulate((20, 30, 40, 10), skill=skill)[1] for skill in (0.5, 1.2)}
+    models = {name: Multiclass(labels, p) for name, p in ({"first": first} | others).items()}
+    result = compare_all(models, Resampling(labels, None, 200, 0))
+    tests = [one for pair in result.pairs for one in pair.tests if one.p is not None]
+    # No model has a threshold: two of ten differences are missing in each pair.
+    assert len(tests) == 3 * 8
+    before = 0.0
+    for rank, one in enumerate(sorted(tests, key=lambda one: one.p)):
+        before = max(before, min(1.0, one.p * (len(tests) - rank)))
+        assert one.p_holm == pytest.approx(before)
+
+
+def test_differences_that_are_undefined_say_why():
+    labels = np.array([1, 1, 1])
+    models = {
+        "a": Multiclass(labels, one_hot([1, 1, 1])),
+        "b": Multiclass(labels, one_hot([1, 0, 0])),
+    }
+    (pair,) = compare_all(models, Resampling(labels, None, 100, 0)).pairs
+    found = {(one.subject.metric, one.subject.about): one for one in pair.tests}
+    area, sensitivity = found["auroc", "COVID"], found["sensitivity", "COVID"]
+    for one, why in ((area, "needs examples"), (sensitivity, "no threshold")):
+        assert (one.value, one.interval, one.p, one.p_holm) == (None,) * 4
+        assert all(why in said for said in one.why.values()) and set(one.why) >= {"value", "p_holm"}
+
+
+def test_a_model_compared_with_itself_differs_by_nothing():
+    labels, shares = simulate((20, 30, 40, 10))
+    models = {"a": Multiclass(labels, shares), "b": Multiclass(labels, shares.copy())}
+    (pair,) = compare_all(
+        models, Resampling(labels, None, 100, 0), thresholds={"a": 0.3, "b": 0.3}
+    ).pairs
+    assert {(one.value, one.p, one.p_holm) for one in pair.tests} == {(0.0, 1.0, 1.0)}
+    assert all("interval" in one.why for one in pair.tests)

@@ -96,7 +96,7 @@ def test_a_metric_is_added_in_one_place(tmp_path, monkeypatch):
 
     page = (tmp_path / "report.html").read_text()
     # Once with both models' values, once with their difference.
-    assert page.count('<th scope="row">Top 2 accuracy</th>') == 2
+    assert page.count('<th scope="row">Top 2 accuracy<') == 2
     assert all(number in page for number in shown)
     assert "Lower is better: Log loss, Brier score (0 to 2), Top 2 accuracy." in page
 

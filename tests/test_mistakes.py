@@ -151,6 +151,7 @@ MISTAKES = [
     ("data of another version", f"{EVALUATE} --workdir=run --data_dir=newer", "small_images:2.0.0"),
     ("data of other classes", f"{EVALUATE} --workdir=other_run", "has the classes bright, dark"),
     ("a class unknown", f"{EVALUATE} --workdir=run --positive_class=flu", "expected one of a, b"),
+    ("a prevalence of 2", f"{EVALUATE} --workdir=run --prevalence=0.1,2", "between 0 and 1"),
     ("a run twice", f"{EVALUATE} --workdir=run --workdir=run", "a run is given twice"),
     ("an ensemble of one", f"{EVALUATE} --workdir=run --ensemble", "give --workdir more than once"),
     ("runs of other classes", f"{EVALUATE} --workdir=run --workdir=other_classes", "cannot be com"),

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tests.support.simulated import simulate
+from tests.support.simulated import CLASSES, simulate
 from trainer.evaluation.operating_point import (
     choose_threshold,
-    decision_curve,
-    evaluate_threshold,
+    evaluate_thresholds,
     roc_and_precision_recall,
 )
 from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.tasks import Multiclass
 
 
 @pytest.fixture
@@ -37,38 +37,32 @@ def test_without_positives_there_is_no_threshold():
     assert choose_threshold(np.zeros(3, bool), np.array([0.1, 0.2, 0.3])) is None
 
 
-def test_the_operating_point_is_counted_by_hand(covid):
-    positive, score = covid
-    point = evaluate_threshold(positive, score, 0.3, Resampling(positive * 1, None, 400, 0))
-    said = score >= 0.3
-    expected = {
-        "sensitivity": np.mean(said[positive]),
-        "specificity": np.mean(~said[~positive]),
-        "ppv": np.mean(positive[said]),
-        "npv": np.mean(~positive[~said]),
-    }
-    for name, value in expected.items():
-        assert point.values[name] == pytest.approx(value)
-        low, high = point.intervals[name]
-        assert low < value < high
+def test_every_class_is_counted_by_hand():
+    labels, probabilities = simulate()
+    thresholds = {"COVID": 0.3, "Lung_Opacity": None, "Normal": 0.5, "Viral Pneumonia": 0.2}
+    resampling = Resampling(labels, None, 400, 0)
+    points = evaluate_thresholds(Multiclass(labels, probabilities), CLASSES, thresholds, resampling)
+    assert list(points) == ["COVID", "Normal", "Viral Pneumonia"]
+    for name, point in points.items():
+        index = CLASSES.index(name)
+        positive, said = labels == index, probabilities[:, index] >= thresholds[name]
+        expected = {
+            "sensitivity": np.mean(said[positive]),
+            "specificity": np.mean(~said[~positive]),
+            "ppv": np.mean(positive[said]),
+            "npv": np.mean(~positive[~said]),
+        }
+        for metric, value in expected.items():
+            assert point.values[metric] == pytest.approx(value, abs=1e-12)
+            low, high = point.intervals[metric]
+            assert low < value < high
 
 
 def test_a_score_at_the_threshold_is_positive():
-    positive, score = np.array([True, False]), np.array([0.5, 0.4])
-    point = evaluate_threshold(positive, score, 0.5, Resampling(positive * 1, None, 100, 0))
+    task = Multiclass(np.array([0, 1]), np.array([[0.5, 0.5], [0.4, 0.6]]))
+    resampling = Resampling(task.labels, None, 100, 0)
+    point = evaluate_thresholds(task, ("a", "b"), {"a": 0.5}, resampling)["a"]
     assert (point.values["sensitivity"], point.values["specificity"]) == (1.0, 1.0)
-
-
-def test_net_benefit_is_that_of_its_definition(covid):
-    """Vickers and Elkin: (true positives - false positives x odds of the threshold) / n."""
-    positive, score = covid
-    curve = decision_curve(positive, score)
-    at = curve.threshold.index(0.2)
-    (tn, fp), (fn, tp) = metrics.confusion_matrix(positive, score >= 0.2)
-    assert curve.model[at] == pytest.approx((tp - fp * 0.2 / 0.8) / 300)
-    assert curve.all[at] == pytest.approx((60 - 240 * 0.25) / 300)
-    # Treating all is worth nothing where the threshold is the prevalence.
-    assert curve.all[at] == pytest.approx(0)
 
 
 def test_curves_enclose_the_areas(covid):

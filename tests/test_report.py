@@ -61,7 +61,7 @@ def test_every_model_has_its_files(written):
         assert (folder / "model_card.md").exists()
         for picture in (
             "confusion_matrix", "confusion_matrix_normalised", "roc", "precision_recall",
-            "reliability", "decision_curve", "selective",
+            "reliability", "reliability_by_class", "decision_curve", "selective",
         ):  # fmt: skip
             with PIL.Image.open(folder / f"{picture}.png") as image:
                 assert len(image.convert("RGB").getcolors(maxcolors=1 << 24)) > 10
@@ -101,7 +101,7 @@ def test_the_page_is_one_file_that_needs_no_other(written):
     assert all(link.startswith(("data:", "#")) for link in links)
     pictures = len([link for link in links if link.startswith("data:image/png")])
     mistakes = sum(len(model["mistakes"]) for model in report["models"].values())
-    assert pictures == 2 * 7 + 1 + mistakes
+    assert pictures == 2 * 8 + 1 + mistakes
     assert "not a medical device" in page
     assert "<script" not in page and "&lt;script&gt;alert(1)" in page
     assert f"{report['accuracy']:.3f}" in page
@@ -162,7 +162,7 @@ def test_what_was_not_told_is_said_to_be_missing(tmp_path):
     report = write(tmp_path, make_examples(labels), validation=False, model=shares)
     for section in (
         "by_source", "pairs_within_sources", "source_alone", "shortcut_controls",
-        "operating_point", "tuning",
+        "operating_point", "operating_points", "tuning",
     ):  # fmt: skip
         assert report[section] is None and report["why"][section]
     assert report["calibration"]["after"] is None and report["why"]["calibration.after"]

@@ -9,7 +9,7 @@ from tests.support.reports import make_examples, write
 from tests.support.simulated import CLASSES, simulate
 from trainer.data.examples import Examples
 from trainer.errors import UserError
-from trainer.evaluation.calibration import apply_temperature
+from trainer.evaluation.temperature import apply_temperature
 from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
 

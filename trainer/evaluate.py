@@ -40,6 +40,7 @@ from trainer.evaluation.metrics import ACCURACY
 from trainer.evaluation.model_report import AboutModel, ModelReport, Setup, evaluate_model
 from trainer.evaluation.original import beside_original
 from trainer.evaluation.predictions import Predictions, ensemble, predict
+from trainer.evaluation.prevalence import parse_prevalences
 from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
@@ -77,6 +78,7 @@ flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped rad
 usage.section("The report")
 flags.DEFINE_string("output_dir", None, "Where the report is written.", required=True)
 flags.DEFINE_string("positive_class", None, "Class of the operating point; default: the first.")
+flags.DEFINE_list("prevalence", [], "Shares of a class, such as 0.02,0.1, to give PPV and NPV for.")
 flags.DEFINE_integer("resamples", 2000, "Resamples of the bootstrap.", lower_bound=100)
 flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.", lower_bound=0)
 flags.DEFINE_string("note", "", "A remark that stands at the top of the report.")
@@ -88,6 +90,7 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Evaluates."""
     _check_flags()
+    prevalences = parse_prevalences(FLAGS.prevalence)
     runs = named_runs(FLAGS.workdir, _ENSEMBLE)
     contents = {name: run.finished_config() for name, run in runs.items()}
     for run in runs.values():
@@ -116,7 +119,7 @@ def main() -> None:
         predictions.append(ensemble(_ENSEMBLE, predictions))
 
     resampling = Resampling(examples.labels, examples.groups, FLAGS.resamples, FLAGS.seed)
-    setup = Setup(examples, resampling, positive, train)
+    setup = Setup(examples, resampling, positive, train, prevalences)
     evaluated = {}
     for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
@@ -126,7 +129,10 @@ def main() -> None:
         _log(model.name, evaluated[model.name].statistics)
 
     tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
-    comparison = compare(tasks, resampling) if len(tasks) > 1 else None
+    comparison = None
+    if len(tasks) > 1:
+        thresholds = {name: model.threshold for name, model in evaluated.items()}
+        comparison = compare(tasks, resampling, class_names, positive, thresholds)
     report = _report(dataset, examples, contents, evaluated, comparison, made_on)
     write_report(directory, report, examples, predictions)
     if examples.account:

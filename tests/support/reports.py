@@ -43,11 +43,11 @@ def make_examples(labels, class_names=CLASSES, ids=None, image_shape=(8, 6, 1), 
 
 def write(
     directory, examples, *, train=None, validation=True, kept=None, class_names=CLASSES,
-    note=ABOUT["note"], **probabilities,
+    note=ABOUT["note"], prevalences=(), **probabilities,
 ):  # fmt: skip
     """Evaluates models of the given probabilities and writes their report; returns report.json."""
     resampling = Resampling(examples.labels, examples.groups, 100, 0)
-    setup = Setup(examples, resampling, 0, train)
+    setup = Setup(examples, resampling, 0, train, prevalences)
     predictions, models = [], {}
     for name, shares in probabilities.items():
         masked = examples.masked if examples.masks is not None else []
@@ -61,11 +61,15 @@ def write(
         )  # fmt: skip
         models[name] = evaluate_model(model, tuning, "no validation here", setup, about)
     tasks = {name: Multiclass(examples.labels, shares) for name, shares in probabilities.items()}
+    comparison = None
+    if len(models) > 1:
+        thresholds = {name: model.threshold for name, model in models.items()}
+        comparison = compare(tasks, resampling, class_names, 0, thresholds)
     about = ABOUT | {"class_names": list(class_names), "note": note}
     report = Report(
         **about,
         examples=len(examples.ids),
-        comparison=compare(tasks, resampling) if len(models) > 1 else None,
+        comparison=comparison,
         original=beside_original(ABOUT["dataset"], [("lenet", "run", 0.5)]),
         models=models,
     )

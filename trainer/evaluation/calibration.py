@@ -1,16 +1,23 @@
-"""Whether probabilities mean what they say, and the temperature that mends them."""
+"""Whether probabilities mean what they say."""
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
-from scipy import optimize, special
 
+from trainer.evaluation import calibration_error
+from trainer.evaluation.calibration_error import CalibrationError, Forecast, calibration_errors
+from trainer.evaluation.json_content import INLINE
 from trainer.evaluation.metrics import BRIER_SCORE, LOG_LOSS
+from trainer.evaluation.recalibration import log_odds, recalibrate
+from trainer.evaluation.resampling import Resampling
+from trainer.evaluation.statistics import Numbers, with_intervals
 from trainer.evaluation.tasks import Multiclass
+from trainer.evaluation.temperature import apply_temperature, logits
 
 BINS = 15
-# Temperatures that are looked at; one at an end means that validation was all right or all wrong.
-_RANGE = (0.01, 100.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +28,9 @@ class Bin:
         low: its lower end.
         high: its upper end.
         count: how many examples are in it.
-        confidence: mean probability of their predicted classes; None where there are none.
-        accuracy: share of them that are right; None likewise.
+        confidence: mean probability of their predicted classes, or of the class that the diagram is
+            about; None where there are none.
+        accuracy: share of them that are right, or of that class; None likewise.
     """
 
     low: float
@@ -37,15 +45,34 @@ class CalibrationState:
     """How well calibrated some probabilities are.
 
     Attributes:
-        ece: the expected calibration error.
+        ece: the expected calibration error of the predicted class.
+        debiased: the same without what chance adds, of the mean square: `debiased_error`.
         log_loss: the metric of this name.
         brier_score: likewise.
         bins: of the reliability diagram.
     """
 
     ece: float
+    debiased: Annotated[Numbers, INLINE]
     log_loss: float
     brier_score: float
+    bins: list[Bin]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassCalibration:
+    """Whether the probabilities of one class, as they come, mean what they say.
+
+    Attributes:
+        mean_predicted: mean probability of the class.
+        observed_share: share of the examples that are of the class.
+        numbers: `slope`, `intercept` and `debiased_error`.
+        bins: of the reliability diagram of the class, of about as many examples each.
+    """
+
+    mean_predicted: float
+    observed_share: float
+    numbers: Annotated[Numbers, INLINE]
     bins: list[Bin]
 
 
@@ -57,42 +84,13 @@ class Calibration:
         temperature: fitted elsewhere; None if there is none.
         before: the probabilities as they come.
         after: the probabilities after the temperature; None without one.
+        per_class: each class against the rest, as it comes.
     """
 
     temperature: float | None
     before: CalibrationState
     after: CalibrationState | None
-
-
-def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature with the lowest log loss (Guo et al., 2017).
-
-    Args:
-        labels: `[examples] int`.
-        probabilities: `[examples, classes] float`.
-
-    Returns:
-        The temperature: above 1 if the model is too sure of itself.
-    """
-
-    def loss(log_temperature: float) -> float:
-        return _log_loss(labels, probabilities, np.exp(log_temperature))
-
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=np.log(_RANGE), method="bounded").x))
-
-
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Divides the logits by a temperature.
-
-    Args:
-        probabilities: `[examples, classes] float`; their logarithms are the logits, up to a
-            constant that the softmax removes.
-        temperature: a positive number.
-
-    Returns:
-        `[examples, classes] float`, the probabilities after it.
-    """
-    return special.softmax(_logits(probabilities) / temperature, axis=1)
+    per_class: dict[str, ClassCalibration]
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
@@ -105,20 +103,13 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
     Returns:
         `BINS` bins of equal width.
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, BINS + 1)
+    confidence = probabilities.max(axis=1)
     bins = np.digitize(confidence, edges[1:-1], right=True)
+    right = probabilities.argmax(axis=1) == labels
     return [
-        Bin(
-            low=float(edges[index]),
-            high=float(edges[index + 1]),
-            count=int(inside.sum()),
-            confidence=float(confidence[inside].mean()) if inside.any() else None,
-            accuracy=float(right[inside].mean()) if inside.any() else None,
-        )
-        for index in range(BINS)
-        for inside in [bins == index]
+        _bin(*ends, bins == row, confidence, right)
+        for row, ends in enumerate(itertools.pairwise(edges))
     ]
 
 
@@ -137,39 +128,97 @@ def expected_calibration_error(bins: list[Bin]) -> float:
 
 
 def evaluate_calibration(
-    labels: np.ndarray, probabilities: np.ndarray, temperature: float | None
+    task: Multiclass,
+    class_names: Sequence[str],
+    temperature: float | None,
+    resampling: Resampling,
 ) -> Calibration:
     """Evaluates the probabilities as they come and after the temperature.
 
     Args:
-        labels: `[examples] int`.
-        probabilities: `[examples, classes] float`, as they come.
+        task: labels and probabilities as they come.
+        class_names: names of the classes.
         temperature: fitted elsewhere; None if there is none.
+        resampling: of the examples.
 
     Returns:
-        Both states.
+        Both states, and each class.
     """
-    after = None
+    states = [task]
     if temperature is not None:
-        after = _state(Multiclass(labels, apply_temperature(probabilities, temperature)))
-    return Calibration(temperature, _state(Multiclass(labels, probabilities)), after)
+        softened = apply_temperature(task.probabilities, temperature)
+        states.append(Multiclass(task.labels, softened))
+    classes = [task.one_against_rest(index) for index in range(task.num_classes)]
+    errors = calibration_errors(
+        [forecast_of_prediction(state) for state in states]
+        + [Forecast(of_class.scores, of_class.labels) for of_class in classes],
+        resampling,
+    )
+    found = [_state(state, error) for state, error in zip(states, errors, strict=False)]
+    return Calibration(
+        temperature,
+        before=found[0],
+        after=found[1] if temperature is not None else None,
+        per_class={
+            name: _of_class(task, index, error, resampling.group_of)
+            for index, (name, error) in enumerate(
+                zip(class_names, errors[len(states) :], strict=True)
+            )
+        },
+    )
 
 
-def _state(task: Multiclass) -> CalibrationState:
+def forecast_of_prediction(task: Multiclass) -> Forecast:
+    """The probability of the predicted class, and whether it is right."""
+    return Forecast(task.probabilities.max(axis=1), task.right)
+
+
+def _state(task: Multiclass, error: CalibrationError) -> CalibrationState:
     bins = reliability(task.labels, task.probabilities)
     return CalibrationState(
         ece=expected_calibration_error(bins),
+        debiased=_numbers(error),
         log_loss=LOG_LOSS.compute(task),
         brier_score=BRIER_SCORE.compute(task),
         bins=bins,
     )
 
 
-def _logits(probabilities: np.ndarray) -> np.ndarray:
-    # The smallest normal float32: what a softmax in float32 can just tell from 0.
-    return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+def _numbers(error: CalibrationError) -> Numbers:
+    name = calibration_error.NAME
+    notes = {name: error.why} if error.why else {}
+    return with_intervals({name: error.value}, notes, {name: error.samples}, {})
 
 
-def _log_loss(labels: np.ndarray, probabilities: np.ndarray, temperature: float) -> float:
-    log_shares = special.log_softmax(_logits(probabilities) / temperature, axis=1)
-    return -float(log_shares[np.arange(len(labels)), labels].mean())
+def _of_class(
+    task: Multiclass, index: int, error: CalibrationError, groups: np.ndarray
+) -> ClassCalibration:
+    one = task.one_against_rest(index)
+    odds = log_odds(logits(task.probabilities), index)
+    fitted, debiased = recalibrate(one.labels, odds, groups), _numbers(error)
+    return ClassCalibration(
+        mean_predicted=float(one.scores.mean()),
+        observed_share=float(one.labels.mean()),
+        numbers=Numbers(
+            fitted.values | debiased.values,
+            fitted.why | debiased.why,
+            fitted.intervals | debiased.intervals,
+        ),
+        bins=[
+            _bin(min(one.scores[inside]), max(one.scores[inside]), inside, one.scores, one.labels)
+            for index in (() if error.bins is None else np.unique(error.bins))
+            for inside in [error.bins == index]
+        ],
+    )
+
+
+def _bin(
+    low: float, high: float, inside: np.ndarray, probability: np.ndarray, occurred: np.ndarray
+) -> Bin:
+    return Bin(
+        low=float(low),
+        high=float(high),
+        count=int(inside.sum()),
+        confidence=float(probability[inside].mean()) if inside.any() else None,
+        accuracy=float(occurred[inside].mean()) if inside.any() else None,
+    )

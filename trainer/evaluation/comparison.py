@@ -2,16 +2,24 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from trainer.evaluation import metrics
+from trainer.evaluation.differences import (
+    ALL,
+    Difference,
+    Measurements,
+    measure,
+    of_headline,
+    tested_differences,
+    with_holm,
+)
 from trainer.evaluation.intervals import CONFIDENCE, Interval, percentile_interval, two_sided_p
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.statistics import Numbers, resample, with_intervals
+from trainer.evaluation.statistics import Numbers
 from trainer.evaluation.tasks import Multiclass
 
 SIGNIFICANCE = 1 - CONFIDENCE
@@ -32,6 +40,7 @@ class Pair:
         mcnemar_p_holm: the p-value after Holm's correction over all pairs.
         bootstrap_p_holm: likewise.
         differences: of every metric of `metrics.HEADLINE`; their intervals are not corrected.
+        tests: the differences that are tested; their p-values are corrected.
     """
 
     models: tuple[str, str]
@@ -44,6 +53,7 @@ class Pair:
     mcnemar_p_holm: float
     bootstrap_p_holm: float
     differences: Numbers
+    tests: list[Difference]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,27 +72,44 @@ class Comparison:
     best_why: str
 
 
-def compare(models: Mapping[str, Multiclass], resampling: Resampling) -> Comparison:
+def compare(
+    models: Mapping[str, Multiclass],
+    resampling: Resampling,
+    class_names: Sequence[str],
+    positive: int,
+    thresholds: Mapping[str, float | None],
+) -> Comparison:
     """Compares all models in pairs.
 
     Args:
         models: name to labels and probabilities, of the same examples.
         resampling: of the examples; both models of a pair see the same resamples.
+        class_names: names of the classes.
+        positive: index of the class that the thresholds are for.
+        thresholds: name of each model to the threshold that was chosen for it elsewhere; None if
+            none was.
 
     Returns:
         The comparison.
     """
-    tasks = [(metrics.HEADLINE, task) for task in models.values()]
-    samples = dict(zip(models, resample(tasks, resampling), strict=True))
+    measured = measure(models, class_names, positive, thresholds, resampling)
     pairs = [
-        _pair(names, models, _differences(names, models, samples), resampling)
+        _pair(names, models, measured, of_headline(*(measured[name] for name in names)))
         for names in itertools.combinations(models, 2)
+    ]
+    of_models = {name: (models[name], measured[name]) for name in models}
+    tests = [
+        tested_differences(of_models[first], of_models[second], class_names, positive, resampling)
+        for first, second in itertools.combinations(models, 2)
     ]
     mcnemar_holm = _holm([pair.mcnemar_p for pair in pairs])
     bootstrap_holm = _holm([pair.bootstrap_p for pair in pairs])
+    corrected = zip(pairs, mcnemar_holm, bootstrap_holm, with_holm(tests), strict=True)
     pairs = [
-        dataclasses.replace(pair, mcnemar_p_holm=of_mcnemar, bootstrap_p_holm=of_bootstrap)
-        for pair, of_mcnemar, of_bootstrap in zip(pairs, mcnemar_holm, bootstrap_holm, strict=True)
+        dataclasses.replace(
+            pair, mcnemar_p_holm=of_mcnemar, bootstrap_p_holm=of_bootstrap, tests=of_pair
+        )
+        for pair, of_mcnemar, of_bootstrap, of_pair in corrected
     ]
     accuracy = {name: float(task.right.mean()) for name, task in models.items()}
     return Comparison(pairs, *_best(accuracy, pairs))
@@ -91,19 +118,19 @@ def compare(models: Mapping[str, Multiclass], resampling: Resampling) -> Compari
 def _pair(
     names: tuple[str, str],
     models: Mapping[str, Multiclass],
+    measured: Mapping[str, Measurements],
     differences: Numbers,
-    resampling: Resampling,
 ) -> Pair:
     first, second = (models[name].right for name in names)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     both, neither = int((first & second).sum()), int((~first & ~second).sum())
     table = [[both, only_first], [only_second, neither]]
-    gain = first.astype(float) - second
-    samples = resampling.samples(lambda w: {"of_accuracy": w @ gain / w.sum(axis=1)})["of_accuracy"]
+    drawn = [measured[name][ALL, metrics.ACCURACY.name].samples for name in names]
+    samples = drawn[0] - drawn[1]
     mcnemar_p, bootstrap_p = float(mcnemar(table, exact=True).pvalue), two_sided_p(samples)
     return Pair(
         models=names,
-        accuracy_difference=float(gain.mean()),
+        accuracy_difference=float((first.astype(float) - second).mean()),
         interval=percentile_interval(samples),
         only_first_right=only_first,
         only_second_right=only_second,
@@ -113,28 +140,12 @@ def _pair(
         mcnemar_p_holm=mcnemar_p,
         bootstrap_p_holm=bootstrap_p,
         differences=differences,
+        tests=[],
     )
 
 
 def _holm(p_values: list[float]) -> list[float]:
     return multipletests(p_values, method="holm")[1].tolist()
-
-
-def _differences(
-    names: tuple[str, str],
-    models: Mapping[str, Multiclass],
-    samples: Mapping[str, dict[str, np.ndarray]],
-) -> Numbers:
-    values: dict[str, float | None] = {}
-    notes = {}
-    for metric in metrics.HEADLINE:
-        first, second = (metric.compute(models[name]) for name in names)
-        defined = first is not None and second is not None
-        values[metric.name] = first - second if defined else None
-        if not defined:
-            notes[metric.name] = "one of the two models has no such number"
-    drawn = {name: samples[names[0]][name] - samples[names[1]][name] for name in values}
-    return with_intervals(values, notes, drawn, {})
 
 
 def _best(accuracy: dict[str, float], pairs: list[Pair]) -> tuple[str | None, str]:

@@ -32,7 +32,7 @@ def two_sided_p(samples: np.ndarray) -> float:
     Returns:
         The p-value of the difference being 0.
     """
-    below, above = np.sum(samples <= 0) + 1, np.sum(samples >= 0) + 1
+    below, above = np.sum(samples <= _SAME) + 1, np.sum(samples >= -_SAME) + 1
     return float(min(1.0, 2 * min(below, above) / (len(samples) + 1)))
 
 

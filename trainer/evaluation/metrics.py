@@ -251,6 +251,18 @@ def _average_precision(task: Binary) -> float | None:
     return float(metrics.average_precision_score(task.labels, task.scores)) if occurs else None
 
 
+AUROC = Metric(
+    "auroc",
+    "AUROC",
+    _auroc,
+    resample=lambda task: task.areas[0],
+    note=lambda task: (
+        None
+        if 0 < task.labels.sum() < len(task.labels)
+        else "needs examples of this class and of another"
+    ),
+)
+
 # Of each class against the rest, in the order of the report.
 PER_CLASS: tuple[Metric, ...] = (
     SENSITIVITY,
@@ -264,17 +276,7 @@ PER_CLASS: tuple[Metric, ...] = (
         "this class neither occurs nor was predicted",
         proportion=False,
     ),
-    Metric(
-        "auroc",
-        "AUROC",
-        _auroc,
-        resample=lambda task: task.areas[0],
-        note=lambda task: (
-            None
-            if 0 < task.labels.sum() < len(task.labels)
-            else "needs examples of this class and of another"
-        ),
-    ),
+    AUROC,
     Metric(
         "average_precision",
         "Average precision",

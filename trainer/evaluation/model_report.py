@@ -9,13 +9,9 @@ from trainer.data.examples import Examples
 from trainer.evaluation import sources
 from trainer.evaluation.calibration import Calibration, evaluate_calibration
 from trainer.evaluation.conformal import Conformal, evaluate_conformal
+from trainer.evaluation.decision_curve import DecisionCurve, decision_curve
 from trainer.evaluation.json_content import INLINE
-from trainer.evaluation.operating_point import (
-    DecisionCurve,
-    OperatingPoint,
-    decision_curve,
-    evaluate_threshold,
-)
+from trainer.evaluation.operating_point import OperatingPoint, evaluate_thresholds
 from trainer.evaluation.predictions import Predictions
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.selective import Selective, evaluate_selective
@@ -41,12 +37,14 @@ class Setup:
         resampling: of the examples.
         positive: index of the class that the operating point is about.
         train: labels and sources of the training split; None where sources are not known.
+        prevalences: for which PPV and NPV are computed, 0 to 1.
     """
 
     examples: Examples
     resampling: Resampling
     positive: int
     train: tuple[np.ndarray, np.ndarray] | None
+    prevalences: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +102,7 @@ class ModelReport:
         calibration: whether its probabilities mean what they say.
         tuning: what `tuning.tune` chose.
         operating_point: its threshold for the positive class.
+        operating_points: class to its threshold, of the classes that have one.
         decision_curve: for the positive class.
         conformal: prediction sets.
         selective: answering only where it is sure.
@@ -120,6 +119,7 @@ class ModelReport:
     calibration: Calibration
     tuning: dict[str, Any] | None
     operating_point: OperatingPoint | None
+    operating_points: dict[str, OperatingPoint] | None
     decision_curve: DecisionCurve
     conformal: Conformal | None
     selective: Selective
@@ -130,6 +130,11 @@ class ModelReport:
     shortcut_controls: ShortcutControls | None
     mistakes: list[Mistake]
     about: Annotated[AboutModel, INLINE]
+
+    @property
+    def threshold(self) -> float | None:
+        """The threshold for the positive class; None if there is none."""
+        return self.operating_point.threshold if self.operating_point else None
 
 
 def evaluate_model(
@@ -155,19 +160,21 @@ def evaluate_model(
     task = Multiclass(examples.labels, predictions.probabilities)
     one = task.one_against_rest(setup.positive)
     statistics = evaluate_classes(task, names, setup.resampling)
-    threshold = tuning["thresholds"][names[setup.positive]] if tuning else None
-    point = None
-    if threshold is not None:
-        point = evaluate_threshold(one.labels, one.scores, threshold, setup.resampling)
-    why = _missing(setup, tuning, no_tuning, point)
+    points = None
+    if tuning:
+        points = evaluate_thresholds(
+            task, names, tuning["thresholds"], setup.resampling, setup.prevalences
+        )
+    why = _missing(setup, tuning, no_tuning)
     return ModelReport(
         statistics=dataclasses.replace(statistics, why=statistics.why | why),
         calibration=evaluate_calibration(
-            task.labels, task.probabilities, tuning["temperature"] if tuning else None
+            task, names, tuning["temperature"] if tuning else None, setup.resampling
         ),
         tuning=tuning,
-        operating_point=point,
-        decision_curve=decision_curve(one.labels, one.scores),
+        operating_point=points.get(names[setup.positive]) if points else None,
+        operating_points=points,
+        decision_curve=decision_curve(one.labels, one.scores, setup.resampling),
         conformal=_conformal(task, tuning, setup),
         selective=evaluate_selective(task, setup.resampling),
         **_by_source(task, setup),
@@ -178,17 +185,18 @@ def evaluate_model(
     )
 
 
-def _missing(
-    setup: Setup, tuning: dict[str, Any] | None, no_tuning: str, point: OperatingPoint | None
-) -> dict[str, str]:
+def _missing(setup: Setup, tuning: dict[str, Any] | None, no_tuning: str) -> dict[str, str]:
     """Section to why it is missing."""
     why = {}
-    if point is None:
-        positive_class = setup.examples.class_names[setup.positive]
-        why["operating_point"] = f"{positive_class} does not occur in validation"
+    positive_class = setup.examples.class_names[setup.positive]
+    for name, threshold in tuning["thresholds"].items() if tuning else ():
+        if threshold is None:
+            why[f"operating_points.{name}"] = f"{name} does not occur in validation"
+    if positive := why.get(f"operating_points.{positive_class}"):
+        why["operating_point"] = positive
     if tuning is None:
-        sections = ("tuning", "calibration.after", "operating_point", "conformal")
-        why |= dict.fromkeys(sections, no_tuning)
+        chosen = ("tuning", "calibration.after", "operating_point", "operating_points", "conformal")
+        why |= dict.fromkeys(chosen, no_tuning)
     elif "conformal" not in tuning:
         why["conformal"] = _NO_QUANTILES
     if setup.train is None:

@@ -1,6 +1,7 @@
 """From probabilities to decisions about one class: a threshold, and what it costs and brings."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -9,14 +10,13 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from trainer.evaluation.intervals import Interval
 from trainer.evaluation.json_content import INLINE
 from trainer.evaluation.metrics import NPV, PPV, SENSITIVITY, SPECIFICITY
+from trainer.evaluation.prevalence import AtPrevalence, predictive_values
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import evaluate
-from trainer.evaluation.tasks import Binary
+from trainer.evaluation.tasks import Binary, Multiclass
 
 WANTED_SENSITIVITY = 0.95
 METRICS = (SENSITIVITY, SPECIFICITY, PPV, NPV)
-# Threshold probabilities of a decision curve.
-_THRESHOLDS = np.arange(1, 100) / 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,27 +28,14 @@ class OperatingPoint:
         values: the metrics of `METRICS`.
         intervals: theirs; they take the threshold as given.
         why: metric to why its value or interval is missing or unusual.
+        at_prevalence: PPV and NPV where the class is as frequent as was asked for.
     """
 
     threshold: float
     values: Annotated[dict[str, float | None], INLINE]
     intervals: dict[str, Interval | None]
     why: dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class DecisionCurve:
-    """Net benefit per example at each threshold probability; that of treating none is 0.
-
-    Attributes:
-        threshold: the threshold probabilities.
-        model: net benefit of acting on the model.
-        all: net benefit of treating all.
-    """
-
-    threshold: list[float]
-    model: list[float]
-    all: list[float]
+    at_prevalence: list[AtPrevalence]
 
 
 def choose_threshold(positive: np.ndarray, score: np.ndarray) -> float | None:
@@ -69,44 +56,52 @@ def choose_threshold(positive: np.ndarray, score: np.ndarray) -> float | None:
     return float(descending[needed - 1])
 
 
-def evaluate_threshold(
-    positive: np.ndarray, score: np.ndarray, threshold: float, resampling: Resampling
-) -> OperatingPoint:
-    """How a threshold that was chosen elsewhere does here.
+def at_threshold(task: Multiclass, index: int, threshold: float) -> Binary:
+    """One class against the rest, called by a threshold.
 
     Args:
-        positive: `[examples] bool`.
-        score: `[examples] float`.
-        threshold: this score and higher ones are called positive.
+        task: labels and probabilities.
+        index: of the class.
+        threshold: this probability and higher ones are called positive.
+    """
+    one = task.one_against_rest(index)
+    return dataclasses.replace(one, predicted=one.scores >= threshold)
+
+
+def evaluate_thresholds(
+    task: Multiclass,
+    class_names: Sequence[str],
+    thresholds: Mapping[str, float | None],
+    resampling: Resampling,
+    prevalences: Sequence[float] = (),
+) -> dict[str, OperatingPoint]:
+    """How thresholds that were chosen elsewhere do here.
+
+    Args:
+        task: labels and probabilities.
+        class_names: names of the classes.
+        thresholds: class to its threshold, None if it has none.
         resampling: of the examples.
+        prevalences: for which PPV and NPV are computed, 0 to 1.
 
     Returns:
-        The operating point.
+        Class to its operating point, of the classes that have a threshold.
     """
-    task = Binary(positive, score >= threshold, score)
-    (numbers,) = evaluate([(METRICS, task)], resampling)
-    return OperatingPoint(threshold, numbers.values, numbers.intervals, numbers.why)
-
-
-def decision_curve(positive: np.ndarray, score: np.ndarray) -> DecisionCurve:
-    """Net benefit of acting on a score, at each threshold probability (Vickers and Elkin, 2006).
-
-    Args:
-        positive: `[examples] bool`.
-        score: `[examples] float`.
-
-    Returns:
-        The curve.
-    """
-    odds = _THRESHOLDS / (1 - _THRESHOLDS)
-    said = score[None, :] >= _THRESHOLDS[:, None]
-    true_positives = (said & positive).mean(axis=1)
-    false_positives = (said & ~positive).mean(axis=1)
-    return DecisionCurve(
-        threshold=_THRESHOLDS.tolist(),
-        model=(true_positives - odds * false_positives).tolist(),
-        all=(positive.mean() - odds * (1 - positive.mean())).tolist(),
-    )
+    chosen = {name: found for name, found in thresholds.items() if found is not None}
+    tasks = [
+        (metrics, at_threshold(task, class_names.index(name), threshold))
+        for name, threshold in chosen.items()
+        for metrics in (METRICS, *map(predictive_values, prevalences))
+    ]
+    numbers = iter(evaluate(tasks, resampling) if tasks else [])
+    points = {}
+    for name, threshold in chosen.items():
+        here = next(numbers)
+        at_prevalence = [AtPrevalence(prevalence, next(numbers)) for prevalence in prevalences]
+        points[name] = OperatingPoint(
+            threshold, here.values, here.intervals, here.why, at_prevalence
+        )
+    return points
 
 
 def roc_and_precision_recall(

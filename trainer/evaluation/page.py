@@ -6,6 +6,7 @@ from typing import Any
 
 from trainer import templates
 from trainer.evaluation import (
+    calibration_error,
     conformal,
     formats,
     metrics,
@@ -46,6 +47,8 @@ def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
         point_metrics=operating_point.METRICS,
         set_metrics=conformal.METRICS,
         views=shortcuts.VIEWS,
+        debiased_label=calibration_error.LABEL,
+        equal_mass_bins=calibration_error.BINS,
     )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from trainer.drawn_name import drawn
-from trainer.evaluation.calibration import Calibration
+from trainer.evaluation.calibration import Calibration, ClassCalibration
+from trainer.evaluation.decision_curve import DecisionCurve
 from trainer.evaluation.metrics import ACCURACY, BALANCED_ACCURACY
-from trainer.evaluation.operating_point import DecisionCurve, roc_and_precision_recall
+from trainer.evaluation.operating_point import roc_and_precision_recall
 from trainer.evaluation.selective import AccuracyCurve
 from trainer.evaluation.statistics import Statistics
 from trainer.figure import DPI, new_figure
@@ -86,8 +87,27 @@ def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
+def plot_reliability_by_class(classes: Mapping[str, ClassCalibration], path: pathlib.Path) -> None:
+    """Draws the observed share of each class against its mean probability.
+
+    Args:
+        classes: name to its calibration.
+        path: the PNG file to write.
+    """
+    figure, axes = new_figure("reliability, each class against the rest")
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
+    for index, (name, of_class) in enumerate(classes.items()):
+        predicted = [bin_.confidence for bin_ in of_class.bins]
+        observed = [bin_.accuracy for bin_ in of_class.bins]
+        style = _style(index)
+        axes.plot(predicted, observed, label=drawn(name), marker=".", alpha=0.8, **style)
+    axes.set(xlabel="mean probability of the class", ylabel="share that is of the class")
+    _unit_square(axes)
+    figure.savefig(path, dpi=DPI)
+
+
 def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib.Path) -> None:
-    """Draws net benefit against the threshold probability.
+    """Draws net benefit, with its intervals, against the threshold probability.
 
     Args:
         curve: net benefit.
@@ -96,6 +116,8 @@ def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib
     """
     figure, axes = new_figure(f"decision curve for {drawn(positive_class)}")
     axes.plot(curve.threshold, curve.model, label="by the model", **_style(0))
+    bounds = np.array([interval or (np.nan, np.nan) for interval in curve.model_interval])
+    axes.fill_between(curve.threshold, *bounds.T, color=_COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(curve.threshold, curve.all, label="treat all", **_style(1))
     axes.axhline(0, label="treat none", color="0.4", linewidth=1)
     highest = max(0.01, *curve.model, *curve.all)

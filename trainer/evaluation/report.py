@@ -200,6 +200,9 @@ def _draw(
         directory / "roc.png", directory / "precision_recall.png",
     )  # fmt: skip
     plots.plot_reliability(model.calibration, directory / "reliability.png")
+    plots.plot_reliability_by_class(
+        model.calibration.per_class, directory / "reliability_by_class.png"
+    )
     plots.plot_decision_curve(
         model.decision_curve, model.about.positive_class, directory / "decision_curve.png"
     )

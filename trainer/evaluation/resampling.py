@@ -55,6 +55,22 @@ class Resampling:
             yield drawn[:, group_of]
 
     @property
+    def group_of(self) -> np.ndarray:
+        """`[examples] int`, the number of each one's group."""
+        if self.groups is None:
+            return np.arange(len(self.labels))
+        return np.unique(self.groups, return_inverse=True)[1]
+
+    def without_strata(self) -> "Resampling":
+        """The same, drawn without regard to class."""
+        return dataclasses.replace(self, labels=np.zeros_like(self.labels))
+
+    @property
+    def all_independent(self) -> bool:
+        """Whether every group is one example."""
+        return self.independent_share == 1
+
+    @property
     def independent_share(self) -> float:
         """The number of groups for each example: 1 where every example is its own group."""
         return 1.0 if self.groups is None else len(np.unique(self.groups)) / len(self.groups)

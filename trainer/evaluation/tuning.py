@@ -11,9 +11,11 @@ from absl import logging
 
 from trainer.data.examples import Examples
 from trainer.errors import UserError
-from trainer.evaluation.calibration import evaluate_calibration, fit_temperature
 from trainer.evaluation.conformal import fit_quantiles
+from trainer.evaluation.metrics import LOG_LOSS
 from trainer.evaluation.operating_point import WANTED_SENSITIVITY, choose_threshold
+from trainer.evaluation.tasks import Multiclass
+from trainer.evaluation.temperature import apply_temperature, fit_temperature
 from trainer.run import Run
 
 
@@ -33,14 +35,14 @@ def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[st
     """
     labels, names = validation.labels, validation.class_names
     temperature = fit_temperature(labels, probabilities)
-    states = evaluate_calibration(labels, probabilities, temperature)
+    softened = apply_temperature(probabilities, temperature)
     return {
         "split": split,
         "split_digest": validation.digest,
         "examples": len(labels),
         "temperature": temperature,
-        "log_loss_before": states.before.log_loss,
-        "log_loss_after": states.after.log_loss,
+        "log_loss_before": LOG_LOSS.compute(Multiclass(labels, probabilities)),
+        "log_loss_after": LOG_LOSS.compute(Multiclass(labels, softened)),
         "sensitivity": WANTED_SENSITIVITY,
         "thresholds": {
             name: choose_threshold(labels == index, probabilities[:, index])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cxr_command.foreign_text import as_unicode
-from trainer.evaluation.calibration import apply_temperature
 from trainer.evaluation.conformal import members
+from trainer.evaluation.temperature import apply_temperature
 from trainer.prediction.choices import Choices
 from trainer.prediction.read_ahead import FileRead
 

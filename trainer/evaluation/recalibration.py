@@ -1,0 +1,99 @@
+"""How the probabilities of a class would have to be changed: calibration slope and intercept."""
+
+import warnings
+
+import numpy as np
+from scipy import special
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+
+from trainer.evaluation.intervals import CONFIDENCE, Interval
+from trainer.evaluation.statistics import Numbers
+
+_ONE_KIND = "needs examples of this class and of another"
+_ONE_GROUP = "needs two examples that are independent of each other"
+_SEPARATED = "no finite one: the probabilities separate this class from the rest without a mistake"
+_NO_FIT = "the logistic regression has no finite answer: probabilities of almost 0 and 1 are wrong"
+# Of Fisher's information: below it the probabilities are all 0 or 1.
+_LEAST = 1e-6
+
+_Estimate = tuple[float | None, Interval | None, str | None]
+
+
+def log_odds(log_shares: np.ndarray, index: int) -> np.ndarray:
+    """Logarithm of the odds of one class against all others together.
+
+    Args:
+        log_shares: `[examples, classes] float`, logarithms of the probabilities.
+        index: of the class.
+
+    Returns:
+        `[examples] float`; exact where the probability is so near to 1 that 1 minus it is not.
+    """
+    others = special.logsumexp(np.delete(log_shares, index, axis=1), axis=1)
+    return log_shares[:, index] - others
+
+
+def recalibrate(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> Numbers:
+    """Calibration slope and intercept by logistic recalibration (Van Calster et al., 2016).
+
+    The slope is that of a logistic regression on the logarithm of the odds (Cox, 1958); the
+    intercept, or calibration in the large, that of one whose slope is held at 1. The intervals are
+    Wald's, with the variance that holds for groups of examples that depend on each other (Liang
+    and Zeger, 1986) and whether or not the regression is the true one.
+
+    Args:
+        occurred: `[examples] bool`, whether an example is of the class.
+        odds: `[examples] float`, what `log_odds` returned.
+        groups: `[examples] int`, the same for examples that depend on each other.
+
+    Returns:
+        `slope` and `intercept`: 1 and 0 for calibrated probabilities; the slope is below 1 where
+        they are too extreme, the intercept below 0 where they are too high.
+    """
+    found = {
+        "slope": _slope(occurred, odds, groups),
+        "intercept": _intercept(occurred, odds, groups),
+    }
+    return Numbers(
+        values={name: value for name, (value, _, _) in found.items()},
+        why={name: why for name, (_, _, why) in found.items() if why},
+        intervals={name: interval for name, (_, interval, _) in found.items()},
+    )
+
+
+def _slope(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estimate:
+    if why := _undefined(occurred, groups):
+        return None, None, why
+    of_class, of_others = odds[occurred], odds[~occurred]
+    if of_class.min() >= of_others.max() or of_class.max() <= of_others.min():
+        return None, None, _SEPARATED
+    return _estimate(
+        GLM(occurred, np.stack([np.ones(len(odds)), odds], axis=1), Binomial()), groups
+    )
+
+
+def _intercept(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estimate:
+    if why := _undefined(occurred, groups):
+        return None, None, why
+    return _estimate(GLM(occurred, np.ones((len(odds), 1)), Binomial(), offset=odds), groups)
+
+
+def _undefined(occurred: np.ndarray, groups: np.ndarray) -> str | None:
+    if occurred.all() or not occurred.any():
+        return _ONE_KIND
+    return _ONE_GROUP if len(np.unique(groups)) == 1 else None
+
+
+def _estimate(model: GLM, groups: np.ndarray) -> _Estimate:
+    """The last coefficient of a regression."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # What they warn of, an answer that is none, is looked for below.
+        warnings.simplefilter("ignore")
+        fit = model.fit(tol=1e-12, cov_type="cluster", cov_kwds={"groups": groups})
+        value, error = fit.params[-1], fit.bse[-1]
+        low, high = fit.conf_int(1 - CONFIDENCE)[-1]
+        informative = (fit.fittedvalues * (1 - fit.fittedvalues)).sum() > _LEAST
+    if not (fit.converged and informative and np.isfinite([value, error]).all()):
+        return None, None, _NO_FIT
+    return float(value), (float(low), float(high)), None
