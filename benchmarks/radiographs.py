@@ -41,7 +41,7 @@ def both_forms(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _link(data_dir: str, manual_dir: str, folder: pathlib.Path) -> None:
-    from cxr_tfds.covid19_radiography import split_table
+    from cxr_command import split_table
 
     tables = sorted(pathlib.Path(data_dir, DATASET, "224x224").glob("*/splits.csv"))
     if not tables:

@@ -14,10 +14,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from cxr_command import split_table
 from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
 from cxr_tfds import dataset_flags
-from cxr_tfds.covid19_radiography import split_table
 
 _SPLITS = ("train", "validation", "test")
 

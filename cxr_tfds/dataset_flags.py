@@ -1,9 +1,14 @@
 """The flags that name a built dataset."""
 
+import re
+
 from absl import flags
 from etils import epath
 
-from cxr_tfds.covid19_radiography import split_table
+from cxr_command import split_table
+from cxr_tfds.covid19_radiography import paths
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
 # The flags defined here are those of the command that asks for them, also in its --help.
 flags.disclaim_key_flags()
@@ -26,4 +31,32 @@ def find() -> epath.Path:
         FileNotFoundError: There is none.
         OSError: The folders cannot be listed.
     """
-    return split_table.find(flags.FLAGS.data_dir, flags.FLAGS.config, flags.FLAGS.dataset)
+    return find_folder(flags.FLAGS.data_dir, flags.FLAGS.config, flags.FLAGS.dataset)
+
+
+def find_folder(
+    data_dir: epath.PathLike, config: str, dataset: str = "covid19_radiography"
+) -> epath.Path:
+    """Finds the folder of the newest version of a built dataset that has a table.
+
+    Args:
+      data_dir: Where `tfds build` put datasets.
+      config: The configuration, such as "224x224".
+      dataset: The dataset's name.
+
+    Returns:
+      The folder.
+
+    Raises:
+      FileNotFoundError: There is none.
+      OSError: The folders cannot be listed.
+    """
+    built = epath.Path(data_dir) / dataset / config
+    versions = (path for path in paths.listed(built) if _VERSION.fullmatch(path.name))
+    folders = [folder for folder in versions if paths.exists(folder / split_table.NAME)]
+    if not folders:
+        raise FileNotFoundError(
+            f"There is no {built}/VERSION/{split_table.NAME}: name the directory and the "
+            f"configuration that `tfds build cxr_tfds/{dataset}` was given."
+        )
+    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))

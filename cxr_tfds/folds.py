@@ -9,7 +9,7 @@ The folds are stratified by class, and a group of duplicates lies in one fold. T
 splits: who holds out the test split for a last look asks for `--splits=train,validation`. To read
 fold 0 of five for validation, and the other four to train on:
 
-    rows = split_table.read(split_table.find(DATA, "224x224"))
+    rows = split_table.read(dataset_flags.find_folder(DATA, "224x224"))
     fold_of = folds.assign(rows, 5)
     held_out = tf.constant([i for i, fold in fold_of.items() if fold == 0])
     everything = tfds.load("covid19_radiography/224x224", data_dir=DATA, split="all")
@@ -23,10 +23,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from cxr_command import csv_file
+from cxr_command import csv_file, dealing, split_table
 from cxr_command.runner import Command
 from cxr_tfds import dataset_flags, whole_file
-from cxr_tfds.covid19_radiography import split_table, splits
 
 
 def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
@@ -42,30 +41,8 @@ def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
     Raises:
       ValueError: There are fewer than two folds, or more than there are groups.
     """
-    groups = {row.group for row in rows}
-    if not 2 <= folds <= len(groups):
-        raise ValueError(
-            f"Cannot deal {len(rows)} radiographs in {len(groups)} groups into {folds} folds: "
-            f"choose from 2 to {len(groups)}."
-        )
-    content: dict[str, str] = {}
-    for row in rows:
-        content[row.group] = min(content.get(row.group, "~"), row.sha256)
     labels = {row.id: row.label for row in rows}
-    fold_of = splits.deal(labels, {row.id: content[row.group] for row in rows}, _sizes(rows, folds))
-    return {radiograph_id: int(fold) for radiograph_id, fold in fold_of.items()}
-
-
-def _sizes(rows: Sequence[split_table.Row], folds: int) -> dict[str, dict[str, int]]:
-    """Equal shares of every class; what does not divide goes round, so that folds stay equal."""
-    sizes: dict[str, dict[str, int]] = {str(fold): {} for fold in range(folds)}
-    turn = 0
-    for label, size in sorted(Counter(row.label for row in rows).items()):
-        for fold in range(folds):
-            gets_one_more = (fold - turn) % folds < size % folds
-            sizes[str(fold)][label] = size // folds + gets_one_more
-        turn += size % folds
-    return sizes
+    return dealing.deal_folds(labels, split_table.contents(rows), folds)
 
 
 def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:

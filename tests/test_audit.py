@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from cxr_command import split_table
+from cxr_command.split_table import Row
 from cxr_tfds import audit
-from cxr_tfds.covid19_radiography import split_table
-from cxr_tfds.covid19_radiography.split_table import Row
 
 
 def made_up_rows(number=400):

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import cxr_tfds
+from cxr_command import split_table
 from cxr_tfds import phantom
 from cxr_tfds.covid19_radiography import (
     covid19_radiography_dataset_builder,
@@ -26,7 +27,6 @@ from cxr_tfds.covid19_radiography import (
     refusal,
     scratch,
     shards,
-    split_table,
 )
 from tests.conftest import ROOT
 from tests.support.forked_commands import bare_machine

@@ -5,9 +5,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from cxr_command import split_table
+from cxr_command.split_table import Row
 from cxr_tfds import folds
-from cxr_tfds.covid19_radiography import split_table
-from cxr_tfds.covid19_radiography.split_table import Row
 
 SIZES = {"COVID": 363, "Lung_Opacity": 601, "Normal": 1018, "Viral Pneumonia": 134}
 

@@ -61,6 +61,10 @@ MISTAKES = [
     ("a cache of what hosts load", f"{TRAIN} --data_service=a:1 --cache=disk", "leave one of"),
     ("a retired cache", f"{TRAIN} --cache=memory", "is no longer needed: the files are mapped"),
     ("a split that is none", f"{TRAIN} --train_split=training", "has no split 'training'; it has"),
+    ("a fold that is none", f"{TRAIN} --fold=5/5", "--fold=5/5: expected K/N, such as 0/5"),
+    ("two folds", f"{TRAIN} --fold=0/2", "of N folds, 3 to 999"),
+    ("a fold and a split", f"{TRAIN} --fold=0/5 --train_split=train", "leave --train_split out"),
+    ("more folds than groups", f"{TRAIN} --fold=0/500", "into 500 folds: choose from 2 to 132"),
     ("a slice that is none", f"{TRAIN} --train_split=train[:x]", "is no split of small_images"),
     (
         "slices that overlap",

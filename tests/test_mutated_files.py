@@ -34,9 +34,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from cxr_command import split_table
 from cxr_command.radiograph import manifest
 from cxr_command.radiograph.refusal import NotARadiograph
-from cxr_tfds.covid19_radiography import archive, inspection, source, split_table
+from cxr_tfds.covid19_radiography import archive, inspection, source
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 from tests.support import radiograph_file, small_dataset
 from trainer import best_model

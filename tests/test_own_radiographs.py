@@ -13,9 +13,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 import cxr_tfds
+from cxr_command import split_table
 from cxr_command.radiograph import links, manifest
-from cxr_tfds import audit, folds, phantom
-from cxr_tfds.covid19_radiography import refusal, split_table, survey
+from cxr_tfds import audit, dataset_flags, folds, phantom
+from cxr_tfds.covid19_radiography import refusal, survey
 from cxr_tfds.own_radiographs import own_radiographs_dataset_builder, patient_splits
 from tests.conftest import ROOT
 from tests.support import dicom_file
@@ -79,7 +80,7 @@ def build(manual_dir, data_dir, config="224x224"):
 
 
 def table(data_dir, config="224x224"):
-    return split_table.read(split_table.find(data_dir, config, "own_radiographs"))
+    return split_table.read(dataset_flags.find_folder(data_dir, config, "own_radiographs"))
 
 
 def shown(path):

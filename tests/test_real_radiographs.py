@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr_tfds.covid19_radiography import source, split_table
+from cxr_command import split_table
+from cxr_tfds.covid19_radiography import source
 
 BESIDE = Path(__file__).parents[2] / "shared" / "real_cxr"
 MANUAL_DIR = Path(os.environ.get("CXR_REAL_DATABASE", BESIDE))

@@ -1,8 +1,9 @@
 import pytest
 from etils import epath
 
-from cxr_tfds.covid19_radiography import split_table
-from cxr_tfds.covid19_radiography.split_table import Row
+from cxr_command import split_table
+from cxr_command.split_table import Row
+from cxr_tfds import dataset_flags
 
 ROWS = [
     Row("COVID-1", "COVID", "sirm", "train", "COVID-1", "a" * 64),
@@ -24,7 +25,7 @@ def test_the_newest_version_is_found(tmp_path):
         folder = epath.Path(tmp_path) / "covid19_radiography" / "full" / version
         folder.mkdir(parents=True)
         split_table.write(folder, ROWS)
-    assert split_table.find(tmp_path, "full").name == "1.10.0"
+    assert dataset_flags.find_folder(tmp_path, "full").name == "1.10.0"
 
 
 def test_pattern_letters_are_letters_of_a_folders_name(tmp_path):
@@ -32,11 +33,11 @@ def test_pattern_letters_are_letters_of_a_folders_name(tmp_path):
     folder.mkdir(parents=True)
     split_table.write(folder, ROWS)
     (tmp_path / "d 1 xy" / "covid19_radiography" / "full" / "2.0.0").mkdir(parents=True)
-    assert split_table.find(tmp_path / "d [1] *?", "full") == folder
+    assert dataset_flags.find_folder(tmp_path / "d [1] *?", "full") == folder
     with pytest.raises(FileNotFoundError):
-        split_table.find(tmp_path / "d*", "full")
+        dataset_flags.find_folder(tmp_path / "d*", "full")
     with pytest.raises(FileNotFoundError):
-        split_table.find(tmp_path / "d [1] *?", "f*")
+        dataset_flags.find_folder(tmp_path / "d [1] *?", "f*")
 
 
 @pytest.mark.parametrize("content", [b"id,\xff\xfe\n", HEADER.encode() + b"\n" + b"x" * 200_000])
@@ -48,7 +49,7 @@ def test_a_table_that_is_no_text_or_has_an_endless_field_is_refused(tmp_path, co
 
 def test_a_dataset_that_was_not_built_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="full/VERSION/splits.csv"):
-        split_table.find(tmp_path, "full")
+        dataset_flags.find_folder(tmp_path, "full")
     with pytest.raises(FileNotFoundError, match="tfds build"):
         split_table.read(tmp_path)
 

@@ -51,6 +51,7 @@ from trainer.evaluation.several_runs import (
     named_runs,
     one_dataset,
     splits_of,
+    tested_split,
 )
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.tasks import Multiclass
@@ -67,7 +68,7 @@ usage.section("What is evaluated")
 flags.DEFINE_multi_string(
     "workdir", None, "Directory of a run; repeat it to compare runs.", required=True
 )
-flags.DEFINE_string("split", None, "Split of the dataset to evaluate on; default: test.")
+flags.DEFINE_string("split", None, "Split to evaluate on; default: test, or the fold held out.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
 flags.DEFINE_string("manifest", None, "CSV file of own images: path, label, patient, site, ...")
@@ -105,7 +106,7 @@ def main() -> None:
         examples = _own_examples(class_names, image_shape)
     else:
         dataset = one_dataset(contents, FLAGS.data_dir)
-        examples = load_split(dataset, FLAGS.split or "test")
+        examples = load_split(dataset, FLAGS.split or tested_split(contents))
         validation = load_split(dataset, made_on[1]) if is_split(dataset, made_on[1]) else None
         tells_sources = examples.sources is not None and is_split(dataset, made_on[0])
         train = labels_and_sources(dataset, made_on[0]) if tells_sources else None
@@ -214,7 +215,7 @@ def _report(
     comparison: Comparison | None,
     made_on: tuple[str, str],
 ) -> Report:
-    split = (FLAGS.split or "test") if dataset else None
+    split = (FLAGS.split or tested_split(contents)) if dataset else None
     left_out = examples.account.left_out if examples.account else []
     measured = [
         (model.about.model, name, model.statistics.values[ACCURACY.name])

@@ -45,6 +45,7 @@ CONFIG = {
             "data_dir": text(),
             "recipe": text().if_given(),
             "epochs": integer(1).if_given(),
+            "fold": text().if_given(),
         }
     ),
     "dataset": record(

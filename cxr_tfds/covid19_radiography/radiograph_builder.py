@@ -11,7 +11,7 @@ import tensorflow_datasets.public_api as tfds
 from absl import logging
 from etils import epath
 
-from cxr_command import record_index
+from cxr_command import record_index, split_table
 
 # Relative, because `tfds build` imports this folder as a top-level package.
 from . import (
@@ -27,7 +27,6 @@ from . import (
     refusal,
     shards,
     source,
-    split_table,
     spool,
     survey,
 )

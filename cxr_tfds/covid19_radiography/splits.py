@@ -4,14 +4,13 @@ The split depends on what the radiographs show and on their labels alone: not on
 on the order in which a file system lists them, nor on the machine.
 """
 
-import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
+
+from cxr_command.dealing import deal
 
 from .refusal import RefusedError
 
-# Changing the salt deals every radiograph anew: that is a new major version of the dataset.
-_SALT = "covid19_radiography"
 _FEWEST = 6  # With fewer, a fifth is a single radiograph, which cannot both validate and test.
 
 
@@ -56,38 +55,6 @@ def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, st
     return split_of
 
 
-def deal(
-    labels: Mapping[str, str],
-    groups: Mapping[str, str],
-    wanted: Mapping[str, Mapping[str, int]],
-) -> dict[str, str]:
-    """Deals whole groups onto piles, as near to the wanted sizes as groups allow.
-
-    A group goes where the largest share of what is wanted of its classes is still missing. The
-    larger groups go first, so that single radiographs then make up exactly what is still missing.
-
-    Args:
-      labels: The class of each id.
-      groups: The group of each id.
-      wanted: The number of radiographs of each class that each pile should get; over all piles as
-        many as there are.
-
-    Returns:
-      The pile of each id.
-    """
-    members = defaultdict(list)
-    for radiograph_id, group in groups.items():
-        members[group].append(radiograph_id)
-    missing = {pile: Counter(counts) for pile, counts in wanted.items()}
-    pile_of = {}
-    for group in sorted(members, key=lambda name: (-len(members[name]), _digest(name))):
-        counts = Counter(labels[radiograph_id] for radiograph_id in members[group])
-        pile = max(wanted, key=lambda name: _need(missing[name], wanted[name], counts))
-        missing[pile].subtract(counts)
-        pile_of.update(dict.fromkeys(members[group], pile))
-    return pile_of
-
-
 def apportion(seats: int, sizes: Mapping[str, int]) -> dict[str, int]:
     """Shares out seats in proportion to sizes, by the largest-remainder rule.
 
@@ -104,19 +71,6 @@ def apportion(seats: int, sizes: Mapping[str, int]) -> dict[str, int]:
     by_remainder = sorted(shares, key=lambda label: (-shares[label][1], label))
     favoured = set(by_remainder[:left_over])
     return {label: quotient + (label in favoured) for label, (quotient, _) in shares.items()}
-
-
-def _need(
-    missing: Mapping[str, int], wanted: Mapping[str, int], counts: Mapping[str, int]
-) -> tuple[bool, float]:
-    """How much a pile needs a group: whether it has room for it, and the share still missing."""
-    has_room = all(missing.get(label, 0) >= count for label, count in counts.items())
-    lacks = sum(missing.get(label, 0) for label in counts)
-    return has_room, lacks / max(1, sum(wanted.get(label, 0) for label in counts))
-
-
-def _digest(group: str) -> bytes:
-    return hashlib.sha256(f"{_SALT}/{group}".encode()).digest()
 
 
 def _ceil_div(dividend: int, divisor: int) -> int:

@@ -12,6 +12,7 @@ from absl import logging
 from etils import epath
 from tensorflow_datasets.core import utils
 
+from cxr_command import split_table
 from cxr_command.radiograph import links
 
 from . import (
@@ -22,7 +23,6 @@ from . import (
     parallel,
     paths,
     source,
-    split_table,
     splits,
     spool,
 )

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from cxr_tfds.covid19_radiography import splits
+from cxr_command.dealing import deal
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 
 _SPLITS = ("train", "validation", "test")
@@ -119,7 +119,7 @@ def _deal(
         for pile in piles[1:]:
             wanted[pile][label] = held_out
         wanted["train"][label] = size - held_out * (len(piles) - 1)
-    pile_of = splits.deal(class_of, {group: group for group in class_of}, wanted)
+    pile_of = deal(class_of, {group: group for group in class_of}, wanted)
     return {one: pile_of[groups[one]] for one in labels}
 
 

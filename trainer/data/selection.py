@@ -1,5 +1,7 @@
 """The records that a split names, in TFDS' notation: `train`, `train[:80%]`, `train+validation`.
 
+`fold 0 of 5` and `folds 2,3,4 of 5` are folds of all splits together, as of `folds`.
+
 A group, the radiographs of one patient or the copies of one picture, is not divided: slices are cut
 as if each group's records lay together, in the order of their first ones, and a group belongs to
 the slice in which it begins. So slices that touch have no group in common.
@@ -13,6 +15,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from trainer.data.dataset import UNKNOWN, BuiltDataset
+from trainer.data.folds import deal, parse
 from trainer.data.records import Records
 from trainer.errors import UserError
 
@@ -24,7 +27,7 @@ def select(dataset: BuiltDataset, spec: str) -> Records:
 
     Args:
         dataset: a built dataset.
-        spec: a split, or parts of splits in TFDS' notation.
+        spec: a split, parts of splits in TFDS' notation, or folds.
 
     Returns:
         The records, in the order of the files.
@@ -45,13 +48,11 @@ def select(dataset: BuiltDataset, spec: str) -> Records:
         paths += dataset.files(split)
         digests.append(dataset.digest(split))
     index = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    known = index["label"] != UNKNOWN
-    if not known.all():
-        index = index[known]
-        logging.warning(
-            "%s of %s: %d examples of unknown class (label %d) are left out, %d are left",
-            spec, dataset.name, (~known).sum(), UNKNOWN, len(index),
-        )  # fmt: skip
+    index = _of_known_class(dataset, spec, index)
+    if folds := parse(spec):
+        fold_of = deal(dataset, index, folds.number)
+        digests.append(hashlib.sha256(fold_of.tobytes()).hexdigest())
+        index = index[np.isin(fold_of, folds.taken)]
     if not len(index):
         raise UserError(f"{spec!r} of {dataset.name} in {dataset.data_dir} holds no example")
     content = repr((spec, digests))
@@ -59,8 +60,19 @@ def select(dataset: BuiltDataset, spec: str) -> Records:
     return Records(tuple(paths), index, dataset.file_format, digest)
 
 
+def _of_known_class(dataset: BuiltDataset, spec: str, index: np.ndarray) -> np.ndarray:
+    known = index["label"] != UNKNOWN
+    if known.all():
+        return index
+    logging.warning(
+        "%s of %s: %d examples of unknown class (label %d) are left out, %d are left",
+        spec, dataset.name, (~known).sum(), UNKNOWN, known.sum(),
+    )  # fmt: skip
+    return index[known]
+
+
 def is_split(dataset: BuiltDataset, spec: str) -> bool:
-    """Whether the dataset has a split with examples, or the splits of a slice."""
+    """Whether the dataset has a split with examples, the splits of a slice, or such folds."""
     try:
         return bool(_parts(dataset, spec))
     except UserError:
@@ -81,7 +93,9 @@ def require_apart(dataset: BuiltDataset, train: str, validation: str) -> None:
 
 
 def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
-    """Splits, each with its first record and the end."""
+    """Splits, each with its first record and the end; of folds, all splits."""
+    if parse(spec):
+        return [(split, 0, dataset.num_examples(split)) for split in dataset.digests()]
     if _SPLIT.fullmatch(spec):
         return [(spec, 0, dataset.num_examples(spec))]
     try:
@@ -91,7 +105,7 @@ def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
         raise UserError(
             f"{spec!r} is no split of {dataset.name}, which has "
             f"{', '.join(sorted(dataset.builder.info.splits))}; expected one of them or a slice "
-            "such as 'train[:80%]' or 'train[80%:]'"
+            "such as 'train[:80%]' or 'train[80%:]', or 'fold 0 of 5'"
         ) from error
     sizes = {part.splitname: dataset.num_examples(part.splitname) for part in found}
     return [

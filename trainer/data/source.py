@@ -17,6 +17,7 @@ class Source:
         data_dir: directory that holds it; None: where `tfds build` puts datasets.
         train_split: what is trained on.
         validation_split: what every epoch is validated on.
+        fold: `K/N`: fold K of N is held out, and both splits are other folds; empty: none is.
         cache: whether images that are stored encoded are decoded once to the local disk.
         feature_cache: whether a frozen backbone runs once and its features are kept.
         data_service: `HOST:PORT[,HOST:PORT...]` of the hosts that load the batches; None: they are
@@ -31,6 +32,10 @@ class Source:
         "train", "What to train on, in TFDS' notation: train, 'train[:80%]'; groups stay whole."
     )
     validation_split: str = setting("validation", "What to validate on, likewise.")
+    fold: str = setting(
+        "",
+        "K/N: hold fold K of N out, validate on the next, train on the others.",
+    )
     cache: str = setting(
         "auto",
         "Decode images that are stored encoded once, to the local disk.",

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trainer.data import folds
 from trainer.data.dataset import BuiltDataset
 from trainer.data.opening import open_dataset
 from trainer.errors import UserError
@@ -113,3 +114,16 @@ def splits_of(contents: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
             "itself"
         )
     return found.pop()
+
+
+def tested_split(contents: Mapping[str, dict[str, Any]]) -> str:
+    """The split that runs are evaluated on unless told otherwise.
+
+    Args:
+        contents: of their config.json, by their names; they have the same splits.
+
+    Returns:
+        The fold that they hold out, or `test`.
+    """
+    held_out = [content["config"].get("fold") for content in contents.values()]
+    return next((folds.splits_of(fold).held_out for fold in held_out if fold), "test")

@@ -10,6 +10,7 @@ from absl import flags
 
 from trainer import settings
 from trainer.data.augment import Augmentation
+from trainer.data.folds import splits_of
 from trainer.data.keras_cv_augment import BatchAugmentation
 from trainer.data.source import Source
 from trainer.errors import UserError
@@ -133,6 +134,9 @@ def from_flags(values: flags.FlagValues = flags.FLAGS, **resolved: Any) -> Confi
     Raises:
         UserError: as `make`.
     """
+    for name in ("train_split", "validation_split"):
+        if values["fold"].value and values[name].present:
+            raise UserError(f"--fold={values['fold'].value} chooses the splits: leave --{name} out")
     asked: dict[str, Any] = {name: values[name].value for name in defaults()} | resolved
     return make(asked.pop("recipe"), asked.pop("model"), asked)
 
@@ -156,6 +160,9 @@ def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
     if named.get("head_epochs") and chosen.get("weights") == "none":
         named = named | FROM_SCRATCH.get(model, {})
     values = {"model": model, "recipe": recipe} | named | chosen
+    if fold := values.get("fold"):
+        splits = splits_of(fold)
+        values |= {"train_split": splits.train, "validation_split": splits.validation}
     config = Config(**{name: settings.fill(cls, values) for name, cls in sections().items()})
     for part in vars(config).values():
         require_settings_of(model, part)

@@ -1,17 +1,13 @@
 """The table of which radiograph is in which split, `splits.csv`, kept beside a built dataset."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from etils import epath
 
 from cxr_command import csv_file
 
-from . import paths
-
 NAME = "splits.csv"
-_VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
 
 class Row(NamedTuple):
@@ -42,32 +38,6 @@ def write(folder: epath.Path, rows: Iterable[Row]) -> None:
       rows: The radiographs.
     """
     (folder / NAME).write_bytes(csv_file.encode([Row._fields, *rows]))
-
-
-def find(data_dir: epath.PathLike, config: str, dataset: str = "covid19_radiography") -> epath.Path:
-    """Finds the folder of the newest version of a built dataset that has a table.
-
-    Args:
-      data_dir: Where `tfds build` put datasets.
-      config: The configuration, such as "224x224".
-      dataset: The dataset's name.
-
-    Returns:
-      The folder.
-
-    Raises:
-      FileNotFoundError: There is none.
-      OSError: The folders cannot be listed.
-    """
-    built = epath.Path(data_dir) / dataset / config
-    versions = (path for path in paths.listed(built) if _VERSION.fullmatch(path.name))
-    folders = [folder for folder in versions if paths.exists(folder / NAME)]
-    if not folders:
-        raise FileNotFoundError(
-            f"There is no {built}/VERSION/{NAME}: name the directory and the configuration that "
-            f"`tfds build cxr_tfds/{dataset}` was given."
-        )
-    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))))
 
 
 def read(folder: epath.PathLike) -> list[Row]:
@@ -103,3 +73,18 @@ def read(folder: epath.PathLike) -> list[Row]:
             f"the columns {list(Row._fields)}. Build the dataset again."
         )
     return [Row(*row) for row in rows]
+
+
+def contents(rows: Sequence[Row]) -> dict[str, str]:
+    """What the group of each radiograph is called by its content, whatever its files are called.
+
+    Args:
+      rows: The table of splits, or a part of it.
+
+    Returns:
+      By id, the lowest SHA-256 of its group.
+    """
+    lowest: dict[str, str] = {}
+    for row in rows:
+        lowest[row.group] = min(lowest.get(row.group, "~"), row.sha256)
+    return {row.id: lowest[row.group] for row in rows}
