@@ -21,6 +21,7 @@ setup(
             "cxr-predict=trainer.predict:start",
             "cxr-runs=trainer.runs:start",
             "cxr-doctor=trainer.doctor:start",
+            "cxr-study=trainer.study:start",
         ]
     },
     package_data={

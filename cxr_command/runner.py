@@ -105,7 +105,7 @@ def _names_file(error: BaseException) -> TypeGuard[OSError]:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, flags.Error):
-        return f"{_in_words(error)}; see --help"
+        return f"{in_words(error)}; see --help"
     if not _names_file(error):
         return str(error)
     if error.filename == standard_streams.OUTPUT:
@@ -114,8 +114,12 @@ def _sentence(error: BaseException) -> str:
     return f"{error.filename} cannot be used ({error.strerror}); give another path"
 
 
-def _in_words(error: flags.Error) -> str:
-    """What absl says of a flag; where it says so in Python's words, in those of a person."""
+def in_words(error: flags.Error) -> str:
+    """What absl says of a flag; where it says so in Python's words, in those of a person.
+
+    Args:
+        error: what the parser of the flags has raised.
+    """
     text = str(error).rstrip(".")
     if missing := re.search(r"Flag (--\w+) must have a value other than None", text):
         return f"{missing[1]} is missing"

@@ -15,10 +15,10 @@ import tensorflow as tf
 from absl import flags, logging
 
 from cxr_command.foreign_text import first_line
-from launch import stopping
 from trainer import command
 from trainer.direct_connections import connect_directly
 from trainer.errors import UserError, WorkerLost
+from trainer.processes import stopping
 
 flags.DEFINE_integer("port", 5050, "TCP port of the service.", lower_bound=1, upper_bound=65535)
 flags.DEFINE_string("host", None, "Name under which trainers reach it; default: the machine's.")

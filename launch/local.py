@@ -16,10 +16,10 @@ import sys
 from absl import flags, logging
 
 from cxr_command.exit_codes import FINAL, ExitCode
-from launch import stopping
 from launch.cluster import Cluster
 from launch.workers import Workers
 from trainer import command
+from trainer.processes import stopping
 
 flags.DEFINE_integer("num_workers", 2, "Number of workers.", lower_bound=1)
 flags.DEFINE_integer("gpus_per_worker", 0, "GPUs of each; 0: every worker sees all.", lower_bound=0)
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> None:
 
 def _require_gpus(num_workers: int, share: int) -> None:
     # Imports TensorFlow, which takes seconds: for those who share out GPUs.
-    from launch.gpus import require_gpus
+    from trainer.processes.gpus import require_gpus
 
     asked = f"--num_workers={num_workers} with --gpus_per_worker={share}"
     require_gpus(set(range(num_workers * share)), asked)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from cxr_command.exit_codes import ExitCode
-from launch import child
-from launch.stopping import Asked
 from trainer.errors import UserError
+from trainer.processes import child
+from trainer.processes.stopping import Asked
 
 _POLL_SECONDS = 0.1
 # For the last lines of a process that has ended. Another that it left behind may hold its output

@@ -6,10 +6,10 @@ import sys
 import psutil
 import pytest
 
-from launch import child
 from tests.conftest import ROOT
 from tests.support.processes import is_alive, wait_until
 from trainer.errors import UserError
+from trainer.processes import child
 
 
 def test_it_has_the_variables_given_and_a_session_of_its_own():
@@ -28,7 +28,7 @@ def test_what_is_no_command_is_said():
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
 def test_it_ends_when_the_process_that_started_it_is_killed():
     script = (
-        "import subprocess, sys, time; from launch import child;"
+        "import subprocess, sys, time; from trainer.processes import child;"
         "process = child.start([sys.executable, '-c', 'import time; time.sleep(100)'], {});"
         "print(process.pid, flush=True); time.sleep(100)"
     )

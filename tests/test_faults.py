@@ -36,7 +36,7 @@ _MOST_SECONDS = 300
 
 @pytest.fixture(scope="module")
 def scene(forks, tmp_path_factory) -> pathlib.Path:
-    """What is there before each fault: data, a run on them, images, a database, a sweep."""
+    """What is there before each fault: data, a run on them, images, a database, a plan."""
     scene = tmp_path_factory.mktemp("scene")
     small_dataset.build(scene / "data")
     other_dataset.OtherImages(data_dir=scene / "other").download_and_prepare()
@@ -50,7 +50,7 @@ def scene(forks, tmp_path_factory) -> pathlib.Path:
             image.save(scene / "images" / name / f"{number}.png")
     phantom.write_database(scene / "manual", 3)
     write_split_tables(scene)
-    (scene / "sweep.txt").write_text("model = lenet\ndata_dir = data\n")
+    (scene / "plan.txt").write_text(faults.PLAN)
     return scene
 
 

@@ -21,6 +21,8 @@ from tests.support import other_dataset, small_dataset
 from tests.support.forked_commands import BUILD, split
 from tests.support.split_tables import write_split_tables
 from trainer.lock import locked
+from trainer.studies import record
+from trainer.studies.plan import parse
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --data_dir=data --dataset=small_images"
 VGG = "trainer.main --model=vgg19 --data_dir=data --dataset=small_images"
@@ -28,6 +30,7 @@ WORKERS = f"{TRAIN} --strategy=multi_worker"
 EVALUATE = "trainer.evaluate --output_dir=out"
 EXPLAIN = "trainer.export_gradcam --output_dir=out"
 EXPORT = "trainer.export_model --output_dir=out"
+STUDY = "trainer.study --study_dir=new"
 PREDICT = "trainer.predict --images=texts --output=out.csv"
 
 OWN = BUILD.replace("covid19_radiography", "own_radiographs")
@@ -350,21 +353,55 @@ MISTAKES = [
     ("a job of no scheduler", "launch.cluster -- python", "found no job: expected SLURM_PROCID"),
     ("a port in use", "launch.data_service --port={port}", "another process listens there", 76),
     ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
-    ("no sweep", "launch.sweep --file=swp --runs_dir=new", "--file=swp: there is no such file"),
-    ("an empty sweep", "launch.sweep --file=empty.txt --runs_dir=new", "the sweep's file is empty"),
-    ("a sweep of words", "launch.sweep --file=file --runs_dir=new", "expected flag = value, value"),
-    ("a sweep of bytes", "launch.sweep --file=run/model.keras --runs_dir=new", "is no text file"),
+    # trainer.study.
+    ("no plan", "trainer.study --study_dir=new", "--plan is missing"),
+    ("a plan not there", f"{STUDY} --plan=pln", "--plan=pln: there is no such file"),
+    ("an empty plan", f"{STUDY} --plan=empty.txt", "--plan=empty.txt: the plan is empty"),
+    ("a plan of words", f"{STUDY} --plan=file", "line 1 of the plan: 'some words'; expected flag"),
+    ("a plan of bytes", f"{STUDY} --plan=run/model.keras", "is no text file"),
     (
-        "a sweep of flags unknown",
-        "launch.sweep --file=sweep_typo.txt --runs_dir=new",
-        "--file=sweep_typo.txt: Unknown command line flag 'learning_rat'",
+        "a plan of flags unknown",
+        f"{STUDY} --plan=plan_typo.txt",
+        "--plan=plan_typo.txt: Unknown command line flag 'learning_rat'",
+    ),
+    ("a value out of range", f"{STUDY} --plan=plan_range.txt", "--dropout=1.5: expected 0 or more"),
+    ("one fold", f"{STUDY} --plan=plan_fold.txt", "folds = 1: expected one number from 3 to 999"),
+    (
+        "seeds in a plan's section",
+        f"{STUDY} --plan=plan_section.txt",
+        "line 3 of the plan: seeds are those of all, before the first section",
     ),
     (
-        "GPUs to sweep on not there",
-        "launch.sweep --file=sweep.txt --runs_dir=new --gpus=0,7",
+        "a plan of data not built",
+        f"{STUDY} --plan=plan_data.txt",
+        "--plan=plan_data.txt: the data directory dta does not exist",
+    ),
+    (
+        "a plan for another study",
+        "trainer.study --study_dir=study --plan=plan.txt",
+        "study holds a study of another plan: its run seed=7 is not in this one; seeds and values",
+    ),
+    (
+        "a study in a run",
+        "trainer.study --study_dir=studied --plan=plan.txt",
+        "studied/seed=1 holds a run of other settings (--seed: 0 in the run, 1 now)",
+    ),
+    (
+        "a study over a file",
+        "trainer.study --study_dir=file --plan=plan.txt",
+        "file cannot be written to (File exists); give another --study_dir",
+    ),
+    (
+        "a study that is training",
+        "trainer.study --study_dir=busy --plan=plan.txt",
+        "busy is in use by process ",
+    ),
+    (
+        "GPUs to study on not there",
+        f"{STUDY} --plan=plan.txt --gpus=0,7",
         "--gpus=0,7 asks for GPU 0, but this machine has none",
     ),
-    ("GPUs by name", "launch.sweep --file=sweep.txt --runs_dir=new --gpus=all", "indices of GPUs"),
+    ("GPUs by name", f"{STUDY} --plan=plan.txt --gpus=all", "expected indices of GPUs"),
     # The dataset: phantoms, tfds build, audit, folds.
     ("phantoms nowhere", "cxr_tfds.phantom", "--output_dir is missing"),
     ("phantoms in a file", "cxr_tfds.phantom --output_dir=file", "file is a file: choose a folder"),
@@ -452,7 +489,7 @@ MISTAKES = [
     ),
     ("near-duplicates of nothing", "cxr_tfds.near_duplicates --manual_dir=empty", "no folder emp"),
     # Benchmarks.
-    ("no data to measure on", "benchmarks.recipes", "--data_dir is missing"),
+    ("no data to measure on", "benchmarks.feature_cache", "--data_dir is missing"),
     ("models unknown", "benchmarks.engine_step --models=alexnet", "expected some of lenet, resn"),
     (
         "half of the data",
@@ -489,8 +526,7 @@ def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
     _write(world / "no_rows.csv", "Path\n\n")
     (world / "bytes.csv").write_bytes(b"path\n\xff\n")
     _write(world / "half_export/export.json", "{}")
-    _write(world / "sweep.txt", "model = lenet\nseed = 1, 2\n")
-    _write(world / "sweep_typo.txt", "model = lenet\nlearning_rat = 1e-3, 1e-2\n")
+    _write_plans(world)
     _write(world / "empty.txt", "# Nothing yet.\n")
     _damage_datasets(world)
     _damage_runs(world)
@@ -499,6 +535,23 @@ def world(forks, tmp_path_factory) -> Iterator[pathlib.Path]:
     _write_weights_with_top(world / "top.h5")
     with locked(world / "busy", "wait"):
         yield world
+
+
+def _write_plans(world: pathlib.Path) -> None:
+    shared = "model = lenet\nrecipe = seed\ndataset = small_images\ndata_dir = data\n"
+    for name, lines in {
+        "plan": "epochs = 1\nseeds = 1, 2\n",
+        "plan_typo": "learning_rat = 1e-3, 1e-2\n",
+        "plan_range": "dropout = 0.5, 1.5\n",
+        "plan_fold": "folds = 1\n",
+    }.items():
+        _write(world / f"{name}.txt", shared + lines)
+    _write(world / "plan_data.txt", "model = lenet\ndata_dir = dta\n")
+    _write(world / "plan_section.txt", "model = lenet\n[strong]\nseeds = 1\n")
+    plan = parse(f"{shared}epochs = 1\nseeds = 7\n")
+    (world / "study").mkdir()
+    record.write(world / "study", record.content_of(plan))
+    shutil.copytree(world / "run", world / "studied" / "seed=1")
 
 
 def _write(path: pathlib.Path, text: str) -> None:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from launch import stopping
+from trainer.processes import stopping
 
 
 class Process:

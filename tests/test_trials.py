@@ -1,16 +1,16 @@
-"""The trainings of a sweep; short processes stand for trainer.main."""
+"""The trainings of a study; short processes stand for trainer.main."""
 
-import json
 import signal
 import sys
 import time
 
 import pytest
 
-from launch import child
-from launch.stopping import Asked
-from launch.trials import Trial, train
 from trainer.errors import Damaged, UserError
+from trainer.processes import child
+from trainer.processes.stopping import Asked
+from trainer.studies.progress import StudyProgress
+from trainer.studies.trials import Trial, train
 
 
 class ShortTrial(Trial):
@@ -19,7 +19,7 @@ class ShortTrial(Trial):
     def start(self, gpu):
         self.directory.mkdir(exist_ok=True)
         with self.log.open("a") as log:
-            script = [sys.executable, "-uc", self.values["script"]]
+            script = [sys.executable, "-uc", self.flags["script"]]
             return child.start(script, {"GPU": gpu or "none"}, stdout=log)
 
 
@@ -40,7 +40,11 @@ def test_each_has_the_code_it_ended_with_and_no_failure_stops_the_others(tmp_pat
         Refused(tmp_path / "refused", {}),
         trial(tmp_path, "good", "print('trained')"),
     ]
-    assert train(trials, [None], Asked()) == {"bad": 2, "refused": 2, "good": 0}
+    assert train(trials, [None], Asked(), StudyProgress(3, 0, 1)) == {
+        "bad": 2,
+        "refused": 2,
+        "good": 0,
+    }
     assert (tmp_path / "good" / "log.txt").read_text() == "trained\n"
     said = capsys.readouterr().err
     assert "refused: there is no room" in said
@@ -53,7 +57,7 @@ def test_a_gpu_trains_one_at_a_time(tmp_path):
         "busy.mkdir(); import time; time.sleep(0.3); busy.rmdir(); print(os.environ['GPU'])"
     )
     trials = [trial(tmp_path, f"trial{index}", script) for index in range(5)]
-    codes = train(trials, ["3", "5"], Asked())
+    codes = train(trials, ["3", "5"], Asked(), StudyProgress(5, 0, 2))
     assert set(codes.values()) == {0}
     assert {one.log.read_text() for one in trials} == {"3\n", "5\n"}
 
@@ -74,51 +78,19 @@ def test_a_signal_stops_what_runs_and_begins_no_more(tmp_path):
             super().pass_on(processes)
 
     began = time.monotonic()
-    assert train([runs, waits], [None], AskedOnceItRuns()) == {"runs": 75}
+    assert train([runs, waits], [None], AskedOnceItRuns(), StudyProgress(2, 0, 1)) == {"runs": 75}
     assert not waits.directory.exists()
     assert time.monotonic() - began < 60
 
 
-@pytest.mark.parametrize("file", ["config.json", "status.json"])
-def test_a_damaged_run_is_said_and_left_alone(file, tmp_path):
-    (tmp_path / file).write_text("{")
-    with pytest.raises(Damaged, match=f"{file} is damaged"):
+def test_a_damaged_status_is_said_and_left_alone(tmp_path):
+    (tmp_path / "status.json").write_text("{")
+    with pytest.raises(Damaged, match="status.json is damaged"):
         Trial(tmp_path, {}).is_done()
-    assert (tmp_path / file).read_text() == "{"
+    assert (tmp_path / "status.json").read_text() == "{"
 
 
 def test_a_directory_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/run could not be written \(Not a directory\)"):
         Trial(tmp_path / "file" / "run", {}).start(None)
-
-
-@pytest.mark.parametrize(
-    ("values", "differs"),
-    [
-        ({"epochs": "2", "learning_rate": "1e-3", "noflip": "", "dataset": "d"}, None),
-        ({"epochs": "3"}, "--epochs=2 there, 3 now"),
-        ({"learning_rate": "0.01"}, "--learning_rate=0.001 there, 0.01 now"),
-        ({"flip": "true"}, "--flip=False there, true now"),
-        ({"optimizer": "sgd"}, "--optimizer=adam there, sgd now"),
-    ],
-)
-def test_a_run_of_another_sweep_is_not_taken_for_done(values, differs, tmp_path):
-    config = {
-        "model": "lenet", "dataset": "d:1.0.0", "data_dir": "/data", "epochs": 2,
-        "learning_rate": 0.001, "flip": False, "optimizer": "adam",
-    }  # fmt: skip
-    content = {
-        "config": config,
-        "dataset": {
-            "class_names": ["a", "b"], "image_shape": [8, 8, 1], "train_examples": 1,
-            "validation_examples": 1,
-        },
-        "parameters": {"total": 1, "trainable": 1},
-    }  # fmt: skip
-    (tmp_path / "config.json").write_text(json.dumps(content))
-    if differs is None:
-        assert not Trial(tmp_path, values).is_done()
-    else:
-        with pytest.raises(UserError, match=differs):
-            Trial(tmp_path, values).is_done()

@@ -134,6 +134,7 @@ def test_every_script_starts_a_command():
         "cxr-predict": "trainer.predict:start",
         "cxr-runs": "trainer.runs:start",
         "cxr-doctor": "trainer.doctor:start",
+        "cxr-study": "trainer.study:start",
     }
     for script in scripts:
         assert script.module in COMMANDS

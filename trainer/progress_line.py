@@ -1,16 +1,46 @@
-"""The line that shows a person how far an epoch is."""
+"""The line that shows a person how far long work is."""
 
 import sys
 import time
+from collections.abc import Callable
 
 _SECONDS_BETWEEN_LINES = {True: 0.2, False: 30.0}
 
 
-class ProgressLine:
-    """One line that says how far an epoch is, at what rate, and how long the rest will take.
+class Line:
+    """One line about work that goes on.
 
     On a terminal the line is overwritten in place; in a log file one is written every 30 seconds.
     """
+
+    def __init__(self) -> None:
+        """Starts the clock."""
+        self._terminal = sys.stderr.isatty()
+        self._written = time.monotonic()
+
+    def show(self, tell: Callable[[], str]) -> None:
+        """Writes the line, unless the last one is only a moment old.
+
+        Args:
+            tell: makes its text; it is called only if the line is written.
+        """
+        now = time.monotonic()
+        if now - self._written < _SECONDS_BETWEEN_LINES[self._terminal]:
+            return
+        self._written = now
+        text = tell()
+        print(f"\r{text}\033[K" if self._terminal else text, end="", file=sys.stderr, flush=True)
+        if not self._terminal:
+            print(file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Removes the line from a terminal."""
+        if self._terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+class ProgressLine:
+    """One line that says how far an epoch is, at what rate, and how long the rest will take."""
 
     def __init__(self, title: str, total_steps: int, images_per_step: int) -> None:
         """Starts the clock.
@@ -21,25 +51,19 @@ class ProgressLine:
             images_per_step: images in each.
         """
         self._title, self._total, self._images = title, total_steps, images_per_step
-        self._terminal = sys.stderr.isatty()
-        self._started = self._written = time.monotonic()
+        self._line, self._started = Line(), time.monotonic()
 
     def show(self, step: int) -> None:
         """Writes the line, unless the last one is only a moment old."""
-        now = time.monotonic()
-        if now - self._written < _SECONDS_BETWEEN_LINES[self._terminal]:
-            return
-        self._written = now
-        rate = step / (now - self._started)
-        text = (
-            f"{self._title}  step {step}/{self._total}  {rate * self._images:.0f} images/s  "
-            f"{(self._total - step) / rate:.0f} s left"
-        )
-        print(f"\r{text}\033[K" if self._terminal else text, end="", file=sys.stderr, flush=True)
-        if not self._terminal:
-            print(file=sys.stderr, flush=True)
+        self._line.show(lambda: self._told(step))
 
     def clear(self) -> None:
         """Removes the line from a terminal."""
-        if self._terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self._line.clear()
+
+    def _told(self, step: int) -> str:
+        rate = step / (time.monotonic() - self._started)
+        return (
+            f"{self._title}  step {step}/{self._total}  {rate * self._images:.0f} images/s  "
+            f"{(self._total - step) / rate:.0f} s left"
+        )

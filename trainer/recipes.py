@@ -19,7 +19,8 @@ SEED: dict[str, dict[str, Any]] = {
 }
 """The original's settings: raw gray values, horizontal flip, Adam, early stopping.
 
-    python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
+    TFDS_DATA_DIR=DATA python -m trainer.study --plan=docs/plans/recipes.txt --study_dir=STUDY
+    python -m trainer.evaluate --study_dir=STUDY --output_dir=REPORT
 
 LeNet on 2,240 real radiographs, 560 a class, evaluated on 280 others, two CPU cores shared with
 other work: test accuracy 80.2 % (standard deviation over the seeds 2.1), ECE 0.078, in 379 s.
@@ -91,7 +92,8 @@ STRONG: dict[str, dict[str, Any]] = {
 }
 """Today's practice; LeNet's was chosen on training and validation data, the backbones' not tuned.
 
-    python -m benchmarks.recipes --data_dir=DATA --work_dir=WORK --recipes=seed,strong --seeds=0,1,2
+    TFDS_DATA_DIR=DATA python -m trainer.study --plan=docs/plans/recipes.txt --study_dir=STUDY
+    python -m trainer.evaluate --study_dir=STUDY --output_dir=REPORT
 
 LeNet on the same radiographs and machine as above: test accuracy 91.2 % (0.6), ECE 0.044, in 661 s.
 With ImageNet weights no accuracy of the three backbones was measured; BUILD.md has what to expect

@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from trainer.duration import in_words
 from trainer.errors import UserError
 from trainer.run import Run
 from trainer.status import STALE, seconds_since_sign, state_of
 
 _HEADER = ("name", "model", "recipe", "state", "epoch", "best loss", "images/s", "age")
 _DAMAGED, _UNKNOWN = "damaged", "-"
-_SECONDS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +58,10 @@ def row_of(run: Run) -> Row:
     try:
         status = run.read_status()
         age = _age(run, status)
-        cells = (name, *_cells(run, status), _in_words(age))
+        cells = (name, *_cells(run, status), in_words(age))
     except (UserError, OSError) as fault:
         age = _age(run, {})
-        cells = (name, _UNKNOWN, _UNKNOWN, _DAMAGED, *[_UNKNOWN] * 3, _in_words(age))
+        cells = (name, _UNKNOWN, _UNKNOWN, _DAMAGED, *[_UNKNOWN] * 3, in_words(age))
         return Row(cells, age, str(fault))
     return Row(cells, age)
 
@@ -109,11 +109,6 @@ def _age(run: Run, status: dict[str, Any]) -> float:
     """Seconds since the last sign of life; of earlier versions, since the directory changed."""
     age = seconds_since_sign(status)
     return max(0.0, time.time() - run.path.stat().st_mtime if age is None else age)
-
-
-def _in_words(seconds: float) -> str:
-    unit = next((unit for unit, length in _SECONDS.items() if seconds >= length), "s")
-    return f"{seconds / _SECONDS[unit]:.0f} {unit}"
 
 
 def _shown(text: str) -> str:

@@ -29,7 +29,8 @@ EVALUATE = "trainer.evaluate --workdir=run --resamples=100 --output_dir=out"
 EXPLAIN = "trainer.export_gradcam --workdir=run --nocurves --output_dir=out"
 EXPORT = "trainer.export_model --workdir=run --output_dir=out"
 TFDS_BUILD = f"{BUILD} --config=224x224 --manual_dir=manual --data_dir=built"
-SWEEP = "launch.sweep --runs_dir=sweep --file=sweep.txt"
+STUDY = "trainer.study --study_dir=study --plan=plan.txt"
+PLAN = "model = lenet\nrecipe = seed\ndataset = small_images\ndata_dir = data\nepochs = 1\n"
 LAUNCH = "launch.local --num_workers=1 -- {python} -c"
 
 LONG = "n" * 300
@@ -300,11 +301,11 @@ PATHS = [
         slow=True,
     ),
     Fault(
-        "a sweep in brackets",
-        SWEEP.replace("=sweep ", "='sweep[*]' "),
+        "a study in brackets",
+        STUDY.replace("=study ", "='study[*]' "),
         0,
         "done before",
-        damage.copy("run", "sweep[*]/run"),
+        damage.copy("run", "study[*]/run"),
         slow=True,
     ),
 ]
@@ -443,11 +444,13 @@ JSON_FILES = [
           with_calibration(TUNED | {"temperature": "hot"}), slow=True),
     Fault("thresholds that are a list", EXPORT, (0, 2), "",
           with_calibration(TUNED | {"thresholds": [1]}), slow=True),
-    Fault("a sweep over a damaged status", SWEEP, 2, "sweep/run/status.json is damaged",
-          all_of(damage.copy("run", "sweep/run"), damage.write("sweep/run/status.json", "{"))),
-    Fault("a sweep over a damaged config", SWEEP, 2, "sweep/run/config.json is damaged",
-          all_of(damage.copy("run", "sweep/run"), damage.truncate("sweep/run/config.json")),
+    Fault("a study over a damaged status", STUDY, 2, "study/run/status.json is damaged",
+          all_of(damage.copy("run", "study/run"), damage.write("study/run/status.json", "{"))),
+    Fault("a study over a damaged config", STUDY, 2, "study/run/config.json is damaged",
+          all_of(damage.copy("run", "study/run"), damage.truncate("study/run/config.json")),
           slow=True),
+    Fault("a study.json cut short", STUDY, 2, "study.json is damaged .*remove it",
+          damage.write("study/study.json", '{"plan": "model')),
     Fault("a splits.csv cut in a line", "cxr_tfds.audit --data_dir=table", 2, "whole rows",
           damage.truncate("table/covid19_radiography/224x224/1.0.0/splits.csv", 0.6)),
     Fault("a splits.csv of bytes", "cxr_tfds.folds --data_dir=table --output=f.csv", 2,
@@ -680,15 +683,15 @@ NAMES = [
             "phantom --output_dir": f"cxr_tfds.phantom --output_dir={LONG}",
         }.items()
     ),
-    Fault("a name of 300 characters: sweep --runs_dir", SWEEP.replace("=sweep ", f"={LONG} "), 2,
+    Fault("a name of 300 characters: study --study_dir", STUDY.replace("=study ", f"={LONG} "), 2,
           "too long|could not be written"),
-    Fault("a name of 300 characters: sweep --file", f"launch.sweep --file={LONG} --runs_dir=new", 2,
+    Fault("a name of 300 characters: study --plan", STUDY.replace("plan.txt", LONG), 2,
           "too long"),
-    Fault("values of 300 characters in a sweep", SWEEP, 2, "2 of 2 runs failed",
-          damage.write("sweep.txt", f"model = lenet\ndata_dir = data\ndataset = {LONG}, {LONG}x\n"),
+    Fault("values of 300 characters in a study", STUDY, 0, "(?s)training.*done.*training.*done",
+          damage.write("plan.txt", f"{PLAN}xla = off\ncompile_cache_dir = {LONG}, {LONG}x\n"),
           slow=True),
-    Fault("values with a slash in a sweep", SWEEP, 2, "2 of 2 runs failed",
-          damage.write("sweep.txt", "model = lenet\ndata_dir = data\ndataset = a/b, a_b\n"),
+    Fault("values with a slash in a study", STUDY, 0, "(?s)training.*done.*training.*done",
+          damage.write("plan.txt", f"{PLAN}xla = off\ncompile_cache_dir = a/b, a_b\n"),
           slow=True),
     Fault("file names that are not UTF-8, evaluated", f"{EVALUATE} --images_dir=images", (0, 2), "",
           non_utf8_image, slow=True),
@@ -787,19 +790,19 @@ PROCESSES = [
     Fault("a list of runs, one of them damaged", RUNS, (0, 2), "status.json",
           all_of(damage.copy("run", "runs/whole"), damage.copy("run", "runs/torn"),
                  damage.write("runs/torn/status.json", "{"))),
-    Fault("SIGTERM to a sweep", SWEEP, 75, "0 of 1 runs are done; the same command goes on",
-          damage.write("sweep.txt", "model = lenet\nrecipe = seed\ndata_dir = data\n"
+    Fault("SIGTERM to a study", STUDY, 75, "0 of 1 runs are done; the same command goes on",
+          damage.write("plan.txt", "model = lenet\nrecipe = seed\ndata_dir = data\n"
                        "dataset = small_images\nepochs = 200\npatience = 200\n"),
-          status_is("preempted", "sweep/run"),
-          sends=(signal.SIGTERM, "sweep/run/metrics.jsonl"), slow=True),
-    Fault("two sweeps in one directory", SWEEP, 2, "sweep is in use by process",
-          damage.write("sweep.txt", "model = lenet\nrecipe = seed\ndata_dir = data\n"
+          status_is("preempted", "study/run"),
+          sends=(signal.SIGTERM, "study/run/metrics.jsonl"), slow=True),
+    Fault("two studies in one directory", STUDY, 2, "study is in use by process",
+          damage.write("plan.txt", "model = lenet\nrecipe = seed\ndata_dir = data\n"
                        "dataset = small_images\nepochs = 200\npatience = 200\n"),
-          beside=Beside(SWEEP, "sweep/run/metrics.jsonl"), slow=True),
-    Fault("a sweep into a file", SWEEP, 2, r"sweep cannot be written to \(File exists\)",
-          damage.write("sweep", "x")),
-    Fault("a sweep whose run is a file", SWEEP, 2, "1 of 1 runs failed",
-          damage.write("sweep/run", "x"), slow=True),
+          beside=Beside(STUDY, "study/run/metrics.jsonl"), slow=True),
+    Fault("a study into a file", STUDY, 2, r"study cannot be written to \(File exists\)",
+          damage.write("study", "x")),
+    Fault("a study whose run is a file", STUDY, 2, "1 of 1 runs failed",
+          damage.write("study/run", "x"), slow=True),
     Fault("a reader of launch.local that leaves",
           f"{LAUNCH} 'import sys; print(chr(10) * 200000); sys.exit(9)'", 9, "", reads=1),
     Fault("launch.local without stderr", f"{LAUNCH} 'import sys; print(1); sys.exit(9)'", 9, "",
@@ -822,7 +825,7 @@ FULL_DISKS = [
     Fault("a full disk for folds.csv",
           "cxr_tfds.folds --data_dir=table --folds=2 --output=disk/folds.csv", 2, "disk/folds.csv",
           damage.disk(0)),
-    Fault("a full disk for a sweep", SWEEP.replace("=sweep ", "=disk/sweep "), 2, "disk/sweep",
+    Fault("a full disk for a study", STUDY.replace("=study ", "=disk/study "), 2, "disk/study",
           damage.disk(0), slow=True),
 ]  # fmt: skip
 

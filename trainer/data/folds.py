@@ -20,7 +20,7 @@ from trainer.parsing import parsing
 _SPLIT = re.compile(r"folds? (\d{1,3}(?:,\d{1,3})*) of (\d{1,3})", re.ASCII)
 _FOLD = re.compile(r"(\d{1,3})/(\d{1,3})", re.ASCII)
 # One is held out, one is validated on, and one at least is trained on.
-_FEWEST, _MOST = 3, 999
+FEWEST, MOST = 3, 999
 
 
 class Folds(NamedTuple):
@@ -77,10 +77,10 @@ def splits_of(fold: str) -> FoldSplits:
     """
     found = _FOLD.fullmatch(fold)
     held_out, number = (int(found[1]), int(found[2])) if found else (0, 0)
-    if number < _FEWEST or held_out >= number:
+    if number < FEWEST or held_out >= number:
         raise UserError(
             f"--fold={fold}: expected K/N, such as 0/5: fold K, from 0 to N-1, is held out of N "
-            f"folds, {_FEWEST} to {_MOST} (the next is validated on, the others are trained on)"
+            f"folds, {FEWEST} to {MOST} (the next is validated on, the others are trained on)"
         )
     validation = (held_out + 1) % number
     others = [str(one) for one in range(number) if one not in (held_out, validation)]

@@ -1,4 +1,4 @@
-"""Signals that ask a launcher to stop: it passes them on, and ends when its processes have."""
+"""Signals that ask to stop: they are passed on, and the end is that of the processes."""
 
 import contextlib
 import signal

@@ -1,6 +1,5 @@
-"""The trainings of a sweep: one after another, or one on each GPU."""
+"""The trainings of a study: one after another, or one on each GPU."""
 
-import contextlib
 import dataclasses
 import pathlib
 import subprocess
@@ -8,28 +7,28 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from launch import child
-from launch.stopping import Asked
 from trainer.directory import writing_to
 from trainer.errors import UserError
+from trainer.processes import child
+from trainer.processes.stopping import Asked
 from trainer.run import Run
+from trainer.status import DONE
+from trainer.studies.progress import StudyProgress
 
 _POLL_SECONDS = 0.1
-# What config.json has in full, and a flag may not.
-_RESOLVED = ("dataset", "data_dir")
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One training of a sweep.
+    """One training of a study.
 
     Attributes:
         directory: of its run; its name is the trial's.
-        values: of the flags of trainer.main.
+        flags: of trainer.main, the text of each.
     """
 
     directory: pathlib.Path
-    values: Mapping[str, str]
+    flags: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -50,18 +49,9 @@ class Trial:
         """Whether it was trained to its end.
 
         Raises:
-            UserError: its directory holds files that are damaged, none of a run, or a run of
-                other values.
+            UserError: its status.json is damaged.
         """
-        run = Run(self.directory)
-        stored = (run.read_config() or {}).get("config", {})
-        for name, value in self.values.items():
-            if name in stored and name not in _RESOLVED and not _is_same(value, stored[name]):
-                raise UserError(
-                    f"{self.directory} holds a run of another sweep: --{name}={stored[name]} "
-                    f"there, {value} now; give another --runs_dir"
-                )
-        return run.read_status().get("status") == "done"
+        return Run(self.directory).read_status().get("status") == DONE
 
     def start(self, gpu: str | None) -> subprocess.Popen:
         """Starts trainer.main, whose lines go to `log`.
@@ -72,23 +62,13 @@ class Trial:
         Raises:
             UserError: the directory or the log cannot be written to.
         """
-        words = [f"--{flag}={value}" for flag, value in self.values.items()]
+        words = [f"--{flag}={value}" for flag, value in self.flags.items()]
         command = [sys.executable, "-m", "trainer.main", *words, f"--workdir={self.directory}"]
         environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
         with writing_to(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             with self.log.open("a") as log:
                 return child.start(command, environment, stdout=log, stderr=subprocess.STDOUT)
-
-
-def _is_same(value: str, stored: object) -> bool:
-    """Whether a flag's text means what stands in config.json."""
-    if isinstance(stored, bool):
-        return value.lower() in (("true", "1") if stored else ("false", "0"))
-    if isinstance(stored, int | float):
-        with contextlib.suppress(ValueError):
-            return float(value) == stored
-    return value == stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +78,16 @@ class _Training:
     process: subprocess.Popen
 
 
-def train(trials: Sequence[Trial], gpus: Sequence[str | None], asked: Asked) -> dict[str, int]:
+def train(
+    trials: Sequence[Trial], gpus: Sequence[str | None], asked: Asked, progress: StudyProgress
+) -> dict[str, int]:
     """Trains all; one that fails does not stop the others.
 
     Args:
         trials: what to train.
         gpus: indices of the GPUs that each train one at a time; None: what trainer.main finds.
         asked: what signals ask: to stop after a checkpoint, and to begin no more.
+        progress: is told of each, and shown.
 
     Returns:
         The exit code of each, by its name; none of those that were not begun.
@@ -114,30 +97,27 @@ def train(trials: Sequence[Trial], gpus: Sequence[str | None], asked: Asked) -> 
     codes: dict[str, int] = {}
     while running or (waiting and not asked.to_stop):
         while waiting and free and not asked.to_stop:
-            running += _begin(waiting.pop(0), free, codes)
+            running += _begin(waiting.pop(0), free, codes, progress)
         asked.pass_on(training.process for training in running)
         for training in [one for one in running if one.process.poll() is not None]:
             running.remove(training)
             free.append(training.gpu)
-            codes[training.trial.name] = _end(training)
+            codes[training.trial.name] = training.process.returncode
+            progress.end(training.trial.directory, training.process.returncode)
+        progress.show()
         time.sleep(_POLL_SECONDS)
     return codes
 
 
-def _begin(trial: Trial, free: list[str | None], codes: dict[str, int]) -> list[_Training]:
+def _begin(
+    trial: Trial, free: list[str | None], codes: dict[str, int], progress: StudyProgress
+) -> list[_Training]:
     """Starts a training on a free GPU; says so if it cannot be, and notes its exit code."""
     try:
         process = trial.start(free[0])
     except UserError as error:
-        print(f"{trial.name}: {error}", file=sys.stderr)
         codes[trial.name] = error.exit_code
+        progress.refuse(trial.directory, str(error))
         return []
-    print(f"{trial.name}: training" + (f" on GPU {free[0]}" if free[0] else ""), file=sys.stderr)
+    progress.begin(trial.directory, free[0])
     return [_Training(trial, free.pop(0), process)]
-
-
-def _end(training: _Training) -> int:
-    code = training.process.returncode
-    ended = f"ended with code {code}" if code else "done"
-    print(f"{training.trial.name}: {ended}", file=sys.stderr)
-    return code

@@ -1,0 +1,1 @@
+"""Several trainings by one plan: every combination of settings, seeds and folds."""

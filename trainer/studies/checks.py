@@ -1,0 +1,65 @@
+"""Checks all runs of a plan as trainer.main would, before the first one is started."""
+
+import pathlib
+from collections.abc import Mapping
+
+from absl import flags
+
+from cxr_command.runner import in_words
+from trainer.data.selection import require_apart
+from trainer.errors import UserError
+from trainer.run import Run
+from trainer.studies.plan import Plan
+from trainer.training import config as configuration
+from trainer.training.request import Request, request_from_flags
+
+
+def require_valid(plan: Plan, study_dir: pathlib.Path) -> None:
+    """Checks every value of every flag, and that no run's directory holds another run.
+
+    Args:
+        plan: what is to be trained.
+        study_dir: where the runs' directories are.
+
+    Raises:
+        UserError: a value, a dataset or weights cannot be had, or a directory holds another run.
+    """
+    requests: dict[str, Request] = {}
+    for run in plan.runs:
+        values = _parsed(run.flags)
+        name = run.configuration.name
+        if name not in requests:
+            requests[name] = _checked(values)
+        source = requests[name].config.source
+        resolved = {"dataset": source.dataset, "data_dir": source.data_dir}
+        config = configuration.from_flags(values, **resolved)
+        directory = study_dir / run.directory
+        stored = Run(directory).read_config()
+        if stored and (differences := config.differences(stored["config"])):
+            raise UserError(
+                f"{directory} holds a run of other settings ({'; '.join(differences)}): give "
+                "another --study_dir"
+            )
+
+
+def _parsed(texts: Mapping[str, str]) -> flags.FlagValues:
+    values = flags.FlagValues()
+    configuration.define_flags(values)
+    try:
+        values(["trainer.main", *(f"--{flag}={text}" for flag, text in texts.items())])
+    except flags.Error as error:
+        raise UserError(in_words(error)) from error
+    return values
+
+
+def _checked(values: flags.FlagValues) -> Request:
+    """What the flags ask for; its dataset is opened."""
+    if values["strategy"].value == "multi_worker":
+        raise UserError(
+            "strategy = multi_worker: a study starts one process for each run; take mirrored, and "
+            "--gpus to train several runs at once"
+        )
+    request = request_from_flags(values)
+    source = request.config.source
+    require_apart(request.dataset, source.train_split, source.validation_split)
+    return request

@@ -1,0 +1,137 @@
+r"""Trains every combination of some settings, seeds and cross-validation folds.
+
+    python -m trainer.study --plan=PLAN --study_dir=STUDY [--gpus=0,1,2,3]
+    tensorboard --logdir=STUDY
+
+PLAN has a line for each flag of trainer.main and its values; those with one value are shared:
+
+    # Comments and empty lines are skipped.
+    model = lenet
+    recipe = seed, strong
+    seeds = 0, 1, 2
+    folds = 5
+
+Every combination is trained with every seed, and with every fold held out once. Sections such as
+[strong without flip], with lines of their own, name configurations; the lines before them are
+shared. Each run's directory in STUDY is named after its values, and study.json lists them. The same
+command again goes on: what is done is not trained again, and seeds and values may have been added.
+A run that fails does not stop the others; its log.txt says why. SIGTERM, SIGHUP and Ctrl-C are
+passed on to the trainings, which make a checkpoint; then the study ends with exit code 75. This is
+a research tool, not a medical device.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from absl import flags
+
+from cxr_command.exit_codes import ExitCode
+from cxr_command.foreign_text import first_line
+from trainer import command
+from trainer.directory import made, require_writable
+from trainer.errors import Preempted, UserError
+from trainer.lock import locked
+from trainer.processes import stopping
+from trainer.processes.gpus import require_gpus
+from trainer.studies import record
+from trainer.studies.checks import require_valid
+from trainer.studies.plan import parse
+from trainer.studies.progress import StudyProgress
+from trainer.studies.trials import Trial, train
+
+flags.DEFINE_string("plan", None, "The flags and their values.", required=True)
+flags.DEFINE_string("study_dir", None, "Where the runs' directories are made.", required=True)
+flags.DEFINE_list("gpus", [], "Indices of GPUs that each train one run at a time.")
+
+FLAGS = flags.FLAGS
+
+
+def main() -> None:
+    """Trains all, then lists them by their best validation loss."""
+    plan_file, study_dir = pathlib.Path(FLAGS.plan), pathlib.Path(FLAGS.study_dir)
+    text, gpus = _read(plan_file), FLAGS.gpus or [None]
+    if FLAGS.gpus:
+        require_gpus(_indices(FLAGS.gpus), f"--gpus={','.join(FLAGS.gpus)}")
+    require_writable(study_dir, "study_dir")
+    with stopping.noted() as asked, _alone_in(study_dir):
+        with _naming(plan_file):
+            plan = parse(text)
+            record.require_extended(study_dir, plan)
+            require_valid(plan, study_dir)
+        record.write(study_dir, record.content_of(plan))
+        trials = [Trial(study_dir / run.directory, run.flags) for run in plan.runs]
+        unfinished = [trial for trial in trials if not trial.is_done()]
+        progress = StudyProgress(len(trials), len(trials) - len(unfinished), len(gpus))
+        for trial in trials:
+            if trial not in unfinished:
+                progress.say(f"{trial.name}: done before")
+        codes = train(unfinished, gpus, asked, progress)
+        _show_by_loss(trials)
+        _raise_if_unfinished(trials, unfinished, codes, asked.to_stop)
+
+
+@contextlib.contextmanager
+def _naming(plan: pathlib.Path) -> Iterator[None]:
+    """While open, what is said of a mistake begins with the plan's name."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"--plan={plan}: {error}") from error
+
+
+def _read(path: pathlib.Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"--plan={path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--plan={path} is no text file ({first_line(error)}); expected lines: flag = value"
+        ) from error
+
+
+def _indices(gpus: Sequence[str]) -> set[int]:
+    if not all(gpu.isdecimal() for gpu in gpus):
+        raise UserError(f"--gpus={','.join(gpus)}: expected indices of GPUs, such as 0,1")
+    return set(map(int, gpus))
+
+
+@contextlib.contextmanager
+def _alone_in(study_dir: pathlib.Path) -> Iterator[None]:
+    """While open, no other study trains in the directory: both would train the same runs."""
+    with made(study_dir), locked(study_dir, "wait for its end, or give another --study_dir"):
+        yield
+
+
+def _show_by_loss(trials: Sequence[Trial]) -> None:
+    found = [(trial.best_loss, trial.name) for trial in trials if trial.best_loss is not None]
+    for loss, name in sorted(found):
+        print(f"{loss:.4f}  {name}")
+
+
+def _raise_if_unfinished(
+    trials: Sequence[Trial], unfinished: Sequence[Trial], codes: dict[str, int], is_asked: bool
+) -> None:
+    """Ends the study as its trainings did: if one was stopped, the same command goes on."""
+    left = [trial for trial in unfinished if codes.get(trial.name) != 0]
+    failed = [trial for trial in left if codes.get(trial.name) != ExitCode.PREEMPTED]
+    if left and (is_asked or not failed):
+        raise Preempted(
+            f"{len(trials) - len(left)} of {len(trials)} runs are done; the same command goes on "
+            "with the others"
+        )
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(trials)} runs failed: "
+            + ", ".join(str(trial.log) for trial in failed)
+        )
+
+
+def start() -> None:
+    """Starts the command: flags in, exit code out."""
+    command.run(main)
+
+
+if __name__ == "__main__":
+    start()
