@@ -78,6 +78,8 @@ setup(
         "keras_cv": ["keras-cv>=0.9,<0.10"],
         # Converts and checks trainer.export_model --format=onnx.
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
+        # Chooses the values of trainer.study --search.
+        "search": ["optuna>=5,<6"],
         # The PyTorch ways of benchmarks.engine_step and benchmarks.input_pipeline.
         "torch": ["torch>=2.9,<3"],
         "prometheus": ["prometheus-client>=0.21,<1"],
@@ -94,6 +96,7 @@ setup(
             "kubernetes-validate>=1.30,<2",
             "markdown-it-py>=4.0,<5",
             "mypy>=1.18,<3",
+            "optuna>=5,<6",
             "prometheus-client>=0.21,<1",
             "pydicom>=3.0,<4",
             "pylibjpeg-libjpeg>=2.0,<3",

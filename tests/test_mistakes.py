@@ -401,6 +401,17 @@ MISTAKES = [
         f"{STUDY} --plan=plan.txt --gpus=0,7",
         "--gpus=0,7 asks for GPU 0, but this machine has none",
     ),
+    ("a range without a search", f"{STUDY} --plan=search.txt", "a range of values is for --search"),
+    (
+        "a search for nothing",
+        f"{STUDY} --plan=plan.txt --search=3",
+        "one seed, no folds and no sec",
+    ),
+    (
+        "a range that is too wide",
+        f"{STUDY} --plan=search.txt --search=3",
+        "--plan=search.txt: --dropout=1.5: expected 0 or more and below 1",
+    ),
     ("GPUs by name", f"{STUDY} --plan=plan.txt --gpus=all", "expected indices of GPUs"),
     # The dataset: phantoms, tfds build, audit, folds.
     ("phantoms nowhere", "cxr_tfds.phantom", "--output_dir is missing"),
@@ -544,6 +555,7 @@ def _write_plans(world: pathlib.Path) -> None:
         "plan_typo": "learning_rat = 1e-3, 1e-2\n",
         "plan_range": "dropout = 0.5, 1.5\n",
         "plan_fold": "folds = 1\n",
+        "search": "dropout = 0.1 .. 1.5\n",
     }.items():
         _write(world / f"{name}.txt", shared + lines)
     _write(world / "plan_data.txt", "model = lenet\ndata_dir = dta\n")

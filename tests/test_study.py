@@ -19,7 +19,6 @@ from trainer.errors import Preempted, UserError
 from trainer.studies.checks import require_valid
 from trainer.studies.plan import parse
 from trainer.studies.progress import StudyProgress
-from trainer.studies.trials import Trial
 
 
 def test_a_second_study_in_the_directory_is_refused_and_names_the_first(tmp_path):
@@ -46,12 +45,11 @@ def test_a_second_study_in_the_directory_is_refused_and_names_the_first(tmp_path
     ],
 )
 def test_it_ends_as_its_trainings_did(codes, is_asked, ends, said, tmp_path):
-    trials = [Trial(tmp_path / name, {}) for name in ("done before", "a", "b")]
     if ends is None:
-        study._raise_if_unfinished(trials, trials[1:], codes, is_asked)
+        study._raise_if_unfinished(tmp_path, 3, 1, codes, is_asked)
         return
     with pytest.raises(ends, match=said):
-        study._raise_if_unfinished(trials, trials[1:], codes, is_asked)
+        study._raise_if_unfinished(tmp_path, 3, 1, codes, is_asked)
 
 
 def start_study(arguments):
@@ -136,7 +134,7 @@ def test_a_study_trains_all_goes_on_and_says_what_failed(small_data, tmp_path):
 
 def test_what_is_wrong_with_a_plan_is_said_before_the_first_run(small_data, tmp_path):
     text = PLAN.replace("DATA", str(small_data))
-    require_valid(parse(text + "seeds = 0, 1\nfolds = 3"), tmp_path)
+    require_valid(parse(text + "seeds = 0, 1\nfolds = 3").runs, tmp_path)
     for line, said in {
         "dropout = 0.1, 1.5": "--dropout=1.5: expected 0 or more and below 1",
         "seeds = 0, 9999999999": "--seed=9999999999: expected",
@@ -150,9 +148,9 @@ def test_what_is_wrong_with_a_plan_is_said_before_the_first_run(small_data, tmp_
     }.items():
         lines = text if line.partition(" ")[0] not in text else text.replace("strategy = one", "# ")
         with pytest.raises(UserError, match=re.escape(said)):
-            require_valid(parse(f"{lines}{line}\n"), tmp_path)
+            require_valid(parse(f"{lines}{line}\n").runs, tmp_path)
     with pytest.raises(UserError, match="--model is missing"):
-        require_valid(parse("recipe = seed"), tmp_path)
+        require_valid(parse("recipe = seed").runs, tmp_path)
 
 
 def test_a_run_of_other_settings_is_not_taken_for_done(finished_run, data_dir, tmp_path):
@@ -161,17 +159,17 @@ def test_a_run_of_other_settings_is_not_taken_for_done(finished_run, data_dir, t
         f"model = lenet\nrecipe = seed\nstrategy = mirrored\nvirtual_devices = 2\n"
         f"data_dir = {data_dir}\nepochs = 2\n"
     )
-    require_valid(parse(text), tmp_path)
+    require_valid(parse(text).runs, tmp_path)
     for line, said in {
         "learning_rate = 0.01": "--learning_rate: 0.001 in the run, 0.01 now",
         "flip = false": "--flip: True in the run, False now",
         "optimizer = sgd": "--optimizer: 'adam' in the run, 'sgd' now",
     }.items():
         with pytest.raises(UserError, match=f"run holds a run of other settings .{said}"):
-            require_valid(parse(f"{text}{line}\n"), tmp_path)
+            require_valid(parse(f"{text}{line}\n").runs, tmp_path)
     (tmp_path / "run" / "config.json").write_text("{")
     with pytest.raises(UserError, match="config.json is damaged"):
-        require_valid(parse(text), tmp_path)
+        require_valid(parse(text).runs, tmp_path)
 
 
 def test_progress_tells_runs_epochs_and_the_time_left(tmp_path, monkeypatch, capsys):
@@ -181,7 +179,7 @@ def test_progress_tells_runs_epochs_and_the_time_left(tmp_path, monkeypatch, cap
     progress.begin(tmp_path / "first", None)
     assert progress.told() == "1 of 5 runs done  first: starting"
     now[0] += 600
-    progress.end(tmp_path / "first", 0)
+    progress.end(tmp_path / "first", 0, "done")
     shutil.copytree("tests/old_run", tmp_path / "second")
     progress.begin(tmp_path / "second", "3")
     now[0] += 120

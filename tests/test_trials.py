@@ -10,7 +10,7 @@ from trainer.errors import Damaged, UserError
 from trainer.processes import child
 from trainer.processes.stopping import Asked
 from trainer.studies.progress import StudyProgress
-from trainer.studies.trials import Trial, train
+from trainer.studies.trials import Listed, Trial, train
 
 
 class ShortTrial(Trial):
@@ -40,7 +40,7 @@ def test_each_has_the_code_it_ended_with_and_no_failure_stops_the_others(tmp_pat
         Refused(tmp_path / "refused", {}),
         trial(tmp_path, "good", "print('trained')"),
     ]
-    assert train(trials, [None], Asked(), StudyProgress(3, 0, 1)) == {
+    assert train(Listed(trials), [None], Asked(), StudyProgress(3, 0, 1)) == {
         "bad": 2,
         "refused": 2,
         "good": 0,
@@ -57,7 +57,7 @@ def test_a_gpu_trains_one_at_a_time(tmp_path):
         "busy.mkdir(); import time; time.sleep(0.3); busy.rmdir(); print(os.environ['GPU'])"
     )
     trials = [trial(tmp_path, f"trial{index}", script) for index in range(5)]
-    codes = train(trials, ["3", "5"], Asked(), StudyProgress(5, 0, 2))
+    codes = train(Listed(trials), ["3", "5"], Asked(), StudyProgress(5, 0, 2))
     assert set(codes.values()) == {0}
     assert {one.log.read_text() for one in trials} == {"3\n", "5\n"}
 
@@ -78,7 +78,9 @@ def test_a_signal_stops_what_runs_and_begins_no_more(tmp_path):
             super().pass_on(processes)
 
     began = time.monotonic()
-    assert train([runs, waits], [None], AskedOnceItRuns(), StudyProgress(2, 0, 1)) == {"runs": 75}
+    assert train(Listed([runs, waits]), [None], AskedOnceItRuns(), StudyProgress(2, 0, 1)) == {
+        "runs": 75
+    }
     assert not waits.directory.exists()
     assert time.monotonic() - began < 60
 

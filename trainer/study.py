@@ -1,6 +1,7 @@
 r"""Trains every combination of some settings, seeds and cross-validation folds.
 
     python -m trainer.study --plan=PLAN --study_dir=STUDY [--gpus=0,1,2,3]
+    python -m trainer.study --plan=PLAN --study_dir=STUDY --search=50
     tensorboard --logdir=STUDY
 
 PLAN has a line for each flag of trainer.main and its values; those with one value are shared:
@@ -16,13 +17,16 @@ Every combination is trained with every seed, and with every fold held out once.
 shared. Each run's directory in STUDY is named after its values, and study.json lists them. The same
 command again goes on: what is done is not trained again, and seeds and values may have been added.
 A run that fails does not stop the others; its log.txt says why. SIGTERM, SIGHUP and Ctrl-C are
-passed on to the trainings, which make a checkpoint; then the study ends with exit code 75. This is
-a research tool, not a medical device.
+passed on to the trainings, which make a checkpoint; then the study ends with exit code 75.
+
+With --search=N, Optuna chooses the values of N runs from lists and ranges, such as
+learning_rate = 1e-4 .. 1e-2 log, and stops runs that are worse than the median of the others. This
+is a research tool, not a medical device.
 """
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from absl import flags
 
@@ -34,14 +38,23 @@ from trainer.errors import Preempted, UserError
 from trainer.lock import locked
 from trainer.processes import stopping
 from trainer.processes.gpus import require_gpus
+from trainer.processes.stopping import Asked
+from trainer.run import Run
 from trainer.studies import record
 from trainer.studies.checks import require_valid
 from trainer.studies.plan import parse
 from trainer.studies.progress import StudyProgress
-from trainer.studies.trials import Trial, train
+from trainer.studies.search import Search, require_optuna
+from trainer.studies.trials import LOG, Listed, Trial, train
 
 flags.DEFINE_string("plan", None, "The flags and their values.", required=True)
 flags.DEFINE_string("study_dir", None, "Where the runs' directories are made.", required=True)
+flags.DEFINE_integer(
+    "search",
+    0,
+    "Let Optuna choose the values of so many runs; 0: all combinations.",
+    lower_bound=0,
+)
 flags.DEFINE_list("gpus", [], "Indices of GPUs that each train one run at a time.")
 
 FLAGS = flags.FLAGS
@@ -50,25 +63,47 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Trains all, then lists them by their best validation loss."""
     plan_file, study_dir = pathlib.Path(FLAGS.plan), pathlib.Path(FLAGS.study_dir)
-    text, gpus = _read(plan_file), FLAGS.gpus or [None]
+    text = _read(plan_file)
     if FLAGS.gpus:
         require_gpus(_indices(FLAGS.gpus), f"--gpus={','.join(FLAGS.gpus)}")
+    if FLAGS.search:
+        require_optuna()
     require_writable(study_dir, "study_dir")
     with stopping.noted() as asked, _alone_in(study_dir):
-        with _naming(plan_file):
-            plan = parse(text)
-            record.require_extended(study_dir, plan)
-            require_valid(plan, study_dir)
-        record.write(study_dir, record.content_of(plan))
-        trials = [Trial(study_dir / run.directory, run.flags) for run in plan.runs]
-        unfinished = [trial for trial in trials if not trial.is_done()]
-        progress = StudyProgress(len(trials), len(trials) - len(unfinished), len(gpus))
-        for trial in trials:
-            if trial not in unfinished:
-                progress.say(f"{trial.name}: done before")
-        codes = train(unfinished, gpus, asked, progress)
-        _show_by_loss(trials)
-        _raise_if_unfinished(trials, unfinished, codes, asked.to_stop)
+        run_all = _search if FLAGS.search else _grid
+        run_all(text, plan_file, study_dir, asked)
+
+
+def _grid(text: str, plan_file: pathlib.Path, study_dir: pathlib.Path, asked: Asked) -> None:
+    """Trains every combination of the plan."""
+    with _naming(plan_file):
+        plan = parse(text)
+        record.require_extended(study_dir, plan)
+        require_valid(plan.runs, study_dir)
+    record.write(study_dir, record.content_of(plan))
+    trials = [Trial(study_dir / run.directory, run.flags) for run in plan.runs]
+    unfinished = [trial for trial in trials if not trial.is_done()]
+    done = len(trials) - len(unfinished)
+    progress = StudyProgress(len(trials), done, len(FLAGS.gpus) or 1)
+    for trial in trials:
+        if trial not in unfinished:
+            progress.say(f"{trial.name}: done before")
+    codes = train(Listed(unfinished), FLAGS.gpus or [None], asked, progress)
+    _show_by_loss(trial.directory for trial in trials)
+    _raise_if_unfinished(study_dir, len(trials), done, codes, asked.to_stop)
+
+
+def _search(text: str, plan_file: pathlib.Path, study_dir: pathlib.Path, asked: Asked) -> None:
+    """Trains what Optuna chooses of the plan's ranges."""
+    with _naming(plan_file):
+        search = Search(text, study_dir, FLAGS.search)
+        require_valid(search.corners(), study_dir)
+        search.open()
+    done = search.done_before
+    progress = StudyProgress(max(done, search.number), done, len(FLAGS.gpus) or 1)
+    codes = train(search, FLAGS.gpus or [None], asked, progress)
+    _show_by_loss(search.directories)
+    _raise_if_unfinished(study_dir, search.number, done, codes, asked.to_stop)
 
 
 @contextlib.contextmanager
@@ -104,27 +139,28 @@ def _alone_in(study_dir: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _show_by_loss(trials: Sequence[Trial]) -> None:
-    found = [(trial.best_loss, trial.name) for trial in trials if trial.best_loss is not None]
-    for loss, name in sorted(found):
+def _show_by_loss(runs: Iterable[pathlib.Path]) -> None:
+    losses = ((Run(run).read_status().get("best_validation_loss"), run.name) for run in runs)
+    for loss, name in sorted((loss, name) for loss, name in losses if loss is not None):
         print(f"{loss:.4f}  {name}")
 
 
 def _raise_if_unfinished(
-    trials: Sequence[Trial], unfinished: Sequence[Trial], codes: dict[str, int], is_asked: bool
+    study_dir: pathlib.Path, total: int, done_before: int, codes: dict[str, int], is_asked: bool
 ) -> None:
     """Ends the study as its trainings did: if one was stopped, the same command goes on."""
-    left = [trial for trial in unfinished if codes.get(trial.name) != 0]
-    failed = [trial for trial in left if codes.get(trial.name) != ExitCode.PREEMPTED]
-    if left and (is_asked or not failed):
+    done = done_before + sum(code == ExitCode.DONE for code in codes.values())
+    failed = [
+        name for name, code in codes.items() if code not in (ExitCode.DONE, ExitCode.PREEMPTED)
+    ]
+    if done < total and (is_asked or not failed):
         raise Preempted(
-            f"{len(trials) - len(left)} of {len(trials)} runs are done; the same command goes on "
-            "with the others"
+            f"{done} of {total} runs are done; the same command goes on with the others"
         )
     if failed:
         raise UserError(
-            f"{len(failed)} of {len(trials)} runs failed: "
-            + ", ".join(str(trial.log) for trial in failed)
+            f"{len(failed)} of {total} runs failed: "
+            + ", ".join(str(study_dir / name / LOG) for name in failed)
         )
 
 

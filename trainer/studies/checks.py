@@ -1,7 +1,7 @@
-"""Checks all runs of a plan as trainer.main would, before the first one is started."""
+"""Checks runs as trainer.main would, before the first one is started."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from absl import flags
 
@@ -9,23 +9,23 @@ from cxr_command.runner import in_words
 from trainer.data.selection import require_apart
 from trainer.errors import UserError
 from trainer.run import Run
-from trainer.studies.plan import Plan
+from trainer.studies.plan import PlannedRun
 from trainer.training import config as configuration
 from trainer.training.request import Request, request_from_flags
 
 
-def require_valid(plan: Plan, study_dir: pathlib.Path) -> None:
+def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
     """Checks every value of every flag, and that no run's directory holds another run.
 
     Args:
-        plan: what is to be trained.
+        runs: what is to be trained.
         study_dir: where the runs' directories are.
 
     Raises:
         UserError: a value, a dataset or weights cannot be had, or a directory holds another run.
     """
     requests: dict[str, Request] = {}
-    for run in plan.runs:
+    for run in runs:
         values = _parsed(run.flags)
         name = run.configuration.name
         if name not in requests:

@@ -20,6 +20,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from trainer.data.folds import FEWEST, MOST
 from trainer.errors import UserError
@@ -107,7 +108,23 @@ class Plan:
 
 
 _NOTHING_VARIES = "run"
-_Lines = dict[str, list[str]]
+Values = dict[str, list[str]]
+
+
+class Lines(NamedTuple):
+    """The lines of a plan.
+
+    Attributes:
+        shared: the values of each flag before the first section.
+        sections: those of each section, by its name.
+        seeds: as of `Plan`.
+        folds: likewise.
+    """
+
+    shared: Values
+    sections: dict[str, Values]
+    seeds: tuple[int, ...] | None
+    folds: int | None
 
 
 def parse(text: str) -> Plan:
@@ -119,25 +136,29 @@ def parse(text: str) -> Plan:
     Raises:
         UserError: a line is not `flag = value, value ...`, or sets what the study itself sets.
     """
-    shared, sections = _read(text)
-    seeds, folds = shared.pop("seeds", None), shared.pop("folds", None)
+    shared, sections, seeds, folds = read(text)
+    for flag, listed in itertools.chain(*(part.items() for part in (shared, *sections.values()))):
+        if ranges := [value for value in listed if ".." in value.split()]:
+            raise UserError(f"{flag} = {ranges[0]}: a range of values is for --search=N")
     configurations = [
         Configuration(*made)
         for title, own in (sections or {"": {}}).items()
         for made in _combinations(title, shared | own)
     ]
-    if not any(configuration.values for configuration in configurations):
-        raise UserError("the plan is empty; expected lines such as dropout = 0.2, 0.4")
     names = Counter(configuration.name for configuration in configurations)
     if twice := [name for name, count in names.items() if count > 1]:
         raise UserError(f"two configurations of the plan are called {twice[0]}: rename a section")
-    return Plan(text, _seeds(seeds), _folds(folds), tuple(configurations))
+    return Plan(text, seeds, folds, tuple(configurations))
 
 
-def _read(text: str) -> tuple[_Lines, dict[str, _Lines]]:
-    """The lines before the first section, and those of each section."""
-    shared: _Lines = {}
-    sections: dict[str, _Lines] = {}
+def read(text: str) -> Lines:
+    """Reads the lines of a plan; raises as `parse` does.
+
+    Args:
+        text: the content of its file.
+    """
+    shared: Values = {}
+    sections: dict[str, Values] = {}
     current = shared
     for number, line in enumerate(text.splitlines(), start=1):
         line = line.partition("#")[0].strip()
@@ -153,7 +174,10 @@ def _read(text: str) -> tuple[_Lines, dict[str, _Lines]]:
             if current is not shared and name in ("seeds", "folds"):
                 raise UserError(f"{where}: {name} are those of all, before the first section")
             current[name] = listed
-    return shared, sections
+    seeds, folds = shared.pop("seeds", None), shared.pop("folds", None)
+    if not shared and not any(sections.values()):
+        raise UserError("the plan is empty; expected lines such as dropout = 0.2, 0.4")
+    return Lines(shared, sections, _seeds(seeds), _folds(folds))
 
 
 def _parse_line(line: str, where: str) -> tuple[str, list[str]]:
@@ -168,7 +192,7 @@ def _parse_line(line: str, where: str) -> tuple[str, list[str]]:
     return name, listed
 
 
-def _combinations(title: str, lines: _Lines) -> list[tuple[str, dict[str, str]]]:
+def _combinations(title: str, lines: Values) -> list[tuple[str, dict[str, str]]]:
     """The name and the values of each combination."""
     made = []
     for values in itertools.product(*lines.values()):

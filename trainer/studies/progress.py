@@ -43,13 +43,13 @@ class StudyProgress:
         self._left -= 1
         self.say(f"{run.name}: {why}")
 
-    def end(self, run: pathlib.Path, code: int) -> None:
-        """A run has ended with an exit code."""
+    def end(self, run: pathlib.Path, code: int, told: str) -> None:
+        """A run has ended with an exit code, which was told in words."""
         seconds = time.monotonic() - self._began.pop(run)
         if code == 0:
             self._seconds.append(seconds)
             self._done += 1
-        self.say(f"{run.name}: " + (f"ended with code {code}" if code else "done"))
+        self.say(f"{run.name}: {told}")
 
     def say(self, text: str) -> None:
         """Writes a line that stays."""

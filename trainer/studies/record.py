@@ -1,5 +1,6 @@
 """The file study.json: which configurations, seeds and folds the runs of a study have."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -35,9 +36,7 @@ def content_of(plan: Plan) -> dict[str, Any]:
         "plan": plan.text,
         "seeds": None if plan.seeds is None else list(plan.seeds),
         "folds": plan.folds,
-        "configurations": [
-            {"name": one.name, "values": dict(one.values)} for one in plan.configurations
-        ],
+        "configurations": [dataclasses.asdict(one) for one in plan.configurations],
         "runs": [
             {
                 "directory": run.directory,
