@@ -111,22 +111,22 @@ def small_data(tmp_path_factory):
 @pytest.mark.slow
 def test_a_study_trains_all_goes_on_and_says_what_failed(small_data, tmp_path):
     file, runs = tmp_path / "plan.txt", tmp_path / "runs"
-    file.write_text(f"{PLAN.replace('DATA', str(small_data))}seeds = 0\nfolds = 3\n")
+    file.write_text(f"{PLAN.replace('DATA', str(small_data))}seeds = 0\n")
     arguments = (f"--plan={file}", f"--study_dir={runs}")
     said = run_command("trainer.study", *arguments, code=2)
-    assert "3 of 6 runs failed" in said and "learning_rate=1e30,seed=0,fold=2of3/log.txt" in said
+    assert "1 of 2 runs failed" in said and "learning_rate=1e30,seed=0/log.txt" in said
+    assert "learning_rate=1e30,seed=0: ended with code 3: error: the loss is not finite" in said
     names = [run["directory"] for run in json.loads((runs / "study.json").read_text())["runs"]]
     assert sorted(names) == sorted(path.name for path in runs.iterdir() if path.is_dir())
-    for fold in range(3):
-        run = runs / f"learning_rate=1e-4,seed=0,fold={fold}of3"
-        assert json.loads((run / "status.json").read_text())["status"] == "done"
-        config = json.loads((run / "config.json").read_text())["config"]
-        assert (config["seed"], config["fold"]) == (0, f"{fold}/3")
-    models = {path: path.stat().st_mtime_ns for path in runs.rglob("model.keras")}
+    done = runs / "learning_rate=1e-4,seed=0"
+    assert json.loads((done / "status.json").read_text())["status"] == "done"
+    trained = (done / "model.keras").stat().st_mtime_ns
     file.write_text(file.read_text().replace("seeds = 0", "seeds = 0, 1"))
     said = run_command("trainer.study", *arguments, code=2)
-    assert "learning_rate=1e-4,seed=0,fold=0of3: done before" in said and "6 of 12 runs f" in said
-    assert models.items() <= {path: path.stat().st_mtime_ns for path in models}.items()
+    assert "learning_rate=1e-4,seed=0: done before" in said and "2 of 4 runs failed" in said
+    assert (done / "model.keras").stat().st_mtime_ns == trained
+    config = json.loads((runs / "learning_rate=1e-4,seed=1" / "config.json").read_text())["config"]
+    assert config["seed"] == 1
     file.write_text(file.read_text().replace("epochs = 2", "epochs = 3"))
     said = run_command("trainer.study", *arguments, code=2)
     assert "holds a study of another plan" in said and "epochs is 2 there, 3 in this one" in said
