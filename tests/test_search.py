@@ -14,6 +14,7 @@ from trainer.run import Run
 from trainer.studies.search import Search
 
 PLAN = """model = lenet
+data_dir = ../data
 learning_rate = 1e-4 .. 1e-2 log
 dropout = 0.1 .. 0.5
 head_epochs = 1 .. 4
@@ -96,7 +97,7 @@ def test_study_json_lists_every_trial(tmp_path):
         content["runs"]
     )
     for one in content["configurations"]:
-        assert one["values"].keys() == {"model", *NAMES}
+        assert one["values"].keys() == {"model", "data_dir", *NAMES}
 
 
 def test_a_run_worse_than_the_median_of_the_others_is_pruned(tmp_path):

@@ -138,7 +138,7 @@ def parse(text: str) -> Plan:
     """
     shared, sections, seeds, folds = read(text)
     for flag, listed in itertools.chain(*(part.items() for part in (shared, *sections.values()))):
-        if ranges := [value for value in listed if ".." in value.split()]:
+        if ranges := [value for value in listed if " .. " in value]:
             raise UserError(f"{flag} = {ranges[0]}: a range of values is for --search=N")
     configurations = [
         Configuration(*made)

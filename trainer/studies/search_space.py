@@ -24,14 +24,14 @@ def distribution_of(flag: str, listed: list[str]) -> "BaseDistribution | None":
         UserError: the range makes no sense, or there is no Optuna.
     """
     found = _RANGE.fullmatch(listed[0])
-    if len(listed) == 1 and not found and ".." not in listed[0]:
-        return None
     if found and len(listed) == 1:
         return _range(flag, found)
-    if any(".." in value.split() for value in listed):
+    if any(" .. " in value for value in listed):
         raise UserError(
             f"{flag} = {', '.join(listed)}: expected one range, such as 1e-4 .. 1e-2 log, or values"
         )
+    if len(listed) == 1:
+        return None
     from optuna.distributions import CategoricalDistribution
 
     return CategoricalDistribution(listed)
