@@ -30,7 +30,10 @@ EXPLAIN = "trainer.export_gradcam --workdir=run --nocurves --output_dir=out"
 EXPORT = "trainer.export_model --workdir=run --output_dir=out"
 TFDS_BUILD = f"{BUILD} --config=224x224 --manual_dir=manual --data_dir=built"
 STUDY = "trainer.study --study_dir=study --plan=plan.txt"
-PLAN = "model = lenet\nrecipe = seed\ndataset = small_images\ndata_dir = data\nepochs = 1\n"
+PLAN = (
+    "model = lenet\nrecipe = seed\ndataset = small_images\ndata_dir = data\nepochs = 1\n"
+    "checkpoint_steps = 3\n"
+)
 LAUNCH = "launch.local --num_workers=1 -- {python} -c"
 
 LONG = "n" * 300
