@@ -145,6 +145,13 @@ BALANCED_ACCURACY = Metric(
     resample=lambda task: np.nanmean(task.hits / task.marginals[0], axis=1),
     note=_balanced_accuracy_note,
 )
+MACRO_F1 = Metric(
+    "macro_f1",
+    "Macro F1",
+    compute=lambda task: float(metrics.f1_score(task.labels, task.predicted, average="macro")),
+    resample=lambda task: np.nanmean(_f1_of_classes(task), axis=1),
+    note=_macro_f1_note,
+)
 LOG_LOSS = Metric(
     "log_loss",
     "Log loss",
@@ -171,13 +178,7 @@ BRIER_SCORE = Metric(
 HEADLINE: tuple[Metric, ...] = (
     ACCURACY,
     BALANCED_ACCURACY,
-    Metric(
-        "macro_f1",
-        "Macro F1",
-        compute=lambda task: float(metrics.f1_score(task.labels, task.predicted, average="macro")),
-        resample=lambda task: np.nanmean(_f1_of_classes(task), axis=1),
-        note=_macro_f1_note,
-    ),
+    MACRO_F1,
     Metric(
         "weighted_f1",
         "Weighted F1",

@@ -1,0 +1,1 @@
+"""The report of a study: many runs of a few configurations, over seeds and folds."""
