@@ -144,6 +144,8 @@ MISTAKES = [
     ),
     # trainer.evaluate.
     ("no run to evaluate", EVALUATE, "--workdir is missing"),
+    ("a study and a run", f"{EVALUATE} --study_dir=st --workdir=run", "leave --workdir out"),
+    ("no study", f"{EVALUATE} --study_dir=run", "no run/study.json; give the directory of a study"),
     ("a run that is not there", f"{EVALUATE} --workdir=rn", "rn holds no config.json: expected"),
     (
         "a run without a model yet",

@@ -46,6 +46,7 @@ from trainer.data.examples import load_split
 from trainer.data.feature_cache import FeatureCache
 from trainer.data.opening import open_dataset
 from trainer.errors import UserError
+from trainer.evaluation.study import held_out, layout
 from trainer.models.weights import load_weights
 from trainer.run import Run
 from trainer.training.checkpoint import Checkpoints, read_progress, read_state
@@ -231,6 +232,15 @@ CALIBRATION = {
     "log_loss_after": 0.4, "sensitivity": 0.9, "thresholds": {"a": 0.5, "b": None},
 }  # fmt: skip
 METRICS = {"epoch": 1, "loss": 0.5, "accuracy": 0.75, "validation_loss": 0.5}
+STUDY = {
+    "plan": "recipe = seed", "seeds": [0, 1], "folds": 3,
+    "configurations": [{"name": "all", "values": {"recipe": "seed"}}],
+    "runs": [
+        {"directory": f"seed={seed},fold={fold}of3", "configuration": "all", "seed": seed,
+         "fold": fold}
+        for seed in (0, 1) for fold in range(3)
+    ],
+}  # fmt: skip
 SPLITS = "id,label,source,split,group,sha256\n" + "".join(
     f"COVID-{n},COVID,sirm,train,COVID-{n},{n:064}\n" for n in range(9)
 )
@@ -353,6 +363,18 @@ def read_checkpoint(path: pathlib.Path) -> object:
     return digest(*state.values()), read_progress(newest)
 
 
+def make_predictions(folder: pathlib.Path) -> pathlib.Path:
+    held_out.keep(folder, "model records", np.random.default_rng(0).random((50, 4)))
+    return folder / held_out.KEPT_FILE
+
+
+def read_predictions(path: pathlib.Path) -> str:
+    kept = held_out.read_kept(path, "model records", (50, 4))
+    if kept is None:
+        raise Refused("of another model")
+    return digest(kept)
+
+
 KINDS = [
     Kind("PNG file of a user", image("a.png"), read_image),
     Kind("JPEG file of a user", image("a.jpg"), read_image),
@@ -365,6 +387,8 @@ KINDS = [
     Kind("metrics.jsonl", text_file("metrics.jsonl", json.dumps(METRICS) + "\n"),
          lambda p: Run(p.parent).read_metrics()),
     Kind("calibration.json", make_calibration, lambda p: Run(p.parent).read_calibration("0123")),
+    Kind("study.json", text_file("study.json", STUDY), lambda p: layout.read_study(p.parent)),
+    Kind("kept predictions", make_predictions, read_predictions, is_exact=True),
     Kind("progress.json", make_progress, Progress.read),
     Kind("splits.csv", text_file("splits.csv", SPLITS), lambda p: split_table.read(p.parent),
          refusals=(RefusedError, ValueError)),

@@ -4,6 +4,7 @@
     python -m trainer.evaluate --workdir=RUN1 --workdir=RUN2 --ensemble --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN --images_dir=FOLDER --output_dir=REPORT
     python -m trainer.evaluate --workdir=RUN --manifest=cases.csv --output_dir=REPORT
+    python -m trainer.evaluate --study_dir=STUDY --output_dir=REPORT
 
 FOLDER holds one sub-folder of radiographs for each class, as the published database does. cases.csv
 has the columns path and label, and any of patient, group, site, sex, age, view and device.
@@ -13,17 +14,12 @@ calibration.json; with --images_dir and --manifest they are taken from there. Th
 tool, not a medical device.
 """
 
-import datetime
-import importlib.metadata
+import dataclasses
 import pathlib
-import platform
-import shlex
-import sys
 from typing import Any
 
 from absl import flags, logging
 
-import trainer
 from cxr_command import usage
 from cxr_command.foreign_text import as_unicode
 from trainer import command
@@ -41,6 +37,7 @@ from trainer.evaluation.model_report import AboutModel, ModelReport, Setup, eval
 from trainer.evaluation.original import beside_original
 from trainer.evaluation.predictions import Predictions, ensemble, predict
 from trainer.evaluation.prevalence import parse_prevalences
+from trainer.evaluation.provenance import provenance
 from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
@@ -54,20 +51,23 @@ from trainer.evaluation.several_runs import (
     tested_split,
 )
 from trainer.evaluation.statistics import Statistics
+from trainer.evaluation.study.evaluation import Options, evaluate_study
 from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.tuning import keep, tune
 from trainer.memory import memory_told
 from trainer.run import Run
 
 _ENSEMBLE = "ensemble"
-_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
+# What tells which runs or images to evaluate, and how, where a study does not.
+_NOT_OF_STUDY = (
+    "workdir", "images_dir", "manifest", "any_view", "ensemble", "tta", "positive_class",
+)  # fmt: skip
 # Metrics of each class that are logged.
 _LOGGED = ("sensitivity", "specificity", "ppv", "f1")
 
 usage.section("What is evaluated")
-flags.DEFINE_multi_string(
-    "workdir", None, "Directory of a run; repeat it to compare runs.", required=True
-)
+flags.DEFINE_multi_string("workdir", None, "Directory of a run; repeat it to compare runs.")
+flags.DEFINE_string("study_dir", None, "Directory of a study: all its runs are evaluated.")
 flags.DEFINE_string("split", None, "Split to evaluate on; default: test, or the fold held out.")
 flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
 flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
@@ -91,6 +91,10 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Evaluates."""
     _check_flags()
+    if FLAGS.study_dir:
+        chosen = {field.name: FLAGS[field.name].value for field in dataclasses.fields(Options)}
+        evaluate_study(FLAGS.study_dir, FLAGS.output_dir, Options(**chosen), provenance())
+        return
     prevalences = parse_prevalences(FLAGS.prevalence)
     runs = named_runs(FLAGS.workdir, _ENSEMBLE)
     contents = {name: run.finished_config() for name, run in runs.items()}
@@ -142,6 +146,11 @@ def main() -> None:
 
 
 def _check_flags() -> None:
+    if FLAGS.study_dir:
+        if others := [f"--{name}" for name in _NOT_OF_STUDY if FLAGS[name].present]:
+            raise UserError(f"--study_dir evaluates a study's runs: leave {', '.join(others)} out")
+    elif not FLAGS.workdir:
+        raise UserError("--workdir is missing: give a run's, or --study_dir=STUDY; see --help")
     if sum(map(bool, (FLAGS.split, FLAGS.images_dir, FLAGS.manifest))) > 1:
         raise UserError("give one of --split=SPLIT, --images_dir=DIR and --manifest=CSV")
     if FLAGS.ensemble and len(FLAGS.workdir) < 2:
@@ -240,13 +249,10 @@ def _report(
             confidence=CONFIDENCE,
             groups=None if examples.groups is None else len(set(examples.groups)),
         ),
-        command=shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        versions={"python": platform.python_version(), "cxr-trainer": trainer.__version__}
-        | {package: importlib.metadata.version(package) for package in _PACKAGES},
         comparison=comparison,
         original=beside_original(dataset.name, measured) if dataset else None,
         models=models,
+        **provenance(),
     )
 
 

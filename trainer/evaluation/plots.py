@@ -17,7 +17,7 @@ from trainer.evaluation.statistics import Statistics
 from trainer.figure import DPI, new_figure
 
 # Okabe and Ito (2008): colours that colour-blind readers can tell apart; the dashes differ as well.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 
 
@@ -81,7 +81,7 @@ def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
         axes.plot(confidence, accuracy, label=label, **_style(index))
         # The area of a mark is the share of the examples in its bin.
         area = 15 + 400 * counts / counts.sum()
-        axes.scatter(confidence, accuracy, area, _COLOURS[index], marker=marker, alpha=0.7)
+        axes.scatter(confidence, accuracy, area, COLOURS[index], marker=marker, alpha=0.7)
     axes.set(xlabel="mean probability of the predicted class", ylabel="share that is right")
     _unit_square(axes)
     figure.savefig(path, dpi=DPI)
@@ -141,7 +141,7 @@ def plot_selective(curve: AccuracyCurve, path: pathlib.Path) -> None:
     """
     figure, axes = new_figure("accuracy on the surest radiographs")
     axes.fill_between(
-        curve.answered, curve.low, curve.high, color=_COLOURS[0], alpha=0.2, linewidth=0,
+        curve.answered, curve.low, curve.high, color=COLOURS[0], alpha=0.2, linewidth=0,
         label="95 % interval at each share",
     )  # fmt: skip
     axes.plot(curve.answered, curve.accuracy, label="by the model", **_style(0))
@@ -164,9 +164,9 @@ def plot_accuracies(models: Mapping[str, Statistics], path: pathlib.Path) -> Non
         for row, statistics in enumerate(models.values()):
             value, y = statistics.values[metric.name], row + 0.2 * index - 0.1
             interval = statistics.intervals[metric.name] or [value, value]
-            axes.plot(interval, [y, y], color=_COLOURS[index])
+            axes.plot(interval, [y, y], color=COLOURS[index])
             label = metric.label.lower() if row == 0 else None
-            axes.plot(value, y, marker=marker, color=_COLOURS[index], label=label, linestyle="")
+            axes.plot(value, y, marker=marker, color=COLOURS[index], label=label, linestyle="")
     axes.set_yticks(range(len(models)), list(map(drawn, models)))
     axes.invert_yaxis()
     axes.set(xlabel="share that is right")
@@ -177,7 +177,7 @@ def plot_accuracies(models: Mapping[str, Statistics], path: pathlib.Path) -> Non
 
 def _style(index: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
+        "color": COLOURS[index % len(COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],
     }
 

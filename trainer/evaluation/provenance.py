@@ -1,0 +1,22 @@
+"""What a report says of how it was made."""
+
+import datetime
+import importlib.metadata
+import platform
+import shlex
+import sys
+from typing import Any
+
+import trainer
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
+
+
+def provenance() -> dict[str, Any]:
+    """The fields `command`, `created` (ISO 8601) and `versions` of a report of this process."""
+    return {
+        "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), "cxr-trainer": trainer.__version__}
+        | {package: importlib.metadata.version(package) for package in _PACKAGES},
+    }

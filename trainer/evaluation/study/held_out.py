@@ -1,0 +1,187 @@
+"""Each run's predictions for the examples that it never saw, computed once and kept in the run."""
+
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from absl import logging
+
+from cxr_command.checksums import sha256_of
+from trainer.data.dataset import BuiltDataset
+from trainer.data.examples import Examples, load_split
+from trainer.data.records import Records
+from trainer.data.selection import is_split, select
+from trainer.directory import move_files, unfinished, writing_to
+from trainer.errors import Damaged, UserError
+from trainer.evaluation.predictions import predictor
+from trainer.evaluation.several_runs import splits_of
+from trainer.parsing import parsing
+from trainer.progress_line import ProgressLine
+from trainer.run import Run
+
+KEPT_FILE = "held_out_predictions.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The predictions of one run.
+
+    Attributes:
+        split: of the examples, in TFDS' notation.
+        ids: `[examples] str`.
+        labels: `[examples] int`.
+        groups: `[examples]`, the same for all copies of a radiograph; None if nobody knows.
+        probabilities: `[examples, classes] float64`.
+        train_examples: how many the run was trained on.
+    """
+
+    split: str
+    ids: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+    probabilities: np.ndarray
+    train_examples: int
+
+
+def predict_held_out(
+    runs: Mapping[str, Run],
+    contents: Mapping[str, dict],
+    splits: Mapping[str, str],
+    dataset: BuiltDataset,
+) -> dict[str, HeldOut]:
+    """Reads the runs' kept predictions; predicts, and keeps, those that are missing.
+
+    Args:
+        runs: by name.
+        contents: of their config.json.
+        splits: that each is tested on.
+        dataset: that they were trained on.
+
+    Returns:
+        The predictions of each.
+
+    Raises:
+        UserError: a run was trained or validated on what it is tested on, or its predictions
+            cannot be kept.
+    """
+    records = {name: select(dataset, splits[name]) for name in runs}
+    for name, content in contents.items():
+        _require_unseen(name, splits[name], records[name], content, dataset)
+    found, loaded, done = {}, _LastSplit(dataset), 0
+    progress = ProgressLine("predictions", sum(map(len, records.values())), 1)
+    # Runs of one split beside each other: its images are read once.
+    for name in sorted(runs, key=lambda name: (splits[name], name)):
+        index = records[name].index
+        found[name] = HeldOut(
+            split=splits[name],
+            ids=np.char.decode(index["id"].astype(bytes), "utf-8"),
+            labels=index["label"].astype(int),
+            groups=index["group"] if "group" in index.dtype.names else None,
+            probabilities=_probabilities(runs[name], splits[name], records[name], dataset, loaded),
+            train_examples=contents[name]["dataset"]["train_examples"],
+        )
+        done += len(index)
+        progress.show(done)
+    progress.clear()
+    return found
+
+
+class _LastSplit:
+    """The split whose images were read last."""
+
+    def __init__(self, dataset: BuiltDataset) -> None:
+        self._dataset = dataset
+        self._loaded: tuple[str, Examples] | None = None
+
+    def __call__(self, split: str) -> Examples:
+        if self._loaded is None or self._loaded[0] != split:
+            self._loaded = split, load_split(self._dataset, split)
+        return self._loaded[1]
+
+
+def _require_unseen(
+    name: str, split: str, records: Records, content: dict, dataset: BuiltDataset
+) -> None:
+    for used in splits_of({name: content}):
+        shared = select(dataset, used).shares_with(records) if is_split(dataset, used) else 0
+        if shared:
+            raise UserError(
+                f"{name} was trained or validated on {used}, which has {shared} examples in common "
+                f"with {split}: test it on examples that it has not seen"
+            )
+
+
+def _probabilities(
+    run: Run,
+    split: str,
+    records: Records,
+    dataset: BuiltDataset,
+    loaded: Callable[[str], Examples],
+) -> np.ndarray:
+    """The kept ones, if they are of this model and these records."""
+    try:
+        kept = read_kept(
+            run.path / KEPT_FILE,
+            _key(sha256_of(run.model_file), records),
+            (len(records), len(dataset.class_names)),
+        )
+    except Damaged as damage:
+        logging.warning("%s", damage)
+        kept = None
+    if kept is not None:
+        return kept
+    logging.info("%s predicts %d radiographs of %s", run.path.name, len(records), split)
+    best = run.load_model()
+    probabilities = predictor(best.network, flip=False)(loaded(split).images)
+    keep(run.path, _key(best.sha256, records), probabilities)
+    return probabilities
+
+
+def _key(model_sha256: str, records: Records) -> str:
+    return f"{model_sha256} {records.digest}"
+
+
+def read_kept(path: pathlib.Path, key: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """Reads a run's kept predictions, which compares their checksums.
+
+    Args:
+        path: the file.
+        key: of the model and the records that are wanted.
+        shape: `(examples, classes)`.
+
+    Returns:
+        `[examples, classes] float64`; None if there are none, or of another model or other records.
+
+    Raises:
+        Damaged: the bytes are not those written.
+        Unreadable: the system could not read it.
+    """
+    if not os.path.lexists(path):
+        return None
+    with parsing(path, "it is predicted anew"):
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+            kept = {name: archive[name] for name in archive.files}
+        if str(kept["key"]) != key:
+            return None
+        if kept["probabilities"].shape != shape:
+            raise ValueError(f"its shape is {kept['probabilities'].shape}, expected {shape}")
+        return kept["probabilities"]
+
+
+def keep(folder: pathlib.Path, key: str, probabilities: np.ndarray) -> None:
+    """Writes a run's predictions beside its model.
+
+    Args:
+        folder: the run's directory.
+        key: of the model and the records.
+        probabilities: `[examples, classes] float64`.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    with writing_to(folder), unfinished(folder) as partial:
+        np.savez(partial / KEPT_FILE, key=np.array(key), probabilities=probabilities)
+        move_files(partial, folder)

@@ -1,0 +1,130 @@
+"""The first lines of a study's report: what a reader wants to know, in sentences."""
+
+from collections.abc import Sequence
+
+from trainer.evaluation.metrics import ACCURACY
+from trainer.evaluation.study.corrected_t import RunMean
+from trainer.evaluation.study.differences import Difference, Differences
+from trainer.evaluation.study.estimates import Configuration
+from trainer.evaluation.study.variance import SEED, SEED_IN_FOLD, SPLIT, TEST_SAMPLE
+
+_MOST_CONFIGURATIONS, _MOST_DIFFERENCES = 5, 3
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def summary(
+    configurations: Sequence[Configuration], differences: Differences, missing: Sequence[str]
+) -> list[str]:
+    """Says the results in ten lines or fewer.
+
+    Args:
+        configurations: with the ensembles.
+        differences: between the configurations.
+        missing: what the study lacks, as sentences.
+
+    Returns:
+        The lines.
+    """
+    single = [one for one in configurations if one.members == 1]
+    ranked = sorted(single, key=_accuracy, reverse=True)
+    lines = [_configuration_line(one) for one in ranked[:_MOST_CONFIGURATIONS]]
+    if len(ranked) > _MOST_CONFIGURATIONS:
+        lines.append(
+            f"{len(ranked) - _MOST_CONFIGURATIONS} configurations of lower accuracy are in the "
+            "tables below."
+        )
+    lines += _difference_lines(differences.of_accuracy())
+    if missing:
+        lines.append(
+            f"The study is not complete: {len(missing)} remarks below say what is missing."
+        )
+    return lines
+
+
+def _accuracy(configuration: Configuration) -> float:
+    found = configuration.metrics[ACCURACY.name].over_runs
+    return found.mean if found else 0.0
+
+
+def _configuration_line(configuration: Configuration) -> str:
+    found = configuration.metrics[ACCURACY.name]
+    line = f"{configuration.name}: accuracy {_with_spread(found.over_runs)}"
+    line += f" over {_runs(configuration)}"
+    if parts := _shares(configuration):
+        line += f"; of one run's variance {parts}"
+    return f"{line}."
+
+
+def _with_spread(over_runs: RunMean | None) -> str:
+    if over_runs is None:
+        return "unknown"
+    text = _percent(over_runs.mean)
+    if over_runs.sd is not None:
+        text += f" ± {100 * over_runs.sd:.1f} (standard deviation of a run)"
+    if over_runs.interval:
+        low, high = over_runs.interval
+        text += f", 95{_NO_BREAK}% interval {100 * low:.1f} to {_percent(high)},"
+    return text
+
+
+def _runs(configuration: Configuration) -> str:
+    seeds, folds = (
+        len({getattr(run, of) for run in configuration.runs}) for of in ("seed", "fold")
+    )
+    has_folds = configuration.runs[0].fold is not None
+    counted = [_count(folds, "fold")] if has_folds else []
+    return " and ".join([*counted, _count(seeds, "seed")])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _shares(configuration: Configuration) -> str:
+    variance = configuration.variance
+    if variance is None:
+        return ""
+    split_alone = SEED in variance.components
+    named = {
+        "the seed": (SEED, SEED_IN_FOLD),
+        "the split" if split_alone else "split and seed": (SPLIT,),
+        "the test sample": (TEST_SAMPLE,),
+    }
+    shares = {name: variance.share(*sources) for name, sources in named.items()}
+    return ", ".join(
+        f"{100 * share:.0f}{_NO_BREAK}% is {name}"
+        for name, share in shares.items()
+        if share is not None
+    )
+
+
+def _difference_lines(differences: Sequence[Difference]) -> list[str]:
+    if not differences:
+        return []
+    significant = [one for one in differences if one.is_significant]
+    if not significant:
+        return [
+            "No two configurations differ in accuracy by more than chance explains, after Holm's "
+            "correction."
+        ]
+    significant.sort(key=lambda one: -abs(one.over_runs.mean))
+    lines = [_difference_line(one) for one in significant[:_MOST_DIFFERENCES]]
+    if len(significant) > _MOST_DIFFERENCES:
+        lines[-1] += f" {len(significant) - _MOST_DIFFERENCES} smaller differences are below."
+    return lines
+
+
+def _difference_line(difference: Difference) -> str:
+    better, worse = difference.configurations
+    low, high = difference.over_runs.interval or (0.0, 0.0)
+    if difference.over_runs.mean < 0:
+        better, worse, low, high = worse, better, -high, -low
+    gain = 100 * abs(difference.over_runs.mean)
+    return (
+        f"{better} is more accurate than {worse} by {gain:.1f} points (95{_NO_BREAK}% interval "
+        f"{100 * low:.1f} to {100 * high:.1f}; p {difference.p_holm:.3f} after Holm's correction)."
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}{_NO_BREAK}%"
