@@ -39,7 +39,6 @@ def over_seeds(data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def over_folds(data, tmp_path_factory):
     """A study of two seeds and three folds, all of them finished."""
-    pytest.importorskip("trainer.data.folds")
     study = tmp_path_factory.mktemp("studies") / "folds"
     write_study(study, data, {"recipe=seed": {}}, [0, 1], 3)
     evaluate(study)

@@ -117,7 +117,7 @@ def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib
     figure, axes = new_figure(f"decision curve for {drawn(positive_class)}")
     axes.plot(curve.threshold, curve.model, label="by the model", **_style(0))
     bounds = np.array([interval or (np.nan, np.nan) for interval in curve.model_interval])
-    axes.fill_between(curve.threshold, *bounds.T, color=_COLOURS[0], alpha=0.2, linewidth=0)
+    axes.fill_between(curve.threshold, *bounds.T, color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(curve.threshold, curve.all, label="treat all", **_style(1))
     axes.axhline(0, label="treat none", color="0.4", linewidth=1)
     highest = max(0.01, *curve.model, *curve.all)

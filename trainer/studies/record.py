@@ -12,15 +12,22 @@ from trainer.json_file import Field, integer, list_of, mapping, read_object, rec
 from trainer.studies.plan import Plan
 
 NAME = "study.json"
+_FOLDER = Field(
+    "the name of a directory in the study's",
+    lambda v: isinstance(v, str) and v not in ("", ".", "..") and os.path.basename(v) == v,
+)
 FIELDS: dict[str, Field] = {
     "plan": text(),
-    "seeds": list_of(integer(0)).or_none(),
-    "folds": integer(1).or_none(),
-    "configurations": list_of(record({"name": text(), "values": mapping(text())})),
+    "seeds": Field(
+        "a list of different whole numbers, 0 or more",
+        lambda v: list_of(integer(0)).fits(v) and len(v) == len(set(v)) > 0,
+    ).or_none(),
+    "folds": integer(2).or_none(),
+    "configurations": list_of(record({"name": text(), "values": mapping()})),
     "runs": list_of(
         record(
             {
-                "directory": text(),
+                "directory": _FOLDER,
                 "configuration": text(),
                 "seed": integer(0).or_none(),
                 "fold": integer(0).or_none(),

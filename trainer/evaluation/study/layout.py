@@ -7,33 +7,10 @@ import pathlib
 from typing import Any
 
 from trainer.errors import Damaged
-from trainer.json_file import Field, integer, list_of, mapping, read_object, record, text
+from trainer.json_file import read_object
+from trainer.studies.record import FIELDS, NAME
 
-STUDY_FILE = "study.json"
 _ADVICE = "give the directory of a study of trainer.study"
-_FOLDER = Field(
-    "the name of a directory in the study's",
-    lambda v: isinstance(v, str) and v not in ("", ".", "..") and os.path.basename(v) == v,
-)
-_FIELDS = {
-    "plan": text(),
-    "seeds": Field(
-        "a list of different whole numbers, 0 or more",
-        lambda v: list_of(integer(0)).fits(v) and len(v) == len(set(v)) > 0,
-    ).or_none(),
-    "folds": integer(2).or_none(),
-    "configurations": list_of(record({"name": text(), "values": mapping()})),
-    "runs": list_of(
-        record(
-            {
-                "directory": _FOLDER,
-                "configuration": text(),
-                "seed": integer(0).or_none(),
-                "fold": integer(0).or_none(),
-            }
-        )
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +70,7 @@ def read_study(directory: str | os.PathLike) -> Study:
         Damaged: there is none, or it is not what trainer.study writes.
     """
     path = pathlib.Path(directory)
-    content = read_object(path / STUDY_FILE, _FIELDS, _ADVICE)
+    content = read_object(path / NAME, FIELDS, _ADVICE)
     configurations = {one["name"]: one["values"] for one in content["configurations"]}
     seeds, folds = content["seeds"] or [None], content["folds"]
     runs = [
@@ -108,6 +85,6 @@ def read_study(directory: str | os.PathLike) -> Study:
         if runs and named == set(itertools.product(configurations, seeds, numbers)):
             return study
     raise Damaged(
-        f"{path / STUDY_FILE} is damaged (its runs are not one for each configuration, seed and "
+        f"{path / NAME} is damaged (its runs are not one for each configuration, seed and "
         f"fold); {_ADVICE}"
     )
