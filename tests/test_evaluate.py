@@ -13,12 +13,15 @@ from sklearn import metrics
 
 from tests.conftest import run_command
 from trainer.data.example_stream import read_examples
+from trainer.evaluation.training_features import load
 from trainer.run import Run
 
 
 def copy_run(finished_run, workdir, change_logits):
     """A run whose network has other weights in its last layer."""
-    shutil.copytree(finished_run, workdir, ignore=shutil.ignore_patterns("checkpoints", "calib*"))
+    shutil.copytree(
+        finished_run, workdir, ignore=shutil.ignore_patterns("checkpoints", "calib*", "training_*")
+    )
     model = keras.models.load_model(workdir / "model.keras")
     layer = model.get_layer("logits")
     layer.set_weights([change_logits(weight) for weight in layer.get_weights()])
@@ -74,6 +77,22 @@ def features(dataset):
         name = feature["id"].bytes_list.value[0].decode()
         told[name] = {"source": table[name]["source"], "lungs": lungs}
     return told
+
+
+def test_what_is_unlike_the_training_is_counted(run, directory, report, examples):
+    best = Run(run).load_model()
+    network = keras.Model(best.network.input, best.network.get_layer("logits").input)
+    far = load(run, best.sha256).distance(network.predict(examples["image"], verbose=0)) > 1
+    unusual = report["unusual"]
+    assert (unusual["examples"], unusual["flagged"]) == (len(far), far.sum())
+    expected = stats.binomtest(int(far.sum()), len(far)).proportion_ci(0.95, "exact")
+    low, high = unusual["interval"]
+    assert low <= expected.low and high >= expected.high  # Copies count as one.
+    for label, part in enumerate(unusual["by_class"].values()):
+        assert part["flagged"] == far[examples["label"] == label].sum()
+    assert sum(part["examples"] for part in unusual["by_source"].values()) == len(far)
+    page = (directory / "report.html").read_text()
+    assert "Unlike the training radiographs" in page and "not a guarantee" in page
 
 
 @pytest.fixture(scope="module")

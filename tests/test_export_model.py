@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -15,7 +16,10 @@ import tensorflow as tf
 from cxr_command.largest_image import MOST_PIXELS
 from tests.conftest import run_command
 from tests.support import radiograph_file
+from trainer.evaluation.training_features import load
 from trainer.explain.methods import GradCAM
+from trainer.export.served import ServedModel
+from trainer.models.taps import Taps
 from trainer.run import Run
 
 
@@ -95,6 +99,27 @@ def test_the_other_signatures_explain_and_give_features(served, model, files, da
     kernel, bias = model.get_layer("logits").get_weights()
     logits = features @ kernel + bias
     np.testing.assert_allclose(tf.nn.softmax(logits), probabilities, atol=1e-5)
+
+
+def test_it_flags_what_is_unlike_the_training(
+    exported, served, model, finished_run, files, dataset
+):
+    encoded = tf.constant([path.read_bytes() for path in files])
+    answer = served.signatures["explain"](image_bytes=encoded)
+    fitted = load(finished_run, Run(finished_run).load_model().sha256)
+    images = np.stack([radiograph_file.read(path, dataset.image_shape) for path in files])
+    expected = fitted.distance(keras.Model(model.input, Taps(model).features).predict(images))
+    np.testing.assert_allclose(answer["distance"], expected, rtol=1e-5)
+    np.testing.assert_array_equal(answer["unusual"], expected > 1)
+    assert json.loads((exported / "export.json").read_text())["flags_unusual"] is True
+    assert load(exported, fitted.model_sha256).threshold == fitted.threshold
+
+
+def test_where_nothing_is_known_of_the_training_nothing_is_flagged(model, dataset):
+    plain = ServedModel(model, dataset.class_names)
+    outputs = set(plain.explain.get_concrete_function().structured_outputs)
+    assert {"heatmap", "probabilities"} <= outputs
+    assert not {"unusual", "distance"} & outputs
 
 
 def png_of(width, height):

@@ -337,6 +337,12 @@ MISTAKES = [
         f"{PREDICT} --workdir=run --workdir=runs/first --explain",
         "one network",
     ),
+    (
+        "drift of an average",
+        f"{PREDICT} --workdir=run --workdir=runs/first --drift_from=run",
+        "--drift_from compares what one network sees",
+    ),
+    ("drift of a few files", f"{PREDICT} --workdir=run --drift_from=run", "20 radiographs or more"),
     ("a folder of no panels", f"{PREDICT} --workdir=run --explain_dir=new", "goes with --explain"),
     (
         "panels over a thesis",

@@ -46,6 +46,7 @@ from trainer.data.examples import load_split
 from trainer.data.feature_cache import FeatureCache
 from trainer.data.opening import open_dataset
 from trainer.errors import UserError
+from trainer.evaluation import training_features
 from trainer.evaluation.study import held_out, layout
 from trainer.models.weights import load_weights
 from trainer.run import Run
@@ -253,6 +254,19 @@ def make_calibration(folder: pathlib.Path) -> pathlib.Path:
     return folder / "calibration.json"
 
 
+def make_training_features(folder: pathlib.Path) -> pathlib.Path:
+    features = np.random.default_rng(0).normal(size=(20, 6))
+    training_features.save(training_features.fit(features, np.zeros(20), features, "0"), folder)
+    return folder / training_features.FILES[0]
+
+
+def read_training_features(path: pathlib.Path) -> object:
+    found = training_features.load(path.parent, "0")
+    if found is None:
+        raise Refused("it is of another model, or half replaced")
+    return [found.whitening.tolist(), found.centres.tolist(), found.threshold]
+
+
 def make_progress(folder: pathlib.Path) -> pathlib.Path:
     Progress(epochs=3, phase_epochs=3, best_epoch=2, best_loss=0.5).write(folder / "progress.json")
     return folder / "progress.json"
@@ -389,6 +403,10 @@ KINDS = [
     Kind("calibration.json", make_calibration, lambda p: Run(p.parent).read_calibration("0123")),
     Kind("study.json", text_file("study.json", STUDY), lambda p: layout.read_study(p.parent)),
     Kind("kept predictions", make_predictions, read_predictions, is_exact=True),
+    Kind("training_features.json", make_training_features, read_training_features),
+    Kind("training_features.npy",
+         lambda folder: make_training_features(folder).with_suffix(".npy"),
+         read_training_features, is_exact=True),
     Kind("progress.json", make_progress, Progress.read),
     Kind("splits.csv", text_file("splits.csv", SPLITS), lambda p: split_table.read(p.parent),
          refusals=(RefusedError, ValueError)),

@@ -14,6 +14,7 @@ from scipy import special
 
 from tests.conftest import ROOT, run_command
 from tests.support import processes, radiograph_file
+from trainer.evaluation.training_features import load
 from trainer.run import Run
 
 NAMES = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
@@ -49,7 +50,7 @@ def runs(finished_run, folder, tmp_path_factory):
     parent, generator = tmp_path_factory.mktemp("runs"), np.random.default_rng(0)
     images = np.stack([radiograph_file.read(path, SHAPE) for path in folder.rglob("[0-9]*.png")])
     for name in ("first", "second"):
-        copied = shutil.ignore_patterns("checkpoints", "calibration.json")
+        copied = shutil.ignore_patterns("checkpoints", "calibration.json", "training_*")
         shutil.copytree(finished_run, parent / name, ignore=copied)
         model = keras.models.load_model(parent / name / "model.keras")
         layer = model.get_layer("logits")
@@ -138,6 +139,17 @@ def test_temperature_decision_and_set_are_those_of_the_evaluation(runs, predicti
         assert row["set"] == "; ".join(in_set)
 
 
+def test_what_is_unlike_the_training_is_flagged(runs, predictions):
+    rows, best = good(read(predictions[0])), Run(runs[0]).load_model()
+    images = np.stack([radiograph_file.read(row["path"], SHAPE) for row in rows])
+    network = keras.Model(best.network.input, best.network.get_layer("logits").input)
+    expected = load(runs[0], best.sha256).distance(network.predict(images, verbose=0))
+    found = np.array([float(row["distance"]) for row in rows])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert [row["unusual"] for row in rows] == ["yes" if far > 1 else "" for far in found]
+    assert "yes" in {row["unusual"] for row in rows}  # Noise, beside phantoms.
+
+
 def test_several_runs_are_averaged(runs, folder, tmp_path):
     output = tmp_path / "mean.csv"
     predict(*(f"--workdir={run}" for run in runs), f"--images={folder}/0", f"--output={output}",
@@ -147,6 +159,7 @@ def test_several_runs_are_averaged(runs, folder, tmp_path):
     np.testing.assert_allclose(shares(rows), np.mean(each, axis=0), atol=1e-6)
     assert {row["decision"] for row in rows} <= {"Normal", "not Normal"}
     assert not (runs[1] / "calibration.json").exists()
+    assert "unusual" not in rows[0]
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +175,8 @@ def test_an_exported_model_predicts_as_its_run(saved, folder, predictions, tmp_p
     ours, its = read(tmp_path / "p.csv"), read(predictions[0])
     np.testing.assert_allclose(shares(ours), shares(its), atol=1e-6)
     np.testing.assert_allclose(shares(ours, CALIBRATED), shares(its, CALIBRATED), atol=1e-6)
+    distances = [shares(rows, ["distance"]) for rows in (ours, its)]
+    np.testing.assert_allclose(*distances, rtol=1e-5)
 
 
 def test_without_the_dataset_there_is_nothing_calibrated(runs, folder, tmp_path):
@@ -172,6 +187,7 @@ def test_without_the_dataset_there_is_nothing_calibrated(runs, folder, tmp_path)
     (run / "config.json").write_text(text.replace(config["data_dir"], str(tmp_path / "gone")))
     said = predict(f"--workdir={run}", f"--images={folder}/0", f"--output={tmp_path / 'p.csv'}")
     assert "calibrated probabilities, decisions and prediction sets are left out: " in said
+    assert "the flag of radiographs unlike the training's is left out: " in said
     assert list(read(tmp_path / "p.csv")[0]) == ["path", "predicted", *NAMES, "remarks", "left_out"]
 
 

@@ -24,7 +24,7 @@ def model():
     keras.utils.set_random_seed(0)
     inputs = keras.Input(SHAPE, dtype="uint8")
     x = keras.layers.Rescaling(1 / 255)(inputs)
-    x = keras.layers.Dense(3)(keras.layers.Flatten()(x))
+    x = keras.layers.Dense(3, name="logits")(keras.layers.Flatten(name="features")(x))
     return keras.Model(inputs, keras.layers.Softmax()(x))
 
 
@@ -69,6 +69,7 @@ def test_a_model_predicts_examples_validation_and_blanked_lungs(model, examples,
     predictions = predict("name", model, examples, validation, flip=False)
     np.testing.assert_allclose(predictions.probabilities, model(images).numpy(), atol=1e-6)
     np.testing.assert_allclose(predictions.validation, model(images[:5]).numpy(), atol=1e-6)
+    np.testing.assert_allclose(predictions.features, images.reshape(70, -1) / 255, rtol=1e-6)
     black = images[[4, 9]].copy()
     black[:, 2:5] = 0
     np.testing.assert_allclose(

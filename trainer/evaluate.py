@@ -31,6 +31,7 @@ from trainer.data.selection import is_split, select
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.comparison import Comparison, compare
+from trainer.evaluation.fitting import training_features
 from trainer.evaluation.intervals import CONFIDENCE
 from trainer.evaluation.metrics import ACCURACY
 from trainer.evaluation.model_report import AboutModel, ModelReport, Setup, evaluate_model
@@ -53,6 +54,7 @@ from trainer.evaluation.several_runs import (
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.study.evaluation import Options, evaluate_study
 from trainer.evaluation.tasks import Multiclass
+from trainer.evaluation.training_features import TrainingFeatures
 from trainer.evaluation.tuning import keep, tune
 from trainer.memory import memory_told
 from trainer.run import Run
@@ -130,7 +132,8 @@ def main() -> None:
         run, best = runs.get(model.name), models.get(model.name)
         tuning = _tuning(model, run, best, validation, made_on[1], dataset)
         about = _about_model(model, run, best, contents, class_names[positive])
-        evaluated[model.name] = evaluate_model(model, tuning, _why_no_tuning(run), setup, about)
+        why, fitted = _why_no_tuning(run), _fitted(run, best, about)
+        evaluated[model.name] = evaluate_model(model, tuning, why, setup, about, fitted)
         _log(model.name, evaluated[model.name].statistics)
 
     tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
@@ -184,6 +187,13 @@ def _tuning(
     if as_exported:
         keep(tuning, run, best.sha256, dataset.digests())
     return tuning
+
+
+def _fitted(run: Run | None, best: BestModel | None, about: AboutModel) -> TrainingFeatures | None:
+    """What radiographs are compared with; an ensemble has no features of its own."""
+    if run is None:
+        return None
+    return training_features(about.run_config, best, run.path, FLAGS.data_dir)
 
 
 def _why_no_tuning(run: Run | None) -> str:

@@ -5,8 +5,9 @@ r"""Exports a finished run's best model to be served, with everything inside.
         --model_card=REPORT/model_card.md --output_dir=SAVED
 
 SAVED is a SavedModel that TensorFlow alone can load: signature `serving_default` takes the bytes of
-PNG or JPEG files and gives probabilities, `explain` gives the Grad-CAM heatmap too, `features` what
-goes into the last layer. Beside it lie model.keras, class_names.json, model_card.md and
+PNG or JPEG files and gives probabilities, `explain` gives the Grad-CAM heatmap too, and whether the
+radiograph is unlike those of the training (a flag, not a guarantee), `features` what goes into the
+last layer. Beside it lie model.keras, class_names.json, model_card.md and
 export.json. This is a research tool, not a medical device.
 """
 
@@ -22,6 +23,8 @@ import keras
 from absl import flags, logging
 
 from trainer import command, templates
+from trainer.evaluation.fitting import training_features
+from trainer.evaluation.training_features import TrainingFeatures, save
 from trainer.export.agreement import largest_difference
 from trainer.export.answer_time import answer_time
 from trainer.export.card import read_card, render_card
@@ -63,7 +66,12 @@ def main() -> None:
             "command": shlex.join(["python", "-m", "trainer.export_model", *sys.argv[1:]]),
         }
         evaluated = read_card(FLAGS.model_card, best.sha256) if FLAGS.model_card else None
-        about["formats"] = _write_formats(best.network, tuple(about["class_names"]), directory)
+        fitted = training_features(content, best, run.path, None)
+        about["flags_unusual"] = fitted is not None
+        if fitted:
+            save(fitted, directory)
+        class_names = tuple(about["class_names"])
+        about["formats"] = _write_formats(best.network, class_names, directory, fitted)
         (directory / "model.keras").write_bytes(best.content)
         write_json(directory / "class_names.json", about["class_names"])
         templates.write(directory / "model_card.md", evaluated or render_card(about))
@@ -77,10 +85,13 @@ def main() -> None:
 
 
 def _write_formats(
-    model: keras.Model, class_names: tuple[str, ...], directory: pathlib.Path
+    model: keras.Model,
+    class_names: tuple[str, ...],
+    directory: pathlib.Path,
+    fitted: TrainingFeatures | None,
 ) -> dict[str, Any]:
     """Writes each format asked for; returns how far each one's predictions are from the model's."""
-    write_saved_model = functools.partial(write_served, class_names=class_names)
+    write_saved_model = functools.partial(write_served, class_names=class_names, fitted=fitted)
     writers: dict[str, tuple[str, Callable, Callable]] = {
         _SAVED_MODEL: (".", write_saved_model, predict_served),
         _LITE: ("model.tflite", write_lite, predict_lite),

@@ -4,6 +4,8 @@ r"""Predicts unlabelled radiographs: one row of a CSV file for each.
     python -m trainer.predict --workdir=RUN1 --workdir=RUN2 --images='FOLDER/*.dcm' \
         --output=predictions.csv
     python -m trainer.predict --model=SAVED --images=list.csv --explain --output=predictions.csv
+    python -m trainer.predict --workdir=RUN --images=FOLDER --drift_from=RUN \
+        --output=predictions.csv
 
 Radiographs are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM files: a file, a folder, a glob in quotes,
 or a CSV file with a column `path`, relative to its own folder. The probabilities of several runs
@@ -27,12 +29,22 @@ from cxr_command.radiograph.reading import depth_of
 from trainer import command
 from trainer.directory import require_writable
 from trainer.errors import UserError
+from trainer.evaluation.fitting import training_features
 from trainer.evaluation.predictions import BATCH
 from trainer.evaluation.several_runs import class_named, classes_and_shape, named_runs
+from trainer.evaluation.training_features import TrainingFeatures, load
 from trainer.explain.methods import METHODS
 from trainer.memory import memory_told
 from trainer.prediction.batches import whole_batches
 from trainer.prediction.choices import Choices, choose
+from trainer.prediction.drift import (
+    LEAST,
+    Reference,
+    open_reference,
+    require_enough,
+    sample,
+    write_drift,
+)
 from trainer.prediction.heatmaps import Heatmaps
 from trainer.prediction.image_list import ImageList, list_images
 from trainer.prediction.network import Network, exported, mean_predictor
@@ -49,6 +61,7 @@ flags.DEFINE_string("positive_class", None, "Class of the decision; default: the
 
 usage.section("The radiographs")
 flags.DEFINE_string("images", None, "A file, a folder, a glob or a CSV file.", required=True)
+flags.DEFINE_string("drift_from", None, "A run: compare them with those that it was tested on.")
 flags.DEFINE_bool("any_view", False, "Of DICOM files, lateral views and other body parts too.")
 
 usage.section("The predictions")
@@ -67,24 +80,23 @@ def main() -> None:
     output = pathlib.Path(FLAGS.output)
     partial = PartialTable(require_writable(output.parent, "output") / output.name)
     directory = _explain_dir(output)
-    images = list_images(
-        FLAGS.images, [output, partial.folder, directory or _heatmaps_beside(output)]
-    )
+    drift_file = output.with_name(f"{output.stem}-drift.json")
+    heatmaps = directory or _heatmaps_beside(output)
+    images = list_images(FLAGS.images, [output, partial.folder, drift_file, heatmaps])
     networks = _networks()
     class_names, image_shape = classes_and_shape({n: of.content for n, of in networks.items()})
     positive = class_named(FLAGS.positive_class, class_names)
     predict = mean_predictor(list(networks.values()))
+    reference = _reference(networks, images)
 
     with partial.held():
         asked = _asked(networks, images, class_names[positive])
-        chosen = partial.chosen_before(asked)
-        if chosen is None:
-            _require_empty(directory)
-            fitted = choose(networks, predict, class_names[positive], FLAGS.data_dir)
-            chosen = {**dataclasses.asdict(fitted), "depth": _depth(images)}
-            partial.begin(asked, chosen)
+        chosen = partial.chosen_before(asked) or _begin(
+            partial, asked, networks, predict, images, directory
+        )
+        fitted = load(partial.folder, asked["models"][0])
         choices = Choices(chosen["temperature"], chosen["threshold"], chosen.get("quantiles"))
-        table = Table(class_names, positive, choices, FLAGS.explain)
+        table = Table(class_names, positive, choices, fitted is not None, FLAGS.explain)
         account = Account()
         begun, end = _go_on(partial, table, images, account)
         reading = read_ahead(
@@ -95,12 +107,15 @@ def main() -> None:
         with partial.appending(table.header, end) as append, contextlib.closing(reading) as files:
             for batch, pixels in _batches(files, image_shape):
                 read = [file.path for file in batch if file.image is not None]
-                probabilities = predict(pixels)[: len(read)]
+                probabilities, features = predict(pixels)
+                probabilities = probabilities[: len(read)]
+                distances = fitted.distance(features)[: len(read)] if fitted else None
                 panels = draw(account.read, read, pixels, probabilities) if draw else []
-                append(table.rows(batch, probabilities, panels))
+                append(table.rows(batch, probabilities, distances, panels))
                 _count(account, [(file.path, file.reason) for file in batch])
                 progress.show(account.read + len(account.left_out) - begun)
         progress.clear()
+        _compare(reference, drift_file, predict, images, image_shape, chosen["depth"])
         partial.finish()
     logging.info(account.told())
     logging.info("predictions: %s", output)
@@ -115,6 +130,8 @@ def _check_flags() -> None:
         raise UserError("--explain_dir=DIR goes with --explain")
     if FLAGS.explain and len(FLAGS.workdir or ()) > 1:
         raise UserError("--explain explains one network; give --workdir once")
+    if FLAGS.drift_from and len(FLAGS.workdir or ()) > 1:
+        raise UserError("--drift_from compares what one network sees; give --workdir once")
 
 
 def _explain_dir(output: pathlib.Path) -> pathlib.Path | None:
@@ -140,7 +157,37 @@ def _networks() -> dict[str, Network]:
     classes_and_shape(contents)
     for run in runs.values():
         run.warn_if_unfinished()
-    return {name: Network(contents[name], run.load_model(), run) for name, run in runs.items()}
+    return {
+        name: Network(contents[name], run.load_model(), run.path, run) for name, run in runs.items()
+    }
+
+
+def _begin(
+    partial: PartialTable,
+    asked: dict[str, Any],
+    networks: dict[str, Network],
+    predict: Callable,
+    images: ImageList,
+    directory: pathlib.Path | None,
+) -> dict[str, Any]:
+    """Chooses what all rows share, and begins with none."""
+    _require_empty(directory)
+    choices = choose(networks, predict, asked["positive class"], FLAGS.data_dir)
+    chosen = {**dataclasses.asdict(choices), "depth": _depth(images)}
+    partial.begin(asked, chosen, _fitted(networks))
+    return chosen
+
+
+def _fitted(networks: dict[str, Network]) -> TrainingFeatures | None:
+    """The features of the training of a single network."""
+    if len(networks) > 1:
+        logging.info("several runs have no features in common: no radiograph is flagged as unusual")
+        return None
+    (network,) = networks.values()
+    keeps = network.run is not None
+    return training_features(
+        network.content, network.best, network.directory, FLAGS.data_dir, keeps=keeps
+    )
 
 
 def _asked(networks: dict[str, Network], images: ImageList, positive: str) -> dict[str, Any]:
@@ -152,6 +199,34 @@ def _asked(networks: dict[str, Network], images: ImageList, positive: str) -> di
         "positive class": positive,
         "heatmaps": [FLAGS.method, FLAGS.explain_dir] if FLAGS.explain else None,
     }
+
+
+def _reference(networks: dict[str, Network], images: ImageList) -> Reference | None:
+    """What --drift_from names, found before the long work."""
+    if not FLAGS.drift_from:
+        return None
+    require_enough(images)
+    (network,) = networks.values()
+    return open_reference(FLAGS.drift_from, network.content, FLAGS.data_dir)
+
+
+def _compare(
+    reference: Reference | None,
+    path: pathlib.Path,
+    predict: Callable,
+    images: ImageList,
+    image_shape: Sequence[int],
+    depth: int | None,
+) -> None:
+    """Reads some radiographs once more: those of an interrupted call are not in memory."""
+    if reference is None:
+        return
+    any_view = FLAGS.any_view
+    new = sample(images, image_shape, reference.seed, depth=depth, any_view=any_view)
+    if len(new) < LEAST:
+        logging.warning("drift: %d radiographs can be read, too few to compare", len(new))
+        return
+    write_drift(path, reference, predict, new, FLAGS.images)
 
 
 def _depth(images: ImageList) -> int | None:

@@ -78,6 +78,13 @@ class Records:
                 ]
         return contents
 
+    def sample(self, most: int, seed: int) -> "Records":
+        """A random subset of as many records at most, in the order of the files."""
+        if len(self) <= most:
+            return self
+        chosen = np.random.default_rng(seed).choice(len(self), most, replace=False)
+        return dataclasses.replace(self, index=self.index[np.sort(chosen)])
+
     def shares_with(self, other: "Records") -> int:
         """How many records are in both."""
         return sum(

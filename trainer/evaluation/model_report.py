@@ -19,6 +19,8 @@ from trainer.evaluation.shortcuts import ShortcutControls, evaluate_shortcuts
 from trainer.evaluation.statistics import Statistics, evaluate_classes
 from trainer.evaluation.subgroups import Subgroup, evaluate_subgroups
 from trainer.evaluation.tasks import Multiclass
+from trainer.evaluation.training_features import TrainingFeatures
+from trainer.evaluation.unusual import NOT_KNOWN, Unusual, evaluate_unusual
 
 MISTAKES = 10
 _NO_SOURCES = "nobody said which source each image, here and in training, comes from"
@@ -111,6 +113,7 @@ class ModelReport:
         source_alone: what the source alone would score.
         subgroups: attribute, such as `site`, to value to the examples that share it.
         shortcut_controls: its metrics with a part of each radiograph blanked.
+        unusual: how many radiographs are flagged as unlike those of its training.
         mistakes: the wrong predictions that it is surest of.
         about: what is known of it.
     """
@@ -128,6 +131,7 @@ class ModelReport:
     source_alone: sources.SourceAlone | None
     subgroups: dict[str, dict[str, Subgroup]]
     shortcut_controls: ShortcutControls | None
+    unusual: Unusual | None
     mistakes: list[Mistake]
     about: Annotated[AboutModel, INLINE]
 
@@ -143,6 +147,7 @@ def evaluate_model(
     no_tuning: str,
     setup: Setup,
     about: AboutModel,
+    fitted: TrainingFeatures | None = None,
 ) -> ModelReport:
     """Evaluates one model.
 
@@ -152,6 +157,7 @@ def evaluate_model(
         no_tuning: why nothing could.
         setup: what to evaluate it with.
         about: what is known of it.
+        fitted: the features of its training; None if they are not known.
 
     Returns:
         Its part of the report.
@@ -166,6 +172,8 @@ def evaluate_model(
             task, names, tuning["thresholds"], setup.resampling, setup.prevalences
         )
     why = _missing(setup, tuning, no_tuning)
+    if fitted is None:
+        why["unusual"] = NOT_KNOWN
     return ModelReport(
         statistics=dataclasses.replace(statistics, why=statistics.why | why),
         calibration=evaluate_calibration(
@@ -180,6 +188,11 @@ def evaluate_model(
         **_by_source(task, setup),
         subgroups=evaluate_subgroups(examples.attributes, task, names, setup.resampling),
         shortcut_controls=_shortcut_controls(predictions, setup),
+        unusual=(
+            evaluate_unusual(predictions.features, fitted, examples, setup.resampling)
+            if fitted
+            else None
+        ),
         mistakes=_mistakes(examples, task),
         about=about,
     )

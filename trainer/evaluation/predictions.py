@@ -12,6 +12,7 @@ from cxr_command import csv_file
 from trainer.data.examples import Examples
 from trainer.errors import UserError
 from trainer.evaluation.shortcuts import blanked
+from trainer.models.taps import Taps
 
 # Radiographs that go through a network at once.
 BATCH = 32
@@ -27,12 +28,14 @@ class Predictions:
         validation: of the validation split; None if there is none.
         blanked: of the examples with a mask, for each view of `shortcuts.blanked`; empty without
             masks.
+        features: `[examples, features] float32`, what enters the last layer; None of an ensemble.
     """
 
     name: str
     probabilities: np.ndarray
     validation: np.ndarray | None
     blanked: dict[str, np.ndarray]
+    features: np.ndarray | None = None
 
 
 def predict(
@@ -50,15 +53,17 @@ def predict(
     Returns:
         Its predictions.
     """
-    probabilities = predictor(model, flip=flip)
+    outputs = predictor_with_features(model, flip=flip)
+    probabilities, features = outputs(examples.images)
     views = {}
     if examples.masks is not None:
         views = blanked(examples.images[examples.masked], examples.masks)
     return Predictions(
         name=name,
-        probabilities=probabilities(examples.images),
-        validation=None if validation is None else probabilities(validation.images),
-        blanked={view: probabilities(images) for view, images in views.items()},
+        probabilities=probabilities,
+        validation=None if validation is None else outputs(validation.images)[0],
+        blanked={view: outputs(images)[0] for view, images in views.items()},
+        features=features,
     )
 
 
@@ -99,24 +104,46 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
         From `[examples, H, W, C] uint8` to `[examples, classes] float64`, whose rows sum to 1; it
         raises `UserError` if the model gives something else than finite numbers.
     """
+    outputs = _batched(model, [model.output], flip=flip)
+    return lambda images: outputs(images)[0]
+
+
+def predictor_with_features(
+    model: keras.Model, *, flip: bool
+) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """As `predictor`, of a network of `trainer.models.build`.
+
+    Returns:
+        From images to the probabilities and `[examples, features] float32`, what enters the last
+        layer for the images as they are.
+    """
+    return _batched(model, [model.output, Taps(model).features], flip=flip)
+
+
+def _batched(
+    model: keras.Model, outputs: list[keras.KerasTensor], *, flip: bool
+) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """Runs a model in batches up to some of its tensors, the probabilities first."""
+    part = keras.Model(model.input, outputs)
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])
-    def forward(images: tf.Tensor) -> tf.Tensor:
-        probabilities = model(images, training=False)
+    def forward(images: tf.Tensor) -> list[tf.Tensor]:
+        probabilities, *others = keras.tree.flatten(part(images, training=False))
         if not flip:
-            return probabilities
-        return (probabilities + model(tf.reverse(images, [2]), training=False)) / 2
+            return [probabilities, *others]
+        return [(probabilities + model(tf.reverse(images, [2]), training=False)) / 2, *others]
 
-    def probabilities_of(images: np.ndarray) -> np.ndarray:
+    def outputs_of(images: np.ndarray) -> list[np.ndarray]:
         starts = range(0, len(images), BATCH)
-        parts = [forward(images[start : start + BATCH]).numpy() for start in starts]
-        probabilities = np.concatenate(parts).astype(np.float64)
+        batches = [forward(images[start : start + BATCH]) for start in starts]
+        found, *others = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        probabilities = found.astype(np.float64)
         if not np.isfinite(probabilities).all():
             raise UserError("the model gives probabilities that are no numbers; train it again")
         # A softmax in float32 sums to 1 within 1e-7 only.
-        return probabilities / probabilities.sum(axis=1, keepdims=True)
+        return [probabilities / probabilities.sum(axis=1, keepdims=True), *others]
 
-    return probabilities_of
+    return outputs_of
 
 
 def write_predictions(

@@ -9,12 +9,13 @@ from typing import Any
 
 from trainer.directory import require_writable, unfinished, writing_to
 from trainer.errors import UserError
+from trainer.evaluation.training_features import FILES
 
 # What tells a directory that this command wrote from anything else that a user may keep there.
 _OURS = "export.json"
 _WRITTEN = {
     _OURS, "class_names.json", "model.keras", "model_card.md", "model.tflite", "model.onnx",
-    "saved_model.pb", "fingerprint.pb", "variables", "assets",
+    "saved_model.pb", "fingerprint.pb", "variables", "assets", *FILES,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from cxr_command.largest_image import MOST_PIXELS
 from trainer.data.radiographs import decode_radiograph, pixels_claimed
+from trainer.evaluation.training_features import LEAST, TrainingFeatures
 from trainer.explain.methods import GradCAM
 from trainer.export.literal_path import literal_path
 from trainer.models.taps import Taps
@@ -27,12 +28,18 @@ class ServedModel(tf.Module):
     and mode, and give tensors whose first dimension is the batch, as TensorFlow Serving wants.
     """
 
-    def __init__(self, model: keras.Model, class_names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: tuple[str, ...],
+        fitted: TrainingFeatures | None = None,
+    ) -> None:
         """Wraps a model.
 
         Args:
             model: a flat model of `trainer.models.build`, in float32.
             class_names: names of the classes in the order of the model's outputs.
+            fitted: the features of its training; None if they are not known.
         """
         super().__init__()
         # The variables and not the Keras model: a SavedModel that holds layers wants Keras' code.
@@ -41,6 +48,7 @@ class ServedModel(tf.Module):
         self._model, self._class_names = _Untracked(model), class_names
         self._features = _Untracked(keras.Model(model.input, Taps(model).features))
         self._gradcam = _Untracked(GradCAM(model))
+        self._distance = _Distance(fitted) if fitted else None
 
     @tf.function(input_signature=[_BYTES])
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -51,12 +59,21 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[_BYTES])
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """As `classify`, and `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class."""
+        """As `classify`, and `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class.
+
+        Where the features of the training are known, also `distance` `[batch] float32`, to them and
+        relative to the threshold, and `unusual` `[batch] bool`, whether it is above 1.
+        """
 
         def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
             predicted = tf.fill([tf.shape(images)[0]], tf.constant(-1, tf.int64))
             heatmaps, probabilities = self._gradcam.it.explain(images, predicted)
-            return {**self._named(probabilities), "heatmap": heatmaps}
+            answer = {**self._named(probabilities), "heatmap": heatmaps}
+            if self._distance:
+                features = self._features.it(images, training=False)
+                distance = self._distance(features)
+                answer |= {"distance": tf.cast(distance, tf.float32), "unusual": distance > 1}
+            return answer
 
         return self._answer(image_bytes, predict)
 
@@ -126,6 +143,23 @@ def _of_few_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
         return tf.identity(image_bytes)
 
 
+class _Distance(tf.Module):
+    """`TrainingFeatures.distance` in TensorFlow, in float64 too."""
+
+    def __init__(self, fitted: TrainingFeatures) -> None:
+        super().__init__()
+        self.whitening, self.centres = (
+            tf.Variable(array, trainable=False) for array in (fitted.whitening, fitted.centres)
+        )
+        self._threshold = fitted.threshold
+
+    def __call__(self, features: tf.Tensor) -> tf.Tensor:
+        features = tf.cast(features, tf.float64)
+        unit = features / tf.maximum(tf.norm(features, axis=1, keepdims=True), LEAST)
+        offsets = (unit @ self.whitening)[:, None] - self.centres[None]
+        return tf.reduce_min(tf.norm(offsets, axis=2), axis=1) / self._threshold
+
+
 class _Untracked:
     """Holds what a tf.Module is not to save: its variables are saved once, as `weights`."""
 
@@ -133,15 +167,21 @@ class _Untracked:
         self.it = it
 
 
-def write_served(model: keras.Model, path: pathlib.Path, class_names: tuple[str, ...]) -> None:
+def write_served(
+    model: keras.Model,
+    path: pathlib.Path,
+    class_names: tuple[str, ...],
+    fitted: TrainingFeatures | None = None,
+) -> None:
     """Writes a SavedModel with the three signatures.
 
     Args:
         model: a flat model of `trainer.models.build`, in float32.
         path: the directory to write to.
         class_names: names of the classes in the order of the model's outputs.
+        fitted: the features of its training; None if they are not known.
     """
-    served = ServedModel(model, class_names)
+    served = ServedModel(model, class_names, fitted)
     signatures = {
         "serving_default": served.classify,
         "explain": served.explain,

@@ -34,7 +34,7 @@ class Choices:
 
 def choose(
     networks: Mapping[str, Network],
-    predict: Callable[[np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     positive_class: str,
     data_dir: str | None,
 ) -> Choices:
@@ -42,7 +42,7 @@ def choose(
 
     Args:
         networks: the networks, by their names.
-        predict: their mean probabilities, as `mean_predictor` gives them.
+        predict: what `mean_predictor` made of them.
         positive_class: the class of the decision.
         data_dir: where their dataset lies; None: where the runs found it.
 
@@ -86,7 +86,7 @@ def _choose_anew(
         others = "" if kept else "calibrated probabilities, decisions and "
         logging.warning("%sprediction sets are left out: %s", others, error)
         return kept
-    tuning = tune(predict(validation.images), validation, split)
+    tuning = tune(predict(validation.images)[0], validation, split)
     if alone:
         (network,) = networks.values()
         keep(tuning, alone, network.best.sha256, dataset.digests())

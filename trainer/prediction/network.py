@@ -9,7 +9,7 @@ import numpy as np
 
 from trainer.best_model import BestModel, read_model
 from trainer.errors import UserError
-from trainer.evaluation.predictions import predictor
+from trainer.evaluation.predictions import predictor_with_features
 from trainer.json_file import read_object, record, text
 from trainer.run import CONFIG, Run
 
@@ -24,11 +24,13 @@ class Network:
     Attributes:
         content: the config.json of its run.
         best: the model.
+        directory: of its run, or of the exported model.
         run: its run; None of an exported model.
     """
 
     content: dict[str, Any]
     best: BestModel
+    directory: pathlib.Path
     run: Run | None = None
 
 
@@ -61,17 +63,25 @@ def exported(directory: str) -> Network:
     best = read_model(model_file, trained_on["image_shape"], len(trained_on["class_names"]))
     if best.sha256 != about["model_sha256"]:
         raise UserError(f"{model_file} is not the model that export.json tells of; {_ADVICE}")
-    return Network(about["run_config"], best)
+    return Network(about["run_config"], best, pathlib.Path(directory))
 
 
-def mean_predictor(networks: Sequence[Network]) -> Callable[[np.ndarray], np.ndarray]:
+def mean_predictor(
+    networks: Sequence[Network],
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Makes a function that averages the probabilities of networks.
 
     Args:
         networks: of the same radiographs and classes.
 
     Returns:
-        From `[examples, H, W, 1] uint8` to `[examples, classes] float64`.
+        From `[examples, H, W, 1] uint8` to `[examples, classes] float64`, and to what enters the
+        last layer of the first of them, `[examples, features] float32`.
     """
-    predictors = [predictor(network.best.network, flip=False) for network in networks]
-    return lambda images: np.mean([predict(images) for predict in predictors], axis=0)
+    predictors = [predictor_with_features(network.best.network, flip=False) for network in networks]
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, features = zip(*(one(images) for one in predictors), strict=True)
+        return np.mean(probabilities, axis=0), features[0]
+
+    return predict

@@ -10,6 +10,7 @@ from typing import Any
 from cxr_command import csv_file, stop_signals
 from trainer.directory import writing_to
 from trainer.errors import Preempted, UserError
+from trainer.evaluation.training_features import FILES, TrainingFeatures, save
 from trainer.json_file import integer, mapping, number, read_object, record
 from trainer.lock import locked
 from trainer.run import QUANTILE
@@ -26,6 +27,8 @@ _SETTINGS = {"asked": mapping(), "chosen": record(_CHOSEN)}
 
 class PartialTable:
     """The folder `OUTPUT.partial`: rows.csv, and settings.json, which says what they are rows of.
+
+    The training features that the rows are compared with lie there too, where there are any.
 
     Rows are appended a batch at a time. What a killed process has torn is computed anew.
     """
@@ -81,17 +84,26 @@ class PartialTable:
             )
         return before["chosen"]
 
-    def begin(self, asked: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
+    def begin(
+        self,
+        asked: Mapping[str, Any],
+        chosen: Mapping[str, Any],
+        fitted: TrainingFeatures | None = None,
+    ) -> None:
         """Begins with no rows.
 
         Args:
             asked: what all rows depend on.
             chosen: what was chosen for them, which a later call takes over.
+            fitted: the features of the training, likewise.
         """
         text = json.dumps({"asked": asked, "chosen": chosen}, indent=2) + "\n"
         unfinished = self._settings.with_suffix(".new")
         with writing_to(self.output.parent):
             self._rows.unlink(missing_ok=True)
+            self._remove_features()
+            if fitted:
+                save(fitted, self.folder)
             unfinished.write_text(text, encoding="utf-8")
             os.replace(unfinished, self._settings)
 
@@ -164,3 +176,8 @@ class PartialTable:
         with writing_to(self.output.parent):
             os.replace(self._rows, self.output)
             self._settings.unlink()
+            self._remove_features()
+
+    def _remove_features(self) -> None:
+        for name in FILES:
+            (self.folder / name).unlink(missing_ok=True)

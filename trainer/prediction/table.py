@@ -23,12 +23,14 @@ class Table:
         class_names: names of the classes.
         positive: label of the class of the decision.
         choices: what was chosen on validation; what was not has no column.
+        has_distances: whether the distance to the training radiographs is known.
         has_panels: whether heatmaps are drawn.
     """
 
     class_names: tuple[str, ...]
     positive: int
     choices: Choices
+    has_distances: bool = False
     has_panels: bool = False
 
     @property
@@ -42,25 +44,31 @@ class Table:
             *(calibrated if self.choices.temperature is not None else []),
             *(["decision"] if self.choices.threshold is not None else []),
             *(["set"] if self.choices.quantiles is not None else []),
+            *(["unusual", "distance"] if self.has_distances else []),
             *(["panel"] if self.has_panels else []),
             "remarks",
             _LEFT_OUT,
         ]
 
     def rows(
-        self, files: Sequence[FileRead], probabilities: np.ndarray, panels: Sequence[str]
+        self,
+        files: Sequence[FileRead],
+        probabilities: np.ndarray,
+        distances: np.ndarray | None,
+        panels: Sequence[str],
     ) -> list[list[object]]:
         """The rows of some files.
 
         Args:
             files: the files.
             probabilities: `[read, classes] float64` of those that were read, in their order.
+            distances: `[read] float64`, relative to the threshold; None where they are not known.
             panels: names of their panels; empty without panels.
 
         Returns:
             One row each.
         """
-        answers = iter(self._answers(probabilities, panels))
+        answers = iter(self._answers(probabilities, distances, panels))
         nothing: list[object] = [""] * (len(self.header) - 3)
         return [
             [shown(file.path), *next(answers), file.remarks, ""]
@@ -69,7 +77,9 @@ class Table:
             for file in files
         ]
 
-    def _answers(self, probabilities: np.ndarray, panels: Sequence[str]) -> list[list[object]]:
+    def _answers(
+        self, probabilities: np.ndarray, distances: np.ndarray | None, panels: Sequence[str]
+    ) -> list[list[object]]:
         """What stands between path and remarks."""
         columns: list[Sequence[object]] = [
             [self.class_names[label] for label in probabilities.argmax(axis=1)],
@@ -85,6 +95,8 @@ class Table:
             quantiles = [self.choices.quantiles[name] for name in self.class_names]
             sets = members(probabilities, quantiles)
             columns.append(["; ".join(itertools.compress(self.class_names, row)) for row in sets])
+        if distances is not None:
+            columns += [["yes" if far else "" for far in distances > 1], distances.tolist()]
         if self.has_panels:
             columns.append(panels)
         return [list(answer) for answer in zip(*columns, strict=True)]

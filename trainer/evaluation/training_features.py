@@ -1,0 +1,180 @@
+"""Where the features of the training radiographs lie, and how far from there another's do.
+
+Features are what enters the network's last layer. A radiograph that lies farther off than 95 % of
+the validation radiographs is flagged as unlike those of the training: a flag, not a guarantee.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+
+import numpy as np
+from scipy.spatial import distance
+from sklearn.covariance import LedoitWolf
+
+from trainer.directory import writing_to
+from trainer.json_file import integer, number, read_object, text
+from trainer.parsing import parsing
+
+# Share of the validation radiographs that is not flagged.
+PASSING = 0.95
+FILES = ("training_features.json", "training_features.npy")
+_ABOUT = {
+    "model_sha256": text(),
+    "array_sha256": text(),
+    "threshold": number(0),
+    "passing": number(0, 1),
+    "train_examples": integer(1),
+    "validation_examples": integer(1),
+}
+_ADVICE = "remove it and evaluate the run again"
+# Below it a length or a variance is rounding: whatever is divided by it stays finite.
+LEAST = 1e-12
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFeatures:
+    """Class means and a shared covariance of features of unit length (Lee et al., 2018).
+
+    The distance is Mahalanobis' to the nearest mean. Features are scaled to unit length first
+    (Mueller & Hein, 2025): pictures to which a network hardly responds, such as noise, would
+    otherwise pass for the most usual of all.
+
+    Attributes:
+        whitening: `[features, features] float64`, which turns the covariance into the identity.
+        centres: `[classes, features] float64`, the whitened means.
+        threshold: the distance from which on a radiograph is flagged.
+        train_examples: how many training radiographs it was fitted on.
+        validation_examples: how many validation radiographs the threshold was chosen on.
+        model_sha256: of the model.keras whose features they are.
+    """
+
+    whitening: np.ndarray
+    centres: np.ndarray
+    threshold: float
+    train_examples: int
+    validation_examples: int
+    model_sha256: str
+
+    def distance(self, features: np.ndarray) -> np.ndarray:
+        """How far radiographs lie from those of the training, relative to the threshold.
+
+        Args:
+            features: `[examples, features] float`.
+
+        Returns:
+            `[examples] float64`; above 1 a radiograph is flagged.
+        """
+        return _nearest(_unit(features) @ self.whitening, self.centres) / self.threshold
+
+
+def fit(
+    features: np.ndarray, labels: np.ndarray, validation: np.ndarray, model_sha256: str
+) -> TrainingFeatures:
+    """Fits means and covariance, and chooses the threshold.
+
+    Args:
+        features: `[examples, features] float` of training radiographs.
+        labels: `[examples] int`, their classes.
+        validation: `[validation, features] float` of validation radiographs.
+        model_sha256: of the model.keras whose features they are.
+
+    Returns:
+        What was fitted. The covariance is Ledoit and Wolf's (2004), which exists for fewer examples
+        than features too.
+    """
+    unit = _unit(features)
+    present, classes = np.unique(labels, return_inverse=True)
+    means = np.stack([unit[classes == index].mean(axis=0) for index in range(len(present))])
+    covariance = LedoitWolf(assume_centered=True).fit(unit - means[classes]).covariance_
+    variances, axes = np.linalg.eigh(covariance)
+    whitening = axes / np.sqrt(np.maximum(variances, LEAST))
+    centres = means @ whitening
+    distances = _nearest(_unit(validation) @ whitening, centres)
+    threshold = float(np.quantile(distances, PASSING, method="inverted_cdf"))
+    return TrainingFeatures(
+        whitening, centres, max(threshold, LEAST), len(features), len(validation), model_sha256
+    )
+
+
+def save(fitted: TrainingFeatures, directory: pathlib.Path) -> None:
+    """Writes it; the numbers before the text that names them, which is read first.
+
+    Args:
+        fitted: what was fitted.
+        directory: where to.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    about_file, array_file = (directory / name for name in FILES)
+    buffer = io.BytesIO()
+    np.save(buffer, np.concatenate([fitted.whitening, fitted.centres]), allow_pickle=False)
+    about = {
+        "model_sha256": fitted.model_sha256,
+        "array_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+        "threshold": fitted.threshold,
+        "passing": PASSING,
+        "train_examples": fitted.train_examples,
+        "validation_examples": fitted.validation_examples,
+    }
+    with writing_to(directory):
+        _write(array_file, buffer.getvalue())
+        _write(about_file, (json.dumps(about, indent=2) + "\n").encode())
+
+
+def load(directory: pathlib.Path, model_sha256: str) -> TrainingFeatures | None:
+    """Reads what `save` has written.
+
+    Args:
+        directory: where to.
+        model_sha256: of the model whose features are wanted.
+
+    Returns:
+        What was fitted; None if there is nothing of this model.
+
+    Raises:
+        Unreadable: the system could not read it.
+        Damaged: it is not what `save` writes.
+    """
+    about_file, array_file = (directory / name for name in FILES)
+    if not about_file.exists():
+        return None
+    about = read_object(about_file, _ABOUT, _ADVICE)
+    if about["model_sha256"] != model_sha256:
+        return None
+    with parsing(array_file, _ADVICE):
+        content = array_file.read_bytes()
+        # Of the array that a process has written which was killed before it wrote the text.
+        if hashlib.sha256(content).hexdigest() != about["array_sha256"]:
+            return None
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+        width = array.shape[1]
+        if array.dtype != np.float64 or len(array) <= width or not np.isfinite(array).all():
+            raise ValueError(f"it holds {array.dtype} {array.shape}")
+    return TrainingFeatures(
+        array[:width],
+        array[width:],
+        max(about["threshold"], LEAST),
+        about["train_examples"],
+        about["validation_examples"],
+        model_sha256,
+    )
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    features = features.astype(np.float64)
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), LEAST)
+
+
+def _nearest(whitened: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    return distance.cdist(whitened, centres).min(axis=1)
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

@@ -1,0 +1,239 @@
+"""Whether the radiographs of a folder have drifted from those that a run was tested on."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+from statsmodels.stats.multitest import multipletests
+
+from trainer.data.dataset import BuiltDataset
+from trainer.data.records import read_batches
+from trainer.data.selection import is_split, select
+from trainer.directory import writing_to
+from trainer.errors import UserError
+from trainer.evaluation.json_content import json_content
+from trainer.evaluation.several_runs import classes_and_shape, one_dataset, splits_of
+from trainer.prediction.image_list import ImageList
+from trainer.prediction.read_ahead import read_ahead
+from trainer.prediction.two_samples import (
+    Difference,
+    kolmogorov_smirnov,
+    maximum_mean_discrepancy,
+)
+from trainer.run import Run
+from trainer.templates import RESEARCH_USE
+
+# Radiographs of each side that are compared, a random subset of more: 50 MB of 224x224.
+MOST = 1_000
+LEAST = 20
+ALPHA = 0.05
+FEATURES = "features"
+_HOW_TO_READ = (
+    "statistic is the largest difference of the two distribution functions (Kolmogorov-Smirnov, 0 "
+    "to 1), for features the squared maximum mean discrepancy; p_holm is the p-value corrected for "
+    "all tests of this file, and below 0.05 a difference is called found. A difference may be one "
+    "of devices, of patients, or only of how frequent the classes are; none found is no proof that "
+    "there is none. Every radiograph counts as independent: several of one patient make p-values "
+    "too small."
+)
+
+# Radiographs, `[examples, H, W, 1] uint8`, to probabilities and features.
+Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """The radiographs that others are compared with.
+
+    Attributes:
+        run: path of the run.
+        dataset: the dataset that it was trained on.
+        split: test, whose radiographs the network has not seen; without one, validation.
+        seed: the run's, of the random subset.
+    """
+
+    run: str
+    dataset: BuiltDataset
+    split: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Tested(Difference):
+    """A difference among several tests.
+
+    Attributes:
+        p_holm: the p-value after Holm's correction over all of them.
+    """
+
+    p_holm: float
+
+
+def open_reference(workdir: str, network: dict[str, Any], data_dir: str | None) -> Reference:
+    """Finds the radiographs of a run.
+
+    Args:
+        workdir: the run.
+        network: the config.json of the network that predicts.
+        data_dir: where the run's dataset lies; None: where the run found it.
+
+    Returns:
+        Where they are.
+
+    Raises:
+        UserError: its dataset is not there, or the run is of other classes or another size.
+    """
+    content = Run(workdir).finished_config()
+    classes_and_shape({"the model": network, workdir: content})
+    dataset = one_dataset({workdir: content}, data_dir)
+    split = "test" if is_split(dataset, "test") else splits_of({workdir: content})[1]
+    if (examples := len(select(dataset, split))) < 2:
+        raise UserError(
+            f"--drift_from={workdir}: split {split} of {dataset.name} has {examples} radiograph; "
+            "expected 2 or more to compare with"
+        )
+    return Reference(workdir, dataset, split, content["config"].get("seed", 0))
+
+
+def write_drift(
+    path: pathlib.Path, reference: Reference, predict: Predict, new: np.ndarray, named: str
+) -> None:
+    """Compares radiographs with those of a run, writes a JSON file and logs three lines.
+
+    Args:
+        path: the file; one that is there is replaced.
+        reference: the run's.
+        predict: the network.
+        new: `[examples, H, W, 1] uint8`, what `sample` read.
+        named: what the user calls them.
+
+    Raises:
+        UserError: the run's radiographs cannot be read, or the file cannot be written.
+    """
+    old = _radiographs_of(reference)
+    names = reference.dataset.class_names
+    tests = compare(_numbers(new, predict, names), _numbers(old, predict, names), reference.seed)
+    content = {
+        "research_use": RESEARCH_USE,
+        "how_to_read": _HOW_TO_READ,
+        "images": {"named": named, "examples": len(new)},
+        "reference": {
+            "run": reference.run,
+            "dataset": reference.dataset.name,
+            "split": reference.split,
+            "examples": len(old),
+        },
+        "sampled_at_most": MOST,
+        "seed": reference.seed,
+        "tests": json_content(tests),
+    }
+    partial = path.with_name(f"{path.name}.partial")
+    with writing_to(path.parent):
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    _log(path, reference, tests, len(new), len(old))
+
+
+def sample(
+    images: ImageList,
+    image_shape: Sequence[int],
+    seed: int,
+    *,
+    depth: int | None,
+    any_view: bool,
+) -> np.ndarray:
+    """Reads a random subset of the radiographs of a list.
+
+    Args:
+        images: the list.
+        image_shape: `[height, width, 1]` to resize to.
+        seed: of the subset.
+        depth: of 16-bit files, as in `read_ahead`.
+        any_view: likewise.
+
+    Returns:
+        `[examples, height, width, 1] uint8`, at most `MOST`: those of the subset that can be read.
+    """
+    order = np.random.default_rng(seed).permutation(len(images.paths))[:MOST]
+    chosen = dataclasses.replace(images, paths=[images.paths[place] for place in np.sort(order)])
+    files = read_ahead(chosen, 0, image_shape, depth=depth, any_view=any_view)
+    found = [file.image for file in files if file.image is not None]
+    return np.stack(found) if found else np.empty((0, *image_shape), np.uint8)
+
+
+def compare(new: dict[str, np.ndarray], old: dict[str, np.ndarray], seed: int) -> dict[str, Tested]:
+    """Tests every number, and the features, of two sets of radiographs.
+
+    Args:
+        new: name to `[new]`, or under `FEATURES` `[new, features]`.
+        old: the same names, of the reference.
+        seed: of permutations and resamples.
+
+    Returns:
+        Name to what was found, with Holm's correction over all of them.
+    """
+    found = {
+        name: (maximum_mean_discrepancy if name == FEATURES else kolmogorov_smirnov)(
+            values, old[name], seed
+        )
+        for name, values in new.items()
+    }
+    corrected = multipletests([one.p for one in found.values()], method="holm")[1]
+    return {
+        name: Tested(one.statistic, one.interval, one.p, float(p_holm))
+        for (name, one), p_holm in zip(found.items(), corrected, strict=True)
+    }
+
+
+def _numbers(
+    images: np.ndarray, predict: Predict, class_names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    probabilities, features = predict(images)
+    gray = images.reshape(len(images), -1)
+    numbers = {
+        f"probability of {name}": column
+        for name, column in zip(class_names, probabilities.T, strict=True)
+    }
+    numbers |= {"mean of gray values": gray.mean(axis=1), "sd of gray values": gray.std(axis=1)}
+    return numbers | {FEATURES: features.astype(np.float64)}
+
+
+def _radiographs_of(reference: Reference) -> np.ndarray:
+    dataset = reference.dataset
+    records = select(dataset, reference.split).sample(MOST, reference.seed)
+    with dataset.reading(reference.split):
+        return np.concatenate([b["image"] for b in read_batches(dataset, records, ["image"])])
+
+
+def _log(
+    path: pathlib.Path, reference: Reference, tests: dict[str, Tested], new: int, old: int
+) -> None:
+    found = [name for name, test in tests.items() if test.p_holm < ALPHA]
+    logging.info(
+        "drift: %d radiographs compared with %d of split %s of %s (%s)",
+        new, old, reference.split, reference.dataset.name, path,
+    )  # fmt: skip
+    logging.info(
+        "drift: %d of %d tests find a difference (Holm, 5 %%): %s",
+        len(found), len(tests), ", ".join(found) or "none, which is no proof that there is none",
+    )  # fmt: skip
+    name = max((name for name in tests if name != FEATURES), key=lambda n: tests[n].statistic)
+    logging.info(
+        "drift: the largest is of the %s: Kolmogorov-Smirnov %.3f (95 %% interval %.3f to %.3f), "
+        "corrected p %.3g",
+        name, tests[name].statistic, *tests[name].interval, tests[name].p_holm,
+    )  # fmt: skip
+
+
+def require_enough(images: ImageList) -> None:
+    """Raises `UserError` for so few files that a comparison would say nothing."""
+    if len(images.paths) < LEAST:
+        raise UserError(
+            f"--drift_from compares {LEAST} radiographs or more, and --images names "
+            f"{len(images.paths)}"
+        )
