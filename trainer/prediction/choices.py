@@ -69,7 +69,7 @@ def choose(
 
 def _choose_anew(
     networks: Mapping[str, Network],
-    predict: Callable[[np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     data_dir: str | None,
     alone: Run | None,
     kept: dict[str, Any] | None,
