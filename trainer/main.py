@@ -37,9 +37,11 @@ from trainer.compile_cache import CompileCache
 from trainer.data.augment import augment
 from trainer.data.data_service import require_hosts
 from trainer.data.example_stream import ExampleStream, read_examples
+from trainer.data.examples import count_sources
 from trainer.data.input import first_batch
 from trainer.data.keras_cv_augment import batch_augmenter
 from trainer.data.selection import require_apart
+from trainer.data.source_mix import told
 from trainer.memory import memory_told
 from trainer.models.feature_maps import require_indexable
 from trainer.models.fused_normalization import fuse_normalization
@@ -216,6 +218,7 @@ def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
         )
         for split, order in ((source.train_split, seed), (source.validation_split, None))
     )  # fmt: skip
+    _tell_sources(request)
     if request.config.loss.class_weights == "balanced":
         class_names = request.dataset.class_names
         require_all_classes(train.count_labels(len(class_names)), class_names)
@@ -224,6 +227,16 @@ def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
         request.dataset.name, train.size, validation.size, len(request.dataset.class_names),
     )  # fmt: skip
     return train, validation
+
+
+def _tell_sources(request: Request) -> None:
+    """Logs which examples are drawn, if --source_share asks for it."""
+    dataset, source = request.dataset, request.config.source
+    if mix := dataset.source_mix:
+        undrawn = dataclasses.replace(dataset, source_mix=None)
+        for split in (source.train_split, source.validation_split):
+            counts, of = (count_sources(one, split)[mix.label] for one in (dataset, undrawn))
+            logging.info("%s", told(mix, split, counts, of))
 
 
 def _network_input(model: keras.Model, config: Config, batch: dict) -> np.ndarray:

@@ -46,6 +46,8 @@ CONFIG = {
             "recipe": text().if_given(),
             "epochs": integer(1).if_given(),
             "fold": text().if_given(),
+            "seed": integer(0).if_given(),
+            "source_share": text().if_given(),
         }
     ),
     "dataset": record(

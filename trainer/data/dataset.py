@@ -16,6 +16,7 @@ from absl import logging
 
 from cxr_command import record_index
 from cxr_command.foreign_text import first_line
+from cxr_command.source_mix import SourceMix
 from trainer.data import integrity
 from trainer.errors import Damaged, UserError
 from trainer.memory import is_of_memory
@@ -36,6 +37,7 @@ class BuiltDataset:
         image_shape: `[height, width, 1]` of the gray uint8 images that it gives.
         stores_pixels: whether its records hold the bytes of such images, and need no decoding.
         builder: the read-only TFDS builder of the files on disk.
+        source_mix: what `select` draws of each split; None: all examples.
     """
 
     name: str
@@ -44,6 +46,7 @@ class BuiltDataset:
     image_shape: tuple[int, int, int]
     stores_pixels: bool
     builder: tfds.core.DatasetBuilder
+    source_mix: SourceMix | None = None
 
     def require_classes(self, class_names: Sequence[str]) -> None:
         """Checks that the dataset has a run's classes.

@@ -6,14 +6,14 @@ import pathlib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from cxr_command.foreign_text import as_unicode
 from cxr_command.radiograph.account import Account
 from trainer.data import own_files
 from trainer.data.dataset import BuiltDataset
-from trainer.data.records import read_batches
+from trainer.data.records import names_of, read_batches, text_of
 from trainer.data.selection import select
+from trainer.data.source_mix import sources_of
 from trainer.errors import UserError
 
 
@@ -117,7 +117,7 @@ def load_split(dataset: BuiltDataset, split: str) -> Examples:
     masks, masked = _masks(columns)
     return Examples(
         class_names=dataset.class_names,
-        ids=_text(columns["id"]),
+        ids=text_of(columns["id"]),
         labels=columns["label"],
         images=columns["image"],
         sources=_names(dataset, "source", columns),
@@ -138,13 +138,20 @@ def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, n
         `[examples] int` and `[examples] str`.
 
     Raises:
-        ValueError: it has no such feature.
+        UserError: it has no such feature.
     """
-    columns = _columns(dataset, split, "source")
-    sources = _names(dataset, "source", columns)
-    if sources is None:
-        raise ValueError(f"{dataset.name} does not say where its examples are from")
-    return columns["label"], sources
+    records = select(dataset, split)
+    return records.index["label"], sources_of(dataset, split, records)
+
+
+def count_sources(dataset: BuiltDataset, split: str) -> dict[str, dict[str, int]]:
+    """How many examples of each class are from each source; raises as `labels_and_sources`."""
+    labels, sources = labels_and_sources(dataset, split)
+    return {
+        name: dict(zip(*(part.tolist() for part in counted), strict=True))
+        for label, name in enumerate(dataset.class_names)
+        for counted in [np.unique(sources[labels == label], return_counts=True)]
+    }
 
 
 def load_folder(
@@ -205,13 +212,4 @@ def _masks(columns: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
 
 
 def _names(dataset: BuiltDataset, feature: str, columns: dict) -> np.ndarray | None:
-    if feature not in columns:
-        return None
-    connector = dataset.builder.info.features[feature]
-    if isinstance(connector, tfds.features.ClassLabel):
-        return np.array(connector.names)[columns[feature]]
-    return _text(columns[feature])
-
-
-def _text(values: np.ndarray) -> np.ndarray:
-    return np.char.decode(values.astype(bytes), "utf-8")
+    return names_of(dataset, feature, columns[feature]) if feature in columns else None

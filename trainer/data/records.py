@@ -85,6 +85,11 @@ class Records:
         chosen = np.random.default_rng(seed).choice(len(self), most, replace=False)
         return dataclasses.replace(self, index=self.index[np.sort(chosen)])
 
+    def groups(self) -> np.ndarray:
+        """What must stay together, `[records] str`: each by itself where nobody said it."""
+        names = self.index.dtype.names or ()
+        return text_of(self.index["group" if "group" in names else "id"])
+
     def shares_with(self, other: "Records") -> int:
         """How many records are in both."""
         return sum(
@@ -174,6 +179,19 @@ def read_batches(
         except tf.errors.InvalidArgumentError as error:  # Which is no fault of a step here.
             raise tf.errors.DataLossError(None, None, first_line(error)) from error
         yield {name: column.numpy() for name, column in batch.items()}
+
+
+def names_of(dataset: BuiltDataset, feature: str, values: np.ndarray) -> np.ndarray:
+    """The names, `[examples] str`, of values of a feature that is a text or a class label."""
+    connector = dataset.builder.info.features[feature]
+    if isinstance(connector, tfds.features.ClassLabel):
+        return np.array(connector.names)[values]
+    return text_of(values)
+
+
+def text_of(values: np.ndarray) -> np.ndarray:
+    """Decodes UTF-8."""
+    return np.char.decode(values.astype(bytes), "utf-8")
 
 
 def image_parser(dataset: BuiltDataset) -> Callable[[tf.Tensor], tf.Tensor]:

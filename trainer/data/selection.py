@@ -17,6 +17,7 @@ from absl import logging
 from trainer.data.dataset import UNKNOWN, BuiltDataset
 from trainer.data.folds import deal, parse
 from trainer.data.records import Records
+from trainer.data.source_mix import drawn
 from trainer.errors import UserError
 
 _SPLIT = re.compile(r"[^+\[\]]+")
@@ -24,6 +25,8 @@ _SPLIT = re.compile(r"[^+\[\]]+")
 
 def select(dataset: BuiltDataset, spec: str) -> Records:
     """The records of a split or of parts of splits; those of no known class are left out.
+
+    Where the dataset has a source mix, only those that it draws.
 
     Args:
         dataset: a built dataset.
@@ -57,7 +60,7 @@ def select(dataset: BuiltDataset, spec: str) -> Records:
         raise UserError(f"{spec!r} of {dataset.name} in {dataset.data_dir} holds no example")
     content = repr((spec, digests))
     digest = hashlib.sha256(content.encode()).hexdigest()
-    return Records(tuple(paths), index, dataset.file_format, digest)
+    return drawn(dataset, spec, Records(tuple(paths), index, dataset.file_format, digest))
 
 
 def _of_known_class(dataset: BuiltDataset, spec: str, index: np.ndarray) -> np.ndarray:

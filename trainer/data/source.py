@@ -18,6 +18,7 @@ class Source:
         train_split: what is trained on.
         validation_split: what every epoch is validated on.
         fold: `K/N`: fold K of N is held out, and both splits are other folds; empty: none is.
+        source_share: `CLASS:SOURCE=SHARE`, as of `source_mix`; empty: every example is taken.
         cache: whether images that are stored encoded are decoded once to the local disk.
         feature_cache: whether a frozen backbone runs once and its features are kept.
         data_service: `HOST:PORT[,HOST:PORT...]` of the hosts that load the batches; None: they are
@@ -35,6 +36,11 @@ class Source:
     fold: str = setting(
         "",
         "K/N: hold fold K of N out, validate on the next, train on the others.",
+    )
+    source_share: str = setting(
+        "",
+        "CLASS:SOURCE=SHARE, as Normal:kermany=0.5: draw the class's examples for training and "
+        "validation anew, so that this share of them is from the source.",
     )
     cache: str = setting(
         "auto",

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainer.data.example_stream import ExampleStream
+from trainer.data.examples import count_sources
 from trainer.hardware import Hardware
 from trainer.training.phases import Phase
 from trainer.training.request import Request
@@ -64,6 +65,18 @@ def _describe_data(
         "data_hosts": request.data_hosts,
         "cache": {"train": train.cache, "validation": validation.cache},
         "digests": request.dataset.digests(),
+        **_describe_sources(request),
+    }
+
+
+def _describe_sources(request: Request) -> dict[str, Any]:
+    """Where the examples are from, if that was asked for: split to class to source to number."""
+    if request.dataset.source_mix is None:
+        return {}
+    source = request.config.source
+    splits = {"train": source.train_split, "validation": source.validation_split}
+    return {
+        "sources": {name: count_sources(request.dataset, split) for name, split in splits.items()}
     }
 
 

@@ -8,6 +8,7 @@ from absl import flags
 from trainer.data.data_service import parse_addresses
 from trainer.data.dataset import BuiltDataset
 from trainer.data.opening import default_data_dir, open_dataset
+from trainer.data.source_mix import as_trained_on, mix_of
 from trainer.errors import UserError
 from trainer.models.backbones import BACKBONES
 from trainer.models.weights import describe_weights, find_weights
@@ -24,7 +25,7 @@ class Request:
 
     Attributes:
         config: the configuration; its `workdir` holds no run of another.
-        dataset: the built dataset.
+        dataset: the built dataset, of which `select` draws what --source_share asks for.
         weights: the file that the weights come from; None if they are random.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
         profile_steps: first and last step of the profile; None records none.
@@ -53,7 +54,8 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     Raises:
         UserError: they ask for what cannot be had; the text says what.
     """
-    configuration.from_flags(values)  # Values out of range are found before a file is read.
+    # Values out of range are found before a file is read.
+    mix_of(configuration.from_flags(values).fixed())
     profile_steps = parse_steps(values["profile_steps"].value)
     file = values["prometheus_file"].value
     prometheus_file = require_file(file) if file else None
@@ -61,6 +63,7 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     data_dir = values["data_dir"].value or default_data_dir()
     dataset = open_dataset(str(values["dataset"].value), data_dir)
     config = configuration.from_flags(values, dataset=dataset.name, data_dir=data_dir)
+    dataset = as_trained_on(dataset, config.fixed())
     if data_hosts and config.source.cache not in ("auto", "off"):
         raise UserError(
             f"--cache={config.source.cache} keeps images here, and --data_service loads them "

@@ -1,0 +1,146 @@
+"""Draws the examples of a class anew, so that a chosen share of them comes from one source.
+
+Where a class occurs in several sources, these shares decide how much the source tells of the label
+(`CovariateDataset` of torchxrayvision; Viviano et al. 2020, "Saliency is a possible red herring
+when diagnosing poor generalization"). The number of examples is the same for every share: the
+largest that all shares from 0 to 1 allow. Groups stay whole, and those of several sources are left
+out.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceMix:
+    """What is drawn.
+
+    Attributes:
+        label: name of the class.
+        source: name of the source.
+        share: of the class's examples that come from it, 0 to 1; the rest is from its others.
+        seed: of the draw.
+    """
+
+    label: str
+    source: str
+    share: float
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.label}:{self.source}={self.share:g}"
+
+
+def parse(text: str, seed: int) -> SourceMix:
+    """Reads `CLASS:SOURCE=SHARE`.
+
+    Args:
+        text: such as `Normal:kermany=0.5`.
+        seed: of the draw.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    names, _, share = text.rpartition("=")
+    label, _, source = names.partition(":")
+    try:
+        number = float(share)
+    except ValueError:
+        number = -1
+    if not (label and source and 0 <= number <= 1):
+        raise ValueError(
+            "expected CLASS:SOURCE=SHARE with a share from 0 to 1, such as Normal:kermany=0.5"
+        )
+    return SourceMix(label, source, number, seed)
+
+
+def size_of_draw(
+    label: str, source: str, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray
+) -> int:
+    """How many examples of a class every share has, 0 if they all come from one source.
+
+    Args:
+        label: name of the class.
+        source: name of the source.
+        labels: `[examples] str`, their classes.
+        sources: `[examples] str`.
+        groups: `[examples] str`, the same for what must stay together.
+    """
+    return int(min(pool.sum() for pool in _pools(label, source, labels, sources, groups)))
+
+
+def draw(mix: SourceMix, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Which examples stay; those of other classes all do.
+
+    A larger share keeps the examples of the source that a smaller one drew, and adds others.
+
+    Args:
+        mix: what is drawn.
+        labels: as of `size_of_draw`, like all that follows.
+        sources: of the examples.
+        groups: of the examples.
+
+    Returns:
+        `[examples] bool`.
+
+    Raises:
+        ValueError: the examples do not allow it; the text says what they have.
+    """
+    if mix.label not in labels:
+        raise ValueError(f"there is no class {mix.label!r} among {_counted(labels)}")
+    inside, outside = _pools(mix.label, mix.source, labels, sources, groups)
+    size = int(min(inside.sum(), outside.sum()))
+    if not size:
+        raise ValueError(
+            f"the sources of {mix.label} are {_counted(sources[inside | outside])}; a share needs "
+            f"examples from {mix.source} and from another source"
+        )
+    from_source = round(size * mix.share)
+    kept = labels != mix.label
+    kept[_take(inside, groups, from_source, mix.seed)] = True
+    kept[_take(outside, groups, size - from_source, mix.seed)] = True
+    return kept
+
+
+def _pools(
+    label: str, source: str, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The examples of a class from the source and from its others, `[examples] bool` each."""
+    inside = (labels == label) & (sources == source)
+    outside = (labels == label) & (sources != source)
+    in_both = np.isin(groups, np.intersect1d(groups[inside], groups[outside]))
+    return inside & ~in_both, outside & ~in_both
+
+
+def _take(pool: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draws whole groups that have exactly `count` examples; returns the rows."""
+    rows = np.flatnonzero(pool)
+    names, group_of, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    order = sorted(range(len(names)), key=lambda place: _digest(seed, str(names[place])))
+    # Bit n of the k-th number: whether some of the first k groups have n examples together.
+    reachable = [1]
+    for place in order:
+        with_it = reachable[-1] << int(sizes[place])
+        reachable.append((reachable[-1] | with_it) & ((2 << count) - 1))
+    if not reachable[-1] >> count & 1:
+        raise ValueError(
+            f"no {count} of {len(rows)} examples are whole groups: choose another share"
+        )
+    taken, left = np.zeros(len(names), bool), count
+    for place, before in zip(reversed(order), reversed(reachable[:-1]), strict=True):
+        if not before >> left & 1:
+            taken[place] = True
+            left -= int(sizes[place])
+    return rows[taken[group_of]]
+
+
+def _digest(seed: int, group: str) -> bytes:
+    """Puts groups in an order that depends on nothing but the seed and their names."""
+    return hashlib.sha256(f"{seed}/{group}".encode()).digest()
+
+
+def _counted(names: np.ndarray) -> str:
+    found = zip(*np.unique(names, return_counts=True), strict=True)
+    return ", ".join(f"{name} ({count:,})" for name, count in found)

@@ -1,0 +1,89 @@
+"""Training data whose classes come from chosen sources: `--source_share=CLASS:SOURCE=SHARE`."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cxr_command import source_mix
+from cxr_command.source_mix import SourceMix
+from trainer.data.dataset import BuiltDataset
+from trainer.data.records import Records, names_of, read_batches
+from trainer.errors import UserError
+
+# By the digest of the records: they are asked for several times, and stand in the files alone.
+_sources_read: dict[str, np.ndarray] = {}
+
+
+def mix_of(config: Mapping[str, Any]) -> SourceMix | None:
+    """What a run draws of its training and validation examples; None: it takes them all.
+
+    Args:
+        config: its settings, as config.json holds them.
+
+    Raises:
+        UserError: the setting is no share of a source.
+    """
+    text = config.get("source_share")
+    try:
+        return source_mix.parse(text, config.get("seed", 0)) if text else None
+    except ValueError as error:
+        raise UserError(f"--source_share={text}: {error}") from error
+
+
+def as_trained_on(dataset: BuiltDataset, config: Mapping[str, Any]) -> BuiltDataset:
+    """The dataset of which a run draws what it trains on; raises as `mix_of` does."""
+    return dataclasses.replace(dataset, source_mix=mix_of(config))
+
+
+def drawn(dataset: BuiltDataset, spec: str, records: Records) -> Records:
+    """Those of a split's records that the dataset's source mix draws.
+
+    Args:
+        dataset: a built dataset.
+        spec: the split.
+        records: all of it.
+
+    Raises:
+        UserError: the split has no such class or source, or not enough examples of it.
+    """
+    mix = dataset.source_mix
+    if mix is None:
+        return records
+    labels = np.array(dataset.class_names)[records.index["label"]]
+    try:
+        kept = source_mix.draw(mix, labels, sources_of(dataset, spec, records), records.groups())
+    except ValueError as error:
+        raise UserError(f"--source_share={mix}: in {spec} of {dataset.name} {error}") from error
+    digest = hashlib.sha256(repr((records.digest, mix)).encode()).hexdigest()
+    return dataclasses.replace(records, index=records.index[kept], digest=digest)
+
+
+def sources_of(dataset: BuiltDataset, spec: str, records: Records) -> np.ndarray:
+    """Reads where the records of a split are from, and decodes no image; `[records] str`.
+
+    Raises:
+        UserError: the dataset does not say it.
+    """
+    if "source" not in dataset.builder.info.features:
+        raise UserError(f"{dataset.name} does not say which source its examples are from")
+    if records.digest not in _sources_read:
+        with dataset.reading(spec):
+            batches = [batch["source"] for batch in read_batches(dataset, records, ["source"])]
+        _sources_read[records.digest] = names_of(dataset, "source", np.concatenate(batches))
+    return _sources_read[records.digest]
+
+
+def told(mix: SourceMix, spec: str, counts: Mapping[str, int], of: Mapping[str, int]) -> str:
+    """Says what was drawn.
+
+    Args:
+        mix: what was asked for.
+        spec: the split.
+        counts: source to how many examples of the class were drawn.
+        of: source to how many there are.
+    """
+    shares = (f"{counts.get(source, 0):,} of {of[source]:,} from {source}" for source in of)
+    return f"{mix} draws, of {mix.label} in {spec}, {', '.join(shares)}"
