@@ -126,7 +126,7 @@ def _take(pool: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.nda
         reachable.append((reachable[-1] | with_it) & ((2 << count) - 1))
     if not reachable[-1] >> count & 1:
         raise ValueError(
-            f"no {count} of {len(rows)} examples are whole groups: choose another share"
+            f"no whole groups have {count} of the {len(rows)} examples: choose another share"
         )
     taken, left = np.zeros(len(names), bool), count
     for place, before in zip(reversed(order), reversed(reachable[:-1]), strict=True):

@@ -1,4 +1,5 @@
-"""Prints what a built dataset holds, and how well the source alone tells the class.
+"""Prints what a built dataset holds, how well the source alone tells the class, and what drawing
+the training split anew changes of that.
 
 Usage:
 
@@ -12,66 +13,21 @@ duplicates straddles splits, which no build of this dataset does.
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from cxr_command import split_table
 from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
 from cxr_tfds import dataset_flags
+from cxr_tfds.confounding import (
+    SHARES,
+    Redrawn,
+    SourceAlone,
+    cramers_v,
+    evaluate_source_alone,
+    redraw,
+)
 
 _SPLITS = ("train", "validation", "test")
-
-
-class SourceAlone(NamedTuple):
-    """What a classifier that sees nothing but the source scores on the test split.
-
-    Attributes:
-      says: The class it answers for each source.
-      accuracy: The share of the test radiographs that it gets right, 0 to 1.
-      balanced_accuracy: The mean over the classes of the share that it gets right, 0 to 1.
-      majority: The accuracy of always answering the most frequent class, 0 to 1.
-    """
-
-    says: dict[str, str]
-    accuracy: float
-    balanced_accuracy: float
-    majority: float
-
-
-def evaluate_source_alone(rows: Iterable[split_table.Row]) -> SourceAlone:
-    """Fits a classifier that knows only the source on the training split, and tests it.
-
-    It answers the class that is most frequent in the training split among radiographs of the
-    source, and the most frequent class of all for a source it never saw.
-
-    Args:
-      rows: The table of splits.
-
-    Returns:
-      Its answers and its scores.
-
-    Raises:
-      ValueError: The training or the test split is empty.
-    """
-    rows = list(rows)
-    train = [row for row in rows if row.split == "train"]
-    test = [row for row in rows if row.split == "test"]
-    if not train or not test:
-        raise ValueError("The table names no radiograph to train on, or none to test on.")
-    majority = _most_frequent(row.label for row in train)
-    says = {
-        source: _most_frequent(row.label for row in train if row.source == source)
-        for source in sorted({row.source for row in train})
-    }
-    right = defaultdict(list)
-    for row in test:
-        right[row.label].append(says.get(row.source, majority) == row.label)
-    return SourceAlone(
-        says=says,
-        accuracy=sum(map(sum, right.values())) / len(test),
-        balanced_accuracy=sum(sum(hits) / len(hits) for hits in right.values()) / len(right),
-        majority=sum(row.label == majority for row in test) / len(test),
-    )
 
 
 def duplicate_groups(rows: Iterable[split_table.Row]) -> list[list[split_table.Row]]:
@@ -99,12 +55,6 @@ def straddling(groups: Iterable[list[split_table.Row]]) -> list[list[split_table
       Those groups; empty if the splits are safe from duplicates.
     """
     return [members for members in groups if len({row.split for row in members}) > 1]
-
-
-def _most_frequent(labels: Iterable[str]) -> str:
-    """The most frequent label; of two that are as frequent, the first by name."""
-    counts = Counter(labels)
-    return min(counts, key=lambda label: (-counts[label], label))
 
 
 def _print_table(title: str, head: Sequence[str], counts: Counter) -> None:
@@ -146,6 +96,36 @@ def _print_source_alone(baseline: SourceAlone) -> None:
     )
 
 
+def _print_association(rows: Sequence[split_table.Row]) -> None:
+    """Prints Cramer's V of each split, and of the training split drawn anew."""
+    print(
+        "\nCramer's V of source and class (bias-corrected; 0: independent, 1: one tells the other)"
+    )
+    for split in _SPLITS:
+        part = [row for row in rows if row.split == split]
+        if part:
+            value = cramers_v([row.label for row in part], [row.source for row in part])
+            print(f"  {split:12} {value:.3f}")
+    drawn = list(redraw(rows))
+    print("\nThe training split drawn anew: trainer.main --source_share=CLASS:SOURCE=SHARE")
+    if not drawn:
+        print("  No class has examples from two sources: no share can be drawn.")
+        return
+    print("Of the class's radiographs SHARE come from SOURCE; there are as many for every SHARE.")
+    _print_redrawn("Cramer's V of the training split", drawn, [one.cramers_v for one in drawn])
+    _print_redrawn("The source alone on the test split", drawn, [one.accuracy for one in drawn])
+
+
+def _print_redrawn(
+    title: str, drawn: Sequence[Redrawn], numbers: Sequence[Sequence[float | None]]
+) -> None:
+    shares = "".join(f"{f'SHARE={share:g}':>12}" for share in SHARES)
+    print(f"\n{title}\n{'CLASS:SOURCE':32}{'radiographs':>12}{shares}")
+    for one, values in zip(drawn, numbers, strict=True):
+        cells = "".join(f"{'-' if value is None else format(value, '.3f'):>12}" for value in values)
+        print(f"{f'{one.label}:{one.source}':32}{one.size:>12,}{cells}")
+
+
 def _define_flags() -> None:
     dataset_flags.define()
 
@@ -163,6 +143,7 @@ def _main() -> None:
     groups = duplicate_groups(rows)
     _print_groups(groups)
     _print_source_alone(evaluate_source_alone(rows))
+    _print_association(rows)
     sys.exit(ExitCode.FOUND if straddling(groups) else ExitCode.DONE)
 
 

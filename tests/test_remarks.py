@@ -16,20 +16,20 @@ def make_examples(size=200, **known):
 
 
 def test_there_is_nothing_to_say_of_a_fair_test():
-    assert remarks(make_examples(), "test", 0, 300, {"a": 300}) == []
+    assert remarks(make_examples(), "test", 0, {"a": 300}, {"a": 300}) == []
 
 
 def test_what_limits_the_numbers_is_said():
-    (few, absent) = remarks(make_examples(1), "test", 0, 300, {"a": 300})
+    (few, absent) = remarks(make_examples(1), "test", 0, {"a": 300}, {"a": 300})
     assert "Only 1 example: too few" in few
     assert "No example of Normal" in absent
-    (said,) = remarks(make_examples(), "train[:9%]", 20, 300, {"a": 300})
+    (said,) = remarks(make_examples(), "train[:9%]", 20, {"a": 300}, {"a": 300})
     assert "made with 20 examples of train[:9%]: this is no test" in said
     (copies, left_out) = remarks(
         make_examples(groups=None, account=Account([(pathlib.Path("COVID/x.png"), "no image")])),
         None,
         0,
-        None,
+        {},
         {"a": 300},
     )[::-1]
     assert left_out == "0 radiographs read, 1 file left out: 1 no image (COVID/x.png)."
@@ -37,5 +37,5 @@ def test_what_limits_the_numbers_is_said():
 
 
 def test_a_run_of_another_build_of_the_dataset_is_pointed_out():
-    (said,) = remarks(make_examples(), "test", 0, 300, {"a": 300, "b": 299})
+    (said,) = remarks(make_examples(), "test", 0, {"a": 300, "b": 300}, {"a": 300, "b": 299})
     assert said.startswith("b was trained on 299 examples")

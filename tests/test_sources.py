@@ -92,11 +92,11 @@ def test_the_source_alone_answers_its_most_frequent_class():
 def test_the_source_alone_scores_what_the_audit_says(dataset, data_dir):
     """The audit of the built dataset counts in another table, by other means."""
     from cxr_command import split_table
-    from cxr_tfds import audit, dataset_flags
+    from cxr_tfds import confounding, dataset_flags
     from trainer.data.examples import labels_and_sources, load_split
 
     built = dataset_flags.find_folder(data_dir, "224x224")
-    theirs = audit.evaluate_source_alone(split_table.read(built))
+    theirs = confounding.evaluate_source_alone(split_table.read(built))
     train_labels, train_sources = labels_and_sources(dataset, "train")
     examples = load_split(dataset, "test")
     ours = evaluate_source_alone(

@@ -26,8 +26,9 @@ from trainer import command
 from trainer.best_model import BestModel
 from trainer.data.cases import load_manifest
 from trainer.data.dataset import BuiltDataset
-from trainer.data.examples import Examples, labels_and_sources, load_folder, load_split
+from trainer.data.examples import Examples, load_folder, load_split
 from trainer.data.selection import is_split, select
+from trainer.data.source_mix import as_trained_on
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.comparison import Comparison, compare
@@ -50,6 +51,7 @@ from trainer.evaluation.several_runs import (
     one_dataset,
     splits_of,
     tested_split,
+    trained_on,
 )
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.study.evaluation import Options, evaluate_study
@@ -108,14 +110,14 @@ def main() -> None:
     directory = require_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
     if _are_own():
-        dataset, validation, train = None, None, None
+        dataset, validation, train = None, None, {}
         examples = _own_examples(class_names, image_shape)
     else:
         dataset = one_dataset(contents, FLAGS.data_dir)
         examples = load_split(dataset, FLAGS.split or tested_split(contents))
         validation = load_split(dataset, made_on[1]) if is_split(dataset, made_on[1]) else None
         tells_sources = examples.sources is not None and is_split(dataset, made_on[0])
-        train = labels_and_sources(dataset, made_on[0]) if tells_sources else None
+        train = trained_on(dataset, made_on[0], contents, _ENSEMBLE) if tells_sources else {}
 
     predictions = []
     for name, best in models.items():
@@ -126,12 +128,12 @@ def main() -> None:
         predictions.append(ensemble(_ENSEMBLE, predictions))
 
     resampling = Resampling(examples.labels, examples.groups, FLAGS.resamples, FLAGS.seed)
-    setup = Setup(examples, resampling, positive, train, prevalences)
     evaluated = {}
     for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
         tuning = _tuning(model, run, best, validation, made_on[1], dataset)
         about = _about_model(model, run, best, contents, class_names[positive])
+        setup = Setup(examples, resampling, positive, train.get(model.name), prevalences)
         why, fitted = _why_no_tuning(run), _fitted(run, best, about)
         evaluated[model.name] = evaluate_model(model, tuning, why, setup, about, fitted)
         _log(model.name, evaluated[model.name].statistics)
@@ -274,15 +276,19 @@ def _remarks(
     made_on: tuple[str, str],
 ) -> list[str]:
     """What a reader should know first: of the examples, and of what the runs were made with."""
-    trained_on = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
+    sizes = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
     if dataset is None or split is None:
         seen = what_was_seen(examples, contents, made_on, FLAGS.data_dir)
-        return [*seen, *remarks(examples, split, 0, None, trained_on)]
+        return [*seen, *remarks(examples, split, 0, {}, sizes)]
     tested = select(dataset, split)
     used = {one: select(dataset, one) for one in made_on if is_split(dataset, one)}
-    train_examples = len(used[made_on[0]]) if made_on[0] in used else None
     shared = sum(records.shares_with(tested) for records in used.values())
-    return remarks(examples, split, shared, train_examples, trained_on)
+    found = {
+        name: len(select(as_trained_on(dataset, run["config"]), made_on[0]))
+        for name, run in contents.items()
+        if made_on[0] in used
+    }
+    return remarks(examples, split, shared, found, sizes)
 
 
 def _log(name: str, statistics: Statistics) -> None:

@@ -38,7 +38,8 @@ class Setup:
         examples: what it is evaluated on.
         resampling: of the examples.
         positive: index of the class that the operating point is about.
-        train: labels and sources of the training split; None where sources are not known.
+        train: labels and sources of what the model was trained on; None where sources are not
+            known.
         prevalences: for which PPV and NPV are computed, 0 to 1.
     """
 

@@ -1,6 +1,6 @@
 """What a reader should know before the numbers of a report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def remarks(
     examples: Examples,
     split: str | None,
     seen: int,
-    train_examples: int | None,
+    train_examples: Mapping[str, int],
     trained_on: dict[str, int],
 ) -> list[str]:
     """Lists what limits the numbers.
@@ -23,8 +23,9 @@ def remarks(
         examples: what was evaluated on.
         split: the split that they are; None for a user's own images.
         seen: how many of them the runs were trained or validated on.
-        train_examples: size of the dataset's training split; None for a user's own images.
-        trained_on: name of each run to the number of examples it was trained on.
+        train_examples: name of each run to the number of examples that the dataset has for it to
+            train on; none for a user's own images.
+        trained_on: likewise, the number that it was trained on.
 
     Returns:
         One or two sentences each.
@@ -52,14 +53,18 @@ def _of_examples(examples: Examples) -> Iterator[str]:
 
 
 def _of_split(
-    split: str | None, seen: int, train_examples: int | None, trained_on: dict[str, int]
+    split: str | None,
+    seen: int,
+    train_examples: Mapping[str, int],
+    trained_on: dict[str, int],
 ) -> Iterator[str]:
     if seen:
         yield f"The models were made with {seen} examples of {split}: this is no test of them."
     for name, examples in trained_on.items():
-        if train_examples is not None and examples != train_examples:
+        found = train_examples.get(name, examples)
+        if examples != found:
             yield (
                 f"{name} was trained on {examples} examples, and this dataset has "
-                f"{train_examples} to train on: the model may have seen some of those that are "
+                f"{found} to train on: the model may have seen some of those that are "
                 "evaluated here, and then the numbers are too good."
             )

@@ -1,5 +1,6 @@
 """Whether a model was made with the radiographs that it is evaluated on, or copies of them."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from trainer.data.examples import Examples
 from trainer.data.opening import open_dataset
 from trainer.data.records import read_batches
 from trainer.data.selection import is_split, select
+from trainer.data.source_mix import mix_of
 from trainer.errors import UserError
 from trainer.progress_line import ProgressLine
 
@@ -37,10 +39,12 @@ def what_was_seen(
         A sentence for each split that has some, and for each dataset that cannot be read.
     """
     sentences = []
-    places = {(run["config"]["dataset"], run["config"]["data_dir"]) for run in contents.values()}
-    for name, place in sorted(places):
+    configs = [run["config"] for run in contents.values()]
+    places = {(run["dataset"], run["data_dir"], mix_of(run)) for run in configs}
+    for name, place, mix in sorted(places, key=str):
         try:
-            dataset = open_dataset(name, data_dir or place)
+            opened = open_dataset(name, data_dir or place)
+            dataset = dataclasses.replace(opened, source_mix=mix)
             for split in (one for one in splits if is_split(dataset, one)):
                 if found := find_seen(examples.images, dataset, split):
                     sentences.append(_told(found, examples.ids, split, dataset.name))

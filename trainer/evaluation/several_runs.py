@@ -1,12 +1,17 @@
 """What the runs have in common that are evaluated, or predict, together."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from trainer.data import folds
 from trainer.data.dataset import BuiltDataset
+from trainer.data.examples import labels_and_sources
 from trainer.data.opening import open_dataset
+from trainer.data.source_mix import as_trained_on
 from trainer.errors import UserError
 from trainer.run import Run
 
@@ -127,3 +132,25 @@ def tested_split(contents: Mapping[str, dict[str, Any]]) -> str:
     """
     held_out = [content["config"].get("fold") for content in contents.values()]
     return next((folds.splits_of(fold).held_out for fold in held_out if fold), "test")
+
+
+def trained_on(
+    dataset: BuiltDataset, split: str, contents: Mapping[str, dict[str, Any]], ensemble: str
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Labels and sources of what each run was trained on.
+
+    Args:
+        dataset: the dataset that all runs were trained on; it tells sources.
+        split: its split, or a part of it.
+        contents: of the runs' config.json, by their names.
+        ensemble: the name of their mean.
+
+    Returns:
+        By name, as of `labels_and_sources`; of the ensemble all of the split, unless its members
+        were trained on the same examples.
+    """
+    drawn = {name: as_trained_on(dataset, run["config"]) for name, run in contents.items()}
+    mixes = {one.source_mix for one in drawn.values()}
+    alike = mixes.pop() if len(mixes) == 1 else None
+    drawn[ensemble] = dataclasses.replace(dataset, source_mix=alike)
+    return {name: labels_and_sources(one, split) for name, one in drawn.items()}
