@@ -88,6 +88,26 @@ def test_the_command_prints_counts_groups_and_the_score(tmp_path):
     )
 
 
+def test_the_command_prints_what_drawing_anew_changes(tmp_path):
+    rows = made_up_rows()
+    write(tmp_path, rows)
+    said = command(f"--data_dir={tmp_path}").stdout
+    train = [row for row in rows if row.split == "train"]
+    value = confounding.cramers_v([row.label for row in train], [row.source for row in train])
+    assert f"  train        {value:.3f}\n" in said
+    association, accuracy = said.partition("Cramer's V of the training split")[2].split("\n\n")
+    for one in confounding.redraw(rows):
+        for table, values in ((association, one.cramers_v), (accuracy, one.accuracy)):
+            cells = [f"{one.size:,}", *(f"{value:.3f}" for value in values)]
+            (line,) = [s for s in table.splitlines() if s.startswith(f"{one.label}:{one.source} ")]
+            assert line.split() == [f"{one.label}:{one.source}", *cells]
+
+
+def test_where_no_class_has_two_sources_none_is_drawn(tmp_path):
+    write(tmp_path, [row for row in made_up_rows() if row.source == "rsna"])
+    assert "No class has examples from two sources" in command(f"--data_dir={tmp_path}").stdout
+
+
 def test_the_command_fails_if_a_group_straddles(tmp_path):
     rows = made_up_rows()
     copy = rows[0]._replace(id="COVID-5000", split="test")

@@ -74,6 +74,8 @@ MISTAKES = [
         f"{TRAIN} --train_split=train --validation_split=train[:50%]",
         "have 48 examples in common: choose slices",
     ),
+    ("no share of a source", f"{TRAIN} --source_share=a:x", "expected CLASS:SOURCE=SHARE with a"),
+    ("a share of unknown sources", f"{TRAIN} --source_share=a:x=1", "does not say which source"),
     # trainer.main: the dataset.
     ("nothing built yet", "trainer.main --model=lenet", "tensorflow_datasets does not exist; give"),
     ("a directory that is not there", f"{TRAIN} --data_dir=dta", "dta does not exist; give --dat"),

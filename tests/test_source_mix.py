@@ -227,6 +227,7 @@ def test_a_training_tells_and_keeps_what_it_drew(training, place, sourced):
     assert "--source_share: 'a:y=1' in the run, 'a:y=0' now" in said
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_what_it_drew(training, tmp_path):
     flags, undisturbed, _ = training
     flags = [*flags, f"--workdir={tmp_path / 'run'}"]
