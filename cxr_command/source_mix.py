@@ -3,12 +3,13 @@
 Where a class occurs in several sources, these shares decide how much the source tells of the label
 (`CovariateDataset` of torchxrayvision; Viviano et al. 2020, "Saliency is a possible red herring
 when diagnosing poor generalization"). The number of examples is the same for every share: the
-largest that all shares from 0 to 1 allow. Groups stay whole, and those of several sources are left
-out.
+largest that the source and its others both have in whole groups. Groups of both are left out.
 """
 
 import dataclasses
 import hashlib
+import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def size_of_draw(
         sources: `[examples] str`.
         groups: `[examples] str`, the same for what must stay together.
     """
-    return int(min(pool.sum() for pool in _pools(label, source, labels, sources, groups)))
+    return _size(*(groups[pool] for pool in _pools(label, source, labels, sources, groups)))
 
 
 def draw(mix: SourceMix, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -91,7 +92,7 @@ def draw(mix: SourceMix, labels: np.ndarray, sources: np.ndarray, groups: np.nda
     if mix.label not in labels:
         raise ValueError(f"there is no class {mix.label!r} among {_counted(labels)}")
     inside, outside = _pools(mix.label, mix.source, labels, sources, groups)
-    size = int(min(inside.sum(), outside.sum()))
+    size = _size(groups[inside], groups[outside])
     if not size:
         raise ValueError(
             f"the sources of {mix.label} are {_counted(sources[inside | outside])}; a share needs "
@@ -114,23 +115,41 @@ def _pools(
     return inside & ~in_both, outside & ~in_both
 
 
+def _size(inside: np.ndarray, outside: np.ndarray) -> int:
+    """The largest number of examples that whole groups of either pool have, `[examples] str`."""
+    of_both = ~0
+    for groups in (inside, outside):
+        *_, totals = _totals(np.unique(groups, return_counts=True)[1])
+        of_both &= totals
+    return of_both.bit_length() - 1
+
+
+def _totals(sizes: Iterable[np.integer], most: int | None = None) -> Iterator[int]:
+    """After each group a number: its bit n says whether some of the groups so far have n examples.
+
+    Args:
+        sizes: of the groups, in order.
+        most: the largest number of examples asked for.
+    """
+    mask = ~0 if most is None else (2 << most) - 1
+    return itertools.accumulate(
+        map(int, sizes), lambda totals, size: (totals | totals << size) & mask, initial=1
+    )
+
+
 def _take(pool: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draws whole groups that have exactly `count` examples; returns the rows."""
     rows = np.flatnonzero(pool)
     names, group_of, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
     order = sorted(range(len(names)), key=lambda place: _digest(seed, str(names[place])))
-    # Bit n of the k-th number: whether some of the first k groups have n examples together.
-    reachable = [1]
-    for place in order:
-        with_it = reachable[-1] << int(sizes[place])
-        reachable.append((reachable[-1] | with_it) & ((2 << count) - 1))
-    if not reachable[-1] >> count & 1:
+    *before, totals = _totals(sizes[order], count)
+    if not totals >> count & 1:
         raise ValueError(
             f"no whole groups have {count} of the {len(rows)} examples: choose another share"
         )
     taken, left = np.zeros(len(names), bool), count
-    for place, before in zip(reversed(order), reversed(reachable[:-1]), strict=True):
-        if not before >> left & 1:
+    for place, without_it in zip(reversed(order), reversed(before), strict=True):
+        if not without_it >> left & 1:
             taken[place] = True
             left -= int(sizes[place])
     return rows[taken[group_of]]

@@ -96,6 +96,17 @@ def test_groups_are_packed_to_the_number_or_it_is_refused():
         draw(SourceMix("a", "x", 6 / 7, 0), labels, sources, groups)
 
 
+def test_the_number_is_the_largest_that_both_have_in_whole_groups():
+    labels, sources = np.full(14, "a"), np.repeat(["x", "y"], [8, 6])
+    groups = np.array(list("ppppqqqqrstuvw"))
+    for source in "xy":
+        assert size_of_draw("a", source, labels, sources, groups) == 4
+        for share in (0, 1):
+            kept = draw(SourceMix("a", source, share, 1), labels, sources, groups)
+            assert kept.sum() == 4
+            assert (sources[kept] == source).all() == bool(share)
+
+
 @pytest.mark.parametrize(
     "text", ["", "a", "a:x", "a=1", ":x=1", "a:=1", "a:x=", "a:x=-1", "a:x=1.1", "a:x=nan"]
 )
