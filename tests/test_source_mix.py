@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from benchmarks.marked_phantoms import MarkedPhantoms
 from cxr_command.source_mix import SourceMix, draw, parse, size_of_draw
 from launch import sweep
 from tests.conftest import ROOT, run_command
@@ -18,7 +19,7 @@ from tests.support import small_dataset
 from tests.support.processes import wait_until
 from tests.support.trainings import assert_same_run, start
 from trainer.data.example_stream import read_examples
-from trainer.data.examples import count_sources, labels_and_sources
+from trainer.data.examples import count_sources, labels_and_sources, load_split
 from trainer.data.opening import open_dataset
 from trainer.data.selection import require_apart, select
 from trainer.data.source_mix import as_trained_on, mix_of
@@ -274,3 +275,13 @@ def test_the_plan_is_one_of_a_sweep():
     text = (ROOT / "launch" / "plans" / "source_share.txt").read_text()
     shares = sweep.parse(text)["source_share"]
     assert [mix_of({"source_share": share}).share for share in shares] == [0, 0.5, 1]
+
+
+def test_marked_phantoms_are_of_two_sources(tmp_path):
+    MarkedPhantoms(data_dir=tmp_path, images_per_class=20).download_and_prepare()
+    marked = open_dataset("marked_phantoms", str(tmp_path))
+    assert count_sources(marked, "train")["Normal"] == {"a": 5, "b": 5}
+    examples = load_split(marked, "test")
+    assert len(examples.ids) == 4 * 8
+    corners = examples.images[:, 6:24, 6:24].min(axis=(1, 2, 3))
+    np.testing.assert_array_equal(corners == 255, examples.sources == "b")
