@@ -264,7 +264,7 @@ def test_a_report_shows_each_class_in_each_source_and_what_the_run_was_trained_o
     assert report["source_alone"]["says"] == {"x": "d", "y": "b", "z": "c"}
     page = (tmp_path / "report.html").read_text()
     assert "was trained on 80 examples" not in page
-    table = page.partition("Sensitivity by source and class")[2].partition("</table>")[0]
+    table = page.partition("Sensitivity by source and class</h3>")[2].partition("</table>")[0]
     (row,) = re.findall(r'<tr><th scope="row">y</th>(.*?)</tr>', table, re.DOTALL)
     cells = [cell.strip() for cell in re.findall(r"<td>([^<]*)", row)]
     of_y = report["by_source"]["y"]["per_class"]
