@@ -30,7 +30,7 @@ setup(
             "covid19_radiography/dummy_data/**/*",
             "own_radiographs/*.*",
         ],
-        "launch": ["docker/*", "grafana/*", "kubernetes/*", "plans/*", "slurm/*"],
+        "launch": ["docker/*", "grafana/*", "kubernetes/*", "slurm/*"],
         "trainer": [
             "evaluation/templates/*",
             "evaluation/templates/sections/*",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats.contingency import association, crosstab
 
+from cxr_command.split_table import Row
 from cxr_tfds import confounding
-from cxr_tfds.covid19_radiography.split_table import Row
 
 
 def by_hand(labels, sources):

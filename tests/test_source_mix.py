@@ -13,7 +13,6 @@ import tensorflow_datasets as tfds
 
 from benchmarks.marked_phantoms import MarkedPhantoms
 from cxr_command.source_mix import SourceMix, draw, parse, size_of_draw
-from launch import sweep
 from tests.conftest import ROOT, run_command
 from tests.support import small_dataset
 from tests.support.processes import wait_until
@@ -24,6 +23,7 @@ from trainer.data.opening import open_dataset
 from trainer.data.selection import require_apart, select
 from trainer.data.source_mix import as_trained_on, mix_of
 from trainer.errors import UserError
+from trainer.studies.plan import parse
 
 SHARES = (0, 0.25, 0.5, 0.75, 1)
 
@@ -271,9 +271,9 @@ def test_a_report_shows_each_class_in_each_source_and_what_the_run_was_trained_o
     assert cells == [f"{of_y['a']['sensitivity']:.3f}", f"{of_y['b']['sensitivity']:.3f}", "", ""]
 
 
-def test_the_plan_is_one_of_a_sweep():
-    text = (ROOT / "launch" / "plans" / "source_share.txt").read_text()
-    shares = sweep.parse(text)["source_share"]
+def test_the_plan_trains_with_three_shares():
+    plan = parse((ROOT / "docs/plans/source_share.txt").read_text())
+    shares = [one.values["source_share"] for one in plan.configurations]
     assert [mix_of({"source_share": share}).share for share in shares] == [0, 0.5, 1]
 
 
