@@ -58,7 +58,7 @@ def chosen(monkeypatch):
         monkeypatch.setattr(choices, "load_split", lambda *_: VALIDATION)
         monkeypatch.setattr(choices, "keep", keep)
         networks = {str(index): fake_network(one) for index, one in enumerate(kept)}
-        found = choose(networks, lambda _: SHARES, "COVID", data_dir)
+        found = choose(networks, lambda _: (SHARES, None), "COVID", data_dir)
         return found, [network.run.kept for network in networks.values()]
 
     return choose_for
@@ -96,9 +96,11 @@ def test_the_table_names_the_classes_of_the_set():
     shares = np.array([[0.5, 0.25, 0.25, 0], [0.1, 0.1, 0, 0.8]])
     image = np.zeros((2, 2, 1), np.uint8)
     files = [FileRead("a.png", image), FileRead("b.png", None, reason="torn"), FileRead("c", image)]
-    rows = [dict(zip(table.header, row, strict=True)) for row in table.rows(files, shares, [])]
+    rows = [
+        dict(zip(table.header, row, strict=True)) for row in table.rows(files, shares, None, [])
+    ]
     sets = [row["set"] for row in rows]
     assert sets == ["COVID; Lung_Opacity; Normal", "", "Normal; Viral Pneumonia"]
     nothing = Table(CLASSES, 0, Choices(quantiles=dict.fromkeys(CLASSES, 0.1)))
-    assert nothing.rows(files[:1], shares[:1], [])[0][nothing.header.index("set")] == ""
+    assert nothing.rows(files[:1], shares[:1], None, [])[0][nothing.header.index("set")] == ""
     assert "set" not in Table(CLASSES, 0, Choices()).header

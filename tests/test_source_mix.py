@@ -23,7 +23,7 @@ from trainer.data.opening import open_dataset
 from trainer.data.selection import require_apart, select
 from trainer.data.source_mix import as_trained_on, mix_of
 from trainer.errors import UserError
-from trainer.studies.plan import parse
+from trainer.studies import plan
 
 SHARES = (0, 0.25, 0.5, 0.75, 1)
 
@@ -272,8 +272,8 @@ def test_a_report_shows_each_class_in_each_source_and_what_the_run_was_trained_o
 
 
 def test_the_plan_trains_with_three_shares():
-    plan = parse((ROOT / "docs/plans/source_share.txt").read_text())
-    shares = [one.values["source_share"] for one in plan.configurations]
+    swept = plan.parse((ROOT / "docs/plans/source_share.txt").read_text())
+    shares = [one.values["source_share"] for one in swept.configurations]
     assert [mix_of({"source_share": share}).share for share in shares] == [0, 0.5, 1]
 
 

@@ -25,33 +25,26 @@ from cxr_command.foreign_text import as_unicode
 from trainer import command
 from trainer.best_model import BestModel
 from trainer.data.cases import load_manifest
-from trainer.data.dataset import BuiltDataset
-from trainer.data.examples import Examples, load_folder, load_split
-from trainer.data.selection import is_split, select
-from trainer.data.source_mix import as_trained_on
+from trainer.data.examples import Examples, load_folder
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.comparison import Comparison, compare
 from trainer.evaluation.fitting import training_features
 from trainer.evaluation.intervals import CONFIDENCE
+from trainer.evaluation.material import Material, of_split, remarks_on
 from trainer.evaluation.metrics import ACCURACY
 from trainer.evaluation.model_report import AboutModel, ModelReport, Setup, evaluate_model
 from trainer.evaluation.original import beside_original
 from trainer.evaluation.predictions import Predictions, ensemble, predict
 from trainer.evaluation.prevalence import parse_prevalences
 from trainer.evaluation.provenance import provenance
-from trainer.evaluation.remarks import remarks
 from trainer.evaluation.report import Bootstrap, Report, write_report
 from trainer.evaluation.resampling import Resampling
-from trainer.evaluation.seen import what_was_seen
 from trainer.evaluation.several_runs import (
     class_named,
     classes_and_shape,
     named_runs,
-    one_dataset,
     splits_of,
-    tested_split,
-    trained_on,
 )
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.study.evaluation import Options, evaluate_study
@@ -98,42 +91,34 @@ def main() -> None:
     if FLAGS.study_dir:
         chosen = {field.name: FLAGS[field.name].value for field in dataclasses.fields(Options)}
         evaluate_study(FLAGS.study_dir, FLAGS.output_dir, Options(**chosen), provenance())
-        return
-    prevalences = parse_prevalences(FLAGS.prevalence)
+    else:
+        _evaluate_runs(parse_prevalences(FLAGS.prevalence))
+
+
+def _evaluate_runs(prevalences: tuple[float, ...]) -> None:
     runs = named_runs(FLAGS.workdir, _ENSEMBLE)
     contents = {name: run.finished_config() for name, run in runs.items()}
     for run in runs.values():
         run.warn_if_unfinished()
     class_names, image_shape = classes_and_shape(contents)
-    made_on = splits_of(contents)
     positive = class_named(FLAGS.positive_class, class_names)
     directory = require_writable(FLAGS.output_dir, "output_dir")
     models = {name: run.load_model() for name, run in runs.items()}
     if _are_own():
-        dataset, validation, train = None, None, {}
-        examples = _own_examples(class_names, image_shape)
+        material = Material(_own_examples(class_names, image_shape), splits_of(contents))
     else:
-        dataset = one_dataset(contents, FLAGS.data_dir)
-        examples = load_split(dataset, FLAGS.split or tested_split(contents))
-        validation = load_split(dataset, made_on[1]) if is_split(dataset, made_on[1]) else None
-        tells_sources = examples.sources is not None and is_split(dataset, made_on[0])
-        train = trained_on(dataset, made_on[0], contents, _ENSEMBLE) if tells_sources else {}
-
-    predictions = []
-    for name, best in models.items():
-        logging.info("%s predicts %d radiographs", name, len(examples.ids))
-        flip = FLAGS.tta == "flip"
-        predictions.append(predict(name, best.network, examples, validation, flip=flip))
-    if FLAGS.ensemble:
-        predictions.append(ensemble(_ENSEMBLE, predictions))
+        material = of_split(contents, FLAGS.split, FLAGS.data_dir, _ENSEMBLE)
+    examples = material.examples
+    predictions = _predictions(models, material)
 
     resampling = Resampling(examples.labels, examples.groups, FLAGS.resamples, FLAGS.seed)
     evaluated = {}
     for model in predictions:
         run, best = runs.get(model.name), models.get(model.name)
-        tuning = _tuning(model, run, best, validation, made_on[1], dataset)
+        tuning = _tuning(model, run, best, material)
         about = _about_model(model, run, best, contents, class_names[positive])
-        setup = Setup(examples, resampling, positive, train.get(model.name), prevalences)
+        train = material.train.get(model.name)
+        setup = Setup(examples, resampling, positive, train, prevalences)
         why, fitted = _why_no_tuning(run), _fitted(run, best, about)
         evaluated[model.name] = evaluate_model(model, tuning, why, setup, about, fitted)
         _log(model.name, evaluated[model.name].statistics)
@@ -143,7 +128,7 @@ def main() -> None:
     if len(tasks) > 1:
         thresholds = {name: model.threshold for name, model in evaluated.items()}
         comparison = compare(tasks, resampling, class_names, positive, thresholds)
-    report = _report(dataset, examples, contents, evaluated, comparison, made_on)
+    report = _report(material, contents, evaluated, comparison)
     write_report(directory, report, examples, predictions)
     if examples.account:
         logging.info(examples.account.told())
@@ -173,19 +158,27 @@ def _own_examples(class_names: tuple[str, ...], image_shape: tuple[int, int, int
     return load(place, class_names, image_shape, any_view=FLAGS.any_view)
 
 
+def _predictions(models: dict[str, BestModel], material: Material) -> list[Predictions]:
+    """Of each run, and of their mean if asked for."""
+    predictions = []
+    for name, best in models.items():
+        logging.info("%s predicts %d radiographs", name, len(material.examples.ids))
+        flip = FLAGS.tta == "flip"
+        predictions.append(
+            predict(name, best.network, material.examples, material.validation, flip=flip)
+        )
+    return [*predictions, *([ensemble(_ENSEMBLE, predictions)] if FLAGS.ensemble else [])]
+
+
 def _tuning(
-    model: Predictions,
-    run: Run | None,
-    best: BestModel | None,
-    validation: Examples | None,
-    split: str,
-    dataset: BuiltDataset | None,
+    model: Predictions, run: Run | None, best: BestModel | None, material: Material
 ) -> dict[str, Any] | None:
     """What is chosen on validation: now, or earlier and kept in the run's directory."""
     as_exported = run is not None and FLAGS.tta == "none"
+    validation, dataset = material.validation, material.dataset
     if validation is None or dataset is None:
         return run.read_calibration(best.sha256) if as_exported else None
-    tuning = tune(model.validation, validation, split)
+    tuning = tune(model.validation, validation, material.made_on[1])
     if as_exported:
         keep(tuning, run, best.sha256, dataset.digests())
     return tuning
@@ -229,14 +222,12 @@ def _about_model(
 
 
 def _report(
-    dataset: BuiltDataset | None,
-    examples: Examples,
+    material: Material,
     contents: dict[str, dict],
     models: dict[str, ModelReport],
     comparison: Comparison | None,
-    made_on: tuple[str, str],
 ) -> Report:
-    split = (FLAGS.split or tested_split(contents)) if dataset else None
+    examples, dataset = material.examples, material.dataset
     left_out = examples.account.left_out if examples.account else []
     measured = [
         (model.about.model, name, model.statistics.values[ACCURACY.name])
@@ -248,12 +239,12 @@ def _report(
         dataset_version=str(dataset.builder.version) if dataset else None,
         images_dir=FLAGS.images_dir,
         manifest=FLAGS.manifest,
-        split=split,
+        split=material.split,
         split_digest=examples.digest,
         examples=len(examples.ids),
         left_out=[as_unicode(str(path)) for path, _ in left_out],
         class_names=list(examples.class_names),
-        remarks=_remarks(dataset, split, examples, contents, made_on),
+        remarks=remarks_on(material, contents, FLAGS.data_dir),
         tta=FLAGS.tta,
         bootstrap=Bootstrap(
             resamples=FLAGS.resamples,
@@ -266,29 +257,6 @@ def _report(
         models=models,
         **provenance(),
     )
-
-
-def _remarks(
-    dataset: BuiltDataset | None,
-    split: str | None,
-    examples: Examples,
-    contents: dict[str, dict],
-    made_on: tuple[str, str],
-) -> list[str]:
-    """What a reader should know first: of the examples, and of what the runs were made with."""
-    sizes = {name: run["dataset"]["train_examples"] for name, run in contents.items()}
-    if dataset is None or split is None:
-        seen = what_was_seen(examples, contents, made_on, FLAGS.data_dir)
-        return [*seen, *remarks(examples, split, 0, {}, sizes)]
-    tested = select(dataset, split)
-    used = {one: select(dataset, one) for one in made_on if is_split(dataset, one)}
-    shared = sum(records.shares_with(tested) for records in used.values())
-    found = {
-        name: len(select(as_trained_on(dataset, run["config"]), made_on[0]))
-        for name, run in contents.items()
-        if made_on[0] in used
-    }
-    return remarks(examples, split, shared, found, sizes)
 
 
 def _log(name: str, statistics: Statistics) -> None:
