@@ -84,3 +84,14 @@ def test_one_patient_is_too_few():
     numbers = recalibrate(*draw(), np.zeros(300, int))
     assert numbers.values == {"slope": None, "intercept": None}
     assert "independent" in numbers.why["slope"]
+
+
+def test_the_intercept_is_found_where_probabilities_are_almost_0_and_1():
+    """Newton's steps from where statsmodels starts by itself run away here."""
+    generator = np.random.default_rng(0)
+    odds = np.concatenate([generator.normal(-3, 4, 400), [-80.0, -60.0, 70.0]])
+    occurred = generator.random(len(odds)) < special.expit(odds)
+    occurred[-3:] = [True, False, True]
+    found = recalibrate(occurred, odds, np.arange(len(odds)))
+    intercept = found.values["intercept"]
+    assert special.expit(odds + intercept).sum() == pytest.approx(occurred.sum(), rel=1e-9)

@@ -3,7 +3,7 @@
 import warnings
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 
@@ -16,6 +16,8 @@ _SEPARATED = "no finite one: the probabilities separate this class from the rest
 _NO_FIT = "the logistic regression has no finite answer: probabilities of almost 0 and 1 are wrong"
 # Of Fisher's information: below it the probabilities are all 0 or 1.
 _LEAST = 1e-6
+# Logarithm of odds: so far above or below, a probability is 1 or 0 to the 13th digit.
+_FAR = 30.0
 
 _Estimate = tuple[float | None, Interval | None, str | None]
 
@@ -76,7 +78,20 @@ def _slope(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estim
 def _intercept(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estimate:
     if why := _undefined(occurred, groups):
         return None, None, why
-    return _estimate(GLM(occurred, np.ones((len(odds), 1)), Binomial(), offset=odds), groups)
+    # Probabilities of almost 0 and 1 make its steps overflow, those from its own start above all.
+    # Behind the limit nothing changes but the 13th digit.
+    odds = np.clip(odds, -_FAR, _FAR)
+    model = GLM(occurred, np.ones((len(odds), 1)), Binomial(), offset=odds)
+    return _estimate(model, groups, [_shift(occurred, odds)])
+
+
+def _shift(occurred: np.ndarray, odds: np.ndarray) -> float:
+    """The intercept: with it the probabilities have the mean that was observed."""
+
+    def excess(intercept: float) -> float:
+        return float(special.expit(odds + intercept).sum() - occurred.sum())
+
+    return float(optimize.brentq(excess, -2 * _FAR, 2 * _FAR, xtol=1e-12))
 
 
 def _undefined(occurred: np.ndarray, groups: np.ndarray) -> str | None:
@@ -85,12 +100,12 @@ def _undefined(occurred: np.ndarray, groups: np.ndarray) -> str | None:
     return _ONE_GROUP if len(np.unique(groups)) == 1 else None
 
 
-def _estimate(model: GLM, groups: np.ndarray) -> _Estimate:
+def _estimate(model: GLM, groups: np.ndarray, start: list[float] | None = None) -> _Estimate:
     """The last coefficient of a regression."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # What they warn of, an answer that is none, is looked for below.
         warnings.simplefilter("ignore")
-        fit = model.fit(tol=1e-12, cov_type="cluster", cov_kwds={"groups": groups})
+        fit = model.fit(start, tol=1e-12, cov_type="cluster", cov_kwds={"groups": groups})
         value, error = fit.params[-1], fit.bse[-1]
         low, high = fit.conf_int(1 - CONFIDENCE)[-1]
         informative = (fit.fittedvalues * (1 - fit.fittedvalues)).sum() > _LEAST
