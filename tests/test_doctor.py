@@ -40,6 +40,18 @@ def test_a_whole_machine_has_nothing_to_mend():
     assert told["cuDNN"] == "9.24" and told["NCCL"] == "2.27" and told["CUDA driver"] == "12.4"
 
 
+def test_config_json_tells_gpus_driver_and_libraries():
+    assert gpus.describe(WHOLE) == {
+        "names": ["NVIDIA A100-SXM4-80GB"] * 2,
+        "driver": "550.54.15",
+        "libraries": {
+            "CUDA driver": "12.4", "CUDA runtime": "12.5", "cuDNN": "9.24", "NCCL": "2.27",
+        },
+    }  # fmt: skip
+    nothing, _ = BROKEN["no GPU"]
+    assert gpus.describe(machine(nothing))["driver"] is None
+
+
 def test_nvidia_smi_is_asked_and_its_failure_told(monkeypatch):
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 9, "No\n", "x")

@@ -1,8 +1,10 @@
 import json
+import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.support.rows import step_metrics
@@ -108,3 +110,18 @@ def test_the_loss_scale_is_shown_where_there_is_one(tmp_path):
     shown = read_events(tmp_path)
     assert number(shown["train", "step/loss_scale", 3]) == 1024
     assert ("train", "step/input_wait", 3) not in shown
+
+
+def test_the_layout_of_custom_scalars_shows_every_curve(events, finished_run):
+    value = events["run", "custom_scalars__config__", 0]
+    assert value.metadata.plugin_data.plugin_name == "custom_scalars"
+    layout = layout_pb2.Layout.FromString(tf.make_ndarray(value.tensor).item())
+    patterns = [
+        tag
+        for category in layout.category
+        for chart in category.chart
+        for tag in chart.multiline.tag
+    ]
+    curves = {tag for _, tag, _ in events if tag.startswith(("epoch/", "step/"))}
+    shown = {tag for tag in curves for pattern in patterns if re.fullmatch(pattern, tag)}
+    assert curves - shown == {"epoch/learning_rate"}

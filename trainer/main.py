@@ -170,6 +170,7 @@ def _observers(
         return on_all_workers
     tensorboard = TensorBoard(run.tensorboard, class_names)
     tensorboard.write_settings(content["config"], content)
+    tensorboard.write_layout()
     tensorboard.write_batch(images)
     if_asked: list[Observer] = []
     if request.profile_steps:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from trainer.diagnosis.facts import GPU_COLUMNS, LIBRARIES, Facts
 from trainer.diagnosis.finding import Finding, fault, note, ok
@@ -44,6 +45,27 @@ def find(facts: Facts) -> list[Finding]:
         *_between_gpus(facts, gpus),
         *_processes(facts),
     ]
+
+
+def describe(facts: Facts) -> dict[str, Any]:
+    """What a run's config.json tells of GPUs: all that their result and speed depend on.
+
+    Args:
+        facts: what the machine said.
+
+    Returns:
+        `names`, `driver` and the versions of the libraries that tell theirs; plain values.
+    """
+    gpus = [dict(zip(GPU_COLUMNS, row, strict=True)) for row in facts.nvidia_smi or ()]
+    versions = {
+        name: _library_version(name, library.version or 0)
+        for name, library in facts.libraries.items()
+    }
+    return {
+        "names": [gpu["name"] for gpu in gpus],
+        "driver": gpus[0]["driver_version"] if gpus else None,
+        "libraries": {name: _dotted(version) for name, version in versions.items() if version},
+    }
 
 
 def _driver(facts: Facts) -> Finding:

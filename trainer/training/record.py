@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 import platform
 from collections.abc import Sequence
 from typing import Any
@@ -10,12 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from trainer.data.example_stream import ExampleStream
 from trainer.data.examples import count_sources
+from trainer.diagnosis import facts, gpus
 from trainer.hardware import Hardware
 from trainer.training.phases import Phase
 from trainer.training.request import Request
+
+_XLA_FLAGS = ("XLA_FLAGS", "TF_XLA_FLAGS")
 
 
 def describe_training(
@@ -41,7 +46,7 @@ def describe_training(
     """
     return {
         "config": request.config.fixed(),
-        "hardware": hardware.summary(),
+        "hardware": hardware.summary() | _describe_gpus(hardware),
         "dataset": _describe_data(request, *examples),
         "weights": request.weights,
         "parameters": {
@@ -52,6 +57,15 @@ def describe_training(
         "phases": [dataclasses.asdict(phase) for phase in phases],
         "versions": _versions(),
     }
+
+
+def _describe_gpus(hardware: Hardware) -> dict[str, Any]:
+    if not hardware.has_gpus:
+        return {}
+    found = gpus.describe(facts.gather())
+    libraries = ", ".join(f"{name} {version}" for name, version in found["libraries"].items())
+    logging.info("GPUs: %s; driver %s; %s", ", ".join(found["names"]), found["driver"], libraries)
+    return {"gpus": found, "xla_flags": {name: os.environ.get(name, "") for name in _XLA_FLAGS}}
 
 
 def _describe_data(

@@ -5,11 +5,14 @@ import io
 import json
 import os
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar
 from tensorboard.plugins.hparams import api as hparams
 
 from trainer import markdown
@@ -33,6 +36,10 @@ def _telling_of_a_full_disk(method: Callable[..., None]) -> Callable[..., None]:
             method(self, *values)
 
     return write
+
+
+def _chart(title: str, tags: list[str]) -> layout_pb2.Chart:
+    return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=tags))
 
 
 class TensorBoard(Observer):
@@ -76,6 +83,31 @@ class TensorBoard(Observer):
                 ],
             )
             hparams.hparams(config)
+        self._run.flush()
+
+    @_telling_of_a_full_disk
+    def write_layout(self) -> None:
+        """Lays out the page of custom scalars: loss, accuracy, recall by class, speed."""
+        charts = {
+            "by epoch": {
+                "loss": ["epoch/loss"],
+                "accuracy": ["epoch/accuracy"],
+                "recall": [re.escape(f"epoch/recall/{name}") for name in self._class_names],
+                "images per second": ["epoch/images_per_second"],
+                "wait for input": ["epoch/input_wait"],
+            },
+            "by step": {name.replace("_", " "): [f"step/{name}"] for name in _STEP_METRICS},
+        }
+        layout = layout_pb2.Layout(
+            category=[
+                layout_pb2.Category(title=title, chart=[_chart(*chart) for chart in of.items()])
+                for title, of in charts.items()
+            ]
+        )
+        with self._run.as_default(step=0):
+            tf.summary.experimental.write_raw_pb(
+                custom_scalar.pb(layout).SerializeToString(), step=0
+            )
         self._run.flush()
 
     @_telling_of_a_full_disk
