@@ -39,6 +39,7 @@ from cxr_command.radiograph import manifest
 from cxr_command.radiograph.refusal import NotARadiograph
 from cxr_tfds.covid19_radiography import archive, inspection, source
 from cxr_tfds.covid19_radiography.refusal import RefusedError
+from tests.conftest import ROOT
 from tests.support import radiograph_file, small_dataset
 from trainer import best_model
 from trainer.data.example_stream import read_examples
@@ -214,9 +215,9 @@ def text_file(name: str, content: object) -> Callable:
     return make
 
 
-MANIFEST = """path,label,patient,age,split
+MANIFEST = f"""path,label,patient,age,split
 manifest.csv,Normal,P1,61,train
-../intact/manifest.csv,COVID,P1,0.5,test
+{ROOT / 'README.md'},COVID,P1,0.5,test
 """
 
 CONFIG = {

@@ -46,7 +46,7 @@ class BuiltDataset:
     image_shape: tuple[int, int, int]
     stores_pixels: bool
     builder: tfds.core.DatasetBuilder
-    source_mix: SourceMix | None = None
+    source_mix: SourceMix | None = dataclasses.field(default=None, kw_only=True)
 
     def require_classes(self, class_names: Sequence[str]) -> None:
         """Checks that the dataset has a run's classes.
