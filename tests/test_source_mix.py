@@ -262,6 +262,8 @@ def test_a_report_shows_each_class_in_each_source_and_what_the_run_was_trained_o
     report = json.loads((tmp_path / "report.json").read_text())
     # Without the draw a, which is from x and y, would be as frequent in x as d is.
     assert report["source_alone"]["says"] == {"x": "d", "y": "b", "z": "c"}
+    features = json.loads((run / "training_features.json").read_text())
+    assert features["train_examples"] == 80
     page = (tmp_path / "report.html").read_text()
     assert "was trained on 80 examples" not in page
     table = page.partition("Sensitivity by source and class</h3>")[2].partition("</table>")[0]

@@ -11,6 +11,7 @@ from trainer.best_model import BestModel
 from trainer.data.dataset import BuiltDataset
 from trainer.data.records import Records, read_batches
 from trainer.data.selection import select
+from trainer.data.source_mix import as_trained_on
 from trainer.errors import Unreadable, UserError
 from trainer.evaluation.predictions import predictor_with_features
 from trainer.evaluation.several_runs import one_dataset, splits_of
@@ -52,7 +53,8 @@ def training_features(
     try:
         train, validation = splits_of({"": content})
         dataset = one_dataset({str(directory): content}, data_dir)
-        fitted = fit_on(dataset, train, validation, best, content["config"].get("seed", 0))
+        drawn = as_trained_on(dataset, content["config"])
+        fitted = fit_on(drawn, train, validation, best, content["config"].get("seed", 0))
     except Unreadable:
         raise
     except UserError as error:
@@ -69,7 +71,7 @@ def fit_on(
     """Fits on `MOST` training radiographs, with the threshold of as many of the validation split.
 
     Args:
-        dataset: a built dataset.
+        dataset: a built dataset, with the source mix of the run.
         train: its training split.
         validation: its validation split.
         best: the model.
