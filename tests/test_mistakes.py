@@ -147,6 +147,11 @@ MISTAKES = [
     # trainer.evaluate.
     ("no run to evaluate", EVALUATE, "--workdir is missing"),
     ("a study and a run", f"{EVALUATE} --study_dir=st --workdir=run", "leave --workdir out"),
+    (
+        "a study and a prevalence",
+        f"{EVALUATE} --study_dir=st --prevalence=0.1",
+        "leave --prevalence out",
+    ),
     ("no study", f"{EVALUATE} --study_dir=run", "no run/study.json; give the directory of a study"),
     ("a run that is not there", f"{EVALUATE} --workdir=rn", "rn holds no config.json: expected"),
     (

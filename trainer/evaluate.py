@@ -58,6 +58,7 @@ _ENSEMBLE = "ensemble"
 # What tells which runs or images to evaluate, and how, where a study does not.
 _NOT_OF_STUDY = (
     "workdir", "images_dir", "manifest", "any_view", "ensemble", "tta", "positive_class",
+    "prevalence",
 )  # fmt: skip
 # Metrics of each class that are logged.
 _LOGGED = ("sensitivity", "specificity", "ppv", "f1")
