@@ -61,7 +61,7 @@ UNDEFINED = {
     "one kind": ([True] * 4, [1.0, 2.0, 3.0, 4.0], "another", "another"),
     "separated": ([True, True, False, False], [2.0, 1.0, 0.5, -1.0], "separate", None),
     "separated the wrong way": ([True, True, False, False], [-2.0, -1.0, 0.5, 1.0], "sep", None),
-    "all the same": ([True, False, True, False], [0.5] * 4, "separate", None),
+    "all the same": ([True, False, True, False], [0.5] * 4, "probabilities that differ", None),
     "certain and right": ([True, False, False], [87.0, -87.0, -87.0], "separate", "almost 0"),
     "certain and wrong": ([True, False, False], [-87.0, 87.0, -87.0], "separate", "almost 0"),
 }

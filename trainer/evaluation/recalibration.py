@@ -12,12 +12,16 @@ from trainer.evaluation.statistics import Numbers
 
 _ONE_KIND = "needs examples of this class and of another"
 _ONE_GROUP = "needs two examples that are independent of each other"
+_ALL_ALIKE = "needs probabilities that differ"
 _SEPARATED = "no finite one: the probabilities separate this class from the rest without a mistake"
 _NO_FIT = "the logistic regression has no finite answer: probabilities of almost 0 and 1 are wrong"
 # Of Fisher's information: below it the probabilities are all 0 or 1.
 _LEAST = 1e-6
 # Logarithm of odds: so far above or below, a probability is 1 or 0 to the 13th digit.
 _FAR = 30.0
+
+# A spread below this is rounding.
+_SAME = 1e-12
 
 _Estimate = tuple[float | None, Interval | None, str | None]
 
@@ -67,6 +71,8 @@ def recalibrate(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> N
 def _slope(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estimate:
     if why := _undefined(occurred, groups):
         return None, None, why
+    if np.ptp(odds) < _SAME:
+        return None, None, _ALL_ALIKE
     of_class, of_others = odds[occurred], odds[~occurred]
     if of_class.min() >= of_others.max() or of_class.max() <= of_others.min():
         return None, None, _SEPARATED
