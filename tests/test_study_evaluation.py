@@ -13,6 +13,9 @@ from sklearn import metrics
 from tests.conftest import run_command
 from tests.support import small_dataset
 from tests.support.studies import CLASSES, write_study
+from trainer.evaluation.study.corrected_t import corrected_resampled_t
+from trainer.evaluation.study.differences import Difference, Differences
+from trainer.evaluation.study.summary import summary
 
 CONFIGURATIONS = {"recipe=seed": {"recipe": "seed"}, "recipe=strong": {"recipe": "strong"}}
 HALVES = {"train_split": "train[:50%]", "validation_split": "train[50%:]"}
@@ -224,3 +227,11 @@ def test_runs_that_do_not_fit_together_are_refused(change, said, over_folds, tmp
     path.write_text(json.dumps(content))
     assert said in evaluate(study, code=2)
     assert not (tmp_path / "study-report").exists()
+
+
+def test_differences_of_single_runs_are_said_to_be_untested():
+    one = Difference(("a", "b"), "accuracy", corrected_resampled_t([0.1], 0), None)
+    assert summary([], Differences([one], 0, []), []) == [
+        "No difference in accuracy between configurations is tested: one run says nothing of the "
+        "spread over runs."
+    ]

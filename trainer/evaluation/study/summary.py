@@ -101,6 +101,9 @@ def _shares(configuration: Configuration) -> str:
 def _difference_lines(differences: Sequence[Difference]) -> list[str]:
     if not differences:
         return []
+    if all(one.p_holm is None for one in differences):
+        why = differences[0].over_runs.why
+        return [f"No difference in accuracy between configurations is tested: {why}."]
     significant = [one for one in differences if one.is_significant]
     if not significant:
         return [
