@@ -56,6 +56,8 @@ def test_a_sample_of_records_is_drawn_by_the_seed(dataset):
     records = select(dataset, "train")
     rows = [records.sample(10, seed).index["offset"].tolist() for seed in (3, 3, 4)]
     assert rows[0] == rows[1] != rows[2]
+    digests = {records.digest, *(records.sample(10, seed).digest for seed in (3, 3, 4))}
+    assert len(digests) == 3
     assert len(rows[0]) == 10 and records.sample(10**6, 0) is records
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +84,8 @@ class Records:
         if len(self) <= most:
             return self
         chosen = np.random.default_rng(seed).choice(len(self), most, replace=False)
-        return dataclasses.replace(self, index=self.index[np.sort(chosen)])
+        digest = hashlib.sha256(repr((self.digest, most, seed)).encode()).hexdigest()
+        return dataclasses.replace(self, index=self.index[np.sort(chosen)], digest=digest)
 
     def groups(self) -> np.ndarray:
         """What must stay together, `[records] str`: each by itself where nobody said it."""
