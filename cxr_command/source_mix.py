@@ -75,7 +75,8 @@ def size_of_draw(
 def draw(mix: SourceMix, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Which examples stay; those of other classes all do.
 
-    A larger share keeps the examples of the source that a smaller one drew, and adds others.
+    Where every group is a single example, a larger share keeps the examples of the source that a
+    smaller one drew, and adds others.
 
     Args:
         mix: what is drawn.
