@@ -7,7 +7,7 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
-from trainer.errors import Damaged
+from trainer.errors import Damaged, UserError
 from trainer.evaluation.training_features import FILES, PASSING, fit, load, save
 
 WIDTH = 12
@@ -84,6 +84,13 @@ def test_what_is_kept_is_read_back_to_the_last_bit(tmp_path):
     found = load(tmp_path, "digest")
     np.testing.assert_array_equal(found.distance(features), fitted().distance(features))
     assert (found.train_examples, found.validation_examples) == (200, 100)
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / FILES[1]).mkdir()
+    with pytest.raises(UserError, match="is in the way"):
+        save(fitted(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [FILES[1]]
 
 
 def test_what_is_of_another_model_or_half_replaced_is_not_taken(tmp_path):

@@ -8,14 +8,13 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import pathlib
 
 import numpy as np
 from scipy.spatial import distance
 from sklearn.covariance import LedoitWolf
 
-from trainer.directory import writing_to
+from trainer.directory import move_files, unfinished, writing_to
 from trainer.json_file import integer, number, read_object, text
 from trainer.parsing import parsing
 
@@ -101,7 +100,7 @@ def fit(
 
 
 def save(fitted: TrainingFeatures, directory: pathlib.Path) -> None:
-    """Writes it; the numbers before the text that names them, which is read first.
+    """Writes it, so that nothing half-written is ever read.
 
     Args:
         fitted: what was fitted.
@@ -110,7 +109,7 @@ def save(fitted: TrainingFeatures, directory: pathlib.Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    about_file, array_file = (directory / name for name in FILES)
+    about_name, array_name = FILES
     buffer = io.BytesIO()
     np.save(buffer, np.concatenate([fitted.whitening, fitted.centres]), allow_pickle=False)
     about = {
@@ -121,9 +120,10 @@ def save(fitted: TrainingFeatures, directory: pathlib.Path) -> None:
         "train_examples": fitted.train_examples,
         "validation_examples": fitted.validation_examples,
     }
-    with writing_to(directory):
-        _write(array_file, buffer.getvalue())
-        _write(about_file, (json.dumps(about, indent=2) + "\n").encode())
+    with writing_to(directory), unfinished(directory) as partial:
+        (partial / about_name).write_text(json.dumps(about, indent=2) + "\n")
+        (partial / array_name).write_bytes(buffer.getvalue())
+        move_files(partial, directory)
 
 
 def load(directory: pathlib.Path, model_sha256: str) -> TrainingFeatures | None:
@@ -148,7 +148,7 @@ def load(directory: pathlib.Path, model_sha256: str) -> TrainingFeatures | None:
         return None
     with parsing(array_file, _ADVICE):
         content = array_file.read_bytes()
-        # Of the array that a process has written which was killed before it wrote the text.
+        # Of another fit: a process was killed between the two files.
         if hashlib.sha256(content).hexdigest() != about["array_sha256"]:
             return None
         array = np.load(io.BytesIO(content), allow_pickle=False)
@@ -172,9 +172,3 @@ def _unit(features: np.ndarray) -> np.ndarray:
 
 def _nearest(whitened: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return distance.cdist(whitened, centres).min(axis=1)
-
-
-def _write(path: pathlib.Path, content: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
