@@ -14,6 +14,7 @@ from trainer.evaluation.predictions import predictor
 from trainer.prediction import drift
 from trainer.prediction.drift import FEATURES, compare, open_reference, sample
 from trainer.prediction.image_list import list_images
+from trainer.prediction.rows import Reading
 from trainer.prediction.two_samples import maximum_mean_discrepancy
 from trainer.run import Run
 
@@ -73,9 +74,8 @@ def test_features_are_compared_as_vectors():
 
 def test_of_many_radiographs_some_are_drawn_by_the_seed(folder, monkeypatch):
     monkeypatch.setattr(drift, "MOST", 10)
-    images = list_images(str(folder))
-    options = {"image_shape": (224, 224, 1), "depth": None, "any_view": False}
-    first, again, other = (sample(images, seed=seed, **options) for seed in (1, 1, 2))
+    reading = Reading(list_images(str(folder)), (224, 224, 1), depth=None, any_view=False)
+    first, again, other = (sample(reading, seed) for seed in (1, 1, 2))
     assert first.shape[0] in (9, 10)
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)

@@ -13,29 +13,24 @@ are averaged. A file that is no radiograph has a row that says why. A call that 
 whatever, goes on when the same command runs again. This is a research tool, not a medical device.
 """
 
-import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from absl import flags, logging
 
 from cxr_command import usage
-from cxr_command.radiograph.account import Account
 from cxr_command.radiograph.reading import depth_of
 from trainer import command
 from trainer.directory import require_writable
 from trainer.errors import UserError
 from trainer.evaluation.fitting import training_features
-from trainer.evaluation.predictions import BATCH
 from trainer.evaluation.several_runs import class_named, classes_and_shape, named_runs
 from trainer.evaluation.training_features import TrainingFeatures, load
 from trainer.explain.methods import METHODS
 from trainer.memory import memory_told
-from trainer.prediction.batches import whole_batches
 from trainer.prediction.choices import Choices, choose
 from trainer.prediction.drift import (
     LEAST,
@@ -49,8 +44,8 @@ from trainer.prediction.heatmaps import Heatmaps
 from trainer.prediction.image_list import ImageList, list_images
 from trainer.prediction.network import Network, exported, mean_predictor
 from trainer.prediction.partial_table import PartialTable
-from trainer.prediction.read_ahead import FileRead, read_ahead
-from trainer.prediction.table import Table, reason_of, shown
+from trainer.prediction.rows import Answers, Reading, append_rows
+from trainer.prediction.table import Table
 from trainer.progress_line import ProgressLine
 
 usage.section("The model")
@@ -97,25 +92,10 @@ def main() -> None:
         fitted = load(partial.folder, asked["models"][0])
         choices = Choices(chosen["temperature"], chosen["threshold"], chosen.get("quantiles"))
         table = Table(class_names, positive, choices, fitted is not None, FLAGS.explain)
-        account = Account()
-        begun, end = _go_on(partial, table, images, account)
-        reading = read_ahead(
-            images, begun, image_shape, depth=chosen["depth"], any_view=FLAGS.any_view
-        )
+        reading = Reading(images, image_shape, chosen["depth"], FLAGS.any_view)
         draw = _drawing(networks, directory, class_names)
-        progress = ProgressLine("predicting", len(images.paths) - begun, 1)
-        with partial.appending(table.header, end) as append, contextlib.closing(reading) as files:
-            for batch, pixels in _batches(files, image_shape):
-                read = [file.path for file in batch if file.image is not None]
-                probabilities, features = predict(pixels)
-                probabilities = probabilities[: len(read)]
-                distances = fitted.distance(features)[: len(read)] if fitted else None
-                panels = draw(account.read, read, pixels, probabilities) if draw else []
-                append(table.rows(batch, probabilities, distances, panels))
-                _count(account, [(file.path, file.reason) for file in batch])
-                progress.show(account.read + len(account.left_out) - begun)
-        progress.clear()
-        _compare(reference, drift_file, predict, images, image_shape, chosen["depth"])
+        account = append_rows(partial, table, reading, Answers(predict, fitted, draw))
+        _compare(reference, drift_file, predict, reading)
         partial.finish()
     logging.info(account.told())
     logging.info("predictions: %s", output)
@@ -211,18 +191,12 @@ def _reference(networks: dict[str, Network], images: ImageList) -> Reference | N
 
 
 def _compare(
-    reference: Reference | None,
-    path: pathlib.Path,
-    predict: Callable,
-    images: ImageList,
-    image_shape: Sequence[int],
-    depth: int | None,
+    reference: Reference | None, path: pathlib.Path, predict: Callable, reading: Reading
 ) -> None:
     """Reads some radiographs once more: those of an interrupted call are not in memory."""
     if reference is None:
         return
-    any_view = FLAGS.any_view
-    new = sample(images, image_shape, reference.seed, depth=depth, any_view=any_view)
+    new = sample(reading, reference.seed)
     if len(new) < LEAST:
         logging.warning("drift: %d radiographs can be read, too few to compare", len(new))
         return
@@ -243,41 +217,6 @@ def _depth(images: ImageList) -> int | None:
     if depth:
         logging.info("16-bit image files use %d bits: 0 to %d is shown", depth, 2**depth - 1)
     return depth
-
-
-def _go_on(
-    partial: PartialTable, table: Table, images: ImageList, account: Account
-) -> tuple[int, int]:
-    """How many rows an earlier call has left in whole batches, and the bytes that they take."""
-    begun, end = 0, 0
-    kept = partial.kept(table.header, map(shown, images.paths))
-    for batch, is_whole in whole_batches(kept, lambda kept: not reason_of(kept[0])):
-        if is_whole:
-            _count(account, [(row[0], reason_of(row)) for row, _ in batch])
-            begun, end = begun + len(batch), batch[-1][1]
-    if begun:
-        logging.info("going on after %d of %d files", begun, len(images.paths))
-    return begun, end
-
-
-def _count(account: Account, files: Iterable[tuple[str, str]]) -> None:
-    """Adds files and why they were left out, empty for what was read, to the account."""
-    for path, reason in files:
-        if reason:
-            account.left_out.append((pathlib.Path(path), reason))
-        else:
-            account.read += 1
-
-
-def _batches(
-    files: Iterator[FileRead], image_shape: Sequence[int]
-) -> Iterator[tuple[list[FileRead], np.ndarray]]:
-    """Files, and the pixels of those that were read, of one shape: a network is traced once."""
-    pixels = np.zeros((BATCH, *image_shape), np.uint8)
-    for batch, _ in whole_batches(files, lambda file: file.image is not None):
-        for place, image in enumerate(file.image for file in batch if file.image is not None):
-            pixels[place] = image
-        yield batch, pixels
 
 
 def _drawing(

@@ -1,8 +1,8 @@
 """Whether the radiographs of a folder have drifted from those that a run was tested on."""
 
+import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,12 +14,13 @@ from statsmodels.stats.multitest import multipletests
 from trainer.data.dataset import BuiltDataset
 from trainer.data.records import read_batches
 from trainer.data.selection import is_split, select
-from trainer.directory import writing_to
+from trainer.directory import move_files, unfinished, writing_to
 from trainer.errors import UserError
 from trainer.evaluation.json_content import json_content
 from trainer.evaluation.several_runs import classes_and_shape, one_dataset, splits_of
 from trainer.prediction.image_list import ImageList
 from trainer.prediction.read_ahead import read_ahead
+from trainer.prediction.rows import Reading
 from trainer.prediction.two_samples import (
     Difference,
     kolmogorov_smirnov,
@@ -132,37 +133,29 @@ def write_drift(
         "seed": reference.seed,
         "tests": json_content(tests),
     }
-    partial = path.with_name(f"{path.name}.partial")
-    with writing_to(path.parent):
-        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    with writing_to(path.parent), unfinished(path.parent) as partial:
+        (partial / path.name).write_text(text, encoding="utf-8")
+        move_files(partial, path.parent)
     _log(path, reference, tests, len(new), len(old))
 
 
-def sample(
-    images: ImageList,
-    image_shape: Sequence[int],
-    seed: int,
-    *,
-    depth: int | None,
-    any_view: bool,
-) -> np.ndarray:
+def sample(reading: Reading, seed: int) -> np.ndarray:
     """Reads a random subset of the radiographs of a list.
 
     Args:
-        images: the list.
-        image_shape: `[height, width, 1]` to resize to.
+        reading: of the list.
         seed: of the subset.
-        depth: of 16-bit files, as in `read_ahead`.
-        any_view: likewise.
 
     Returns:
         `[examples, height, width, 1] uint8`, at most `MOST`: those of the subset that can be read.
     """
-    order = np.random.default_rng(seed).permutation(len(images.paths))[:MOST]
-    chosen = dataclasses.replace(images, paths=[images.paths[place] for place in np.sort(order)])
-    files = read_ahead(chosen, 0, image_shape, depth=depth, any_view=any_view)
-    found = [file.image for file in files if file.image is not None]
+    paths, image_shape = reading.images.paths, reading.image_shape
+    order = np.random.default_rng(seed).permutation(len(paths))[:MOST]
+    chosen = dataclasses.replace(reading.images, paths=[paths[place] for place in np.sort(order)])
+    ahead = read_ahead(chosen, 0, image_shape, depth=reading.depth, any_view=reading.any_view)
+    with contextlib.closing(ahead) as files:
+        found = [file.image for file in files if file.image is not None]
     return np.stack(found) if found else np.empty((0, *image_shape), np.uint8)
 
 
