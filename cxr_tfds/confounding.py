@@ -99,11 +99,11 @@ def cramers_v(labels: Sequence[str], sources: Sequence[str]) -> float:
 
     Returns:
       0: neither tells anything of the other, to 1: the one with more values tells the other. 0
-      where there is a single class or a single source.
+      where there is a single class or source, or as many as radiographs: then nothing is known.
     """
     table = crosstab(labels, sources).count
     last, degrees = table.sum() - 1, np.array(table.shape) - 1
-    if not degrees.all():
+    if not degrees.all() or (degrees >= last).any():
         return 0.0
     phi = chi2_contingency(table, correction=False).statistic / table.sum()
     corrected = max(0.0, phi - degrees.prod() / last)

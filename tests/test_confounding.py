@@ -44,6 +44,8 @@ def test_cramers_v_goes_from_nothing_to_all():
     assert confounding.cramers_v(labels, np.tile(["x", "y"], 75)) == 0
     assert confounding.cramers_v(labels, np.full(150, "x")) == 0
     assert confounding.cramers_v(["a", "a"], ["x", "y"]) == 0
+    assert confounding.cramers_v(["a", "b"], ["x", "y"]) == 0
+    assert confounding.cramers_v(["a", "b", "c"], ["x", "y", "z"]) == 0
 
 
 def drill(simulations, number):
