@@ -22,8 +22,8 @@ EXAMPLES = [
 ]
 
 
-def write(folder, told):
-    datasheet.write(epath.Path(folder), "own/224x224/1.0.0", "Gray.", EXAMPLES, told)
+def write(folder, told, description="Gray."):
+    datasheet.write(epath.Path(folder), "own/224x224/1.0.0", description, EXAMPLES, told)
     text = (folder / "datasheet.md").read_text()
     return text, dict(re.findall(r"^\| ([^|]+\?) \| (.*) \|$", text, re.MULTILINE))
 
@@ -54,7 +54,8 @@ def test_what_was_built_is_counted(tmp_path):
 
 
 def test_names_that_others_chose_are_text(tmp_path):
-    text, _ = write(tmp_path, {})
+    text, answers = write(tmp_path, {}, f"Gray. Test sites: {HOSTILE}.")
+    assert r"North \| " in answers["What was done to the data?"]
     assert "<b>" not in text and "\n# y" not in text
     rows = [line for line in text.splitlines() if line.startswith("| North")]
     assert [len(re.findall(r"(?<!\\)\|", row)) for row in rows] == [4, 4]

@@ -160,7 +160,7 @@ def _done(description: str) -> dict[str, str]:
         "identifiable": "No name is stored, unless ids, paths or sites hold one. Whether a "
         "radiograph itself gives a person away was not examined.",
         "sensitive": "Yes: pictures of people's bodies, with diagnoses.",
-        "preprocessing": description,
+        "preprocessing": _shown(description),
         "raw": "Yes: the manual directory is only read.",
         "software": "cxr_tfds, the package that built it.",
         "not_for": "For research only: nothing trained on it may guide the care of a patient.",
