@@ -65,6 +65,15 @@ def test_nvidia_smi_is_asked_and_its_failure_told(monkeypatch):
     assert "did not answer" in facts._nvidia_smi("--query-gpu=name")[1]
 
 
+def test_warnings_of_nvidia_smi_are_no_gpus(monkeypatch):
+    said = "NVIDIA A100, 550.54\nWARNING: infoROM is corrupted at gpu 0000:00:1E.0\n"
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, said, "")
+    )
+    query = "--query-gpu=name,driver_version"
+    assert facts._nvidia_smi(query) == ([["NVIDIA A100", "550.54"]], "")
+
+
 def test_a_library_that_does_not_load_is_told_in_the_loaders_words():
     library = facts._load("libnone.so.9", None)
     assert library.version is None and library.error.startswith("libnone.so.9: cannot open")
@@ -75,6 +84,10 @@ def test_a_folder_is_tried_and_left_as_it_was(tmp_path, monkeypatch):
     found = folders.try_folder("cache", tmp_path / "new", "CXR_CACHE_DIR")
     assert "maps, locks and renames files" in found.found
     assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(folders.psutil, "disk_partitions", lambda **_: [])
+        found = folders.try_folder("cache", tmp_path, "CXR_CACHE_DIR")
+    assert found.found.startswith(f"{tmp_path} (file system not known)")
 
     def refuse(*_, **__):
         raise OSError(95, "Operation not supported")

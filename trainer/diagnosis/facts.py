@@ -120,6 +120,8 @@ def _nvidia_smi(query: str) -> tuple[list[list[str]] | None, str]:
     if said is None:
         return None, error
     rows = [[cell.strip() for cell in line.split(",")] for line in said.splitlines()]
+    # It prints warnings between them.
+    rows = [row for row in rows if len(row) == query.count(",") + 1]
     return (rows, "") if rows else (None, "nvidia-smi lists nothing")
 
 

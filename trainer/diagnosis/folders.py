@@ -79,5 +79,5 @@ _TRIALS = {"map": _map, "lock": _lock, "rename": _rename}
 def _kind(folder: pathlib.Path) -> str:
     """The type of the file system that a folder lies on, such as ext4 or nfs4."""
     mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
-    above = next(path for path in (folder, *folder.absolute().parents) if str(path) in mounts)
-    return mounts[str(above)]
+    above = map(str, (folder.absolute(), *folder.absolute().parents))
+    return next((mounts[path] for path in above if path in mounts), "file system not known")
