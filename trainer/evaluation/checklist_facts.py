@@ -85,7 +85,7 @@ def _of_evaluation(report: Content) -> dict[str, str | None]:
         "output": "A probability for each class. "
         + (of_models(report, sentences.threshold) or "No threshold was chosen."),
         "predicting": f"{report['command']} made these predictions (test-time augmentation: "
-        f"{report['tta']}); {of_models(report, lambda model: model['predictions'])} has them.",
+        f"{report['tta']}): {of_models(report, lambda model: model['predictions'])}.",
         "heatmaps": "Not in this report: trainer.export_gradcam makes heatmaps and compares them "
         "with chance.",
         "evaluated_with": _versions(report, "Evaluated with"),

@@ -148,8 +148,8 @@ def source_alone(model: Content) -> str | None:
     if not model["source_alone"]:
         return None
     return (
-        f"Who knows a radiograph's source and sees no radiograph scores "
-        f"{number(model['source_alone']['accuracy'])}; the model scores "
+        "A classifier that knows the source alone and sees no radiograph has accuracy "
+        f"{number(model['source_alone']['accuracy'])}; the model has "
         f"{number(model['accuracy'])}."
     )
 

@@ -32,7 +32,7 @@ def summarize(report: dict[str, Any]) -> list[tuple[str, str]]:
         (f"Weakest class{of_first}", sentences.worst_class(model)),
         (f"Weakest source or subgroup{of_first}", sentences.worst_part(model)),
         (f"The source as a shortcut{of_first}", sentences.source_alone(model)),
-        (f"Reading the lungs{of_first}", sentences.shortcut_control(model)),
+        (f"Without the lungs{of_first}", sentences.shortcut_control(model)),
         (
             "Not known from these numbers",
             "How it does on radiographs from elsewhere, on other patients or other devices.",

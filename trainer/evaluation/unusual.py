@@ -13,8 +13,8 @@ from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.training_features import PASSING, TrainingFeatures
 
 NOT_KNOWN = (
-    "the training features are neither kept in the run nor is its dataset there, with its training "
-    "and validation splits, to fit them on; of an ensemble there are none"
+    "the run keeps no training features, and its dataset, with its training and validation "
+    "splits, was not found to fit them on; an ensemble has none"
 )
 
 
