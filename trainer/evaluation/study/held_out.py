@@ -54,6 +54,9 @@ def predict_held_out(
 ) -> dict[str, HeldOut]:
     """Reads the runs' kept predictions; predicts, and keeps, those that are missing.
 
+    Those that cannot be kept, as in a run that can only be read, are predicted anew every time; the
+    log says so.
+
     Args:
         runs: by name.
         contents: of their config.json.
@@ -64,8 +67,7 @@ def predict_held_out(
         The predictions of each.
 
     Raises:
-        UserError: a run was trained or validated on what it is tested on, or its predictions
-            cannot be kept.
+        UserError: a run was trained or validated on what it is tested on.
     """
     records = {name: select(dataset, splits[name]) for name in runs}
     for name, content in contents.items():
@@ -136,7 +138,10 @@ def _probabilities(
     logging.info("%s predicts %d radiographs of %s", run.path.name, len(records), split)
     best = run.load_model()
     probabilities = predictor(best.network, flip=False)(loaded(split).images)
-    keep(run.path, _key(best.sha256, records), probabilities)
+    try:
+        keep(run.path, _key(best.sha256, records), probabilities)
+    except UserError as error:
+        logging.warning("the predictions are not kept: %s", error)
     return probabilities
 
 
