@@ -130,6 +130,7 @@ def test_a_run_that_is_not_done_is_named_and_its_seed_left_out(over_seeds):
     assert report["missing"] == ["recipe=seed,seed=2: failed"]
     assert "not in the report: recipe=seed,seed=2: failed" in said
     assert "recipe=seed,seed=2: failed" in page_of(study)
+    assert report["summary"][-1].endswith("1 remark below says what is missing.")
     seeds = {(row["configuration"], row["seed"]) for row in rows}
     assert len(seeds) == 5 and ("recipe=seed", "2") not in seeds
     pairs = report["differences"]["found"]

@@ -141,7 +141,10 @@ def _alone_in(study_dir: pathlib.Path) -> Iterator[None]:
 
 def _show_by_loss(runs: Iterable[pathlib.Path]) -> None:
     losses = ((Run(run).read_status().get("best_validation_loss"), run.name) for run in runs)
-    for loss, name in sorted((loss, name) for loss, name in losses if loss is not None):
+    found = sorted((loss, name) for loss, name in losses if loss is not None)
+    if found:
+        print("validation loss of the best epoch, run:")
+    for loss, name in found:
         print(f"{loss:.4f}  {name}")
 
 

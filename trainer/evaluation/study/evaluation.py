@@ -108,9 +108,10 @@ def _finished(study: Study) -> tuple[list[PlannedRun], list[str]]:
     for (configuration, seed), count in lacking.items():
         if count < len(study.folds):
             of_seed = configuration if seed is None else f"{configuration}, seed {seed}"
+            others = len(study.folds) - count
             missing.append(
-                f"{of_seed}: {count} of {len(study.folds)} folds are missing, so the other "
-                f"{len(study.folds) - count} are left out too"
+                f"{of_seed}: {count} of {len(study.folds)} folds {_are(count)} missing, so the "
+                f"other {others} {_are(others)} left out too"
             )
     for sentence in missing:
         logging.warning("not in the report: %s", sentence)
@@ -122,6 +123,10 @@ def _finished(study: Study) -> tuple[list[PlannedRun], list[str]]:
             + "; run trainer.study again to train the others"
         )
     return runs, missing
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _content(study: Study, planned: PlannedRun) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from trainer.evaluation.formats import p_value, percent
 from trainer.evaluation.metrics import ACCURACY
 from trainer.evaluation.study.corrected_t import RunMean
 from trainer.evaluation.study.differences import Difference, Differences
@@ -35,9 +36,10 @@ def summary(
         )
     lines += _difference_lines(differences.of_accuracy())
     if missing:
-        lines.append(
-            f"The study is not complete: {len(missing)} remarks below say what is missing."
+        remarks = (
+            "1 remark below says" if len(missing) == 1 else f"{len(missing)} remarks below say"
         )
+        lines.append(f"The study is not complete: {remarks} what is missing.")
     return lines
 
 
@@ -51,19 +53,19 @@ def _configuration_line(configuration: Configuration) -> str:
     line = f"{configuration.name}: accuracy {_with_spread(found.over_runs)}"
     line += f" over {_runs(configuration)}"
     if parts := _shares(configuration):
-        line += f"; of one run's variance {parts}"
+        line += f"; the variance between runs is {parts}"
     return f"{line}."
 
 
 def _with_spread(over_runs: RunMean | None) -> str:
     if over_runs is None:
         return "unknown"
-    text = _percent(over_runs.mean)
+    text = percent(over_runs.mean)
     if over_runs.sd is not None:
-        text += f" ± {100 * over_runs.sd:.1f} (standard deviation of a run)"
+        text += f" ± {100 * over_runs.sd:.1f} (standard deviation between runs)"
     if over_runs.interval:
         low, high = over_runs.interval
-        text += f", 95{_NO_BREAK}% interval {100 * low:.1f} to {_percent(high)},"
+        text += f", 95{_NO_BREAK}% interval {100 * low:.1f} to {percent(high)},"
     return text
 
 
@@ -86,15 +88,13 @@ def _shares(configuration: Configuration) -> str:
         return ""
     split_alone = SEED in variance.components
     named = {
-        "the seed": (SEED, SEED_IN_FOLD),
-        "the split" if split_alone else "split and seed": (SPLIT,),
-        "the test sample": (TEST_SAMPLE,),
+        "seed": (SEED, SEED_IN_FOLD),
+        "split" if split_alone else "split and seed": (SPLIT,),
+        "test sample": (TEST_SAMPLE,),
     }
     shares = {name: variance.share(*sources) for name, sources in named.items()}
     return ", ".join(
-        f"{100 * share:.0f}{_NO_BREAK}% is {name}"
-        for name, share in shares.items()
-        if share is not None
+        f"{percent(share, 0)} {name}" for name, share in shares.items() if share is not None
     )
 
 
@@ -125,9 +125,6 @@ def _difference_line(difference: Difference) -> str:
     gain = 100 * abs(difference.over_runs.mean)
     return (
         f"{better} is more accurate than {worse} by {gain:.1f} points (95{_NO_BREAK}% interval "
-        f"{100 * low:.1f} to {100 * high:.1f}; p {difference.p_holm:.3f} after Holm's correction)."
+        f"{100 * low:.1f} to {100 * high:.1f}; p {p_value(difference.p_holm)} after Holm's "
+        "correction)."
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}{_NO_BREAK}%"
