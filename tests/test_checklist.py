@@ -139,6 +139,23 @@ def test_nothing_is_invented_for_a_folder_of_own_images(tmp_path):
     assert "patient" in answers["CLAIM 2024", "20"]
 
 
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"fold": "1/3"}, "fold 1/3 held out and the next one validated on."),
+        (
+            {"source_share": "Normal:kermany=0.5"},
+            "split train, drawn anew by --source_share=Normal:kermany=0.5.",
+        ),
+    ],
+)
+def test_what_a_model_was_trained_on_is_told_as_it_was(setting, said, report):
+    model = report[1]["models"]["run"]
+    config = model["run_config"] | {"config": SETTINGS | setting}
+    written = report[1] | {"models": {"run": model | {"run_config": config}}}
+    assert said in rows(render_checklist(written))[0]["TRIPOD+AI", "5a"]
+
+
 def test_of_several_models_each_one_is_told(report, tmp_path):
     labels, shares = simulate((6, 9, 12, 3), skill=0.5)
     _, other = simulate((6, 9, 12, 3), skill=0.2)
@@ -146,3 +163,8 @@ def test_of_several_models_each_one_is_told(report, tmp_path):
     answer = rows(render_checklist(written))[0]["CLAIM 2024", "37"]
     for name, model in written["models"].items():
         assert f"{name}: Accuracy {shown(model, 'accuracy')}" in answer
+    answers = rows(render_checklist(written))[0]
+    assert answers["CLAIM 2024", "27"] == "A single model."  # Alike for all: told once.
+    methods = {test["method"] for test in written["comparison"]["pairs"][0]["tests"]}
+    assert methods == {"DeLong", "paired bootstrap"}
+    assert all(method in answers["TRIPOD+AI", "12e"] for method in methods)

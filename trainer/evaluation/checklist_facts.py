@@ -73,19 +73,19 @@ def _of_training(report: Content) -> dict[str, str | None]:
 
 
 def _of_evaluation(report: Content) -> dict[str, str | None]:
-    bootstrap, several = report["bootstrap"], len(report["models"]) > 1
+    bootstrap = report["bootstrap"]
+    files = ", ".join(model["predictions"] for model in report["models"].values())
     labels = [metric.label for metric in (*metrics.HEADLINE, *metrics.PER_CLASS)]
-    compared = "Pairs of models: exact McNemar test and paired bootstrap, Holm's correction."
     return {
         "measures": f"{', '.join(labels)}; calibration error, reliability diagram, ROC, "
         "precision-recall and decision curves.",
         "uncertainty": f"{percent(bootstrap['confidence'], 0)} percentile bootstrap intervals, "
         f"{bootstrap['resamples']} resamples drawn class by class, seed {bootstrap['seed']}.",
-        "comparison": compared if several else "One model: nothing to compare it with.",
+        "comparison": _comparison(report),
         "output": "A probability for each class. "
         + (of_models(report, sentences.threshold) or "No threshold was chosen."),
         "predicting": f"{report['command']} made these predictions (test-time augmentation: "
-        f"{report['tta']}): {of_models(report, lambda model: model['predictions'])}.",
+        f"{report['tta']}); they are in {files}.",
         "heatmaps": "Not in this report: trainer.export_gradcam makes heatmaps and compares them "
         "with chance.",
         "evaluated_with": _versions(report, "Evaluated with"),
@@ -121,16 +121,24 @@ def _trained_on(model: Content) -> str | None:
     if not model["run_config"]:
         return None
     config = _config(model)
-    return f"Trained on {config['dataset']}, split {config.get('train_split', 'train')}."
+    fold, share = config.get("fold"), config.get("source_share")
+    part = (
+        f"fold {fold} held out and the next one validated on"
+        if fold
+        else f"split {config.get('train_split', 'train')}"
+    )
+    drawn = f", drawn anew by --source_share={share}" if share else ""
+    return f"Trained on {config['dataset']}, {part}{drawn}."
 
 
 def _sizes(model: Content) -> str | None:
     if not model["run_config"]:
         return None
-    data = model["run_config"]["dataset"]
+    data, tuning = model["run_config"]["dataset"], model["tuning"]
+    tuned = f", {tuning['examples']} to choose temperature and thresholds on" if tuning else ""
     return (
         f"{data['train_examples']} radiographs to train on, {data['validation_examples']} to "
-        "choose epoch, temperature and thresholds on."
+        f"choose the epoch on{tuned}."
     )
 
 
@@ -274,6 +282,14 @@ def _parts(parts: Mapping[str, Content]) -> str | None:
         for name, part in parts.items()
     )
     return f"{'; '.join(told)}." if parts else None
+
+
+def _comparison(report: Content) -> str:
+    if not report["comparison"]:
+        return "One model: nothing to compare it with."
+    tests = (test for pair in report["comparison"]["pairs"] for test in pair["tests"])
+    methods = ", ".join(["exact McNemar test", *sorted({test["method"] for test in tests})])
+    return f"Pairs of models: {methods}; Holm's correction."
 
 
 def _updating(model: Content) -> str:

@@ -17,10 +17,10 @@ _FEW = 30
 
 
 def of_models(report: Content, tell: Callable[[Content], str | None]) -> str | None:
-    """One sentence of each model, with its name where there are several."""
+    """One sentence of each model, with its name where they differ."""
     told = {name: tell(model) for name, model in report["models"].items()}
     said = {name: sentence for name, sentence in told.items() if sentence}
-    if len(told) == 1:
+    if len(set(told.values())) == 1:
         return next(iter(said.values()), None)
     return " ".join(f"{name}: {sentence}" for name, sentence in said.items()) or None
 
@@ -113,7 +113,11 @@ def calibration(model: Content) -> str:
             f", by {number(after['ece'])} after a temperature of "
             f"{number(model['calibration']['temperature'])}"
         )
-    return f"{told}."
+    return f"{told}. Debiased, the error is {with_interval(before, 'debiased_error')}."
+
+
+def _radiographs(count: int) -> str:
+    return f"{count} radiograph{'' if count == 1 else 's'}"
 
 
 def worst_class(model: Content) -> str | None:
@@ -123,8 +127,8 @@ def worst_class(model: Content) -> str | None:
         return None
     name, numbers = min(occurring.items(), key=lambda item: item[1]["sensitivity"])
     return (
-        f"Found least often: {name}, sensitivity {with_interval(numbers, 'sensitivity')} of "
-        f"{numbers['support']}."
+        f"Found least often: {name}, sensitivity {with_interval(numbers, 'sensitivity')} in "
+        f"{_radiographs(numbers['support'])}."
     )
 
 
@@ -138,8 +142,8 @@ def worst_part(model: Content) -> str | None:
     name, part = min(parts.items(), key=lambda item: item[1]["accuracy"])
     few = ": too few to conclude from" if part["examples"] < _FEW else ""
     return (
-        f"Lowest accuracy: {name}, {with_interval(part, 'accuracy')} on {part['examples']} "
-        f"radiographs{few}."
+        f"Lowest accuracy: {name}, {with_interval(part, 'accuracy')} on "
+        f"{_radiographs(part['examples'])}{few}."
     )
 
 
