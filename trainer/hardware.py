@@ -167,8 +167,8 @@ def _refuse_what_gpus_cannot(asked: Placement, collective: str, *, deterministic
 
 def _log(hardware: Hardware) -> None:
     logging.info(
-        "devices: %s; %d replica(s); precision %s; XLA %s, of the update %s; reduction %s in %s; "
-        "worker %d of %d",
+        "devices: %s; replicas: %d; precision: %s; XLA: %s, for the update %s; reduction: %s "
+        "in %s; worker %d of %d",
         ", ".join(hardware.devices), hardware.num_replicas, hardware.precision,
         _on_off(hardware.xla), _on_off(hardware.xla_update), hardware.collective,
         hardware.reduce_precision, hardware.worker + 1, hardware.workers,

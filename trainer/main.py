@@ -248,7 +248,8 @@ def _network_input(model: keras.Model, config: Config, batch: dict) -> np.ndarra
 
 def _memory_told(config: Config, replicas: int) -> contextlib.AbstractContextManager[None]:
     batching = config.batching
-    batch = f"--global_batch_size={batching.global_batch_size} on {replicas} replica(s)"
+    shared = "one replica" if replicas == 1 else f"{replicas} replicas"
+    batch = f"--global_batch_size={batching.global_batch_size} on {shared}"
     accumulated = f"--accumulation_steps={batching.accumulation_steps}"
     return memory_told(
         f"train {config.task.model} with {batch} and {accumulated}",

@@ -17,6 +17,7 @@ from trainer.evaluation.differences import (
     tested_differences,
     with_holm,
 )
+from trainer.evaluation.formats import number
 from trainer.evaluation.intervals import CONFIDENCE, Interval, percentile_interval, two_sided_p
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import Numbers
@@ -157,11 +158,11 @@ def _best(accuracy: dict[str, float], pairs: list[Pair]) -> tuple[str | None, st
         if leader in pair.models and other != leader and _decided(pair)
     }
     undecided = [name for name in accuracy if name not in beaten | {leader}]
-    highest = f"{leader} has the highest accuracy, {accuracy[leader]:.1%}"
+    highest = f"{leader} has the highest accuracy, {number(accuracy[leader])}"
     if undecided:
         why = (
             f"{highest}, but these examples do not support calling it better than "
-            f"{', '.join(undecided)}: the interval of the difference includes 0, or the "
+            f"{' or '.join(undecided)}: the interval of the difference includes 0, or the "
             "difference does not survive Holm's correction"
         )
         return None, why

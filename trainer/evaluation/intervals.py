@@ -52,10 +52,10 @@ def interval(
     """
     defined = samples[~np.isnan(samples)]
     if len(defined) == 0:
-        return None, "no interval: it exists in no resample"
+        return None, "no interval: undefined in all resamples"
     if np.ptp(defined) > _SAME:
-        missing = 1 - len(defined) / len(samples)
-        why = f"it exists in {1 - missing:.1%} of the resamples" if missing else None
+        missing = len(samples) - len(defined)
+        why = f"undefined in {missing} of {len(samples)} resamples" if missing else None
         return percentile_interval(defined), why
     if counts:
         low, high = proportion_confint(*counts, alpha=1 - CONFIDENCE, method="beta")

@@ -20,7 +20,7 @@ from trainer.evaluation.statistics import Statistics, evaluate_classes
 from trainer.evaluation.subgroups import Subgroup, evaluate_subgroups
 from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.training_features import TrainingFeatures
-from trainer.evaluation.unusual import NOT_KNOWN, Unusual, evaluate_unusual
+from trainer.evaluation.unusual import NOT_KNOWN, NOT_SHARED, Unusual, evaluate_unusual
 
 MISTAKES = 10
 _NO_SOURCES = "nobody said which source each image, here and in training, comes from"
@@ -174,7 +174,7 @@ def evaluate_model(
         )
     why = _missing(setup, tuning, no_tuning)
     if fitted is None:
-        why["unusual"] = NOT_KNOWN
+        why["unusual"] = NOT_SHARED if about.members else NOT_KNOWN
     return ModelReport(
         statistics=dataclasses.replace(statistics, why=statistics.why | why),
         calibration=evaluate_calibration(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 DATASET = "covid19_radiography"
 WHERE = (
-    "the original notebooks' own test split of 2,117 images, which is another split: near-copies "
-    "of its images may have been trained on"
+    "the original notebooks' own test split of 2,117 images, near-copies of which "
+    "may have been trained on"
 )
 # Test accuracy of each network.
 ACCURACY = {"lenet": 0.7837, "resnet101": 0.9258, "vgg19": 0.9140, "densenet169": 0.8559}

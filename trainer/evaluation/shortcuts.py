@@ -19,7 +19,7 @@ METRICS = (ACCURACY, BALANCED_ACCURACY)
 HOW_TO_READ = (
     "A model that reads lungs stays near its plain accuracy when all else is black and falls to "
     "that of the most frequent class when the lungs are black; what it keeps beyond that without "
-    "the lungs, it owes to something else than the disease (black areas are also unlike anything "
+    "the lungs, it owes to something other than the disease (black areas are also unlike anything "
     "it was trained on, which by itself costs accuracy)."
 )
 

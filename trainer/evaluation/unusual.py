@@ -14,8 +14,9 @@ from trainer.evaluation.training_features import PASSING, TrainingFeatures
 
 NOT_KNOWN = (
     "the run keeps no training features, and its dataset, with its training and validation "
-    "splits, was not found to fit them on; an ensemble has none"
+    "splits, was not found to fit them on"
 )
+NOT_SHARED = "the models of an ensemble have no features in common"
 
 
 @dataclasses.dataclass(frozen=True)
