@@ -114,6 +114,23 @@ def _sentence(error: BaseException) -> str:
     return f"{error.filename} cannot be used ({error.strerror}); give another path"
 
 
+# What absl says of a flag, and the same in plain words.
+_PLAINER: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+    (r"^flag (?=--)", ""),
+    (r"Unknown command line flag '(.*?)'", r"there is no flag --\1"),
+    (
+        r"\. Did you mean: (.*) \?$",
+        lambda found: f" (did you mean --{found[1].replace(', ', ' or --')}?)",
+    ),
+    (
+        r"value should be one of <(.*)>",
+        lambda found: f"expected one of {found[1].replace('|', ', ')}",
+    ),
+    (r"invalid literal for int\(\).*", "expected a whole number"),
+    (r"could not convert string to float.*", "expected a number"),
+]
+
+
 def in_words(error: flags.Error) -> str:
     """What absl says of a flag; where it says so in Python's words, in those of a person.
 
@@ -123,5 +140,6 @@ def in_words(error: flags.Error) -> str:
     text = str(error).rstrip(".")
     if missing := re.search(r"Flag (--\w+) must have a value other than None", text):
         return f"{missing[1]} is missing"
-    text = re.sub(r"invalid literal for int\(\).*", "expected a whole number", text)
-    return re.sub(r"could not convert string to float.*", "expected a number", text)
+    for said, meant in _PLAINER:
+        text = re.sub(said, meant, text)
+    return text
