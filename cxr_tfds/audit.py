@@ -73,8 +73,9 @@ def _print_groups(groups: list[list[split_table.Row]]) -> None:
     identical = sum(len({row.sha256 for row in members}) < len(members) for members in groups)
     mixed = sum(len({row.label for row in members}) > 1 for members in groups)
     print(
-        f"\nDuplicates and patients: {len(groups)} groups of {sum(map(len, groups))} radiographs; "
-        f"{identical} hold byte-identical files, {mixed} hold more than one class."
+        f"\nDuplicates and patients: {len(groups)} group{'' if len(groups) == 1 else 's'} of "
+        f"{sum(map(len, groups))} radiographs; {identical} with byte-identical files, "
+        f"{mixed} with more than one class."
     )
     for members in groups:
         print(f"  {members[0].split:10}  " + ", ".join(row.id for row in members))

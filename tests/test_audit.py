@@ -80,7 +80,7 @@ def test_the_command_prints_counts_groups_and_the_score(tmp_path):
     numbers = [line.split() for line in done.stdout.splitlines() if line.startswith("COVID ")]
     by_split = [sum(r.label == "COVID" and r.split == s for r in rows) for s in audit._SPLITS]
     assert numbers[0] == ["COVID", *map(str, by_split), str(sum(by_split))]
-    assert "40 groups of 80 radiographs; 40 hold byte-identical files, 0 hold" in done.stdout
+    assert "40 groups of 80 radiographs; 40 with byte-identical files, 0 with" in done.stdout
     assert "Groups that straddle splits: none." in done.stdout
     assert (
         f"score {confounding.evaluate_source_alone(rows).accuracy:.2%} on the test split"

@@ -47,7 +47,7 @@ def test_what_was_built_is_counted(tmp_path):
     told = {key: answers[asked] for key, asked in questions().items()}
     assert told["number"].startswith("5 radiographs, 1 of them with a lung mask")
     assert told["missing"].startswith("4 radiographs have no lung mask, 1 no known source")
-    assert told["relations"].startswith("1 groups of 2 radiographs")
+    assert told["relations"].startswith("1 group of 2 radiographs")
     assert told["errors"].startswith("1 files have the same bytes")
     assert told["splits"].startswith("train 2, validation 1, test 2; ")
     assert "| COVID | 0 | 1 | 1 |" in text and "| North | 1 | 2 |" in text

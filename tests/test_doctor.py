@@ -1,4 +1,5 @@
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,6 +129,14 @@ def test_without_a_gpu_the_table_says_so_and_the_rest_is_looked_at(data_dir, tmp
     for subject in ("NVIDIA driver", "host", "cache", "run directory", "dataset"):
         assert f"\n{subject} " in f"\n{said}"
     assert "A GPU training cannot run: NVIDIA driver: no driver" in said
+
+
+def test_without_data_dir_the_dataset_is_looked_for_where_tfds_puts_it(monkeypatch, tmp_path):
+    flags = SimpleNamespace(dataset="mnist", data_dir=None, workdir=str(tmp_path))
+    monkeypatch.setattr(doctor, "FLAGS", flags)
+    monkeypatch.setattr(doctor, "default_data_dir", lambda: str(tmp_path / "nothing"))
+    found = {finding.subject: finding.found for finding in doctor._places()}
+    assert f"the data directory {tmp_path}/nothing does not exist" in found["dataset"]
 
 
 def test_a_training_that_needs_a_gpu_ends_where_there_is_none(monkeypatch):

@@ -20,7 +20,7 @@ from cxr_command import usage
 from cxr_command.exit_codes import ExitCode
 from trainer import command
 from trainer.data.cache_folder import cache_root
-from trainer.data.opening import open_dataset
+from trainer.data.opening import default_data_dir, open_dataset
 from trainer.data.source import DEFAULT_DATASET
 from trainer.diagnosis import facts as machine
 from trainer.diagnosis import gpus
@@ -74,7 +74,7 @@ def _places() -> Iterator[Finding]:
     yield try_folder("cache", cache_root(), "CXR_CACHE_DIR")
     yield try_folder("run directory", pathlib.Path(FLAGS.workdir), "--workdir")
     try:
-        dataset = open_dataset(FLAGS.dataset, FLAGS.data_dir)
+        dataset = open_dataset(FLAGS.dataset, FLAGS.data_dir or default_data_dir())
         yield ok("dataset", f"{dataset.name} in {dataset.data_dir}")
     except UserError as error:
         yield note("dataset", str(error))

@@ -138,8 +138,9 @@ def _counted(examples: Sequence[survey.Example]) -> dict[str, str]:
         "classes, splits and sources are below.",
         "missing": f"{len(examples) - masks:,} radiographs have no lung mask, {nowhere:,} no known "
         "source. Sex, age, view, device and date are not stored.",
-        "relations": f"{len(several):,} groups of {sum(several):,} radiographs belong together: "
-        "one patient where patients are told, or copies of one picture. The others stand alone.",
+        "relations": f"{len(several):,} group{'' if len(several) == 1 else 's'} of "
+        f"{sum(several):,} radiographs, each of one patient where patients are told, or of copies "
+        "of one picture. The others stand alone.",
         "splits": ", ".join(f"{split} {splits[split]:,}" for split in _SPLITS)
         + f"; groups that lie in more than one: {torn}. splits.csv lists every radiograph.",
         "errors": f"{copies:,} files have the same bytes as another one. Copies are grouped and "

@@ -16,6 +16,7 @@ from trainer.data.records import read_batches
 from trainer.data.selection import is_split, select
 from trainer.directory import move_files, unfinished, writing_to
 from trainer.errors import UserError
+from trainer.evaluation.formats import interval, number, p_value
 from trainer.evaluation.json_content import json_content
 from trainer.evaluation.several_runs import classes_and_shape, one_dataset, splits_of
 from trainer.prediction.image_list import ImageList
@@ -212,14 +213,16 @@ def _log(
         new, old, reference.split, reference.dataset.name, path,
     )  # fmt: skip
     logging.info(
-        "drift: %d of %d tests find a difference (Holm, 5 %%): %s",
-        len(found), len(tests), ", ".join(found) or "none, which is no proof that there is none",
+        "drift: %d of %d tests find a difference (5 %%, Holm's correction)%s",
+        len(found), len(tests),
+        f": {', '.join(found)}" if found else ", which does not prove that there is none",
     )  # fmt: skip
     name = max((name for name in tests if name != FEATURES), key=lambda n: tests[n].statistic)
     logging.info(
-        "drift: the largest is of the %s: Kolmogorov-Smirnov %.3f (95 %% interval %.3f to %.3f), "
-        "corrected p %.3g",
-        name, tests[name].statistic, *tests[name].interval, tests[name].p_holm,
+        "drift: the largest difference is in the %s: Kolmogorov-Smirnov statistic %s "
+        "(95 %% interval %s), p %s after Holm's correction",
+        name, number(tests[name].statistic), interval(tests[name].interval),
+        p_value(tests[name].p_holm),
     )  # fmt: skip
 
 
