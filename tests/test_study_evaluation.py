@@ -158,6 +158,24 @@ def test_differences_are_tested_in_pairs_with_holms_correction(over_seeds):
     assert [one["p_holm"] for one in ordered] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("values", "p_holm", "said"),
+    [
+        ([0.1], None, "Differences in accuracy are not tested: one run says nothing of"),
+        ([0.1, -0.1], 0.9, "No difference in accuracy is significant after Holm's correction."),
+        (
+            [0.2, 0.21],
+            0.0004,
+            "95\N{NO-BREAK SPACE}% interval 14.1 to 26.9; p <\N{NO-BREAK SPACE}0.001",
+        ),
+    ],
+)
+def test_what_is_said_of_a_difference(values, p_holm, said):
+    one = Difference(("a", "b"), "accuracy", corrected_resampled_t(values, 0), p_holm)
+    (line,) = summary([], Differences([one], 1, []), [])
+    assert said in line
+
+
 def test_the_folds_hold_out_each_example_once(over_folds):
     _, report, rows = over_folds
     everything = sum(small_dataset.SIZES.values())

@@ -105,11 +105,10 @@ def _difference_lines(differences: Sequence[Difference]) -> list[str]:
         why = differences[0].over_runs.why
         return [f"No difference in accuracy between configurations is tested: {why}."]
     significant = [one for one in differences if one.is_significant]
+    if all(one.p_holm is None for one in differences):
+        return [f"Differences in accuracy are not tested: {differences[0].over_runs.why}."]
     if not significant:
-        return [
-            "No two configurations differ in accuracy by more than chance explains, after Holm's "
-            "correction."
-        ]
+        return ["No difference in accuracy is significant after Holm's correction."]
     significant.sort(key=lambda one: -abs(one.over_runs.mean))
     lines = [_difference_line(one) for one in significant[:_MOST_DIFFERENCES]]
     if len(significant) > _MOST_DIFFERENCES:
