@@ -80,7 +80,7 @@ def _of_evaluation(report: Content) -> dict[str, str | None]:
         "measures": f"{', '.join(labels)}; calibration error, reliability diagram, ROC, "
         "precision-recall and decision curves.",
         "uncertainty": f"{percent(bootstrap['confidence'], 0)} percentile bootstrap intervals, "
-        f"{bootstrap['resamples']} resamples drawn class by class, seed {bootstrap['seed']}.",
+        f"{bootstrap['resamples']:,} resamples drawn class by class, seed {bootstrap['seed']}.",
         "comparison": _comparison(report),
         "output": "A probability for each class. "
         + (of_models(report, sentences.threshold) or "No threshold was chosen."),

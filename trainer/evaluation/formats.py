@@ -4,6 +4,8 @@ A proportion has three decimals, or as a percentage one; a level that somebody c
 of an interval, has none.
 """
 
+from collections.abc import Sequence
+
 DIGITS = 3
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -19,7 +21,7 @@ def number(value: float | None, digits: int = DIGITS) -> str:
     return f"{value:.{digits}f}"
 
 
-def interval(bounds: list[float] | None, digits: int = DIGITS) -> str:
+def interval(bounds: Sequence[float] | None, digits: int = DIGITS) -> str:
     """Writes the bounds of an interval."""
     if bounds is None:
         return "no interval"

@@ -55,7 +55,7 @@ def interval(
         return None, "no interval: undefined in all resamples"
     if np.ptp(defined) > _SAME:
         missing = len(samples) - len(defined)
-        why = f"undefined in {missing} of {len(samples)} resamples" if missing else None
+        why = f"undefined in {missing:,} of {len(samples):,} resamples" if missing else None
         return percentile_interval(defined), why
     if counts:
         low, high = proportion_confint(*counts, alpha=1 - CONFIDENCE, method="beta")

@@ -18,7 +18,11 @@ _FEW = 30
 
 def of_models(report: Content, tell: Callable[[Content], str | None]) -> str | None:
     """One sentence of each model, with its name where they differ."""
-    told = {name: tell(model) for name, model in report["models"].items()}
+    told = {
+        name: sentence
+        for name, model in report["models"].items()
+        if (sentence := tell(model)) or not model["members"]  # Of runs alone, not of their mean.
+    }
     said = {name: sentence for name, sentence in told.items() if sentence}
     if len(set(told.values())) == 1:
         return next(iter(said.values()), None)
@@ -81,10 +85,10 @@ def threshold(model: Content) -> str | None:
         return None
     tuning = model["tuning"]
     return (
-        f"{model['positive_class']} is called from a probability of "
-        f"{number(model['operating_point']['threshold'])}, the highest that finds at least "
-        f"{percent(tuning['sensitivity'], 0)} of it among the {tuning['examples']} examples of "
-        f"{tuning['split']}."
+        f"{model['positive_class']} is called at a probability of "
+        f"{number(model['operating_point']['threshold'])} or more, the highest threshold that "
+        f"finds at least {percent(tuning['sensitivity'], 0)} of it among the "
+        f"{tuning['examples']} examples of {tuning['split']}."
     )
 
 
