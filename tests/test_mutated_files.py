@@ -217,7 +217,7 @@ def text_file(name: str, content: object) -> Callable:
 
 MANIFEST = f"""path,label,patient,age,split
 manifest.csv,Normal,P1,61,train
-{ROOT / 'README.md'},COVID,P1,0.5,test
+{ROOT / "README.md"},COVID,P1,0.5,test
 """
 
 CONFIG = {

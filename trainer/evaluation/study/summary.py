@@ -30,10 +30,8 @@ def summary(
     ranked = sorted(single, key=_accuracy, reverse=True)
     lines = [_configuration_line(one) for one in ranked[:_MOST_CONFIGURATIONS]]
     if len(ranked) > _MOST_CONFIGURATIONS:
-        lines.append(
-            f"{len(ranked) - _MOST_CONFIGURATIONS} configurations of lower accuracy are in the "
-            "tables below."
-        )
+        lower = _count(len(ranked) - _MOST_CONFIGURATIONS, "configuration")
+        lines.append(f"The tables below have {lower} of lower accuracy.")
     lines += _difference_lines(differences.of_accuracy())
     if missing:
         remarks = (
@@ -105,14 +103,13 @@ def _difference_lines(differences: Sequence[Difference]) -> list[str]:
         why = differences[0].over_runs.why
         return [f"No difference in accuracy between configurations is tested: {why}."]
     significant = [one for one in differences if one.is_significant]
-    if all(one.p_holm is None for one in differences):
-        return [f"Differences in accuracy are not tested: {differences[0].over_runs.why}."]
     if not significant:
         return ["No difference in accuracy is significant after Holm's correction."]
     significant.sort(key=lambda one: -abs(one.over_runs.mean))
     lines = [_difference_line(one) for one in significant[:_MOST_DIFFERENCES]]
     if len(significant) > _MOST_DIFFERENCES:
-        lines[-1] += f" {len(significant) - _MOST_DIFFERENCES} smaller differences are below."
+        smaller = _count(len(significant) - _MOST_DIFFERENCES, "smaller difference")
+        lines[-1] += f" The tables below have {smaller}."
     return lines
 
 
