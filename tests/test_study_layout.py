@@ -5,7 +5,7 @@ import json
 import pytest
 
 from trainer.errors import Damaged
-from trainer.evaluation.study.layout import read_study
+from trainer.evaluation.study.layout import read_study, study_of
 
 CONTENT = {
     "plan": "recipe = seed, strong\nfolds = 2\n",
@@ -56,3 +56,17 @@ def test_a_run_lies_in_the_studys_directory(directory, tmp_path):
 def test_there_is_one_run_for_each_configuration_seed_and_fold(change, tmp_path):
     with pytest.raises(Damaged, match="not one for each configuration, seed and fold"):
         read(tmp_path, CONTENT | change)
+
+
+def test_a_run_says_of_which_study_it_is(tmp_path):
+    read(tmp_path, CONTENT)
+    run = CONTENT["runs"][0]
+    told = study_of(tmp_path / run["directory"])
+    assert told.startswith(
+        f"One of {len(CONTENT['runs'])} runs of a study (configuration {run['configuration']}, "
+        f"fold {run['fold']} of {CONTENT['folds']} held out): "
+    )
+    assert study_of(tmp_path / "another") is None
+    assert study_of(tmp_path.parent) is None
+    (tmp_path / "study.json").write_text("torn")
+    assert study_of(tmp_path / run["directory"]) is None

@@ -48,6 +48,7 @@ from trainer.evaluation.several_runs import (
 )
 from trainer.evaluation.statistics import Statistics
 from trainer.evaluation.study.evaluation import Options, evaluate_study
+from trainer.evaluation.study.layout import study_of
 from trainer.evaluation.tasks import Multiclass
 from trainer.evaluation.training_features import TrainingFeatures
 from trainer.evaluation.tuning import keep, tune
@@ -219,6 +220,7 @@ def _about_model(
         run_config=content,
         model_sha256=best.sha256 if run else None,
         positive_class=positive_class,
+        study=study_of(run.path) if run else None,
     )
 
 

@@ -85,6 +85,7 @@ class AboutModel:
         run_config: content of the run's config.json.
         model_sha256: of its model.keras.
         positive_class: the class that the operating point is about.
+        study: which study the run is of; None if of none.
     """
 
     name: str
@@ -94,6 +95,7 @@ class AboutModel:
     run_config: dict[str, Any] | None
     model_sha256: str | None
     positive_class: str
+    study: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

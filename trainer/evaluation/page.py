@@ -67,7 +67,7 @@ def render_model_card(report: dict[str, Any], name: str) -> str:
     run = model["run_config"]
     return _ENVIRONMENT.get_template("model_card.md").render(
         **{key: report[key] for key in ("research_use", "note", "class_names")},
-        report={"study": None} | report,
+        report=report,
         model=model,
         headline=metrics.HEADLINE,
         weakest=filter(None, weakest),

@@ -6,7 +6,9 @@ import os
 import pathlib
 from typing import Any
 
-from trainer.errors import Damaged
+from absl import logging
+
+from trainer.errors import Damaged, UserError
 from trainer.json_file import read_object
 from trainer.studies.record import FIELDS, NAME
 
@@ -88,3 +90,32 @@ def read_study(directory: str | os.PathLike) -> Study:
         f"{path / NAME} is damaged (its runs are not one for each configuration, seed and "
         f"fold); {_ADVICE}"
     )
+
+
+def study_of(run: pathlib.Path) -> str | None:
+    """Which study a run is of, for whoever reads the run's own report.
+
+    Args:
+        run: its directory.
+
+    Returns:
+        A sentence; None of a run by itself, or of a study that cannot be read, which the log says.
+    """
+    directory = run.resolve().parent
+    if not (directory / NAME).exists():
+        return None
+    try:
+        study = read_study(directory)
+    except UserError as error:
+        logging.warning("the report does not say of which study the run is: %s", error)
+        return None
+    for one in study.runs:
+        if one.directory == run.resolve().name:
+            seed = "" if one.seed is None else f", seed {one.seed}"
+            fold = "" if one.fold is None else f", fold {one.fold} of {len(study.folds)} held out"
+            return (
+                f"One of {len(study.runs)} runs of a study (configuration {one.configuration}"
+                f"{seed}{fold}): the report of trainer.evaluate --study_dir says how far they "
+                "differ."
+            )
+    return None
