@@ -154,7 +154,7 @@ def test_the_page_shows_the_numbers_of_the_report(tmp_path):
             assert f"<td>{numbers['coverage']:.3f}" in section
             assert f"<td>{numbers['mean_size']:.2f}" in section
     # 9 examples are needed to leave a class out.
-    assert "too few examples of it to leave it out: COVID, Viral Pneumonia" in section
+    assert "too few examples of them to leave them out: COVID, Viral Pneumonia" in section
 
 
 SHARES = np.array([0.2, 0.3, 0.4, 0.1])

@@ -30,8 +30,8 @@ def unexplained(numbers, path=""):
 
 # Null where there is nothing to explain: an empty bin, what only an ensemble or a folder has.
 MAY_BE_NULL = re.compile(
-    r"\.(members|images_dir|manifest|groups|comparison|comparison_picture|source|confidence|accuracy"
-    r"|thresholds\.[\w ]+|conformal\.quantile(s\.[\w ]+)?)$"
+    r"\.(members|study|images_dir|manifest|groups|comparison|comparison_picture|source|confidence"
+    r"|accuracy|thresholds\.[\w ]+|conformal\.quantile(s\.[\w ]+)?)$"
 )
 
 
