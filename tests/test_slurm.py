@@ -16,8 +16,8 @@ from tests.support.slurm import Slurm
 from tests.support.trainings import assert_same_run
 
 SBATCH = ROOT / "launch" / "slurm" / "train.sbatch"
-# Enough to be interrupted. Deterministic, so that what is resumed ends with the same bits.
-TRAIN = ("--model=lenet", "--recipe=strong", "--deterministic", "--epochs=12")
+# Half a minute, to be interrupted. Deterministic, so that what is resumed ends with the same bits.
+TRAIN = ("--model=lenet", "--recipe=strong", "--deterministic", "--epochs=100")
 
 pytestmark = pytest.mark.slow
 
