@@ -46,7 +46,7 @@ def test_batches_and_their_order_are_the_same(dataset, addresses, start):
     examples = read_examples(dataset, "train", cache="off", shuffle_seed=5)
     # Over the end of an epoch, whose last batch is filled; also from the middle of one on.
     steps = 2 * examples.steps_per_epoch(BATCH)
-    options = {"first_epoch": start[0], "first_step": start[1]}
+    options = {"start": start}
     here, there = (take(examples, hosts, steps, **options) for hosts in ((), addresses))
     for ours, theirs in zip(here, there, strict=True):
         assert ours.keys() == theirs.keys()

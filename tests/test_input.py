@@ -217,7 +217,7 @@ def test_each_worker_asks_for_the_examples_of_its_own_batches_alone(dataset, wor
 @pytest.mark.parametrize("on_hosts", [False, True])
 def test_a_run_that_goes_on_sees_the_epochs_that_it_would_have_seen(dataset, on_hosts):
     *_, third, fourth = epochs(dataset, one_device(), 4, on_hosts=on_hosts, augment_seed=5)
-    resumed = epochs(dataset, one_device(), 2, on_hosts=on_hosts, augment_seed=5, first_epoch=2)
+    resumed = epochs(dataset, one_device(), 2, on_hosts=on_hosts, augment_seed=5, start=(2, 0))
     for batch, other in zip(third + fourth, sum(resumed, []), strict=True):
         for key in ("image", "weight", "draws"):
             np.testing.assert_array_equal(batch[key], other[key], err_msg=key)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.support.small_dataset import SIDE
 from trainer import models
+from trainer.models.taps import LOGITS, Taps
 from trainer.run import Run
 
 CLASSES = ["a", "b", "c", "d"]
@@ -67,7 +68,7 @@ def _features():
     model = models.build("lenet", image_shape=(SIDE, SIDE, 1), num_classes=len(CLASSES))
     generator, labels = np.random.default_rng(0), np.arange(80) % len(CLASSES)
     images = generator.integers(0, 60, (80, SIDE, SIDE, 1)) + 40 * labels[:, None, None, None]
-    last = keras.Model(model.input, model.get_layer("logits").input)
+    last = keras.Model(model.input, Taps(model).features)
     features = last.predict(images.astype(np.uint8), verbose=0)
     return model, features / np.abs(features).max(), labels
 
@@ -79,7 +80,7 @@ def _network(seed):
     said = np.where(generator.random(80) < 0.4, generator.permutation(labels), labels)
     gram = features.T @ features + 0.01 * np.eye(features.shape[1])
     weights = np.linalg.solve(gram, features.T @ np.eye(len(CLASSES))[said])
-    model.get_layer("logits").set_weights([weights / 50, np.zeros(len(CLASSES))])
+    model.get_layer(LOGITS).set_weights([weights / 50, np.zeros(len(CLASSES))])
     return model
 
 

@@ -33,8 +33,8 @@ def decoded_images(dataset: BuiltDataset, split: str, records: Records) -> KeptR
         "content": records.digest,
     }
     return KeptRows(
-        dataset.name, split, "images", key, size=len(records), shape=dataset.image_shape,
-        dtype=tf.uint8, flag="--cache=off",
+        dataset.name, split, "images", key, size=len(records),
+        row=tf.TensorSpec(dataset.image_shape, tf.uint8), flag="--cache=off",
     )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ class FeatureCache(KeptRows):
         self.views, self.width = views, width
         super().__init__(
             dataset.name, split, "features", key, size=len(select(dataset, split)),
-            shape=(views, width), dtype=tf.as_dtype(dtype), flag="--feature_cache=off",
+            row=tf.TensorSpec((views, width), dtype), flag="--feature_cache=off",
         )  # fmt: skip
 
     def examples(self, images: ExampleStream) -> ExampleStream:

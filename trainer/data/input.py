@@ -32,8 +32,7 @@ def distribute_batches(
     *,
     augment_seed: int | None = None,
     change_batch: ChangeBatch | None = None,
-    first_epoch: int = 0,
-    first_step: int = 0,
+    start: tuple[int, int] = (0, 0),
     data_hosts: Sequence[str] = (),
     timed: bool = False,
 ) -> tf.distribute.DistributedDataset | tf.data.Dataset:
@@ -48,8 +47,7 @@ def distribute_batches(
         global_batch_size: a multiple of the number of replicas.
         augment_seed: seed of the draws for augmentation; None makes none.
         change_batch: changes each replica's batch, on the host, one after the other.
-        first_epoch: the epoch to start with.
-        first_step: the step of that epoch to start with.
+        start: the epoch, and the step of it, to start with.
         data_hosts: `HOST:PORT` of the data hosts that load the batches; none: they are loaded here.
         timed: whether batches tell when they were loaded; a deterministic TensorFlow refuses to
             read the clock.
@@ -61,7 +59,6 @@ def distribute_batches(
     """
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        start = (first_epoch, first_step)
         return worker_batches(
             examples, global_batch_size, context, augment_seed, start, change_batch, data_hosts,
             timed,
@@ -115,16 +112,45 @@ def worker_batches(
         data_hosts: likewise.
         timed: likewise.
     """
+    load = _loader(examples, global_batch_size, context, augment_seed)
+    steps = examples.steps_per_epoch(global_batch_size)
+    first_epoch, first_step = start
+    # An endless dataset spares tf.distribute its handling of partial batches, which would put a
+    # conditional and dynamic shapes in front of every step.
+    numbers = tf.data.Dataset.range(
+        (first_epoch * steps + first_step) * _replicas_here(context), tf.int64.max
+    )
+    numbers = numbers.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+    def load_all(batches: tf.data.Dataset) -> tf.data.Dataset:
+        return batches.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
+
+    dataset = load_on_hosts(numbers, load_all, data_hosts) if data_hosts else load_all(numbers)
+    if change_batch:
+        dataset = dataset.map(change_batch)
+    if timed:
+        dataset = dataset.map(_with_time)
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(_options())
+
+
+def _replicas_here(context: tf.distribute.InputContext) -> int:
+    return context.num_replicas_in_sync // context.num_input_pipelines
+
+
+def _loader(
+    examples: ExampleStream,
+    global_batch_size: int,
+    context: tf.distribute.InputContext,
+    augment_seed: int | None,
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+    """Loads a batch of this worker, by its number since the first step of the first epoch."""
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     steps = examples.steps_per_epoch(global_batch_size)
-    replicas = context.num_replicas_in_sync
-    replicas_here = replicas // context.num_input_pipelines
+    replicas, replicas_here = context.num_replicas_in_sync, _replicas_here(context)
     first_replica = context.input_pipeline_id * replicas_here
-    first_epoch, first_step = start
 
     @tf.autograph.experimental.do_not_convert  # Nothing is to be converted, which takes a while.
     def load(number: tf.Tensor) -> dict[str, tf.Tensor]:
-        """A batch of this worker, by its number since the first step of the first epoch."""
         step, replica = number // replicas_here, first_replica + number % replicas_here
         epoch = step // steps
         first = (step % steps * replicas + replica) * batch_size
@@ -140,22 +166,7 @@ def worker_batches(
         batch.pop("position", None)
         return batch
 
-    # An endless dataset spares tf.distribute its handling of partial batches, which would put a
-    # conditional and dynamic shapes in front of every step.
-    numbers = tf.data.Dataset.range(
-        (first_epoch * steps + first_step) * replicas_here, tf.int64.max
-    )
-    numbers = numbers.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
-
-    def load_all(batches: tf.data.Dataset) -> tf.data.Dataset:
-        return batches.map(load, num_parallel_calls=os.cpu_count(), deterministic=True)
-
-    dataset = load_on_hosts(numbers, load_all, data_hosts) if data_hosts else load_all(numbers)
-    if change_batch:
-        dataset = dataset.map(change_batch)
-    if timed:
-        dataset = dataset.map(_with_time)
-    return dataset.prefetch(_BATCHES_AHEAD).with_options(_options())
+    return load
 
 
 def _options() -> tf.data.Options:

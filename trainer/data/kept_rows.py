@@ -32,7 +32,7 @@ class KeptRows:
 
     def __init__(
         self, dataset: str, split: str, kind: str, key: dict, *,
-        size: int, shape: tuple[int, ...], dtype: tf.DType, flag: str,
+        size: int, row: tf.TensorSpec, flag: str,
     ) -> None:  # fmt: skip
         """Names its folder; creates nothing.
 
@@ -42,11 +42,10 @@ class KeptRows:
             kind: what the rows are, in one word.
             key: plain values: all that the rows depend on.
             size: number of examples.
-            shape: of a row.
-            dtype: of its numbers.
+            row: shape and dtype of a row.
             flag: what switches the keeping off, for messages.
         """
-        self.split, self.shape, self.dtype = split, shape, tf.as_dtype(dtype)
+        self.split, self.shape, self.dtype = split, tuple(row.shape), row.dtype
         self._kind, self._size, self._flag = kind, size, flag
         self._key = json.dumps(key, indent=2, sort_keys=True) + "\n"
         self.folder = folder_of(dataset, split, kind, self._key)

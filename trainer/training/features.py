@@ -183,7 +183,7 @@ def _fill(
     batch_size = BATCH * hardware.num_replicas
     first_step, steps = done // batch_size, examples.steps_per_epoch(batch_size)
     batches = iter(
-        distribute_batches(examples, hardware.strategy, batch_size, first_step=first_step)
+        distribute_batches(examples, hardware.strategy, batch_size, start=(0, first_step))
     )
     run.trace(specs_of_replica(batches)["image"])
     run_views = _on_replicas(run, cache.views, hardware)

@@ -138,7 +138,7 @@ class Loop:
             logging.info("phase %s: %d trained weights", phase.name, self._engine.count_trained())
         train_batches = self._batches(
             self.train_examples, augment_seed=self.config.task.seed, change_batch=self.change_batch,
-            first_epoch=progress.epochs, first_step=progress.step,
+            start=(progress.epochs, progress.step),
         )  # fmt: skip
         validation_batches = self._batches(self.validation_examples)
         while progress.phase_epochs < phase.epochs:
