@@ -72,7 +72,7 @@ def test_a_search_that_was_interrupted_chooses_as_one_that_was_not(tmp_path):
         assert 0.1 <= float(values["dropout"]) <= 0.5
         assert values["head_epochs"] in "1234" and values["optimizer"] in ("adam", "sgd")
     assert run_through(opened(parts, 14)) == []
-    assert opened(parts, 14).done_before == 14
+    assert opened(parts, 14).ended == 14
 
 
 def test_the_database_holds_the_losses_and_optuna_reads_it(tmp_path):
@@ -127,7 +127,8 @@ def test_a_run_that_fails_is_not_begun_again(tmp_path):
     trial.log.write_text("training\nerror: the loss is not finite\n")
     assert search.end(trial, 3).told == "ended with code 3: error: the loss is not finite"
     again = opened(tmp_path, 2)
-    assert again.done_before == 1 and again.take().name == "trial=1,seed=3"
+    assert again.ended == 1 and again.failed == {"trial=0,seed=3": 2}
+    assert again.take().name == "trial=1,seed=3"
 
 
 def test_the_ends_of_all_ranges_are_checked_first(tmp_path):

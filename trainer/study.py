@@ -99,10 +99,12 @@ def _search(text: str, plan_file: pathlib.Path, study_dir: pathlib.Path, asked: 
         search = Search(text, study_dir, FLAGS.search)
         require_valid(search.corners(), study_dir)
         search.open()
-    done = search.done_before
-    progress = StudyProgress(max(done, search.number), done, len(FLAGS.gpus) or 1)
-    codes = train(search, FLAGS.gpus or [None], asked, progress)
+    ended, failed = search.ended, search.failed
+    progress = StudyProgress(max(ended, search.number), ended, len(FLAGS.gpus) or 1)
+    # Those that failed in an earlier call are told again.
+    codes = failed | train(search, FLAGS.gpus or [None], asked, progress)
     _show_by_loss(search.directories)
+    done = ended - len(failed)
     _raise_if_unfinished(study_dir, search.number, done, codes, asked.to_stop)
 
 

@@ -103,9 +103,22 @@ class Search(Queue):
         self._waiting = self._trials()
 
     @property
-    def done_before(self) -> int:
-        """How many trials have ended."""
+    def ended(self) -> int:
+        """How many trials have ended, those that failed included."""
         return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """By the names of the runs that failed, which are not begun again, an exit code."""
+        from optuna.trial import TrialState
+
+        return {
+            self._planned(f"trial={trial.number}", self._values(trial.params)).directory: (
+                ExitCode.MISTAKE
+            )
+            for trial in self._asked()
+            if trial.state == TrialState.FAIL
+        }
 
     @property
     def directories(self) -> list[pathlib.Path]:
