@@ -97,7 +97,7 @@ def test_a_run_is_evaluated_on_a_table(finished_run, phantom_database, data_dir,
     report = json.loads((tmp_path / "report/report.json").read_text())
     assert report["examples"] == len(split_of) == 48 and report["bootstrap"]["groups"] == 12
     seen = report["remarks"][0]  # At least themselves; some look like others.
-    assert "look the same as one of the train split of covid19_radiography/224x224" in seen
+    assert "match one in split train of covid19_radiography/224x224" in seen
     assert int(seen.split()[0]) >= sum(split == "train" for split in split_of.values())
     assert {name: list(parts) for name, parts in report["subgroups"].items()} == {
         "site": ["North", "South"], "sex": ["F", "M"], "view": ["PA"],

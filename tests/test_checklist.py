@@ -12,7 +12,7 @@ TRIPOD_AI = (
     "16 17 18a 18b 18c 18d 18e 18f 19 20a 20b 20c 21 22 23a 23b 24 25 26 27a 27b 27c"
 ).split()
 CLAIM = [str(number) for number in range(1, 45)]
-AUTHORS = "To be written by the authors"
+AUTHORS = "To be completed by the authors"
 SETTINGS = {
     "dataset": "covid19_radiography/224x224:1.0.0", "weights": "imagenet", "seed": 17,
     "optimizer": "adamw", "learning_rate": 0.0123, "class_weights": "balanced", "rotation": 7.5,
@@ -121,7 +121,7 @@ def test_nothing_is_invented_for_a_folder_of_own_images(tmp_path):
     labels, shares = simulate((6, 9, 12, 3))
     written = write(tmp_path, make_examples(labels), validation=False, run=shares)
     unknown = {"dataset": None, "dataset_version": None, "split": None}
-    seen = "24 of 30 radiographs look the same as one of the train split."
+    seen = "24 of 30 radiographs match one in split train of DATASET."
     own = written | unknown | {"images_dir": "/pictures", "left_out": ["a.txt", "b.png"]}
     own["remarks"] = [seen]
     answers, numbers = rows(render_checklist(own))

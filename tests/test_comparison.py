@@ -89,7 +89,7 @@ def test_the_best_is_named_only_where_the_interval_supports_it():
     unclear = compared(answers(600, 22, 20, 180))
     assert unclear.best is None
     assert "first has the highest accuracy" in unclear.best_why
-    assert "do not support calling it better than second" in unclear.best_why
+    assert "do not show that it is better than second" in unclear.best_why
 
 
 def test_a_difference_that_only_correction_takes_away_names_no_best():

@@ -146,7 +146,7 @@ def test_the_page_shows_the_numbers_of_the_report(tmp_path):
     report = write(tmp_path, examples, train=(labels, sources_of(labels)), model=shares)
     page = (tmp_path / "report.html").read_text()
     section = page[
-        page.index(">Prediction sets</h3>") : page.index(">Answering only when sure</h3>")
+        page.index(">Prediction sets</h3>") : page.index(">Selective prediction</h3>")
     ]
     for kind in ("marginal", "class_conditional"):
         sets = report["conformal"][kind]

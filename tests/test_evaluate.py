@@ -92,7 +92,7 @@ def test_what_is_unlike_the_training_is_counted(run, directory, report, examples
         assert part["flagged"] == far[examples["label"] == label].sum()
     assert sum(part["examples"] for part in unusual["by_source"].values()) == len(far)
     page = (directory / "report.html").read_text()
-    assert "Unlike the training radiographs" in page and "not a guarantee" in page
+    assert "Out-of-distribution flag" in page and "not a guarantee" in page
 
 
 @pytest.fixture(scope="module")

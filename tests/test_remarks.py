@@ -24,7 +24,7 @@ def test_what_limits_the_numbers_is_said():
     assert "Only 1 example: too few" in few
     assert "No example of Normal" in absent
     (said,) = remarks(make_examples(), "train[:9%]", 20, {"a": 300}, {"a": 300})
-    assert "made with 20 examples of train[:9%]: this is no test" in said
+    assert "on 20 of these examples (train[:9%]): this is not a test" in said
     (copies, left_out) = remarks(
         make_examples(groups=None, account=Account([(pathlib.Path("COVID/x.png"), "no image")])),
         None,

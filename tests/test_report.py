@@ -115,7 +115,7 @@ def test_the_contents_lead_to_every_section_of_every_model(written):
     assert [anchor for anchor, _ in links] == anchors and len(set(anchors)) == len(anchors)
     assert not re.search("<h[23]>", page)
     titles = [title for _, title in links]
-    assert "Between models" in titles
+    assert "Model comparison" in titles
     assert titles.count("Shortcut controls") == len(report["models"])
     # No example has a site, sex, age, view or device.
     assert "Subgroups" not in titles

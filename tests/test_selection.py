@@ -114,5 +114,5 @@ def test_a_dataset_of_one_split_is_trained_on_validated_and_tested(tmp_path):
     )  # fmt: skip
     assert "accuracy" in said
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "this is no test of them" not in page
+    assert "this is not a test" not in page
     assert (tmp_path / "run" / "calibration.json").exists()

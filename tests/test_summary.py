@@ -56,7 +56,7 @@ def test_the_page_begins_with_the_summary_and_the_remarks(written):
     page = (directory / "report.html").read_text()
     top = page[: page.index("<nav")]
     assert "not a medical device" in top and '<h2 id="summary">' in top
-    assert "Found least often" in top
+    assert "Lowest sensitivity" in top
 
 
 def test_what_a_report_does_not_know_has_no_line(tmp_path):
@@ -75,6 +75,6 @@ def test_of_several_models_all_accuracies_are_told(tmp_path):
     labels, shares = simulate((6, 9, 12, 3))
     _, other = simulate((6, 9, 12, 3), skill=0.2)
     report = write(tmp_path, make_examples(labels), first=shares, second=other)
-    (line,) = (line for subject, line in summarize(report) if "How often right" in subject)
+    (line,) = (line for subject, line in summarize(report) if "Accuracy, with" in subject)
     for name, model in report["models"].items():
         assert f"{name}: Accuracy {shown(model, 'accuracy')}" in line

@@ -15,28 +15,28 @@ from trainer import markdown
 from trainer.evaluation.checklist_facts import facts
 from trainer.evaluation.sentences import Content
 
-AUTHORS = "To be written by the authors"
+AUTHORS = "To be completed by the authors"
 # What the authors are asked for where a report does not know a fact.
 _ASKED = {
-    "trained_on": "what it was trained on",
-    "unit": "which radiographs are of one patient, and that no patient is in two parts",
-    "population": "the patients",
-    "characteristics": "sites, sex, ages, views and devices",
-    "sources": "where each radiograph was taken",
-    "difference": "how the data differ from those trained on",
+    "trained_on": "the training data",
+    "unit": "which radiographs belong to one patient, and that no patient is in two partitions",
+    "population": "the patient population",
+    "characteristics": "sites, sex, age, view and device",
+    "sources": "the source of each radiograph",
+    "difference": "how the data differ from the training data",
     "input": "the input",
     "network": "the network",
     "weights": "the initial weights",
-    "training": "the settings of the training",
-    "selection": "how the epoch was chosen",
-    "imbalance": "whether classes were weighted",
-    "software": "software that it was trained with",
-    "files": "where the model is",
-    "at_threshold": "a threshold",
+    "training": "the training settings",
+    "selection": "how the final epoch was selected",
+    "imbalance": "handling of class imbalance",
+    "software": "the training software",
+    "files": "availability of the model",
+    "at_threshold": "the decision threshold",
     "subgroups": "performance by site, sex, age, view and device",
     "by_source": "performance by centre",
-    "robustness": "robustness",
-    "interpretation": "the interpretation",
+    "robustness analyses": "robustness analyses",
+    "interpretation": "the interpretation of the results",
 }
 
 

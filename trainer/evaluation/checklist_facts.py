@@ -1,7 +1,4 @@
-"""What a report knows of its data, the training, the evaluation and the results, in sentences.
-
-The reviewer's checklist asks for these; a fact that several of its items ask for stands here once.
-"""
+"""Sentences about the data, training, evaluation and results, for the reviewer's checklist."""
 
 from collections.abc import Mapping
 
@@ -52,9 +49,9 @@ def _of_data(report: Content) -> dict[str, str | None]:
         "characteristics": _characteristics(report),
         "difference": _difference(report),
         "sources": of_models(report, _sources),
-        "labels": "The label of each radiograph, as the dataset, the folder or the table has it.",
-        "no_judgement": "Nobody: the program reads pixels alone.",
-        "unreadable": "trainer.predict leaves out files that it cannot read, and names them.",
+        "labels": "The label of each radiograph in the dataset, folder or table.",
+        "no_judgement": "None: the model only uses pixel values.",
+        "unreadable": "trainer.predict skips and lists unreadable files.",
     }
 
 
@@ -80,20 +77,20 @@ def _of_evaluation(report: Content) -> dict[str, str | None]:
         "measures": f"{', '.join(labels)}; calibration error, reliability diagram, ROC, "
         "precision-recall and decision curves.",
         "uncertainty": f"{percent(bootstrap['confidence'], 0)} percentile bootstrap intervals, "
-        f"{bootstrap['resamples']:,} resamples drawn class by class, seed {bootstrap['seed']}.",
+        f"{bootstrap['resamples']:,} resamples stratified by class, seed {bootstrap['seed']}.",
         "comparison": _comparison(report),
         "output": "A probability for each class. "
         + (of_models(report, sentences.threshold) or "No threshold was chosen."),
         "predicting": f"{report['command']} made these predictions (test-time augmentation: "
         f"{report['tta']}); they are in {files}.",
-        "heatmaps": "Not in this report: trainer.export_gradcam makes heatmaps and compares them "
-        "with chance.",
+        "heatmaps": "Not in this report: trainer.export_gradcam computes heatmaps and compares "
+        "them with a chance baseline.",
         "evaluated_with": _versions(report, "Evaluated with"),
         "is_internal": f"This report: {sentences.place(report)}."
         if report["dataset"]
         else "Not in this report.",
-        "is_external": f"This report: {sentences.place(report)}. It is external only if it is of "
-        "other places than what was trained on.",
+        "is_external": f"This report: {sentences.place(report)}. It is external only if it comes "
+        "from other institutions than the training data.",
     }
 
 
@@ -123,11 +120,11 @@ def _trained_on(model: Content) -> str | None:
     config = _config(model)
     fold, share = config.get("fold"), config.get("source_share")
     part = (
-        f"fold {fold} held out and the next one validated on"
+        f"fold {fold} held out, the next fold used for validation"
         if fold
         else f"split {config.get('train_split', 'train')}"
     )
-    drawn = f", drawn anew by --source_share={share}" if share else ""
+    drawn = f", resampled with --source_share={share}" if share else ""
     return f"Trained on {config['dataset']}, {part}{drawn}."
 
 
@@ -135,19 +132,19 @@ def _sizes(model: Content) -> str | None:
     if not model["run_config"]:
         return None
     data, tuning = model["run_config"]["dataset"], model["tuning"]
-    tuned = f", {tuning['examples']} to choose temperature and thresholds on" if tuning else ""
+    tuned = f", {tuning['examples']} to tune temperature and thresholds" if tuning else ""
     return (
-        f"{data['train_examples']} radiographs to train on, {data['validation_examples']} to "
-        f"choose the epoch on{tuned}."
+        f"{data['train_examples']} training radiographs, {data['validation_examples']} to "
+        f"select the epoch{tuned}."
     )
 
 
 def _left_out(report: Content) -> str:
     left_out = report["left_out"]
     if not left_out:
-        return f"No file left out: all {report['examples']} radiographs were predicted."
+        return f"No file was excluded: all {report['examples']} radiographs were predicted."
     shown = ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else "")
-    return f"{len(left_out)} files left out ({shown}); report.json lists all under left_out."
+    return f"{len(left_out)} files excluded ({shown}); report.json lists all under left_out."
 
 
 def _unit(report: Content) -> str | None:
@@ -155,8 +152,8 @@ def _unit(report: Content) -> str | None:
     if groups is None:
         return None
     return (
-        f"The {report['examples']} radiographs are {groups} groups, each of one patient or of "
-        "copies of one radiograph, as the dataset or the table tells; resamples keep them whole."
+        f"The {report['examples']} radiographs form {groups} groups of one patient or of copies of "
+        "one radiograph, according to the dataset or table; the bootstrap resamples groups."
     )
 
 
@@ -197,7 +194,7 @@ def _input(model: Content) -> str | None:
     shape = " x ".join(map(str, model["run_config"]["dataset"]["image_shape"]))
     config = _config(model)
     scaling = f", scaled inside the model ({config['scaling']})" if "scaling" in config else ""
-    return f"One gray radiograph, resized to {shape} uint8{scaling}; nothing else of the patient."
+    return f"One grayscale radiograph, resized to {shape} uint8{scaling}; no other patient data."
 
 
 def _network(model: Content) -> str | None:
@@ -206,7 +203,7 @@ def _network(model: Content) -> str | None:
     parameters = model["run_config"]["parameters"]
     return (
         f"{model['model']}, {parameters['total']:,} parameters, {parameters['trainable']:,} of "
-        "them trained."
+        "them trainable."
     )
 
 
@@ -216,7 +213,9 @@ def _weights(model: Content) -> str | None:
         return None
     if config["weights"] == "none":
         return f"Random weights, seed {config['seed']}."
-    return f"Weights {config['weights']}; the rest random, seed {config['seed']}."
+    return (
+        f"Pretrained weights {config['weights']}; the other layers random, seed {config['seed']}."
+    )
 
 
 def _settings(model: Content, names: tuple[str, ...]) -> str:
@@ -235,7 +234,7 @@ def _selection(model: Content) -> str | None:
     if not model["run_config"]:
         return None
     examples = model["run_config"]["dataset"]["validation_examples"]
-    return f"The epoch with the lowest loss on {examples} validation radiographs was kept."
+    return f"The epoch with the lowest loss on {examples} validation radiographs was selected."
 
 
 def _ensemble(model: Content) -> str | None:
@@ -286,7 +285,7 @@ def _parts(parts: Mapping[str, Content]) -> str | None:
 
 def _comparison(report: Content) -> str:
     if not report["comparison"]:
-        return "One model: nothing to compare it with."
+        return "A single model: no comparison."
     tests = (test for pair in report["comparison"]["pairs"] for test in pair["tests"])
     methods = ", ".join(["exact McNemar test", *sorted({test["method"] for test in tests})])
     return f"Pairs of models: {methods}; Holm's correction."
@@ -294,8 +293,8 @@ def _comparison(report: Content) -> str:
 
 def _updating(model: Content) -> str:
     if not model["tuning"]:
-        return "Nothing was recalibrated."
-    return f"{sentences.calibration(model)} No weight was changed."
+        return "The model was not recalibrated."
+    return f"{sentences.calibration(model)} No weights were changed."
 
 
 def _robustness(model: Content) -> str | None:
@@ -305,5 +304,5 @@ def _robustness(model: Content) -> str | None:
 
 def _failures(model: Content) -> str:
     folder = "" if model["folder"] == "." else f"{model['folder']}/"
-    pictures = f", the {len(model['mistakes'])} surest mistakes: {folder}mistakes/"
+    pictures = f", the {len(model['mistakes'])} most confident errors: {folder}mistakes/"
     return f"Confusion matrix: {folder}confusion_matrix.png{pictures if model['mistakes'] else ''}."

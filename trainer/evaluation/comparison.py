@@ -161,12 +161,12 @@ def _best(accuracy: dict[str, float], pairs: list[Pair]) -> tuple[str | None, st
     highest = f"{leader} has the highest accuracy, {number(accuracy[leader])}"
     if undecided:
         why = (
-            f"{highest}, but these examples do not support calling it better than "
+            f"{highest}, but these examples do not show that it is better than "
             f"{' or '.join(undecided)}: the interval of the difference includes 0, or the "
             "difference does not survive Holm's correction"
         )
         return None, why
-    why = f"{highest}, and the difference to every other model is above chance after correction"
+    why = f"{highest}, and its difference from every other model is significant after correction"
     return leader, why
 
 

@@ -39,10 +39,10 @@ def _share(name: str, label: str, values: Callable[[Sets], np.ndarray]) -> Metri
 
 METRICS = (
     _share("coverage", "Coverage", lambda task: task.covered),
-    _metric("mean_size", "Classes in a set", lambda task: task.sizes, digits=2),
-    _share("single", "One class", lambda task: task.sizes == 1),
-    _share("empty", "No class", lambda task: task.sizes == 0),
-    _share("full", "Every class", lambda task: task.sizes == task.members.shape[1]),
+    _metric("mean_size", "Mean set size", lambda task: task.sizes, digits=2),
+    _share("single", "Single-class sets", lambda task: task.sizes == 1),
+    _share("empty", "Empty sets", lambda task: task.sizes == 0),
+    _share("full", "Full sets", lambda task: task.sizes == task.members.shape[1]),
 )
 
 

@@ -67,9 +67,9 @@ def _f1_of_classes(task: Multiclass) -> np.ndarray:
 
 def _mcc_note(task: Multiclass) -> str | None:
     if len(np.unique(task.predicted)) == 1:
-        return "0 by convention: the model gives one class only"
+        return "0 by convention: the model predicts a single class"
     if len(np.unique(task.labels)) == 1:
-        return "0 by convention: one class only occurs"
+        return "0 by convention: a single class occurs"
     return None
 
 
@@ -98,7 +98,7 @@ def _resampled_mcc(task: Multiclass) -> np.ndarray:
 def _kappa_note(task: Multiclass) -> str | None:
     if len(np.unique([task.labels, task.predicted])) > 1:
         return None
-    return "one class only, and no other answer: chance agrees as often"
+    return "only one class occurs and is predicted: agreement by chance is 1"
 
 
 def _kappa(task: Multiclass) -> float | None:
@@ -196,7 +196,7 @@ HEADLINE: tuple[Metric, ...] = (
         "Mean one-against-rest accuracy",
         compute=lambda task: _one_vs_rest(ACCURACY.compute(task), task),
         resample=lambda task: _one_vs_rest(_resampled_accuracy(task), task),
-        hint="the number that many papers quote; a wrong answer counts as right for {others} of "
+        hint="the accuracy that many papers report; an error counts as correct for {others} of "
         "{classes} classes",
     ),
 )

@@ -23,7 +23,7 @@ from trainer.evaluation.training_features import TrainingFeatures
 from trainer.evaluation.unusual import NOT_KNOWN, NOT_SHARED, Unusual, evaluate_unusual
 
 MISTAKES = 10
-_NO_SOURCES = "nobody said which source each image, here and in training, comes from"
+_NO_SOURCES = "the source of the evaluated or of the training images is not known"
 _NO_QUANTILES = (
     "an earlier version chose temperature and thresholds; evaluate a split to choose the quantiles"
 )

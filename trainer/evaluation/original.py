@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 DATASET = "covid19_radiography"
 WHERE = (
-    "another split, the 2,117 test images of the original notebooks, near-copies of which may have "
-    "been trained on"
+    "another split, the 2,117 test images of the original notebooks, whose near-duplicates may be "
+    "in the training set"
 )
 # Test accuracy of each network.
 ACCURACY = {"lenet": 0.7837, "resnet101": 0.9258, "vgg19": 0.9140, "densenet169": 0.8559}

@@ -37,7 +37,7 @@ def plot_curves(
         roc: the PNG file to write.
         precision_recall: likewise.
     """
-    roc_figure, roc_axes = new_figure("ROC, each class against the rest")
+    roc_figure, roc_axes = new_figure("ROC curves (one versus rest)")
     roc_axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="chance")
     roc_axes.set(xlabel="1 - specificity", ylabel="sensitivity")
     recall_figure, recall_axes = new_figure("precision and recall, each class against the rest")
@@ -67,8 +67,8 @@ def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
     figure, axes = new_figure("reliability of the predicted class")
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="perfect")
     states = (
-        (calibration.before, "as it comes", "o"),
-        (calibration.after, "with the temperature", "s"),
+        (calibration.before, "uncalibrated", "o"),
+        (calibration.after, "temperature-scaled", "s"),
     )
     for index, (state, label, marker) in enumerate(states):
         if state is None:
@@ -82,7 +82,7 @@ def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
         # The area of a mark is the share of the examples in its bin.
         area = 15 + 400 * counts / counts.sum()
         axes.scatter(confidence, accuracy, area, COLOURS[index], marker=marker, alpha=0.7)
-    axes.set(xlabel="mean probability of the predicted class", ylabel="share that is right")
+    axes.set(xlabel="mean probability of the predicted class", ylabel="accuracy")
     _unit_square(axes)
     figure.savefig(path, dpi=DPI)
 
@@ -101,7 +101,7 @@ def plot_reliability_by_class(classes: Mapping[str, ClassCalibration], path: pat
         observed = [bin_.accuracy for bin_ in of_class.bins]
         style = _style(index)
         axes.plot(predicted, observed, label=drawn(name), marker=".", alpha=0.8, **style)
-    axes.set(xlabel="mean probability of the class", ylabel="share that is of the class")
+    axes.set(xlabel="mean probability of the class", ylabel="observed frequency")
     _unit_square(axes)
     figure.savefig(path, dpi=DPI)
 
@@ -115,7 +115,7 @@ def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib
         path: the PNG file to write.
     """
     figure, axes = new_figure(f"decision curve for {drawn(positive_class)}")
-    axes.plot(curve.threshold, curve.model, label="by the model", **_style(0))
+    axes.plot(curve.threshold, curve.model, label="model", **_style(0))
     bounds = np.array([interval or (np.nan, np.nan) for interval in curve.model_interval])
     axes.fill_between(curve.threshold, *bounds.T, color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(curve.threshold, curve.all, label="treat all", **_style(1))
@@ -142,11 +142,11 @@ def plot_selective(curve: AccuracyCurve, path: pathlib.Path) -> None:
     figure, axes = new_figure("accuracy on the surest radiographs")
     axes.fill_between(
         curve.answered, curve.low, curve.high, color=COLOURS[0], alpha=0.2, linewidth=0,
-        label="95 % interval at each share",
+        label="pointwise 95 % interval",
     )  # fmt: skip
-    axes.plot(curve.answered, curve.accuracy, label="by the model", **_style(0))
-    axes.axhline(curve.accuracy[-1], label="all answered", color="0.4", linewidth=1)
-    axes.set(xlabel="share answered, the surest first", ylabel="accuracy", xlim=(0, 1))
+    axes.plot(curve.answered, curve.accuracy, label="model", **_style(0))
+    axes.axhline(curve.accuracy[-1], label="no abstention", color="0.4", linewidth=1)
+    axes.set(xlabel="coverage, most confident first", ylabel="accuracy", xlim=(0, 1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path, dpi=DPI)
@@ -169,7 +169,7 @@ def plot_accuracies(models: Mapping[str, Statistics], path: pathlib.Path) -> Non
             axes.plot(value, y, marker=marker, color=COLOURS[index], label=label, linestyle="")
     axes.set_yticks(range(len(models)), list(map(drawn, models)))
     axes.invert_yaxis()
-    axes.set(xlabel="share that is right")
+    axes.set(xlabel="accuracy")
     axes.grid(axis="x", alpha=0.4)
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=DPI)

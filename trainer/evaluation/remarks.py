@@ -1,4 +1,4 @@
-"""What a reader should know before the numbers of a report."""
+"""The limitations that a report lists before its numbers."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +17,7 @@ def remarks(
     train_examples: Mapping[str, int],
     trained_on: dict[str, int],
 ) -> list[str]:
-    """Lists what limits the numbers.
+    """Lists the limitations of the numbers.
 
     Args:
         examples: what was evaluated on.
@@ -42,13 +42,12 @@ def _of_examples(examples: Examples) -> Iterator[str]:
         yield f"Only {size} example{'' if size == 1 else 's'}: too few to draw conclusions."
     counts = np.bincount(examples.labels, minlength=len(examples.class_names))
     if absent := [examples.class_names[index] for index in np.flatnonzero(counts == 0)]:
-        yield f"No example of {', '.join(absent)}: what needs one is left blank."
+        yield f"No example of {', '.join(absent)}: metrics that need one are blank."
     if examples.account and examples.account.left_out:
         yield f"{examples.account.told()}."
     if examples.groups is None:
         yield (
-            "Nobody said which images are of one patient, or copies of each other: each was drawn "
-            "by itself."
+            "Patients and copies are not known: the bootstrap resamples each image independently."
         )
 
 
@@ -59,12 +58,15 @@ def _of_split(
     trained_on: dict[str, int],
 ) -> Iterator[str]:
     if seen:
-        yield f"The models were made with {seen} examples of {split}: this is no test of them."
+        yield (
+            f"The models were trained or validated on {seen} of these examples ({split}): this is "
+            "not a test."
+        )
     for name, examples in trained_on.items():
         found = train_examples.get(name, examples)
         if examples != found:
             yield (
-                f"{name} was trained on {examples} examples, and this dataset has "
-                f"{found} to train on: the model may have seen some of those that are "
-                "evaluated here, and then the numbers are too good."
+                f"{name} was trained on {examples} examples, but this dataset has {found} training "
+                "examples: the model may have been trained on some of the evaluated examples, "
+                "which makes the numbers too optimistic."
             )

@@ -49,7 +49,7 @@ def what_was_seen(
                 if found := find_seen(examples.images, dataset, split):
                     sentences.append(_told(found, examples.ids, split, dataset.name))
         except UserError as error:
-            sentences.append(f"Nobody looked whether {name} holds these radiographs: {error}.")
+            sentences.append(f"Not checked whether {name} contains these radiographs: {error}.")
     return sentences
 
 
@@ -88,9 +88,9 @@ def _told(found: list[tuple[int, str]], ids: np.ndarray, split: str, dataset: st
     shown = ", ".join(f"{ids[row]} is {seen}" for row, seen in found[:_SHOWN])
     more = ", ..." if len(found) > _SHOWN else ""
     return (
-        f"{len(found):,} of {len(ids):,} radiographs look the same as one of the {split} split of "
-        f"{dataset}, with which the models were made: on them the numbers are too good ({shown}"
-        f"{more})."
+        f"{len(found):,} of {len(ids):,} radiographs match one in split {split} of {dataset}, "
+        "which the models were trained or validated on: the numbers are too optimistic for them "
+        f"({shown}{more})."
     )
 
 

@@ -1,7 +1,7 @@
-"""What a report says, in sentences: the summary and the reviewer's checklist take them from here.
+"""The results of a report as sentences, for its summary and the reviewer's checklist.
 
-Every function takes the content of report.json, or one model's part of it, and returns None where
-the report does not know.
+Every function takes the content of report.json, or one model's part of it, and returns None if the
+report lacks the fact.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from trainer.evaluation.formats import interval, number, percent
 
 Content = dict[str, Any]
 
-# Of fewer examples than this, a part's numbers are hardly more than chance.
+# With fewer examples, the numbers of a subgroup are mostly noise.
 _FEW = 30
 
 
@@ -48,10 +48,10 @@ def evaluated(report: Content) -> str:
     """How many radiographs of how many groups."""
     groups = report["bootstrap"]["groups"]
     of_groups = (
-        "; which are of one patient is not known"
+        "; patients are not known"
         if groups is None
-        else f" in {groups} group{'' if groups == 1 else 's'}, each of one patient or of copies of "
-        "one radiograph"
+        else f" in {groups} group{'' if groups == 1 else 's'} of one patient or of copies of one "
+        "radiograph"
     )
     return f"{report['examples']} radiographs{of_groups}: {place(report)}."
 
@@ -85,9 +85,9 @@ def threshold(model: Content) -> str | None:
         return None
     tuning = model["tuning"]
     return (
-        f"{model['positive_class']} is called at a probability of "
-        f"{number(model['operating_point']['threshold'])} or more, the highest threshold that "
-        f"finds at least {percent(tuning['sensitivity'], 0)} of it among the "
+        f"Positive for {model['positive_class']} from a probability of "
+        f"{number(model['operating_point']['threshold'])}, the highest threshold with a "
+        f"sensitivity of at least {percent(tuning['sensitivity'], 0)} on the "
         f"{tuning['examples']} examples of {tuning['split']}."
     )
 
@@ -109,15 +109,15 @@ def calibration(model: Content) -> str:
     """How far the probabilities are from what they say."""
     before, after = model["calibration"]["before"], model["calibration"]["after"]
     told = (
-        f"Its probability and the share that is right differ by {number(before['ece'])} on average "
-        "(expected calibration error)"
+        "Predicted probability and observed accuracy differ by "
+        f"{number(before['ece'])} on average (expected calibration error)"
     )
     if after:
         told += (
-            f", by {number(after['ece'])} after a temperature of "
+            f", by {number(after['ece'])} after scaling with temperature "
             f"{number(model['calibration']['temperature'])}"
         )
-    return f"{told}. Debiased, the error is {with_interval(before, 'debiased_error')}."
+    return f"{told}. The debiased error is {with_interval(before, 'debiased_error')}."
 
 
 def _radiographs(count: int) -> str:
@@ -131,7 +131,7 @@ def worst_class(model: Content) -> str | None:
         return None
     name, numbers = min(occurring.items(), key=lambda item: item[1]["sensitivity"])
     return (
-        f"Found least often: {name}, sensitivity {with_interval(numbers, 'sensitivity')} in "
+        f"Lowest sensitivity: {name}, {with_interval(numbers, 'sensitivity')} on "
         f"{_radiographs(numbers['support'])}."
     )
 
@@ -144,7 +144,7 @@ def worst_part(model: Content) -> str | None:
     if len(parts) < 2:
         return None
     name, part = min(parts.items(), key=lambda item: item[1]["accuracy"])
-    few = ": too few to conclude from" if part["examples"] < _FEW else ""
+    few = ": too few to draw conclusions" if part["examples"] < _FEW else ""
     return (
         f"Lowest accuracy: {name}, {with_interval(part, 'accuracy')} on "
         f"{_radiographs(part['examples'])}{few}."
@@ -156,8 +156,8 @@ def source_alone(model: Content) -> str | None:
     if not model["source_alone"]:
         return None
     return (
-        "A classifier that knows the source alone and sees no radiograph has accuracy "
-        f"{number(model['source_alone']['accuracy'])}; the model has "
+        "A classifier that knows only the source, without seeing the radiograph, reaches accuracy "
+        f"{number(model['source_alone']['accuracy'])}; the model reaches "
         f"{number(model['accuracy'])}."
     )
 
@@ -168,14 +168,14 @@ def shortcut_control(model: Content) -> str | None:
     if not controls:
         return None
     return (
-        f"With the lungs blanked accuracy is {with_interval(controls['lungs_blanked'], 'accuracy')}"
-        f", with all else blanked {with_interval(controls['lungs_only'], 'accuracy')}, and "
-        f"{with_interval(controls['whole'], 'accuracy')} on the whole radiograph "
-        f"({controls['examples']} with a lung mask; the most frequent class alone scores "
-        f"{number(controls['most_frequent_class'])})."
+        f"Accuracy {with_interval(controls['lungs_blanked'], 'accuracy')} with the lungs blanked, "
+        f"{with_interval(controls['lungs_only'], 'accuracy')} with everything outside the lungs "
+        f"blanked, {with_interval(controls['whole'], 'accuracy')} on the whole radiograph "
+        f"({controls['examples']} radiographs with a lung mask; always predicting the most "
+        f"frequent class scores {number(controls['most_frequent_class'])})."
     )
 
 
 def remarks(report: Content) -> str:
     """What limits the numbers."""
-    return " ".join(report["remarks"]) or "The report has no remark on its examples."
+    return " ".join(report["remarks"]) or "The report notes no limitation of its examples."

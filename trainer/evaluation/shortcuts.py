@@ -17,10 +17,10 @@ VIEWS = {
 }
 METRICS = (ACCURACY, BALANCED_ACCURACY)
 HOW_TO_READ = (
-    "A model that reads lungs stays near its plain accuracy when all else is black and falls to "
-    "that of the most frequent class when the lungs are black; what it keeps beyond that without "
-    "the lungs, it owes to something other than the disease (black areas are also unlike anything "
-    "it was trained on, which by itself costs accuracy)."
+    "A model that relies on the lungs keeps its accuracy when everything else is black, and falls "
+    "to that of always predicting the most frequent class when the lungs are black. Accuracy above "
+    "that without the lungs comes from something other than the disease. Black areas are out of "
+    "distribution, which by itself lowers accuracy."
 )
 
 

@@ -1,4 +1,4 @@
-"""The lines at the top of a report's page, below what it must not be used for."""
+"""The summary at the top of a report's page."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from trainer.evaluation.formats import percent
 
 
 def summarize(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """Sums up a report in plain words.
+    """Summarises a report in plain words.
 
-    Of several models all accuracies are told, and all else of the first one.
+    With several models, the accuracy line covers all of them and the other lines the first one.
 
     Args:
         report: the content of report.json.
 
     Returns:
-        At most nine lines, each with its subject; what the report does not know has none.
+        At most nine pairs of subject and sentence; unknown facts are omitted.
     """
     model = next(iter(report["models"].values()))
     of_first = f" ({model['name']})" if len(report["models"]) > 1 else ""
@@ -24,18 +24,18 @@ def summarize(report: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("Evaluated", f"{sentences.evaluated(report)} {sentences.class_counts(report)}"),
         (
-            f"How often right, with {level} interval",
+            f"Accuracy, with {level} interval",
             sentences.of_models(report, sentences.accuracy),
         ),
-        (f"Finding {model['positive_class']}{of_first}", " ".join(filter(None, operating))),
-        (f"Trust in its probabilities{of_first}", sentences.calibration(model)),
+        (f"Detecting {model['positive_class']}{of_first}", " ".join(filter(None, operating))),
+        (f"Calibration{of_first}", sentences.calibration(model)),
         (f"Weakest class{of_first}", sentences.worst_class(model)),
         (f"Weakest source or subgroup{of_first}", sentences.worst_part(model)),
         (f"The source as a shortcut{of_first}", sentences.source_alone(model)),
         (f"Without the lungs{of_first}", sentences.shortcut_control(model)),
         (
-            "Not known from these numbers",
-            "How it does on radiographs from elsewhere, on other patients or other devices.",
+            "Not covered",
+            "Performance on radiographs from other hospitals, patients or devices.",
         ),
     ]
     return [(subject, line) for subject, line in lines if line]

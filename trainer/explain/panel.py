@@ -41,14 +41,14 @@ def draw_panel(
     overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.minimum(2 * heat, 0.6))
     _outline(overlay, example)
     figure.colorbar(
-        picture, ax=heatmap, location="bottom", label="share of the highest heat", shrink=0.8
+        picture, ax=heatmap, location="bottom", label="heat relative to the maximum", shrink=0.8
     )
     for axes in (radiograph, heatmap, overlay):
         axes.set_axis_off()
     bars.barh(range(len(names)), probabilities, color="tab:blue")
     bars.set_yticks(range(len(names)), names)
     bars.invert_yaxis()
-    bars.set(xlim=(0, 1), xlabel="probability", title="the model's answer")
+    bars.set(xlim=(0, 1), xlabel="probability", title="prediction")
     true = "" if example.label is None else f"true {names[example.label]}, "
     figure.suptitle(f"{drawn(example.id)}: {true}predicted {names[probabilities.argmax()]}")
     figure.savefig(path, dpi=100)

@@ -25,7 +25,7 @@ def plot_configurations(configurations: Sequence[Configuration], path: pathlib.P
         values = [run.values[ACCURACY.name] for run in configuration.runs]
         # Side by side, where runs agree.
         places = row + np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else [row]
-        label = "a run" if row == 0 else None
+        label = "run" if row == 0 else None
         axes.plot(values, places, "o", color=COLOURS[0], alpha=0.45, markersize=4, label=label)
         over_runs = configuration.metrics[ACCURACY.name].over_runs
         if over_runs and over_runs.interval:
@@ -34,7 +34,7 @@ def plot_configurations(configurations: Sequence[Configuration], path: pathlib.P
         axes.plot(np.mean(values), row, "D", color=COLOURS[1], label=label)
     axes.set_yticks(range(len(configurations)), [drawn(one.title) for one in configurations])
     axes.set_ylim(len(configurations) - 0.5, -0.5)
-    axes.set(xlabel="share that is right")
+    axes.set(xlabel="accuracy")
     axes.grid(axis="x", alpha=0.4)
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     figure.savefig(path, dpi=DPI)

@@ -31,7 +31,7 @@ def summary(
     lines = [_configuration_line(one) for one in ranked[:_MOST_CONFIGURATIONS]]
     if len(ranked) > _MOST_CONFIGURATIONS:
         lower = _count(len(ranked) - _MOST_CONFIGURATIONS, "configuration")
-        lines.append(f"The tables below have {lower} of lower accuracy.")
+        lines.append(f"The tables below list {lower} with lower accuracy.")
     lines += _difference_lines(differences.of_accuracy())
     if missing:
         remarks = (
@@ -101,7 +101,7 @@ def _difference_lines(differences: Sequence[Difference]) -> list[str]:
         return []
     if all(one.p_holm is None for one in differences):
         why = differences[0].over_runs.why
-        return [f"No difference in accuracy between configurations is tested: {why}."]
+        return [f"Differences in accuracy between configurations are not tested: {why}."]
     significant = [one for one in differences if one.is_significant]
     if not significant:
         return ["No difference in accuracy is significant after Holm's correction."]
@@ -109,7 +109,7 @@ def _difference_lines(differences: Sequence[Difference]) -> list[str]:
     lines = [_difference_line(one) for one in significant[:_MOST_DIFFERENCES]]
     if len(significant) > _MOST_DIFFERENCES:
         smaller = _count(len(significant) - _MOST_DIFFERENCES, "smaller difference")
-        lines[-1] += f" The tables below have {smaller}."
+        lines[-1] += f" The tables below list {smaller}."
     return lines
 
 
