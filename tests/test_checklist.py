@@ -69,7 +69,7 @@ def shown(numbers, name):
 def test_answers_name_the_reports_numbers(answers, report):
     written = report[1]
     expected = {
-        ("TRIPOD+AI", "10"): ["3 radiographs to train", "2 to choose", "COVID 6", "Normal 12"],
+        ("TRIPOD+AI", "10"): ["3 radiographs to train", "2 to select", "COVID 6", "Normal 12"],
         ("TRIPOD+AI", "12a"): ["15 groups", "30 radiographs"],
         ("TRIPOD+AI", "12c"): ["imagenet", "seed 17", "adamw", "0.0123", "7.5", "1,234 parameters"],
         ("TRIPOD+AI", "13"): ["balanced"],
@@ -99,7 +99,7 @@ def test_answers_name_the_reports_numbers(answers, report):
             shown(written["per_class"]["COVID"], "auroc"),
             shown(written["operating_point"], "specificity"),
         ],
-        ("CLAIM 2024", "39"): ["mistakes/", f"{len(written['mistakes'])} surest"],
+        ("CLAIM 2024", "39"): ["mistakes/", f"{len(written['mistakes'])} most confident"],
         ("CLAIM 2024", "43"): ["0" * 64],
     }
     missing = {
@@ -131,7 +131,7 @@ def test_nothing_is_invented_for_a_folder_of_own_images(tmp_path):
     assert "/pictures" in external and f"{AUTHORS}: whether it is" in external
     assert all(seen in answers["CLAIM 2024", number] for number in ("20", "33", "40"))
     assert answers["CLAIM 2024", "32"] == "Not in this report."
-    assert "2 files left out (a.txt, b.png)" in answers["TRIPOD+AI", "11"]
+    assert "2 files excluded (a.txt, b.png)" in answers["TRIPOD+AI", "11"]
     for item in ("6a", "12d", "14", "23b"):
         assert answers["TRIPOD+AI", item].startswith(AUTHORS)
     for item in ("24", "30"):
@@ -142,10 +142,10 @@ def test_nothing_is_invented_for_a_folder_of_own_images(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ({"fold": "1/3"}, "fold 1/3 held out and the next one validated on."),
+        ({"fold": "1/3"}, "fold 1/3 held out, the next fold used for validation."),
         (
             {"source_share": "Normal:kermany=0.5"},
-            "split train, drawn anew by --source_share=Normal:kermany=0.5.",
+            "split train, resampled with --source_share=Normal:kermany=0.5.",
         ),
     ],
 )

@@ -129,7 +129,7 @@ def test_the_model_card_says_what_the_report_says(written):
     shown = f"{low:.3f} to\N{NO-BREAK SPACE}{high:.3f}"
     assert f"| Accuracy | {second['accuracy']:.3f} | {shown} |" in card
     assert "A research tool, not a medical device" in card
-    assert "bimcv (COVID), rsna" in card and "intervals cover the choice of these" in card
+    assert "bimcv (COVID), rsna" in card and "intervals cover only the sampling of these" in card
 
 
 def test_the_model_card_has_subgroups_the_study_and_whose_radiographs_it_knows(tmp_path):
@@ -140,7 +140,7 @@ def test_the_model_card_has_subgroups_the_study_and_whose_radiographs_it_knows(t
     card = (tmp_path / "model_card.md").read_text()
     assert f"| F | 15 | {part['accuracy']:.3f} (" in card
     assert f"| {part['difference']:.3f} (" in card
-    assert "is not told here" in card
+    assert "not known here" in card
     model = report["models"]["model"]
     model["run_config"]["config"]["dataset"] = "covid19_radiography/224x224:1.0.0"
     model["study"] = "One of 30 runs of a study."
@@ -168,7 +168,7 @@ def test_what_was_not_told_is_said_to_be_missing(tmp_path):
         assert report[section] is None and report["why"][section]
     assert report["calibration"]["after"] is None and report["why"]["calibration.after"]
     page = (tmp_path / "report.html").read_text()
-    assert "nobody said which source" in page and "no validation here" in page
+    assert "training images is not known" in page and "no validation here" in page
 
 
 def test_a_second_report_replaces_the_first(tmp_path):

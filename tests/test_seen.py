@@ -45,7 +45,7 @@ def test_it_is_said_for_each_split_with_examples(dataset, data_dir):
     run = {"config": {"dataset": "covid19_radiography/224x224", "data_dir": str(data_dir)}}
     *_, said = what_was_seen(examples_of(images), {"a": run, "b": run}, SPLITS, None)
     assert said.startswith(f"{len(images)} of {len(images)} radiographs match one in")
-    assert "the validation split" in said and "own/0.png is " in said
+    assert "split validation" in said and "own/0.png is " in said
 
 
 def test_a_dataset_that_is_gone_is_said(dataset):

@@ -121,7 +121,7 @@ def test_seeds_alone_get_the_plain_interval_and_say_what_it_leaves_out(over_seed
     assert found == pytest.approx([expected.low, expected.high], abs=1e-9)
     assert set(strong["variance"]["components"]) == {"seed", "test_sample"}
     page = page_of(study)
-    assert "it leaves out what other training or test radiographs would change" in page
+    assert "it does not cover other training or test radiographs" in page
     assert "Small images." in page and "not a medical device" in page
 
 
@@ -161,7 +161,11 @@ def test_differences_are_tested_in_pairs_with_holms_correction(over_seeds):
 @pytest.mark.parametrize(
     ("values", "p_holm", "said"),
     [
-        ([0.1], None, "No difference in accuracy between configurations is tested: one run says"),
+        (
+            [0.1],
+            None,
+            "Differences in accuracy between configurations are not tested: a single run",
+        ),
         ([0.1, -0.1], 0.9, "No difference in accuracy is significant after Holm's correction."),
         (
             [0.2, 0.21],
@@ -251,6 +255,6 @@ def test_runs_that_do_not_fit_together_are_refused(change, said, over_folds, tmp
 def test_differences_of_single_runs_are_said_to_be_untested():
     one = Difference(("a", "b"), "accuracy", corrected_resampled_t([0.1], 0), None)
     assert summary([], Differences([one], 0, []), []) == [
-        "No difference in accuracy between configurations is tested: one run says nothing of the "
-        "spread over runs."
+        "Differences in accuracy between configurations are not tested: a single run does not show "
+        "the spread over runs."
     ]

@@ -35,7 +35,7 @@ _ASKED = {
     "at_threshold": "the decision threshold",
     "subgroups": "performance by site, sex, age, view and device",
     "by_source": "performance by centre",
-    "robustness analyses": "robustness analyses",
+    "robustness": "robustness analyses",
     "interpretation": "the interpretation of the results",
 }
 

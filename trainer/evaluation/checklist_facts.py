@@ -50,7 +50,7 @@ def _of_data(report: Content) -> dict[str, str | None]:
         "difference": _difference(report),
         "sources": of_models(report, _sources),
         "labels": "The label of each radiograph in the dataset, folder or table.",
-        "no_judgement": "None: the model only uses pixel values.",
+        "no_judgement": "Not applicable: the model only uses pixel values.",
         "unreadable": "trainer.predict skips and lists unreadable files.",
     }
 

@@ -54,7 +54,7 @@ def corrected_resampled_t(values: Sequence[float], test_to_train: float) -> RunM
     """
     count, mean = len(values), float(np.mean(values))
     if count < 2:
-        return RunMean(count, mean, why="one run says nothing of the spread over runs")
+        return RunMean(count, mean, why="a single run does not show the spread over runs")
     sd = float(np.std(values, ddof=1))
     if sd < _SAME:
         return RunMean(count, mean, sd, why="all runs agree, so they say nothing of their spread")

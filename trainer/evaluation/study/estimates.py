@@ -14,7 +14,7 @@ from trainer.evaluation.study.grid import Grid
 from trainer.evaluation.study.run_metrics import METRICS
 from trainer.evaluation.study.variance import VarianceParts, decompose, sampling_covariance
 
-_ONE_RUN = "one run says nothing of the spread over seeds or splits"
+_ONE_RUN = "a single run does not show the spread over seeds or splits"
 
 
 @dataclasses.dataclass(frozen=True)
