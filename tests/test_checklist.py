@@ -69,7 +69,7 @@ def shown(numbers, name):
 def test_answers_name_the_reports_numbers(answers, report):
     written = report[1]
     expected = {
-        ("TRIPOD+AI", "10"): ["3 radiographs to train", "2 to select", "COVID 6", "Normal 12"],
+        ("TRIPOD+AI", "10"): ["3 training radiographs", "2 to select", "COVID 6", "Normal 12"],
         ("TRIPOD+AI", "12a"): ["15 groups", "30 radiographs"],
         ("TRIPOD+AI", "12c"): ["imagenet", "seed 17", "adamw", "0.0123", "7.5", "1,234 parameters"],
         ("TRIPOD+AI", "13"): ["balanced"],
