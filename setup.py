@@ -78,6 +78,8 @@ setup(
         "keras_cv": ["keras-cv>=0.9,<0.10"],
         # Converts and checks trainer.export_model --format=onnx.
         "onnx": ["onnx>=1.17,<2", "onnxruntime>=1.20,<2", "tf2onnx>=1.17,<2"],
+        # Runs, and so checks, what trainer.export_model --format=tflite wrote.
+        "litert": ["ai-edge-litert>=2.1,<3"],
         # Chooses the values of trainer.study --search.
         "search": ["optuna>=5,<6"],
         # The PyTorch ways of benchmarks.engine_step and benchmarks.input_pipeline.
@@ -87,6 +89,7 @@ setup(
         "gpu": ["nvidia-cudnn-cu12>=9.24,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [
+            "ai-edge-litert>=2.1,<3",
             "build>=1.2,<2",
             "coverage>=7.10,<8",
             "dill>=0.3.8,<1",

@@ -5,6 +5,7 @@ import math
 import struct
 import subprocess
 import sys
+import types
 import zlib
 
 import keras
@@ -12,12 +13,16 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from cxr_command.largest_image import MOST_PIXELS
 from tests.conftest import run_command
 from tests.support import radiograph_file
+from trainer.errors import UserError
 from trainer.evaluation.training_features import load
 from trainer.explain.methods import GradCAM
+from trainer.export.lite import require_lite
+from trainer.export.onnx_file import require_onnx
 from trainer.export.served import ServedModel
 from trainer.models.taps import Taps
 from trainer.run import Run
@@ -211,15 +216,32 @@ def test_the_model_its_card_and_the_class_order_travel_with_it(exported, finishe
     assert about["formats"]["saved_model"]["images_per_second_of_32"] > 0
 
 
-@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 def test_the_lite_model_gives_the_same_probabilities(exported, files, model, dataset):
-    interpreter = tf.lite.Interpreter(str(exported / "model.tflite"))
+    interpreter = Interpreter(str(exported / "model.tflite"))
     interpreter.allocate_tensors()
     image = radiograph_file.read(files[0], dataset.image_shape)[None]
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     interpreter.invoke()
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, model(image), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "format_, package, told, require",
+    [
+        ("tflite", "ai_edge_litert", "ai-edge-litert", require_lite),
+        ("onnx", "tf2onnx", "tf2onnx", require_onnx),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
+    format_, package, told, require, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", types.ModuleType("onnxruntime"))
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=rf"--format={format_} needs {told}.*; .*pip install 'cxr"):
+        require()
 
 
 @pytest.mark.slow

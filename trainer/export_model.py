@@ -28,7 +28,7 @@ from trainer.evaluation.training_features import TrainingFeatures, save
 from trainer.export.agreement import largest_difference
 from trainer.export.answer_time import answer_time
 from trainer.export.card import read_card, render_card
-from trainer.export.lite import predict_lite, write_lite
+from trainer.export.lite import predict_lite, require_lite, write_lite
 from trainer.export.literal_path import is_literal
 from trainer.export.onnx_file import predict_onnx, require_onnx, write_onnx
 from trainer.export.package import package, write_json
@@ -54,6 +54,8 @@ def main() -> None:
     run = Run(FLAGS.workdir)
     content = run.finished_config()
     run.warn_if_unfinished()
+    if _LITE in FLAGS.format:
+        require_lite()
     if _ONNX in FLAGS.format:
         require_onnx()
     with package(FLAGS.output_dir) as directory:
