@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 DEMO := demo
 INSTALLED := $(VENV)/installed
 PACKAGE := build/package
+RELEASE := build/release
+RELEASE_INSTALLED := $(RELEASE)/installed
 
-.PHONY: demo test drills slurm-drill coverage lint map package install lock clean
+.PHONY: demo test drills slurm-drill coverage lint map package audit install lock clean
 
 install: $(INSTALLED)
 
@@ -66,10 +68,21 @@ lint: $(INSTALLED)
 map: $(INSTALLED)
 	$(BIN)/python -m tests.support.import_map
 
-# Makes dist/, the wheel from the sdist, and tries the wheel in an environment and folder of its own.
-package: $(INSTALLED)
+# The tools of a release have an environment of their own.
+$(RELEASE_INSTALLED): requirements.lock requirements-release.lock
+	rm -rf $(RELEASE)
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --constraint requirements.lock --requirement requirements-release.lock
+	touch $@
+
+# Makes dist/, the wheel from the sdist, checks both, lists what the lock file installs (CycloneDX), and
+# tries the wheel in an environment and folder of its own.
+package: $(INSTALLED) $(RELEASE_INSTALLED)
 	rm -rf dist $(PACKAGE)
 	$(BIN)/python -m build --no-isolation --outdir=dist .
+	$(RELEASE)/bin/twine check --strict dist/*
+	$(RELEASE)/bin/check-wheel-contents dist/*.whl
+	$(RELEASE)/bin/cyclonedx-py requirements requirements.lock --output-reproducible --output-file=dist/sbom.json
 	$(PYTHON) -m venv $(PACKAGE)/venv
 	$(PACKAGE)/venv/bin/python -m pip install --quiet --constraint requirements.lock dist/*.whl
 	$(PACKAGE)/venv/bin/python -m pip check
@@ -83,7 +96,20 @@ package: $(INSTALLED)
 	cd $(PACKAGE) && venv/bin/cxr-export --workdir=run --output_dir=saved
 	cd $(PACKAGE) && venv/bin/cxr-predict --model=saved --images=kaggle --output=predictions.csv
 
-# Writes both lock files anew from the ranges in setup.py; of the GPU's nothing is installed.
+# Known vulnerabilities of what the lock file installs: fails for one, not for data out of reach.
+audit: $(RELEASE_INSTALLED)
+	$(BIN)/python .ci/audit.py $(RELEASE)/bin/pip-audit requirements.lock
+
+# Writes one extra's lock file: what it installs beside requirements.lock.
+#   $(1): the extra.   $(2): what its packages are.
+define lock_extra
+	build/lock/bin/python -m pip install --quiet --dry-run --ignore-installed \
+		--constraint requirements.lock --report build/$(1).json '.[$(1)]'
+	echo "# Exact versions of $(2), beside requirements.lock; made by \`make lock\`." > requirements-$(1).lock
+	build/lock/bin/python .ci/beside_lock.py build/$(1).json requirements.lock >> requirements-$(1).lock
+endef
+
+# Writes the lock files anew from the ranges in setup.py; of the GPU's and a release's nothing is installed.
 lock:
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
@@ -92,12 +118,8 @@ lock:
 	build/lock/bin/python -m pip freeze --all --exclude pip --exclude cxr-trainer > build/requirements.txt
 	echo "# Exact versions of everything that the commands install; made by \`make lock\`." > requirements.lock
 	cat build/requirements.txt >> requirements.lock
-	build/lock/bin/python -m pip install --quiet --dry-run --ignore-installed \
-		--constraint requirements.lock --report build/gpu.json '.[gpu]'
-	echo "# Exact versions of NVIDIA's libraries, beside requirements.lock; made by \`make lock\`." > requirements-gpu.lock
-	build/lock/bin/python -c "import json; found = json.load(open('build/gpu.json'))['install']; \
-		named = sorted(one['metadata']['name'] + '==' + one['metadata']['version'] for one in found); \
-		print(*(line for line in named if line.startswith('nvidia-')), sep='\n')" >> requirements-gpu.lock
+	$(call lock_extra,gpu,NVIDIA's libraries)
+	$(call lock_extra,release,the tools that check a release)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage* .mypy_cache

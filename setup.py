@@ -1,4 +1,6 @@
-"""The package: pinned ranges here, exact versions in requirements.lock."""
+"""The package: its version and pinned ranges here, exact versions in requirements.lock."""
+
+import pathlib
 
 from setuptools import find_packages, setup
 
@@ -6,6 +8,29 @@ setup(
     name="cxr-trainer",
     version="0.1.0",
     description="Trains and evaluates classifiers of chest radiographs (research use only)",
+    long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The cxr-trainer maintainers",
+    keywords=[
+        "chest radiographs",
+        "deep learning",
+        "TensorFlow",
+        "Grad-CAM",
+        "distributed training",
+    ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA :: 12",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
     # Below, the standard library lacks what is used here; above, TensorFlow 2.21 has no wheels.
     python_requires=">=3.11,<3.14",
     packages=find_packages(
@@ -84,6 +109,13 @@ setup(
         "search": ["optuna>=5,<6"],
         # The PyTorch ways of benchmarks.engine_step and benchmarks.input_pipeline.
         "torch": ["torch>=2.9,<3"],
+        # Checks what `make package` made, lists and audits what the lock file installs.
+        "release": [
+            "check-wheel-contents>=0.6.3,<1",
+            "cyclonedx-bom>=7,<8",
+            "pip-audit>=2.9,<3",
+            "twine>=6.1,<8",
+        ],
         "prometheus": ["prometheus-client>=0.21,<1"],
         # XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5.
         "gpu": ["nvidia-cudnn-cu12>=9.24,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
