@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 setup(
     name="cxr-trainer",
-    version="0.1.0",
+    version="0.2.0",
     description="Trains and evaluates classifiers of chest radiographs (research use only)",
     long_description=pathlib.Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
