@@ -64,6 +64,14 @@ class Job:
     def state(self):
         return self._slurm.job(self.number)
 
+    @property
+    def minutes(self):
+        """Whole minutes that it has run for, below an hour."""
+        return int(self.state["RunTime"].split(":")[1])
+
+    def set_time_limit(self, minutes):
+        self._slurm.call("scontrol", "update", f"JobId={self.number}", f"TimeLimit={minutes}")
+
     def wait_for_epoch(self, number):
         metrics = self.run / "metrics.jsonl"
         wait_until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= number)
@@ -110,12 +118,13 @@ def test_two_nodes_train_as_one_process_does(submit, alone, data_dir, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_at_its_time_limit_a_job_is_queued_again_and_goes_on(submit, slurm, alone):
-    job = submit("--time=1", "--signal=TERM@45")
+def test_at_its_time_limit_a_job_is_queued_again_and_goes_on(submit, alone):
+    job = submit("--time=60", "--signal=TERM@50")
     job.wait_for_epoch(1)
+    job.set_time_limit(job.minutes + 1)
     job.wait_for_restart()
     # Once is enough: a loaded machine would need a dozen restarts.
-    slurm.call("scontrol", "update", f"JobId={job.number}", "TimeLimit=30")
+    job.set_time_limit(60)
     assert job.wait() == 0, job.log
     assert "as asked; the same command goes on from there" in job.log
     assert "going on after epoch" in job.log
