@@ -64,7 +64,7 @@ def rows_of(lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
         for row in csv.reader(lines, strict=True, delimiter=delimiter):
             yield [_unguarded(cell) for cell in row]
     except csv.Error as error:
-        raise ValueError(f"it is no CSV file: {error}") from error
+        raise ValueError(f"it is not a CSV file: {error}") from error
 
 
 def spreadsheet_rows(lines: Iterable[str]) -> Iterator[list[str]]:

@@ -63,7 +63,7 @@ def deal_folds(labels: Mapping[Id, str], groups: Mapping[Id, str], folds: int) -
     most = len(set(groups.values()))
     if not 2 <= folds <= most:
         raise ValueError(
-            f"Cannot deal {len(labels)} radiographs in {most} groups into {folds} folds: "
+            f"Cannot split {len(labels)} radiographs in {most} groups into {folds} folds: "
             f"choose from 2 to {most}."
         )
     fold_of = deal(labels, groups, _sizes(labels, folds))

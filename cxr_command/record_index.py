@@ -133,7 +133,7 @@ def _described(record: bytes) -> tuple[int, int, int, bytes, bytes | None]:
         features = tf.train.Example.FromString(record).features.feature
         (label,) = features["label"].int64_list.value
     except (DecodeError, ValueError) as error:
-        raise ValueError("a record holds no label, or no image") from error
+        raise ValueError("a record has no label or no image") from error
     images = features["image"].bytes_list.value
     image = images[0] if len(images) == 1 else b""
     return (

@@ -109,7 +109,7 @@ def _sentence(error: BaseException) -> str:
     if not _names_file(error):
         return str(error)
     if error.filename == standard_streams.OUTPUT:
-        return f"the output cannot be written ({error.strerror})."
+        return f"cannot write the output ({error.strerror})."
     # A name that is too long, or of a place where one may not look: `Path.exists` raises too.
     return f"{error.filename} cannot be used ({error.strerror}); give another path"
 
@@ -117,7 +117,7 @@ def _sentence(error: BaseException) -> str:
 # What absl says of a flag, and the same in plain words.
 _PLAINER: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^flag (?=--)", ""),
-    (r"Unknown command line flag '(.*?)'", r"there is no flag --\1"),
+    (r"Unknown command line flag '(.*?)'", r"unknown flag --\1"),
     (
         r"\. Did you mean: (.*) \?$",
         lambda found: f" (did you mean --{found[1].replace(', ', ' or --')}?)",

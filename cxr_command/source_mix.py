@@ -146,7 +146,7 @@ def _take(pool: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.nda
     *before, totals = _totals(sizes[order], count)
     if not totals >> count & 1:
         raise ValueError(
-            f"no whole groups have {count} of the {len(rows)} examples: choose another share"
+            f"no set of whole groups has {count} of the {len(rows)} examples: choose another share"
         )
     taken, left = np.zeros(len(names), bool), count
     for place, without_it in zip(reversed(order), reversed(before), strict=True):

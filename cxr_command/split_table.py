@@ -56,7 +56,9 @@ def read(folder: epath.PathLike) -> list[Row]:
     """
     path = epath.Path(folder) / NAME
     if not path.exists():
-        raise FileNotFoundError(f"There is no {path}: build the dataset with `tfds build` first.")
+        raise FileNotFoundError(
+            f"{path} does not exist: build the dataset with `tfds build` first."
+        )
     try:
         content = path.read_bytes()
         header, *rows = csv_file.decode(content) or [[]]

@@ -32,7 +32,7 @@ def raising() -> Iterator[None]:
         for other in heeded:
             signal.signal(other, signal.SIG_IGN)
         name = signal.Signals(number).name
-        raise Terminated(f"by {name}; what was not finished has been removed")
+        raise Terminated(f"by {name}; unfinished output was removed")
 
     previous = {number: signal.signal(number, end) for number in heeded}
     try:

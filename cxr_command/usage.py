@@ -64,7 +64,7 @@ def describe(module: ModuleType, width: int) -> str:
     for title, entries in _by_section(module).items():
         lines = [_entry(flag, default, width) for flag, default in entries]
         parts.append("\n".join([f"{title}:", *lines]))
-    parts.append("-h, --help prints this; --helpfull adds the flags of the libraries.")
+    parts.append("-h, --help shows this help; --helpfull adds the flags of the libraries.")
     return "\n\n".join(parts)
 
 

@@ -80,13 +80,13 @@ def _print_groups(groups: list[list[split_table.Row]]) -> None:
     for members in groups:
         print(f"  {members[0].split:10}  " + ", ".join(row.id for row in members))
     torn = straddling(groups)
-    print(f"Groups that straddle splits: {len(torn) or 'none'}.")
+    print(f"Groups in more than one split: {len(torn) or 'none'}.")
     for members in torn:
         print("  " + ", ".join(f"{row.id} ({row.split})" for row in members))
 
 
 def _print_source_alone(baseline: SourceAlone) -> None:
-    print("\nA classifier that sees the source and no picture would answer")
+    print("\nA classifier that sees only the source predicts")
     for source, label in baseline.says.items():
         print(f"  {source:12} {label}")
     print(
@@ -99,18 +99,16 @@ def _print_source_alone(baseline: SourceAlone) -> None:
 
 def _print_association(rows: Sequence[split_table.Row]) -> None:
     """Prints Cramer's V of each split, and of the training split drawn anew."""
-    print(
-        "\nCramer's V of source and class (bias-corrected; 0: independent, 1: one tells the other)"
-    )
+    print("\nCramer's V of source and class (bias-corrected; 0: independent, 1: fully determined)")
     for split in _SPLITS:
         part = [row for row in rows if row.split == split]
         if part:
             value = cramers_v([row.label for row in part], [row.source for row in part])
             print(f"  {split:12} {value:.3f}")
     drawn = list(redraw(rows))
-    print("\nThe training split drawn anew: trainer.main --source_share=CLASS:SOURCE=SHARE")
+    print("\nThe training split resampled with trainer.main --source_share=CLASS:SOURCE=SHARE")
     if not drawn:
-        print("  No class has examples from two sources: no share can be drawn.")
+        print("  No class has examples from two sources: resampling is not possible.")
         return
     print("Of the class's radiographs SHARE come from SOURCE; there are as many for every SHARE.")
     _print_redrawn("Cramer's V of the training split", drawn, [one.cramers_v for one in drawn])

@@ -70,7 +70,7 @@ def evaluate_source_alone(rows: Iterable[split_table.Row]) -> SourceAlone:
     train = [row for row in rows if row.split == "train"]
     test = [row for row in rows if row.split == "test"]
     if not train or not test:
-        raise ValueError("The table names no radiograph to train on, or none to test on.")
+        raise ValueError("The table has no training or no test radiographs.")
     majority = _most_frequent(row.label for row in train)
     labels = defaultdict(list)
     for row in train:

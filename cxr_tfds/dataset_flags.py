@@ -16,9 +16,9 @@ flags.disclaim_key_flags()
 
 def define() -> None:
     """Defines the flags."""
-    flags.DEFINE_string("data_dir", None, "Where `tfds build` put datasets.", required=True)
+    flags.DEFINE_string("data_dir", None, "Data directory of `tfds build`.", required=True)
     flags.DEFINE_string("dataset", "covid19_radiography", "Its name, or own_radiographs.")
-    flags.DEFINE_string("config", "224x224", "The configuration that was built.")
+    flags.DEFINE_string("config", "224x224", "Configuration of the built dataset.")
 
 
 def find() -> epath.Path:
@@ -40,7 +40,7 @@ def find_folder(
     """Finds the folder of the newest version of a built dataset that has a table.
 
     Args:
-      data_dir: Where `tfds build` put datasets.
+      data_dir: Data directory of `tfds build`.
       config: The configuration, such as "224x224".
       dataset: The dataset's name.
 

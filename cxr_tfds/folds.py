@@ -54,8 +54,8 @@ def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[st
 def _define_flags() -> None:
     dataset_flags.define()
     flags.DEFINE_integer("folds", 5, "How many folds.")
-    flags.DEFINE_list("splits", ["train", "validation", "test"], "Which splits to deal.")
-    flags.DEFINE_string("output", None, "The CSV file to write.", required=True)
+    flags.DEFINE_list("splits", ["train", "validation", "test"], "Splits to divide into folds.")
+    flags.DEFINE_string("output", None, "CSV file to write.", required=True)
 
 
 def _main() -> None:

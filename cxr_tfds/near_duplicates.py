@@ -18,8 +18,8 @@ from cxr_tfds.covid19_radiography import duplicates, faults, paths, source, surv
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("manual_dir", None, "The folder that holds the database.", required=True)
-    flags.DEFINE_integer("most_bits", 320, "Up to which distance to print, of 1,024 bits.")
+    flags.DEFINE_string("manual_dir", None, "Folder of the database.", required=True)
+    flags.DEFINE_integer("most_bits", 320, "Largest distance to print, in bits of 1,024.")
 
 
 def _main() -> None:

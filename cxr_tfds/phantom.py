@@ -271,9 +271,9 @@ def _timeless(workbook: openpyxl.Workbook) -> bytes:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("output_dir", None, f"Folder in which to make {DATABASE}.", required=True)
+    flags.DEFINE_string("output_dir", None, f"Folder in which to create {DATABASE}.", required=True)
     flags.DEFINE_integer("images_per_class", 100, "Radiographs in each of the four classes.")
-    flags.DEFINE_integer("seed", 0, "Another seed gives other patients.")
+    flags.DEFINE_integer("seed", 0, "Seed of the drawn patients.")
 
 
 def _main() -> None:
@@ -286,7 +286,7 @@ def _main() -> None:
         raise OSError(reason if error.strerror else str(error)) from error
     except concurrent.futures.BrokenExecutor as error:
         raise ValueError(
-            "a drawing process was killed, perhaps for want of memory; nothing was written."
+            "a drawing process was killed, perhaps because memory ran out; nothing was written."
         ) from error
     images, seconds = 4 * options.images_per_class, time.monotonic() - start
     print(f"Wrote {images} images ({images / seconds:.0f} a second) to {path}")

@@ -145,7 +145,7 @@ def expand_nodes(text: str) -> list[str]:
     """
     items = re.findall(r"(?:[^,\[\]]|\[[\d,-]+\])+", text)
     if not items or ",".join(items) != text:
-        raise UserError(f"{text!r} is no list of nodes such as gpu[08-10,12],login")
+        raise UserError(f"{text!r} is not a node list such as gpu[08-10,12],login")
     return [node for item in items for node in _expand_item(item)]
 
 

@@ -21,7 +21,9 @@ from trainer.errors import UserError, WorkerLost
 from trainer.processes import stopping
 
 flags.DEFINE_integer("port", 5050, "TCP port of the service.", lower_bound=1, upper_bound=65535)
-flags.DEFINE_string("host", None, "Name under which trainers reach it; default: the machine's.")
+flags.DEFINE_string(
+    "host", None, "Host name under which trainers reach it; default: this machine's."
+)
 
 FLAGS = flags.FLAGS
 
@@ -69,13 +71,12 @@ def _require_port(port: int) -> None:
             if error.errno != errno.EADDRINUSE:
                 raise _not_served(error.strerror or str(error)) from error
             raise WorkerLost(
-                f"--port={port} cannot be served, another process listens there: end it, or give "
-                "another one"
+                f"--port={port} is in use by another process: stop it, or choose another port"
             ) from error
 
 
 def _not_served(reason: str) -> UserError:
-    return UserError(f"--port={FLAGS.port} cannot be served ({reason}): give another one")
+    return UserError(f"--port={FLAGS.port} cannot be used ({reason}): choose another port")
 
 
 if __name__ == "__main__":

@@ -22,16 +22,18 @@ from trainer import command
 from trainer.processes import stopping
 
 flags.DEFINE_integer("num_workers", 2, "Number of workers.", lower_bound=1)
-flags.DEFINE_integer("gpus_per_worker", 0, "GPUs of each; 0: every worker sees all.", lower_bound=0)
-flags.DEFINE_integer("max_restarts", 0, "Most restarts after failures.", lower_bound=0)
+flags.DEFINE_integer(
+    "gpus_per_worker", 0, "GPUs per worker; 0: every worker sees all GPUs.", lower_bound=0
+)
+flags.DEFINE_integer("max_restarts", 0, "Maximum number of restarts after failures.", lower_bound=0)
 flags.DEFINE_integer(
     "data_service_workers",
     0,
-    "Data hosts to start too; the command gets their addresses as --data_service.",
+    "Data service hosts to start; the command receives their addresses as --data_service.",
     lower_bound=0,
 )
 flags.DEFINE_float(
-    "grace_seconds", 30.0, "Seconds after SIGTERM until a worker is killed.", lower_bound=0
+    "grace_seconds", 30.0, "Seconds between SIGTERM and SIGKILL for a worker.", lower_bound=0
 )
 
 FLAGS = flags.FLAGS

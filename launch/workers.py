@@ -139,7 +139,7 @@ def _pass_on(lines: IO[bytes], prefix: str) -> None:
 def _say(member: _Member) -> str:
     code = member.process.returncode
     if code < 0:
-        return f"{member.name} was ended by {signal.Signals(-code).name}"
+        return f"{member.name} was terminated by {signal.Signals(-code).name}"
     return f"{member.name} ended with exit code {code}"
 
 

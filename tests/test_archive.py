@@ -220,7 +220,7 @@ def test_a_name_that_is_not_in_its_encoding_is_refused(tmp_path):
 def test_names_without_room_are_refused(tmp_path, name):
     zip_to(tmp_path / "archive.zip", {IMAGE: b"x", name: b"x"})
     refused_as_it_is(
-        tmp_path, "1 entries that have names that no file can have here: 'COVID-19_Rad"
+        tmp_path, "1 entries that have names that this file system does not allow: 'COVID-19_Rad"
     )
 
 
@@ -241,7 +241,7 @@ def test_names_of_nothing_are_refused(tmp_path, name):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "archive.zip")
-    refused_as_it_is(tmp_path, r"damaged \(it has no bytes\)")
+    refused_as_it_is(tmp_path, r"damaged \(the file is empty\)")
 
 
 def test_a_disk_that_is_full_after_all_is_one_sentence(database, tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_the_command_prints_counts_groups_and_the_score(tmp_path):
     by_split = [sum(r.label == "COVID" and r.split == s for r in rows) for s in audit._SPLITS]
     assert numbers[0] == ["COVID", *map(str, by_split), str(sum(by_split))]
     assert "40 groups of 80 radiographs; 40 with byte-identical files, 0 with" in done.stdout
-    assert "Groups that straddle splits: none." in done.stdout
+    assert "Groups in more than one split: none." in done.stdout
     assert (
         f"score {confounding.evaluate_source_alone(rows).accuracy:.2%} on the test split"
         in done.stdout
@@ -114,7 +114,7 @@ def test_the_command_fails_if_a_group_straddles(tmp_path):
     write(tmp_path, [rows[0]._replace(split="train"), copy, *rows[2:]])
     done = command(f"--data_dir={tmp_path}")
     assert done.returncode == 1
-    assert "Groups that straddle splits: 1." in done.stdout
+    assert "Groups in more than one split: 1." in done.stdout
     assert "COVID-5000 (test)" in done.stdout
 
 
@@ -180,5 +180,5 @@ def test_an_output_that_is_full_is_one_sentence(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
-    words = "cxr_tfds.audit: the output cannot be written (No space left on device).\n"
+    words = "cxr_tfds.audit: cannot write the output (No space left on device).\n"
     assert (done.returncode, done.stderr) == (2, words)

@@ -43,7 +43,7 @@ def test_a_missing_directory_is_named(tmp_path):
     "name", [DEFAULT_DATASET, f"{DEFAULT_DATASET}:9.9.9", "mnist", "no_such_dataset"]
 )
 def test_a_dataset_that_was_not_built_is_refused_with_how_to_build_it(name, tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path} holds no built dataset {name}.*tfds build"):
+    with pytest.raises(UserError, match=f"{tmp_path} has no built dataset {name}.*tfds build"):
         open_dataset(name, str(tmp_path))
 
 

@@ -142,7 +142,7 @@ def test_folders_of_another_layout_are_refused(tmp_path):
         load_folder(tmp_path, CLASSES, SHAPE)
     (tmp_path / "COVID").mkdir()
     (tmp_path / "COVID" / "a.png").write_bytes(b"")
-    with pytest.raises(UserError, match="0 radiographs read, 1 file left out: 1 it has no bytes"):
+    with pytest.raises(UserError, match="0 radiographs read, 1 file left out: 1 the file is empty"):
         load_folder(tmp_path, CLASSES, SHAPE)
     draw(tmp_path / "covid" / "a.png", 1)
     with pytest.raises(UserError, match="sub-folder 'covid', which is no class"):

@@ -170,6 +170,6 @@ def test_sigterm_leaves_no_half_of_a_gallery(finished_run, tmp_path):
         process.terminate()
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143, said
-    assert said.rstrip().endswith("stopped: by SIGTERM; what was not finished has been removed")
+    assert said.rstrip().endswith("stopped: by SIGTERM; unfinished output was removed")
     assert "Traceback" not in said
     assert not out.exists()

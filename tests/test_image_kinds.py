@@ -154,7 +154,7 @@ def test_a_tiff_whose_0_is_white_is_turned_round():
 
 def test_of_several_pictures_the_first_is_read():
     pages = {"save_all": True, "append_images": [PIL.Image.fromarray(255 - GRAY)]}
-    for kind, remarks in (("GIF", ()), ("TIFF", ("it is the first of several pages",))):
+    for kind, remarks in (("GIF", ()), ("TIFF", ("first of several pages",))):
         radiograph = reading.decode(written(PIL.Image.fromarray(GRAY), kind, **pages))
         np.testing.assert_array_equal(radiograph.pixels, GRAY)
         assert radiograph.remarks == remarks

@@ -41,8 +41,8 @@ def test_what_is_read_is_told_by_suffix_or_content_and_the_rest_is_left_out(tmp_
     }  # fmt: skip
     assert {path.name: reason for path, reason in found.left_out} == {
         "notes.txt": "no PNG, JPEG, TIFF, BMP, WebP or GIF image and no DICOM file",
-        "pipe": "a link to a folder, or no file",
-        "link": "a link to a folder, or no file",
+        "pipe": "a link to a folder, or not a file",
+        "link": "a link to a folder, or not a file",
     }
 
 
@@ -52,7 +52,7 @@ def test_the_databases_own_layout_is_read_and_its_masks_are_left_out(tmp_path):
     (tmp_path / "COVID.metadata.xlsx").write_bytes(b"PK")
     files, left_out = names(tmp_path)
     assert files == {"COVID": ["COVID/images/COVID-1.png"], "Normal": ["Normal/images/N-1.png"]}
-    assert left_out["COVID/masks/COVID-1.png"] == "in a folder of masks"
+    assert left_out["COVID/masks/COVID-1.png"] == "in a masks folder"
     assert set(left_out) == {"COVID/masks/COVID-1.png", "COVID.metadata.xlsx"}
 
 
@@ -61,13 +61,13 @@ def test_whatever_lies_below_a_class_is_of_it_and_what_lies_beside_is_left_out(t
         draw(tmp_path / name)
     files, left_out = names(tmp_path)
     assert files == {"COVID": ["COVID/a.png", "COVID/more/b.png"], "Normal": ["Normal/d.dcm"]}
-    assert left_out == {"c.png": "not in the folder of a class"}
+    assert left_out == {"c.png": "not in a class folder"}
     assert list(listing.find_by_class(tmp_path)[0]) == ["COVID", "Normal"]
 
 
 def test_another_layout_is_refused_with_what_to_do(tmp_path):
     draw(tmp_path / "flat/a.png")
-    with pytest.raises(listing.LayoutError, match="1 not in the folder of a class .*: COVID, Nor"):
+    with pytest.raises(listing.LayoutError, match="1 not in a class folder .*: COVID, Nor"):
         names(tmp_path / "flat")
     draw(tmp_path / "outer/base/COVID/images/a.png")
     with pytest.raises(listing.LayoutError, match=f": give {tmp_path}/outer/base"):

@@ -99,9 +99,9 @@ MISTAKES = [
     ("no split to validate on", f"{TRAIN} --data_dir=no_split", "has no split 'validation'"),
     # trainer.main: weights.
     ("no network, no weights", VGG, "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 on a mach"),
-    ("weights not there", f"{VGG} --weights=w.h5", "--weights=w.h5: there is no such file"),
+    ("weights not there", f"{VGG} --weights=w.h5", "--weights=w.h5: no such file"),
     ("weights that are text", f"{VGG} --weights=text.h5", "weights in text.h5 do not fit vgg19"),
-    ("weights that are a folder", f"{VGG} --weights=run", "--weights=run: there is no such file"),
+    ("weights that are a folder", f"{VGG} --weights=run", "--weights=run: no such file"),
     ("weights of another model", f"{VGG} --weights=run/model.keras", "do not fit vgg19"),
     ("weights with the top", f"{VGG} --weights=top.h5", "layer predictions of the file is not in"),
     ("a layer to unfreeze unknown", f"{VGG} --weights=none --unfreeze_from=conv9", "no layer of t"),
@@ -191,7 +191,7 @@ MISTAKES = [
         f"{EVALUATE} --workdir=run --images_dir=data",
         "no radiograph in the folder of a class",
     ),
-    ("no manifest", f"{EVALUATE} --workdir=run --manifest=no.csv", "there is no manifest no.csv"),
+    ("no manifest", f"{EVALUATE} --workdir=run --manifest=no.csv", "no manifest found at no.csv"),
     (
         "a manifest without paths",
         f"{EVALUATE} --workdir=run --manifest=cases.csv",
@@ -228,7 +228,7 @@ MISTAKES = [
         "there is no such folder",
     ),
     ("data of 300 letters", f"{EVALUATE} --workdir=run --data_dir={'x' * 300}", "does not exist"),
-    ("weights of 300 letters", f"{VGG} --weights={'x' * 300}", "there is no such file"),
+    ("weights of 300 letters", f"{VGG} --weights={'x' * 300}", "no such file"),
     (
         "a report of 300 letters",
         f"{EVALUATE} --workdir=run --output_dir={'x' * 300}",
@@ -378,7 +378,7 @@ MISTAKES = [
     ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
     # trainer.study.
     ("no plan", "trainer.study --study_dir=new", "--plan is missing"),
-    ("a plan not there", f"{STUDY} --plan=pln", "--plan=pln: there is no such file"),
+    ("a plan not there", f"{STUDY} --plan=pln", "--plan=pln: no such file"),
     ("an empty plan", f"{STUDY} --plan=empty.txt", "--plan=empty.txt: the plan is empty"),
     ("a plan of words", f"{STUDY} --plan=file", "line 1 of the plan: 'some words'; expected flag"),
     ("a plan of bytes", f"{STUDY} --plan=run/model.keras", "is no text file"),
@@ -480,7 +480,7 @@ MISTAKES = [
     (
         "options that are no JSON",
         OWN + " --config='{{name: sites}}' --manual_dir=texts --data_dir={elsewhere}",
-        "--config={name: sites} is no JSON (Expecting property name enclosed in double quotes); ex",
+        "--config={name: sites} is not JSON (Expecting property name enclosed in double quotes);",
     ),
     (
         "own radiographs of one class",

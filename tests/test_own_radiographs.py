@@ -470,5 +470,5 @@ def test_a_table_of_another_encoding_or_header_is_told(tmp_path):
         path.write_bytes(content)
         with pytest.raises(manifest.ManifestError, match=words):
             manifest.read(path)
-    with pytest.raises(manifest.ManifestError, match="there is no manifest"):
+    with pytest.raises(manifest.ManifestError, match="no manifest found at"):
         manifest.read(tmp_path / "none.csv")

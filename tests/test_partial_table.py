@@ -75,7 +75,7 @@ def test_only_the_same_command_goes_on(table):
         with pytest.raises(UserError, match="an interrupted table of other images: run that"):
             table.chosen_before(ASKED | {"images": "other"})
     (table.folder / "settings.json").write_text('{"asked": {}, "chosen": {}}')
-    with table.held(), pytest.raises(UserError, match="remove .* to begin anew"):
+    with table.held(), pytest.raises(UserError, match="remove .* to start over"):
         table.chosen_before(ASKED)
 
 

@@ -294,7 +294,7 @@ def test_sigterm_leaves_nothing_behind(tmp_path):
     process.terminate()
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143
-    assert said.endswith("stopped: by SIGTERM; what was not finished has been removed\n")
+    assert said.endswith("stopped: by SIGTERM; unfinished output was removed\n")
     assert list(tmp_path.glob("out/*")) + list(tmp_path.glob("out/.*")) == []
 
 

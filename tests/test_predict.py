@@ -110,7 +110,7 @@ def test_what_is_no_radiograph_has_a_row_that_says_why(folder, predictions):
     output, said = predictions
     bad = {os.path.basename(row["path"]): row for row in read(output) if row["left_out"]}
     assert set(bad) == set(BAD)
-    assert bad["a-empty.png"]["left_out"] == "it has no bytes"
+    assert bad["a-empty.png"]["left_out"] == "the file is empty"
     assert bad["c-cut.png"]["left_out"].startswith("damaged PNG image")
     for row in bad.values():
         assert not any(row[name] for name in ("predicted", "decision", "set", *NAMES, *CALIBRATED))
@@ -201,7 +201,7 @@ def test_a_table_of_paths_is_read(runs, folder, predictions, tmp_path):
     rows = read(tmp_path / "p.csv")
     assert [row["path"] for row in rows] == ["2/02.png", "gone.png", "", "2", "0/00.png"]
     assert [row["left_out"] for row in rows][1:4] == [
-        "there is no such file", "the row names no file", "cannot be read (Is a directory)"
+        "no such file", "the row names no file", "cannot be read (Is a directory)"
     ]  # fmt: skip
     before = {row["path"]: row for row in read(predictions[0])}
     for row in good(rows):

@@ -96,7 +96,7 @@ def test_the_audit_prints(built):
     command = [sys.executable, "-m", "cxr_tfds.audit", f"--data_dir={data_dir}"]
     done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
     assert done.returncode == 0, done.stderr
-    assert "Groups that straddle splits: none." in done.stdout
+    assert "Groups in more than one split: none." in done.stdout
 
 
 def test_another_order_of_the_folders_gives_the_same_bytes(built, tmp_path):

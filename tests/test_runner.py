@@ -118,7 +118,7 @@ def test_a_job_goes_on_without_a_reader(options, code, tmp_path):
 def test_results_that_find_no_room_are_told(options, label, tmp_path):
     with open("/dev/full", "w") as full:
         code, _, stderr = ended(tmp_path, "pass", options, stdout=full)
-    sentence = f"{label}: the output cannot be written (No space left on device).\n"
+    sentence = f"{label}: cannot write the output (No space left on device).\n"
     assert (code, stderr) == (ExitCode.MISTAKE, sentence)
 
 

@@ -144,7 +144,7 @@ def test_the_ends_of_all_ranges_are_checked_first(tmp_path):
     ("text", "said"),
     [
         ("model = lenet", "nothing is searched for"),
-        ("dropout = 0.5 .. 0.1", "expected a range that goes upwards"),
+        ("dropout = 0.5 .. 0.1", "expected an increasing range"),
         ("dropout = 0 .. 1 log", "goes upwards, from above 0"),
         ("dropout = 0.1 .. high", "expected one range"),
         ("dropout = 0.1 .. 0.2, 0.5", "expected one range"),

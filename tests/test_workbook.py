@@ -97,9 +97,12 @@ def test_a_part_of_another_name_is_not_read_for_one_that_was_looked_through(tmp_
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (replace(SHEET, b"</sheetData>", b""), "sheet1.xml is no XML: mismatched tag: line 1"),
-        (replace("xl/workbook.xml", b"<sheets>", b"<sheets"), "workbook.xml is no XML: not well-f"),
-        (replace("xl/styles.xml", b"<fonts", b"\xff<fonts"), "styles.xml is no XML"),
+        (replace(SHEET, b"</sheetData>", b""), "sheet1.xml is not XML: mismatched tag: line 1"),
+        (
+            replace("xl/workbook.xml", b"<sheets>", b"<sheets"),
+            "workbook.xml is not XML: not well-f",
+        ),
+        (replace("xl/styles.xml", b"<fonts", b"\xff<fonts"), "styles.xml is not XML"),
         (replace(SHEET, b'<row r="3"', b'<row r="9999999999"'), "more than 100,000 rows"),
         (replace(SHEET, b'r="A3"', b'r="ABCDE3"'), "ABCDE"),
         (replace(SHEET, b'<row r="3"', b'<row r="x"'), "could not convert string to float: 'x'"),

@@ -32,10 +32,12 @@ from trainer.hardware import auto_precision
 from trainer.models.backbones import BACKBONES
 from trainer.models.weights import is_here
 
-usage.section("What is looked at")
+usage.section("What to check")
 flags.DEFINE_string("dataset", DEFAULT_DATASET, "Dataset, as trainer.main takes it.")
-flags.DEFINE_string("data_dir", None, "Where datasets lie; default: where tfds build puts them.")
-flags.DEFINE_string("workdir", "runs", "Where the run will be.")
+flags.DEFINE_string(
+    "data_dir", None, "Data directory of the datasets; default: that of tfds build."
+)
+flags.DEFINE_string("workdir", "runs", "Directory of the run.")
 flags.DEFINE_enum(
     "precision", "auto", ["auto", "float32", "mixed_bfloat16", "mixed_float16"], "Dtype policy."
 )
@@ -55,10 +57,10 @@ def main() -> None:
     _print([*gpus.cores_and_memory(facts), *_places()])
     faults = [finding for finding in findings if finding.verdict == Verdict.FAULT]
     if faults:
-        print(f"\nA GPU training cannot run: {faults[0].sentence}.")
-        print("Without a GPU, trainer.main trains on the processor.")
+        print(f"\nTraining on GPUs is not possible: {faults[0].sentence}.")
+        print("Without a GPU, trainer.main trains on the CPU.")
         sys.exit(ExitCode.MISTAKE)
-    print("\nA GPU training can run.")
+    print("\nTraining on GPUs is possible.")
 
 
 def _trials() -> Iterator[Finding]:
@@ -87,7 +89,7 @@ def _imagenet_weights() -> Finding:
         return ok("ImageNet weights", "found for every backbone")
     return note(
         "ImageNet weights", f"none for {', '.join(missing)}",
-        "they are fetched when first used; without a network see BUILD.md",
+        "they are downloaded when first used; without a network see BUILD.md",
     )  # fmt: skip
 
 

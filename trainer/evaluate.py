@@ -66,22 +66,26 @@ _LOGGED = ("sensitivity", "specificity", "ppv", "f1")
 
 usage.section("What is evaluated")
 flags.DEFINE_multi_string("workdir", None, "Directory of a run; repeat it to compare runs.")
-flags.DEFINE_string("study_dir", None, "Directory of a study: all its runs are evaluated.")
+flags.DEFINE_string("study_dir", None, "Directory of a study; all its runs are evaluated.")
 flags.DEFINE_string("split", None, "Split to evaluate on; default: test, or the fold held out.")
-flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
-flags.DEFINE_string("images_dir", None, "Folder of own images, one sub-folder for each class.")
-flags.DEFINE_string("manifest", None, "CSV file of own images: path, label, patient, site, ...")
-flags.DEFINE_bool("any_view", False, "Of DICOM files, lateral views and other body parts too.")
-flags.DEFINE_bool("ensemble", False, "Evaluate the mean of the runs' probabilities too.")
+flags.DEFINE_string("data_dir", None, "Data directory of the dataset; default: that of the run.")
+flags.DEFINE_string("images_dir", None, "Folder of your own images, one sub-folder per class.")
+flags.DEFINE_string(
+    "manifest", None, "CSV file of your own images: path, label, patient, site, ..."
+)
+flags.DEFINE_bool("any_view", False, "Also read DICOM files of lateral views and other body parts.")
+flags.DEFINE_bool("ensemble", False, "Also evaluate the mean of the runs' probabilities.")
 flags.DEFINE_enum("tta", "none", ["none", "flip"], "Average with the flipped radiograph.")
 
 usage.section("The report")
-flags.DEFINE_string("output_dir", None, "Where the report is written.", required=True)
+flags.DEFINE_string("output_dir", None, "Directory of the report.", required=True)
 flags.DEFINE_string("positive_class", None, "Class of the operating point; default: the first.")
-flags.DEFINE_list("prevalence", [], "Shares of a class, such as 0.02,0.1, to give PPV and NPV for.")
-flags.DEFINE_integer("resamples", 2000, "Resamples of the bootstrap.", lower_bound=100)
+flags.DEFINE_list(
+    "prevalence", [], "Prevalences, such as 0.02,0.1, at which to report PPV and NPV."
+)
+flags.DEFINE_integer("resamples", 2000, "Number of bootstrap resamples.", lower_bound=100)
 flags.DEFINE_integer("seed", 0, "Seed of the bootstrap.", lower_bound=0)
-flags.DEFINE_string("note", "", "A remark that stands at the top of the report.")
+flags.DEFINE_string("note", "", "Note at the top of the report.")
 
 FLAGS = flags.FLAGS
 

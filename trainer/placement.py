@@ -30,7 +30,7 @@ class Placement:
 
     strategy: str = setting(
         "mirrored",
-        "How the work is distributed.",
+        "Distribution strategy.",
         choices=("one_device", "mirrored", "multi_worker"),
     )
     precision: str = setting(
@@ -44,7 +44,7 @@ class Placement:
         choices=("auto", "on", "off"),
     )
     virtual_devices: int = setting(
-        0, "Split the CPU into so many devices and use them.", within=(0, math.inf)
+        0, "Split the CPU into this many logical devices.", within=(0, math.inf)
     )
     reduce_precision: str = setting(
         "auto",
@@ -52,15 +52,15 @@ class Placement:
         choices=("auto", "float32", "bfloat16"),
     )
     compile_cache_dir: str | None = setting(
-        None, "Where XLA's executables are kept; default: in the cache folder, on GPUs alone.",
+        None, "Directory of XLA's compiled programs; default: in the cache folder, GPUs only.",
         is_fixed=False,
     )  # fmt: skip
     require_gpu: bool = setting(
-        False, "End where there is no GPU, instead of training on the CPU.", is_fixed=False
+        False, "Exit if there is no GPU, instead of training on the CPU.", is_fixed=False
     )
     worker_timeout: float = setting(
         60.0,
-        "Seconds without a sign of life after which another worker is lost, and this one ends.",
+        "Seconds without a heartbeat after which a worker counts as lost and this one exits.",
         within=(1, math.inf),
         is_fixed=False,
     )

@@ -50,20 +50,22 @@ from trainer.progress_line import ProgressLine
 
 usage.section("The model")
 flags.DEFINE_multi_string("workdir", None, "Directory of a run; repeat it to average runs.")
-flags.DEFINE_string("model", None, "Directory that trainer.export_model wrote, in place of runs.")
-flags.DEFINE_string("data_dir", None, "Where the dataset lies; default: where the run found it.")
+flags.DEFINE_string("model", None, "Directory written by trainer.export_model, instead of runs.")
+flags.DEFINE_string("data_dir", None, "Data directory of the dataset; default: that of the run.")
 flags.DEFINE_string("positive_class", None, "Class of the decision; default: the first.")
 
 usage.section("The radiographs")
 flags.DEFINE_string("images", None, "A file, a folder, a glob or a CSV file.", required=True)
-flags.DEFINE_string("drift_from", None, "A run: compare them with those that it was tested on.")
-flags.DEFINE_bool("any_view", False, "Of DICOM files, lateral views and other body parts too.")
+flags.DEFINE_string("drift_from", None, "Run whose test radiographs to compare with (data drift).")
+flags.DEFINE_bool("any_view", False, "Also read DICOM files of lateral views and other body parts.")
 
 usage.section("The predictions")
-flags.DEFINE_string("output", None, "The CSV file to write.", required=True)
-flags.DEFINE_bool("explain", False, "Draw a heatmap of each radiograph too.")
-flags.DEFINE_string("explain_dir", None, "Where to; default: OUTPUT-heatmaps, beside OUTPUT.")
-flags.DEFINE_enum("method", "gradcam", list(METHODS), "How heatmaps are made.")
+flags.DEFINE_string("output", None, "CSV file to write.", required=True)
+flags.DEFINE_bool("explain", False, "Also draw a heatmap of each radiograph.")
+flags.DEFINE_string(
+    "explain_dir", None, "Directory of the heatmaps; default: OUTPUT-heatmaps, beside OUTPUT."
+)
+flags.DEFINE_enum("method", "gradcam", list(METHODS), "Heatmap method.")
 
 FLAGS = flags.FLAGS
 

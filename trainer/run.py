@@ -256,7 +256,7 @@ def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Ru
     runs = [Run(pathlib.Path(runs_dir, name)) for name in names]
     runs = [run for run in runs if run.model_file.exists()]
     if not runs:
-        raise UserError(f"{runs_dir} holds no run with a model; expected RUN/model.keras in it")
+        raise UserError(f"{runs_dir} has no run with a model; expected RUN/model.keras in it")
     best_rows = [(run, _best_epoch(run)) for run in runs]
     # A run that was killed while it wrote its first epoch has a model but no numbers yet.
     rated = [(run, row[metric]) for run, row in best_rows if isinstance(row.get(metric), float)]

@@ -13,7 +13,7 @@ from absl import flags
 
 from trainer import command, run_list
 
-flags.DEFINE_string("runs_dir", "runs", "Directory whose folders are runs of trainer.main.")
+flags.DEFINE_string("runs_dir", "runs", "Directory of runs of trainer.main.")
 
 FLAGS = flags.FLAGS
 

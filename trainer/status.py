@@ -99,7 +99,7 @@ class Status:
         """Says that the run is trained; what is known of its best epoch stays."""
         before: dict[str, Any] = {}
         try:
-            before = self.read("it is written anew")
+            before = self.read("it is rewritten")
         except Damaged as damage:
             logging.warning("%s", damage)
         self.write(RUNNING, before.get("best_epoch"), before.get("best_validation_loss"))

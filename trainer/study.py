@@ -47,15 +47,15 @@ from trainer.studies.progress import StudyProgress
 from trainer.studies.search import Search, require_optuna
 from trainer.studies.trials import LOG, Listed, Trial, train
 
-flags.DEFINE_string("plan", None, "The flags and their values.", required=True)
-flags.DEFINE_string("study_dir", None, "Where the runs' directories are made.", required=True)
+flags.DEFINE_string("plan", None, "Plan file of flags and their values.", required=True)
+flags.DEFINE_string("study_dir", None, "Directory of the study's runs.", required=True)
 flags.DEFINE_integer(
     "search",
     0,
-    "Let Optuna choose the values of so many runs; 0: all combinations.",
+    "Number of runs whose values Optuna chooses; 0: all combinations.",
     lower_bound=0,
 )
-flags.DEFINE_list("gpus", [], "Indices of GPUs that each train one run at a time.")
+flags.DEFINE_list("gpus", [], "GPU indices; each GPU trains one run at a time.")
 
 FLAGS = flags.FLAGS
 
@@ -121,10 +121,10 @@ def _read(path: pathlib.Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise UserError(f"--plan={path}: there is no such file") from error
+        raise UserError(f"--plan={path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"--plan={path} is no text file ({first_line(error)}); expected lines: flag = value"
+            f"--plan={path} is not a text file ({first_line(error)}); expected lines: flag = value"
         ) from error
 
 
@@ -137,7 +137,7 @@ def _indices(gpus: Sequence[str]) -> set[int]:
 @contextlib.contextmanager
 def _alone_in(study_dir: pathlib.Path) -> Iterator[None]:
     """While open, no other study trains in the directory: both would train the same runs."""
-    with made(study_dir), locked(study_dir, "wait for its end, or give another --study_dir"):
+    with made(study_dir), locked(study_dir, "wait for it to finish, or give another --study_dir"):
         yield
 
 
@@ -160,7 +160,7 @@ def _raise_if_unfinished(
     ]
     if done < total and (is_asked or not failed):
         raise Preempted(
-            f"{done} of {total} runs are done; the same command goes on with the others"
+            f"{done} of {total} runs are done; the same command continues with the others"
         )
     if failed:
         raise UserError(

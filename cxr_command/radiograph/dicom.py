@@ -18,7 +18,7 @@ SUFFIXES = (".dcm", ".dicom", ".ima")
 HEAD = 132  # The mark DICM stands behind 128 bytes.
 INSTALL = "pip install 'cxr-trainer[dicom]'"
 WITHOUT_MARK = (
-    "DICOM data without the mark DICM behind 128 bytes; write it as a DICOM file with a tool such "
+    "DICOM data without the prefix DICM after 128 bytes; write it as a DICOM file with a tool such "
     "as dcmconv"
 )
 _LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLD", "RLD", "LLO", "RLO", "LEFT LATERAL"}
@@ -77,7 +77,7 @@ def decode(content: bytes, any_view: bool) -> tuple[np.ndarray, list[str]]:
     # A damaged file makes pydicom and its decoders raise nearly anything, with values in the text.
     except Exception as error:
         raise NotARadiograph(
-            f"damaged DICOM file ({type(error).__name__}); get the file anew"
+            f"damaged DICOM file ({type(error).__name__}); obtain the file again"
         ) from error
     return gray, remarks + noticed
 
@@ -91,11 +91,11 @@ def _parsed(content: bytes) -> "pydicom.Dataset":
     meta = pydicom.filereader._read_file_meta_info(file)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:  # To whatever it claims.
         raise NotARadiograph(
-            "DICOM file that is deflated as a whole, which is not inflated here; write it anew "
+            "DICOM file in the deflated transfer syntax, which is not supported; rewrite it "
             "with a DICOM tool, such as dcmconv"
         )
     if "TransferSyntaxUID" not in meta:
-        raise NotARadiograph("DICOM file without a TransferSyntaxUID; get the file anew")
+        raise NotARadiograph("DICOM file without a TransferSyntaxUID; obtain the file again")
     file.seek(0)
     return pydicom.dcmread(file)
 
@@ -103,9 +103,9 @@ def _parsed(content: bytes) -> "pydicom.Dataset":
 def _check_pixels(dicom: "pydicom.Dataset") -> None:
     """Refuses, by the header, what has no pixels, too many of them, or not one gray frame."""
     if "PixelData" not in dicom:
-        raise NotARadiograph(f"DICOM file without pixels ({_told(dicom, 'Modality')})")
+        raise NotARadiograph(f"DICOM file without pixel data ({_told(dicom, 'Modality')})")
     if missing := [tag for tag in ("Rows", "Columns", "SamplesPerPixel") if not dicom.get(tag)]:
-        raise NotARadiograph(f"DICOM file without {missing[0]}; get the file anew")
+        raise NotARadiograph(f"DICOM file without {missing[0]}; obtain the file again")
     frames = int(dicom.get("NumberOfFrames") or 1)
     if (
         math.prod(map(int, (dicom.Rows, dicom.Columns, dicom.SamplesPerPixel, frames)))
@@ -117,16 +117,16 @@ def _check_pixels(dicom: "pydicom.Dataset") -> None:
         )
     if frames > 1:
         raise NotARadiograph(
-            f"DICOM image of {frames} frames; expected one: save the frame that is meant by itself"
+            f"DICOM image of {frames} frames; expected one: save the intended frame by itself"
         )
     if dicom.HighBit != dicom.BitsStored - 1:  # Older than DICOM 3; pydicom disregards it.
         raise NotARadiograph(
             f"DICOM image whose {dicom.BitsStored} stored bits end at bit {dicom.HighBit}; write "
-            "it anew with a DICOM tool, such as dcmconv"
+            "it with a DICOM tool, such as dcmconv"
         )
     if not dicom.get("PhotometricInterpretation"):
         raise NotARadiograph(
-            "DICOM image without PhotometricInterpretation, so that nobody knows whether 0 is "
+            "DICOM image without PhotometricInterpretation, so it is unknown whether 0 is "
             "black; expected MONOCHROME1 or MONOCHROME2"
         )
     if dicom.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
@@ -142,7 +142,7 @@ def _other_views(dicom: "pydicom.Dataset") -> list[str]:
     part = str(dicom.get("BodyPartExamined") or "").strip().upper()
     told = [f"lateral view ({_told(dicom, 'ViewPosition')})"] if view in _LATERAL else []
     if part and not any(word in part for word in _CHEST):
-        told.append(f"of another part of the body ({_told(dicom, 'BodyPartExamined')})")
+        told.append(f"another body part ({_told(dicom, 'BodyPartExamined')})")
     return told
 
 

@@ -59,7 +59,7 @@ def _of_modality(dicom: "pydicom.Dataset", values: np.ndarray) -> np.ndarray:
     if slope is None or intercept is None:
         return values
     if not np.isfinite([slope, intercept]).all() or slope == 0:
-        raise NotARadiograph("DICOM image with a RescaleSlope of 0 or without end")
+        raise NotARadiograph("DICOM image with a zero or infinite RescaleSlope")
     return values * float(slope) + float(intercept)
 
 
@@ -84,7 +84,7 @@ def _voi(dicom: "pydicom.Dataset") -> Callable[[np.ndarray], np.ndarray] | None:
     if not np.isfinite([center, width]).all() or width < least or width == 0:
         raise NotARadiograph(
             f"DICOM image with a window {width:g} wide; a {function} window is "
-            f"{'at least 1' if least else 'more than 0'} wide: remove or mend WindowWidth"
+            f"{'at least 1' if least else 'more than 0'} wide: remove or correct WindowWidth"
         )
     return lambda values: _windowed(values, center, width, function)
 
@@ -100,7 +100,7 @@ def _refuse_a_part(window: dict[str, float | None], has_table: bool) -> None:
     if has_table:
         raise NotARadiograph(
             "DICOM image with a VOI table without LUTDescriptor or LUTData, so that its contrast "
-            "is not known; mend or remove VOILUTSequence: without it the whole range is shown"
+            "is not known; correct or remove VOILUTSequence: without it the whole range is shown"
         )
 
 

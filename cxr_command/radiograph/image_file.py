@@ -53,14 +53,14 @@ def decode(content: bytes) -> tuple[np.ndarray, bool, list[str]]:
     try:
         if image.format == "PNG":
             _opened(content).verify()  # The checksums, which decoding passes over.
-        remarks = ["it is the first of several pages"] if _has_more_pages(content, image) else []
+        remarks = ["first of several pages"] if _has_more_pages(content, image) else []
         values = _deep(content, image) if _is_deep(image) else _shallow(image)
         values = _upright(values, _orientation(image))
     except (MemoryError, NotARadiograph):
         raise
     except Exception as error:  # A damaged file makes the decoders raise nearly anything.
         raise NotARadiograph(
-            f"damaged {image.format} image ({one_line(first_line(error))}); get the file anew"
+            f"damaged {image.format} image ({one_line(first_line(error))}); obtain the file again"
         ) from error
     is_inverse = values.dtype != np.uint8 and _tiff_tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO
     return np.ascontiguousarray(values), is_inverse, remarks
@@ -92,7 +92,7 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
         damaged = "damaged image" if has_signature(content) else "no image"
         raise NotARadiograph(f"{damaged}; expected {KINDS}, or DICOM") from error
     if pixels > MOST_PIXELS:
-        raise NotARadiograph(f"image of more than {MOST_PIXELS:,} pixels; make it smaller")
+        raise NotARadiograph(f"image of more than {MOST_PIXELS:,} pixels; downscale it")
     return image
 
 

@@ -93,20 +93,20 @@ def find_by_class(
     for path in found.files:
         folder, *below = path.relative_to(directory).parts
         if not below:
-            left_out.append((path, "not in the folder of a class"))
+            left_out.append((path, "not in a class folder"))
         elif _MASKS.intersection(map(str.lower, below[:-1])):
-            left_out.append((path, "in a folder of masks"))
+            left_out.append((path, "in a masks folder"))
         else:
             files[folder].append(path)
     expected = ", ".join(class_names or ())
     if strange := sorted(set(files).difference(class_names or files)):
         raise LayoutError(
-            f"has radiographs in the sub-folder {strange[0]!r}, which is no class; expected one "
+            f"has radiographs in the sub-folder {strange[0]!r}, which is not a class; expected one "
             f"sub-folder for each of {expected}{_hint(directory, strange[0], class_names)}"
         )
     if not files:
         raise LayoutError(
-            f"holds no radiograph in the folder of a class ({told(0, left_out)}); expected "
+            f"has no radiograph in a class folder ({told(0, left_out)}); expected "
             f"one sub-folder of radiographs for each class{f': {expected}' if expected else ''}"
         )
     order = class_names or sorted(files)
@@ -174,7 +174,7 @@ def _is_nothing(name: str) -> bool:
 def _why_not(path: pathlib.Path) -> str | None:
     """Why a file of a folder is no radiograph, by its suffix or first bytes; None if it is one."""
     if not path.is_file():
-        return "a link to a folder, or no file"
+        return "a link to a folder, or not a file"
     if path.suffix.lower() in (*image_file.SUFFIXES, *dicom.SUFFIXES):
         return None
     try:

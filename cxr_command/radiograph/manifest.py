@@ -22,13 +22,13 @@ from cxr_command.foreign_text import first_line, one_line, spelling
 COLUMNS = {
     "path": "the image file",
     "label": "its class",
-    "patient": "whose it is, as a pseudonym",
-    "site": "where it was taken",
+    "patient": "pseudonym of the patient",
+    "site": "hospital or site",
     "sex": "the patient's",
     "age": "the patient's, in years",
     "view": "such as PA, AP or lateral",
-    "device": "what it was taken with",
-    "group": "the same for radiographs that belong together for another reason",
+    "device": "X-ray device",
+    "group": "shared by radiographs that belong together for another reason",
     "split": "train, validation or test",
     "mask": "the image file of its lung mask",
 }
@@ -114,7 +114,7 @@ def read(path: pathlib.Path, required: Sequence[str] = ("path",)) -> Manifest:
         lines = io.StringIO(content.decode("utf-8"), newline="")
         header, *rows = list(csv_file.spreadsheet_rows(lines)) or [[]]
     except FileNotFoundError as error:
-        raise ManifestError(f"there is no manifest {path}") from error
+        raise ManifestError(f"no manifest found at {path}") from error
     except ValueError as error:
         raise ManifestError(
             f"{path} cannot be read ({one_line(first_line(error))}): save it as CSV in UTF-8"
@@ -146,13 +146,13 @@ def _check_header(path: pathlib.Path, names: list[str], required: Sequence[str])
     if missing := [name for name in required if name not in names]:
         raise ManifestError(f"{path} has no column {missing[0]} (its header: {found}); {expected}")
     if twice := [name for name in COLUMNS if names.count(name) > 1]:
-        raise ManifestError(f"{path} has the column {twice[0]} twice; name one of them otherwise")
+        raise ManifestError(f"{path} has the column {twice[0]} twice; rename one of them")
     for column in COLUMNS:
         alike = [name for name in names if column not in names and _means(name, column)]
         if alike:  # Passed over, `patient_id` would leave a patient in two splits.
             raise ManifestError(
                 f"{path} has the unknown column {one_line(alike[0])!r}: name it {column!r} "
-                f"({COLUMNS[column]}), or take it away"
+                f"({COLUMNS[column]}), or remove it"
             )
 
 
@@ -175,7 +175,7 @@ def _mistakes(case: Case, folder: pathlib.Path, required: Sequence[str]) -> Iter
             yield f"line {case.line}: the {name} is {text!r}; leave the cell empty if not known"
     for name in ("label", "site"):  # They name classes, which are listed one on a line.
         if one_line(text := getattr(case, name)) != text:
-            yield f"line {case.line}: the {name} {one_line(text)!r} is not of printable letters"
+            yield f"line {case.line}: the {name} {one_line(text)!r} has unprintable characters"
     if case.age and not _is_age(case.age):
         yield (
             f"line {case.line}: the age is {one_line(case.age)!r}, expected years, such as 61, or "

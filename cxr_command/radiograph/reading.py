@@ -62,7 +62,7 @@ def read(
         The radiograph.
 
     Raises:
-        NotARadiograph: there is no such file, or it is no radiograph; the text says why.
+        NotARadiograph: no such file, or it is no radiograph; the text says why.
         OSError: the system could not read it, and it may be whole; `filename` names it.
     """
     return decode(read_bytes(path), depth=depth, any_view=any_view)
@@ -115,13 +115,13 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         if size > _MOST_BYTES:
             raise NotARadiograph(f"it has more bytes than an image of {MOST_PIXELS:,} pixels")
         if not size:  # Pipes, too, from which a reader would wait for ever.
-            raise NotARadiograph("it has no bytes")
+            raise NotARadiograph("the file is empty")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise NotARadiograph("there is no such file") from error
+        raise NotARadiograph("no such file") from error
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise NotARadiograph("there is no such file: its name is too long") from error
+            raise NotARadiograph("no such file: its name is too long") from error
         error.filename = error.filename or str(path)
         raise
 

@@ -51,7 +51,7 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
         if paths.exists(manual_dir / name):
             return _extract(manual_dir / name, extract_dir)
     raise NothingToBuildError(
-        f"There is no folder {source.DATABASE} in {manual_dir}, nor {' or '.join(source.ARCHIVES)}."
+        f"No folder {source.DATABASE} in {manual_dir}, nor {' or '.join(source.ARCHIVES)}."
         f"{_elsewhere(manual_dir)}\n{source.DOWNLOAD_INSTRUCTIONS}"
     )
 
@@ -131,12 +131,12 @@ def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile
         member.filename = _name(member).removeprefix(root.removesuffix(f"{source.DATABASE}/"))
     if not wanted:
         raise ArchiveError(
-            f"{archive} holds no folder {source.DATABASE}.\n{source.DOWNLOAD_INSTRUCTIONS}"
+            f"{archive} has no folder {source.DATABASE}.\n{source.DOWNLOAD_INSTRUCTIONS}"
         )
     _refuse(archive, "are encrypted", (m.filename for m in wanted if m.flag_bits & _ENCRYPTED))
-    what = "are packed by an unknown method"
+    what = "use an unknown compression method"
     _refuse(archive, what, (m.filename for m in wanted if m.compress_type not in _METHODS))
-    what = "have names that no file can have here"
+    what = "have names that this file system does not allow"
     _refuse(archive, what, (m.filename for m in wanted if _is_no_name(m.filename)))
     _refuse(archive, "have the name of another file or of its folder", _clashes(wanted))
     return wanted

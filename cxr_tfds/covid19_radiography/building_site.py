@@ -41,13 +41,12 @@ def clear(folder: epath.Path, is_built: bool) -> None:
         return
     if paths.exists(folder):
         raise OccupiedError(
-            f"{folder} holds no whole dataset, but something: move it away, and build again."
+            f"{folder} exists but is not a complete dataset: move it away and build again."
         )
     for name, owner in living.items():
         if name.endswith(f"_{folder.name}"):
             raise OccupiedError(
-                f"{owner} builds {folder} at this moment: wait for it, or choose another "
-                "--data_dir."
+                f"{owner} builds {folder} right now: wait for it, or choose another --data_dir."
             )
 
 
@@ -61,8 +60,7 @@ def overtaken(folder: epath.Path) -> OccupiedError:
       The error.
     """
     return OccupiedError(
-        f"Another build has finished {folder} while this one was at work: that one was kept, and "
-        "this one's removed."
+        f"Another build finished {folder} first: its result was kept, this one was discarded."
     )
 
 

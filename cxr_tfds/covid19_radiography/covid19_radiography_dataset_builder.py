@@ -17,7 +17,7 @@ class Builder(radiograph_builder.RadiographBuilder):
         tfds.core.BuilderConfig(name="full", description="The published PNG files, byte for byte."),
         tfds.core.BuilderConfig(
             name="224x224",
-            description="Gray, resized to 224x224 and stored decoded, to train from.",
+            description="Grayscale, resized to 224x224 and stored decoded, for training.",
         ),
     ]
     CLASSES = source.CLASSES
@@ -26,7 +26,7 @@ class Builder(radiograph_builder.RadiographBuilder):
     TOLD = published.ANSWERS
     LICENSE = (
         "The radiographs come from several collections, each with its own terms (see the "
-        "description). For research only."
+        "description). For research use only."
     )
 
     def _find(self, manual_dir: epath.Path, extract_dir: epath.Path) -> survey.Collection:

@@ -18,14 +18,14 @@ class Kind(enum.Enum):
     NO_RADIOGRAPH = "no radiograph", True
     NO_IMAGE = "no image of any class", True
     WRONG_FOLDER = "images in a folder that is not named after a class", True
-    WRONG_PLACE = "image that lies where none is read; expected CLASS/images/COVID-1.png", True
-    NOT_NAMED_PNG = "image that is no PNG file; save it as PNG", True
-    TWICE = "two files of one name, but for capitals of the suffix", True
+    WRONG_PLACE = "image in an unexpected place; expected CLASS/images/COVID-1.png", True
+    NOT_NAMED_PNG = "image that is not a PNG file; save it as PNG", True
+    TWICE = "two files whose names differ only in the case of the suffix", True
     WRONG_NAME = "file not named after its class and a number, such as COVID-137.png", True
     NO_WORKBOOK = "missing metadata workbook", True
     WRONG_WORKBOOK = "no xlsx workbook with the columns FILE NAME and URL", True
     WRONG_ID = "workbook row that names no radiograph of its class, or one named before", True
-    LEAVES_FOLDER = "link that leads out of the database's folder", True
+    LEAVES_FOLDER = "link that points outside the database folder", True
     UNREADABLE = "cannot be read", True
     EMPTY = "zero bytes", True
     JPEG = "a JPEG file named .png", True
@@ -35,14 +35,14 @@ class Kind(enum.Enum):
     TINY = "too small for a radiograph", True
     ONE_VALUE = "every pixel has the same value", True
     ALMOST_BLACK = "almost black", True
-    DEPTH = "16-bit PNG that uses fewer bits, which `full` cannot tell; build 224x224", True
-    MASK_SHAPE = "lung mask of other proportions than its image", True
+    DEPTH = "16-bit PNG that uses fewer bits, which `full` cannot represent; build 224x224", True
+    MASK_SHAPE = "lung mask whose aspect ratio differs from its image", True
 
     MASK_SIZE = "lung mask that is not 256x256, resized", False
     MASK_EMPTY = "lung mask in which every pixel has the same value", False
-    MASK_ALONE = "lung mask without an image, left out", False
-    SIXTEEN_BITS = "16-bit PNG, of which the upper 8 of the database's bits are kept", False
-    NO_ROW = "image without a row in the workbook, its source is unknown", False
+    MASK_ALONE = "lung mask without an image, ignored", False
+    SIXTEEN_BITS = "16-bit PNG, reduced to its upper 8 bits", False
+    NO_ROW = "image without a row in the workbook; its source is unknown", False
     IMAGES_MISSING = "images that the workbook lists are missing", False
     REMARK = "noticed", False
     LEFT_OUT = "left out", False
@@ -103,6 +103,6 @@ def stop_if_any(found: Iterable[Fault], folder: object, remedy: str) -> None:
     if stopping:
         faults = "1 fault" if len(stopping) == 1 else f"{len(stopping)} faults"
         raise DatabaseError(
-            f"Found {faults} in {folder}, and built nothing. {remedy}, and build again:\n"
+            f"Found {faults} in {folder}, nothing was built. {remedy}, and build again:\n"
             + describe(stopping)
         )

@@ -89,10 +89,12 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
                     "has_mask": scalar(np.bool_, doc="Whether the radiograph has a lung mask."),
                     "label": tfds.features.ClassLabel(names=self.CLASSES),
                     "source": tfds.features.ClassLabel(
-                        names=self.SOURCES, doc="The collection or site it was taken from."
+                        names=self.SOURCES, doc="The collection or site of the radiograph."
                     ),
-                    "id": text(doc="Tells it from all others, such as its file's name."),
-                    "group": text(doc="The id that stands for all that share its split."),
+                    "id": text(doc="Unique identifier, such as the file name."),
+                    "group": text(
+                        doc="Id shared by all radiographs that must be in the same split."
+                    ),
                     "height": scalar(np.int32, doc="Of the image file, in pixels."),
                     "width": scalar(np.int32, doc="Of the image file, in pixels."),
                 }
@@ -125,7 +127,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         was_built = self.is_prepared()
         if was_built:
             logging.warning(
-                "%s is kept as it was built; --overwrite builds it anew.", self.data_dir
+                "%s is already built and was kept; --overwrite rebuilds it.", self.data_dir
             )
         with refusal.in_words(f"build {self.info.full_name} in {self.data_dir}"):
             building_site.clear(self.data_path, was_built)

@@ -89,7 +89,7 @@ class _InWords(app.ExceptionHandler):
     def handle(self, exc: Exception) -> None:
         said = str(exc)
         if _is_of_option(exc):
-            said = f"--config={exc.doc} is no JSON ({exc.msg}); expected such as {EXAMPLE}"
+            said = f"--config={exc.doc} is not JSON ({exc.msg}); expected such as {EXAMPLE}"
         if sys.stderr:  # None where somebody closed it: print would take stdout.
             print(f"error: {said}", file=sys.stderr, flush=True)
         # An exception raised here would be logged, and the first one shown.

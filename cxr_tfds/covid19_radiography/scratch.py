@@ -87,7 +87,7 @@ def sweep(parent: pathlib.Path, prefix: str) -> dict[str, str]:
             living[unfinished.name] = owner
         elif lives is None:
             name = paths.printable(unfinished)
-            logging.warning("%s is unfinished; %s: it was left alone.", name, owner)
+            logging.warning("%s is unfinished; %s: it was not removed.", name, owner)
         else:
             _remove(unfinished, owner)
     return living
@@ -109,11 +109,11 @@ def _owner(unfinished: pathlib.Path) -> tuple[str, bool | None]:
     except BlockingIOError:
         return owner, True
     except (OSError, ValueError):
-        return "no mark says whether its process still runs", None
+        return "it is not known whether its process still runs", None
     if ({host, boot} - _NAMES_OF_MANY).isdisjoint(
         _machine()
     ):  # Some network file systems lock for one machine.
-        return f"whether {owner} still runs cannot be told from here", None
+        return f"whether {owner} still runs is not known on this host", None
     return owner, False
 
 

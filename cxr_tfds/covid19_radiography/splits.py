@@ -50,7 +50,7 @@ def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, st
     if empty := wanted.keys() - set(split_of.values()):
         raise TooFewError(
             f"Found {len(labels)} radiographs in {len(set(groups.values()))} groups of duplicates: "
-            f"nothing is left for {' and '.join(sorted(empty))}. Add other radiographs."
+            f"too few for {' and '.join(sorted(empty))}. Add other radiographs."
         )
     return split_of
 

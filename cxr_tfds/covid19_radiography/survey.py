@@ -28,7 +28,7 @@ from . import (
 )
 
 _DEPTH = faults.Kind.DEPTH
-REMEDY = "Replace these files by those of the Kaggle download, or take them away"
+REMEDY = "Replace these files by those of the Kaggle download, or remove them"
 Inspector = Callable[[list[source.Radiograph]], Iterable[inspection.Inspection]]
 
 
@@ -207,6 +207,6 @@ def _tell_of_two_labels(labels: dict[str, str], group_of: dict[str, str]) -> Non
     if torn:
         (first, other), *_ = torn
         logging.warning(
-            "Pictures that are copied under another class: %d, such as %s (%s) and %s (%s).",
+            "Images duplicated under another class: %d, such as %s (%s) and %s (%s).",
             *(len(torn), first, labels[first], other, labels[other]),
         )

@@ -92,7 +92,7 @@ def _look_through(name: str, part: bytes, elements: collections.Counter) -> None
     try:
         parser.Parse(part, True)
     except expat.ExpatError as error:
-        raise WorkbookError(f"{name} is no XML: {error}") from error
+        raise WorkbookError(f"{name} is not XML: {error}") from error
     if elements.total() > _MOST_ELEMENTS or elements["sheet"] > _MOST_SHEETS:
         raise WorkbookError(
             f"it has more than {_MOST_ELEMENTS:,} elements or {_MOST_SHEETS} sheets by {name}"

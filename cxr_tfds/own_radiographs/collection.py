@@ -22,7 +22,7 @@ folders `masks` beside the radiographs or their folder `images`, under the same 
 """
 _MISNAMED = {"manifest", MANIFEST}
 _NOT_STORED = ("sex", "age", "view", "device")
-_REMEDY = "Mend these files or take them away (their lines in the manifest, too)"
+_REMEDY = "Fix these files or remove them (and their lines in the manifest)"
 
 
 class CollectionError(refusal.RefusedError, ValueError):
@@ -44,7 +44,7 @@ def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collecti
       SplitError: They cannot be split.
     """
     if not paths.is_local(manual_dir):
-        raise CollectionError(f"{manual_dir} is not on a disk of this machine: copy it to one.")
+        raise CollectionError(f"{manual_dir} is not on a local file system: copy it to one.")
     folder = pathlib.Path(manual_dir)
     given: Mapping[str, str] = {}
     if paths.exists(manual_dir / MANIFEST):
@@ -114,7 +114,7 @@ def _told(table: manifest.Manifest) -> Iterator[str]:
     if kept_out := [name for name in _NOT_STORED if name in table.columns]:
         yield f"{', '.join(kept_out)}: not stored"
     if without := sum(not case.patient for case in table.cases):
-        yield f"{without:,} radiographs without a patient: each counts as one of its own"
+        yield f"{without:,} radiographs without a patient: each counts as a separate patient"
 
 
 def _not_listed(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> list[Fault]:
@@ -124,7 +124,7 @@ def _not_listed(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> l
     if not others:
         return []
     found = f"{len(others):,}, such as {_below(folder, others[0])}"
-    return [Fault("image files that the manifest does not name", Kind.LEFT_OUT, found)]
+    return [Fault("image files that the manifest does not list", Kind.LEFT_OUT, found)]
 
 
 def _refuse_other_table(folder: pathlib.Path) -> None:
@@ -177,7 +177,9 @@ def _of_file(
 def _told_of(
     folder: pathlib.Path, left_out: Iterable[listing.LeftOut], used: set[pathlib.Path | None]
 ) -> Iterator[Fault]:
-    yield Fault(str(folder), Kind.REMARK, "no manifest: each radiograph counts as a patient's own")
+    yield Fault(
+        str(folder), Kind.REMARK, "no manifest: each radiograph counts as a separate patient"
+    )
     for path, reason in left_out:
         if _is_mask(path):
             if path not in used:
@@ -215,5 +217,5 @@ def _require_classes(folder: pathlib.Path, radiographs: list[source.Radiograph])
     for label in sorted(labels):
         if (other := known.setdefault(spelling(label), label)) != label:
             raise CollectionError(
-                f"{folder} holds the classes {other!r} and {label!r}; give one class one name."
+                f"{folder} holds the classes {other!r} and {label!r}; use one name for each class."
             )

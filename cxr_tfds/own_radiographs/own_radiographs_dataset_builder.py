@@ -60,7 +60,7 @@ class Configuration(tfds.core.BuilderConfig):
             raise OptionError(f'test_sites is {test_sites!r}; expected a list: ["North", "South"]')
         if not isinstance(full, bool):
             raise OptionError(f"full is {full!r}; expected true or false")
-        size = "Gray, in the size of the files." if full else "Gray, resized to 224x224."
+        size = "Grayscale, in the original size." if full else "Grayscale, resized to 224x224."
         sites = f" Test sites: {', '.join(sorted(set(test_sites)))}." if test_sites else ""
         super().__init__(name=name, description=size + sites)
         self.test_sites = tuple(test_sites)

@@ -69,7 +69,7 @@ class PatientSplits:
         if without and UNKNOWN_SITE not in tested:
             raise SplitError(
                 f"No site is given of {len(without):,} radiographs, such as {without[0]}: they may "
-                "be of a site to test on. Fill the column site, take them away, or name "
+                "be of a site to test on. Fill the column site, remove them, or name "
                 f"{UNKNOWN_SITE} among test_sites."
             )
         return {one: "test" if site in tested else "" for one, site in self.sites.items()}
@@ -132,7 +132,7 @@ def _require_content(split_of: Mapping[str, str], labels: Mapping[str, str]) -> 
     if missing:
         raise SplitError(
             f"No radiograph of class {missing[0]!r} is left to train with: train on a site that "
-            "has some, or leave the class out."
+            "has some, or exclude the class."
         )
 
 

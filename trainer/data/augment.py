@@ -55,17 +55,17 @@ class Augmentation:
         erasing: probability that a rectangle of a random gray is laid over the image.
     """
 
-    flip: bool = setting(False, "Flip training images left to right at random.")
-    rotation: float = setting(0.0, "Largest rotation of training images, degrees.", within=(0, 181))
-    shift: float = setting(0.0, "Largest shift, as a share of the side.", within=(0, 1))
-    zoom: float = setting(0.0, "Largest change of size, as a share of it.", within=(0, 1))
+    flip: bool = setting(False, "Randomly flip training images left to right.")
+    rotation: float = setting(
+        0.0, "Maximum rotation of training images, in degrees.", within=(0, 181)
+    )
+    shift: float = setting(0.0, "Maximum shift, as a fraction of the side.", within=(0, 1))
+    zoom: float = setting(0.0, "Maximum zoom, as a fraction of the size.", within=(0, 1))
     brightness: float = setting(
-        0.0, "Largest change of gray values, as a share of 255.", within=(0, 1)
+        0.0, "Maximum brightness change, as a fraction of 255.", within=(0, 1)
     )
-    contrast: float = setting(0.0, "Largest change of contrast, as a share of it.", within=(0, 1))
-    erasing: float = setting(
-        0.0, "Probability that a rectangle is laid over an image.", within=(0, 1)
-    )
+    contrast: float = setting(0.0, "Maximum relative change of contrast.", within=(0, 1))
+    erasing: float = setting(0.0, "Probability of random erasing.", within=(0, 1))
 
 
 def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:

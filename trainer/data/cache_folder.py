@@ -43,7 +43,7 @@ def locked(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         while not lock_file(lock):
-            logging.log_every_n_seconds(logging.INFO, "%s: another process fills it", 30, folder)
+            logging.log_every_n_seconds(logging.INFO, "%s: in use by another process", 30, folder)
             while_waiting()
             time.sleep(1)
         yield
@@ -55,7 +55,7 @@ def set_aside(path: pathlib.Path) -> None:
     if aside.is_dir():
         shutil.rmtree(aside)
     path.replace(aside)
-    logging.warning("%s is damaged: it is now %s, and made anew", path, aside.name)
+    logging.warning("%s is damaged: renamed to %s and recreated", path, aside.name)
 
 
 def folder_of(dataset: str, split: str, kind: str, key: str) -> pathlib.Path:

@@ -73,7 +73,7 @@ def _read(path: pathlib.Path, class_names: Sequence[str]) -> manifest.Manifest:
     if strange:
         raise UserError(
             f"--manifest={path} has the label {strange[0].label!r} in line {strange[0].line}, "
-            f"which is no class of the run; expected one of {', '.join(class_names)}"
+            f"which is not a class of the run; expected one of {', '.join(class_names)}"
         )
     if unread := [*table.unknown, *(name for name in _NOT_READ if name in table.columns)]:
         logging.warning("%s: the columns %s are not read", path, ", ".join(unread))

@@ -158,7 +158,7 @@ class BuiltDataset:
         if found != expected:
             raise Damaged(
                 f"its files hold {sum(found)} records, its dataset_info.json says {sum(expected)}"
-                + (", in other files" if sum(found) == sum(expected) else "")
+                + (", in different files" if sum(found) == sum(expected) else "")
             )
         lowest, highest = index["label"].min(), index["label"].max()
         if lowest < UNKNOWN or highest >= len(self.class_names):

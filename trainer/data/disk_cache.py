@@ -60,7 +60,7 @@ def decode_once(dataset: BuiltDataset, records: Records, images: KeptRows) -> No
             if needed > free:
                 raise UserError(
                     f"--cache=disk needs {needed / 1e6:.0f} MB in {cache_root()}, and "
-                    f"{free / 1e6:.0f} MB are free there: make room, set CXR_CACHE_DIR to another "
+                    f"{free / 1e6:.0f} MB are free there: free space, set CXR_CACHE_DIR to another "
                     "disk, or use --cache=off"
                 )
             _decode(dataset, records, images)

@@ -126,7 +126,7 @@ def _resolve_cache(dataset: BuiltDataset, split: str, records: Records, cache: s
     """Decides whether decoded images are kept on the disk, and says why."""
     if dataset.stores_pixels and records.are_mapped:
         if cache == "disk":
-            logging.info("cache of %s: off, as its files hold decoded images", split)
+            logging.info("cache of %s: off, because its files already hold decoded images", split)
         return "off"
     if not records.are_mapped and cache == "off":
         raise UserError(

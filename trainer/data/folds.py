@@ -61,7 +61,7 @@ def parse(split: str) -> Folds | None:
     folds = Folds(tuple(map(int, found[1].split(","))), int(found[2]))
     if max(folds.taken) >= folds.number:
         raise UserError(
-            f"{split!r} names a fold that there is not; expected folds from 0 to {folds.number - 1}"
+            f"{split!r} names an unknown fold; expected folds from 0 to {folds.number - 1}"
         )
     return folds
 

@@ -36,7 +36,7 @@ def digest_of(paths: Sequence[str]) -> str:
     expected = read_sums(pathlib.Path(paths[0]).parent)
     for name in found if expected else ():
         if found[name] != expected.get(name):
-            raise Damaged(f"{name} is not the file that was built: its SHA-256 is another")
+            raise Damaged(f"{name} is not the file that was built: its SHA-256 differs")
     return hashlib.sha256(checksums.lines_of(found).encode()).hexdigest()
 
 
@@ -78,7 +78,7 @@ def index_of(paths: Sequence[str], digest: str, file_format: str, beside: str) -
     kept_in = stamps.folder() / f"index-of-{digest}.npy"
     if (kept := _recall(kept_in)) is not None:
         return kept
-    logging.info("making an index of %d files in %s", len(paths), folder)
+    logging.info("indexing %d files in %s", len(paths), folder)
     try:
         index = record_index.make(paths, file_format)
     except ValueError as error:

@@ -100,7 +100,7 @@ class KeptRows:
             if self.folder.exists():
                 if self._partial.exists():
                     set_aside(self._partial)
-                logging.warning("%s is damaged: computing what is missing", self.folder)
+                logging.warning("%s is damaged: recomputing the missing part", self.folder)
                 self.folder.rename(self._partial)
             self._partial.mkdir(exist_ok=True)
             (self._partial / _KEY).write_text(self._key)

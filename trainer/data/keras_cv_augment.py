@@ -40,7 +40,9 @@ class BatchAugmentation:
         keras_cv: names of layers, with commas in between; empty changes nothing.
     """
 
-    keras_cv: str = setting("", "Of keras-cv: mixup, cutmix, randaugment, cutout, or more.")
+    keras_cv: str = setting(
+        "", "keras-cv layers, comma-separated: mixup, cutmix, randaugment, cutout."
+    )
 
 
 def batch_augmenter(names: str, num_classes: int, seed: int) -> ChangeBatch | None:

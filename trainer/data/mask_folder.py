@@ -38,7 +38,7 @@ class MaskFolder:
         self._findings = {path.stem: path for path in files if path.parent.name == "findings"}
         if not self._lungs and not self._findings:
             raise UserError(
-                f"--masks_dir={directory} holds no mask; expected CLASS/masks/ID.png, the lungs, "
+                f"--masks_dir={directory} has no mask; expected CLASS/masks/ID.png, the lungs, "
                 "or CLASS/findings/ID.png, the finding"
             )
 

@@ -82,12 +82,12 @@ def _why_not_opened(name: str, data_dir: str) -> str:
     if name in built + [full_name.partition(":")[0] for full_name in built]:
         found = f"{name} in {data_dir} is damaged"
     else:
-        found = f"{data_dir} holds no built dataset {name}"
+        found = f"{data_dir} has no built dataset {name}"
         if built:
             found += f", but {', '.join(built)}"
         first = re.split("[:/]", name)[0]
         if first.isidentifier() and any(pathlib.Path(data_dir, first).glob("**/incomplete.*")):
-            found += ", and what an interrupted build has left"
+            found += ", and the remains of an interrupted build"
     return f"{found}; build it with: {_how_to_build(name, data_dir)}"
 
 

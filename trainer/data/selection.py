@@ -68,7 +68,7 @@ def _of_known_class(dataset: BuiltDataset, spec: str, index: np.ndarray) -> np.n
     if known.all():
         return index
     logging.warning(
-        "%s of %s: %d examples of unknown class (label %d) are left out, %d are left",
+        "%s of %s: %d examples of unknown class (label %d) are excluded, %d remain",
         spec, dataset.name, (~known).sum(), UNKNOWN, known.sum(),
     )  # fmt: skip
     return index[known]
@@ -106,7 +106,7 @@ def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
         found = instruction.to_absolute(dataset.builder.info.splits)
     except (AssertionError, KeyError, ValueError) as error:
         raise UserError(
-            f"{spec!r} is no split of {dataset.name}, which has "
+            f"{spec!r} is not a split of {dataset.name}, which has "
             f"{', '.join(sorted(dataset.builder.info.splits))}; expected one of them or a slice "
             "such as 'train[:80%]' or 'train[80%:]', or 'fold 0 of 5'"
         ) from error

@@ -30,9 +30,9 @@ class Source:
         None, "Where the dataset was built; default: TFDS_DATA_DIR, ~/tensorflow_datasets."
     )
     train_split: str = setting(
-        "train", "What to train on, in TFDS' notation: train, 'train[:80%]'; groups stay whole."
+        "train", "Training split in TFDS notation: train, 'train[:80%]'; groups stay together."
     )
-    validation_split: str = setting("validation", "What to validate on, likewise.")
+    validation_split: str = setting("validation", "Validation split, in the same notation.")
     fold: str = setting(
         "",
         "K/N: hold fold K of N out, validate on the next, train on the others.",
@@ -44,7 +44,7 @@ class Source:
     )
     cache: str = setting(
         "auto",
-        "Decode images that are stored encoded once, to the local disk.",
+        "Decode encoded images once, to the local disk.",
         choices=("auto", "disk", "off"),
         retired={
             "memory": "the files are mapped and the system's page cache holds them in memory, for "
@@ -52,7 +52,7 @@ class Source:
         },
     )
     feature_cache: str = setting(
-        "auto", "Run a frozen backbone once and keep its features.", choices=("auto", "on", "off")
+        "auto", "Run a frozen backbone once and cache its features.", choices=("auto", "on", "off")
     )
     data_service: str | None = setting(
         None, "HOST:PORT[,HOST:PORT...] of launch.data_service: they load the batches.",

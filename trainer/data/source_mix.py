@@ -68,7 +68,7 @@ def sources_of(dataset: BuiltDataset, spec: str, records: Records) -> np.ndarray
         UserError: the dataset does not say it.
     """
     if "source" not in dataset.builder.info.features:
-        raise UserError(f"{dataset.name} does not say which source its examples are from")
+        raise UserError(f"{dataset.name} does not store the source of its examples")
     if records.digest not in _sources_read:
         with dataset.reading(spec):
             batches = [batch["source"] for batch in read_batches(dataset, records, ["source"])]

@@ -40,7 +40,7 @@ def digests_of(paths: Sequence[str]) -> list[str]:
     known = (recall(kept_in, _FILES) or {"files": {}})["files"]
 
     def digest(path: str) -> dict:
-        with parsing(path, "put it back in its place"):
+        with parsing(path, "put it back"):
             stamp = _stamp_of(path)
             entry = known.get(os.path.basename(path))
             if entry and entry["stamp"] == stamp:

@@ -138,7 +138,7 @@ def _said(command: Sequence[str]) -> tuple[str | None, str]:
     except FileNotFoundError:
         return None, f"there is no {command[0]}"
     except OSError as error:
-        return None, f"{command[0]} cannot be run ({error.strerror})"
+        return None, f"{command[0]} cannot be started ({error.strerror})"
     except subprocess.TimeoutExpired:
         return None, f"{command[0]} did not answer within {_SECONDS} seconds"
     if done.returncode:

@@ -72,11 +72,13 @@ def _driver(facts: Facts) -> Finding:
     subject = "NVIDIA driver"
     if facts.nvidia_smi is None:
         if "version mismatch" in facts.nvidia_smi_error:
-            return fault(subject, facts.nvidia_smi_error, "reboot: it was updated and not reloaded")
+            return fault(
+                subject, facts.nvidia_smi_error, "reboot: the driver was updated but not reloaded"
+            )
         if "communicate" in facts.nvidia_smi_error:
             return fault(
                 subject, facts.nvidia_smi_error,
-                "load its kernel module (modprobe nvidia), or install the driver anew",
+                "load its kernel module (modprobe nvidia), or reinstall the driver",
             )  # fmt: skip
         if facts.device_files:
             return fault(
@@ -148,7 +150,7 @@ def _visible(facts: Facts, gpus: int) -> Finding:
             )  # fmt: skip
         return fault(
             subject, f"TensorFlow sees none of {gpus}",
-            "mend the libraries above; its own words: TF_CPP_MAX_VLOG_LEVEL=1",
+            "fix the libraries above; TF_CPP_MAX_VLOG_LEVEL=1 shows why",
         )  # fmt: skip
     if facts.visible_gpus < gpus:
         why = f"CUDA_VISIBLE_DEVICES={hidden}" if hidden is not None else "it skipped the others"
@@ -167,29 +169,29 @@ def _gpu(index: int, gpu: dict[str, str], facts: Facts) -> Iterator[Finding]:
     if _needs_ptx(capability, facts) and _numbers(gpu["driver_version"]) < DRIVER_OF_PTX:
         yield fault(
             subject,
-            f"{told}; TensorFlow holds no code for it, and driver {gpu['driver_version']} cannot "
+            f"{told}; TensorFlow has no code for it, and driver {gpu['driver_version']} cannot "
             "compile its PTX of CUDA 12.5",
             f"install driver {_dotted(DRIVER_OF_PTX)} or later",
         )
         return
     if total and free is not None and free < total / 2:
-        yield note(subject, told, "end the processes below, or lower --global_batch_size")
+        yield note(subject, told, "stop the processes below, or lower --global_batch_size")
     else:
         yield ok(subject, told)
     if _needs_ptx(capability, facts):
         yield note(
-            subject, "the driver compiles TensorFlow's code at the first start: some minutes",
+            subject, "the driver compiles TensorFlow's code at the first start: minutes",
             "keep ~/.nv/ComputeCache, and set CUDA_CACHE_MAXSIZE=4294967296",
         )  # fmt: skip
     limit, default = (_watts(gpu[name]) for name in ("power.limit", "power.default_limit"))
     if limit and default and limit < default:
         yield note(
-            subject, f"limited to {limit:.0f} of {default:.0f} W: slower by about as much",
+            subject, f"limited to {limit:.0f} of {default:.0f} W: proportionally slower",
             f"nvidia-smi --id={index} --power-limit={default:.0f}",
         )  # fmt: skip
     if gpu["mig.mode.current"].lower() == "enabled":
         yield note(
-            subject, "divided by MIG: NCCL does not join its parts, and a process sees one of them",
+            subject, "split by MIG: NCCL cannot connect its instances; a process sees one",
             "train with --strategy=one_device",
         )  # fmt: skip
 
@@ -225,7 +227,7 @@ def _between_gpus(facts: Facts, gpus: list[dict[str, str]]) -> Iterator[Finding]
 def _processes(facts: Facts) -> Iterator[Finding]:
     if facts.processes:
         yield note(
-            "other processes", "; ".join(facts.processes), "they share memory and time of the GPUs"
+            "other processes", "; ".join(facts.processes), "they share GPU memory and compute time"
         )
 
 

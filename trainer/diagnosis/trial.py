@@ -44,7 +44,7 @@ def try_convolution(device: str, precision: str, xla: bool) -> Finding:
             output, gradient = convolve(tf.cast(image, dtype), tf.cast(kernel, dtype))
             found = [tf.cast(tensor, tf.float64).numpy() for tensor in (output, gradient)]
     except tf.errors.OpError as error:
-        return fault(subject, f"{told}: {_line(error)}", "mend the faults above")
+        return fault(subject, f"{told}: {_line(error)}", "fix the faults above")
     worst = max(
         np.abs(one - other).max() / np.abs(other).max()
         for one, other in zip(found, _by_numpy(image, kernel), strict=True)
@@ -52,10 +52,10 @@ def try_convolution(device: str, precision: str, xla: bool) -> Finding:
     if not worst < _TOLERANCE[dtype]:
         return fault(
             subject, f"{told}: off by {worst:.1e} of the largest value",
-            "the GPU or its libraries compute wrongly: do not train with them",
+            "the GPU or its libraries give wrong results: do not train with them",
         )  # fmt: skip
     seconds = time.monotonic() - started
-    return ok(subject, f"{told}: right to {worst:.0e}, {seconds:.1f} seconds")
+    return ok(subject, f"{told}: correct to {worst:.0e}, {seconds:.1f} seconds")
 
 
 def try_reduction(devices: Sequence[str]) -> Finding:

@@ -156,7 +156,7 @@ def _files_of(index: pathlib.Path) -> set[str]:
         columns = [header.index(name) for name in ("panel", "heatmap")]
     except ValueError as error:
         raise UserError(
-            f"{index} is not the index of an earlier export and would be replaced; "
+            f"{index} is not the index of an earlier export and would be overwritten; "
             "give another --output_dir"
         ) from error
     named = [row[column] for row in rows for column in columns if column < len(row)]

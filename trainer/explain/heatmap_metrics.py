@@ -37,34 +37,34 @@ METRICS = (
     HeatmapMetric(
         "lung_heat",
         "lung_area",
-        "Share of the heat inside the lungs: at its chance level, the share of the image that the "
-        "lungs take, the model looks at the lungs no more than at anything else.",
+        "Share of the heat inside the lungs. The chance level is the lungs' share of the image: at "
+        "that value the heatmap does not prefer the lungs.",
     ),
     HeatmapMetric(
         "finding_heat",
         "finding_area",
-        "Share of the heat inside the drawn finding: far above its chance level, the share of the "
-        "image that the finding takes, the heat tells where the finding is.",
+        "Share of the heat inside the drawn finding. The chance level is the finding's share of the "
+        "image: far above it, the heatmap localises the finding.",
     ),
     HeatmapMetric(
         "pointing_hit",
         "finding_area",
-        "Share of images whose hottest pixel lies inside the drawn finding: the chance level is "
-        "where a pixel drawn blindly would lie.",
+        "Share of images whose hottest pixel is inside the drawn finding. The chance level is that "
+        "of a random pixel.",
     ),
     HeatmapMetric(
         "deletion_auc",
         "random_deletion_auc",
-        "Mean probability of the explained class while the hottest pixels are blurred away first: "
-        "lower is better, and below the random heatmaps' the heat matters to the model.",
+        "Mean probability of the explained class while pixels are blurred, hottest first. Lower is "
+        "better; below the chance level of random heatmaps, the hot pixels matter to the model.",
         higher_is_better=False,
     ),
     HeatmapMetric(
         "insertion_auc",
         "random_insertion_auc",
-        "Mean probability of the explained class while the hottest pixels are put into a blurred "
-        "radiograph first: higher is better, and above the random heatmaps' the heat is what the "
-        "model needs.",
+        "Mean probability of the explained class while pixels are restored in a blurred "
+        "radiograph, hottest first. Higher is better; above the chance level of random heatmaps, "
+        "the hot pixels are what the model needs.",
     ),
 )
 # The numbers of each image, in the order of index.csv; two metrics share a chance level.
@@ -72,8 +72,8 @@ PER_IMAGE = tuple(
     dict.fromkeys(name for metric in METRICS for name in (metric.name, metric.chance))
 )
 HOW_TO_READ_RANDOMISATION = (
-    "Mean rank correlation with the heatmaps of shuffled weights: near 0 the heatmap comes from "
-    "what the model learnt, near 1 it would be the same without any training."
+    "Mean rank correlation with heatmaps of the model with shuffled weights. Near 0, the heatmap "
+    "depends on what the model has learned; near 1, it would look the same without training."
 )
 
 

@@ -37,7 +37,7 @@ class Selection:
         for name in self.classes or ():
             if name not in examples.class_names:
                 raise UserError(
-                    f"--classes: there is no class {name!r}; expected some of "
+                    f"--classes: unknown class {name!r}; expected some of "
                     f"{', '.join(examples.class_names)}"
                 )
         if unknown := [name for name in self.ids or () if name not in set(examples.ids)]:

@@ -36,12 +36,11 @@ LEAST = 20
 ALPHA = 0.05
 FEATURES = "features"
 _HOW_TO_READ = (
-    "statistic is the largest difference of the two distribution functions (Kolmogorov-Smirnov, 0 "
-    "to 1), for features the squared maximum mean discrepancy; p_holm is the p-value corrected for "
-    "all tests of this file, and below 0.05 a difference is called found. A difference may be one "
-    "of devices, of patients, or only of how frequent the classes are; none found is no proof that "
-    "there is none. Every radiograph counts as independent: several of one patient make p-values "
-    "too small."
+    "statistic: Kolmogorov-Smirnov statistic (0 to 1), for features the squared maximum mean "
+    "discrepancy. p_holm: p-value after Holm's correction over all tests in this file; a difference "
+    "is reported below 0.05. It may come from devices, patients or only from class frequencies; "
+    "finding none does not prove that there is none. Radiographs are treated as independent: "
+    "several per patient make the p-values too small."
 )
 
 # Radiographs, `[examples, H, W, 1] uint8`, to probabilities and features.

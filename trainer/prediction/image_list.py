@@ -81,7 +81,7 @@ def _of_table(path: str) -> ImageList:
         cells = (list(map(str.strip, row)) for row in rows)
         paths = [row[column] if column < len(row) else "" for row in cells if any(row)]
     if not paths:
-        raise UserError(f"--images={path}: it has a header and no row; expected one path a row")
+        raise UserError(f"--images={path}: it has a header but no rows; expected one path per row")
     left_out = dict.fromkeys(filter(_is_no_name, paths), "the row names no file")
     return ImageList(os.path.dirname(path), paths, left_out)
 

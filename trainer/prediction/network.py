@@ -62,7 +62,7 @@ def exported(directory: str) -> Network:
     trained_on = about["run_config"]["dataset"]
     best = read_model(model_file, trained_on["image_shape"], len(trained_on["class_names"]))
     if best.sha256 != about["model_sha256"]:
-        raise UserError(f"{model_file} is not the model that export.json tells of; {_ADVICE}")
+        raise UserError(f"{model_file} is not the model that export.json describes; {_ADVICE}")
     return Network(about["run_config"], best, pathlib.Path(directory))
 
 

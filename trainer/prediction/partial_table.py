@@ -15,7 +15,7 @@ from trainer.json_file import integer, mapping, number, read_object, record
 from trainer.lock import locked
 from trainer.run import QUANTILE
 
-_IF_IN_USE = "wait for it to end, or give another --output"
+_IF_IN_USE = "wait for it to finish, or give another --output"
 _CHOSEN = {
     "temperature": number().or_none(),
     "threshold": number().or_none(),
@@ -58,7 +58,7 @@ class PartialTable:
                 yield
         except stop_signals.Terminated as error:
             raise Preempted(
-                f"the rows so far are kept in {self.folder}; the same command goes on with them"
+                f"the rows so far are kept in {self.folder}; the same command continues from there"
             ) from error
         finally:
             with contextlib.suppress(OSError):  # It holds rows to go on with, or another's lock.
@@ -75,12 +75,12 @@ class PartialTable:
         """
         if not self._settings.exists():
             return None
-        before = read_object(self._settings, _SETTINGS, f"remove {self.folder} to begin anew")
+        before = read_object(self._settings, _SETTINGS, f"remove {self.folder} to start over")
         differing = [name for name, value in asked.items() if before["asked"].get(name) != value]
         if differing:
             raise UserError(
                 f"{self.folder} is an interrupted table of other {' and '.join(differing)}: run "
-                "that command again, remove the folder to begin anew, or give another --output"
+                "that command again, remove the folder to start over, or give another --output"
             )
         return before["chosen"]
 

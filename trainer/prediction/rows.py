@@ -102,7 +102,7 @@ def _go_on(
             _count(account, [(row[0], reason_of(row)) for row, _ in batch])
             begun, end = begun + len(batch), batch[-1][1]
     if begun:
-        logging.info("going on after %d of %d files", begun, len(images.paths))
+        logging.info("resuming after %d of %d files", begun, len(images.paths))
     return begun, end
 
 

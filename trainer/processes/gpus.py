@@ -19,5 +19,5 @@ def require_gpus(indices: set[int], flag: str) -> None:
     """
     found = len(tf.config.list_physical_devices("GPU"))
     if missing := sorted(indices - set(range(found))):
-        there_are = f"the GPUs 0 to {found - 1} alone" if found else "none: leave the flag out"
+        there_are = f"the GPUs 0 to {found - 1} alone" if found else "none: omit the flag"
         raise UserError(f"{flag} asks for GPU {missing[0]}, but this machine has {there_are}")

@@ -29,8 +29,8 @@ _SECTION = re.compile(r"\[\s*(.*?)\s*\]")
 # What the study sets itself, and the line that says so.
 _SET_BY_STUDY = {
     "workdir": "each run's directory is named after its values: leave it out",
-    "seed": "write seeds = 0, 1, 2",
-    "fold": "write folds = 5",
+    "seed": "use seeds = 0, 1, 2",
+    "fold": "use folds = 5",
 }
 # Of a file's name on most file systems, in bytes.
 _LONGEST_NAME = 255

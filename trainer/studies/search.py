@@ -63,7 +63,7 @@ class Search(Queue):
         self._space = {flag: one for flag, one in found.items() if one is not None}
         if not self._space:
             raise UserError(
-                "nothing is searched for: expected a line such as learning_rate = 1e-4 .. 1e-2 log"
+                "nothing to search: expected a line such as learning_rate = 1e-4 .. 1e-2 log"
             )
         self._study: optuna.Study
         self._running: dict[str, optuna.Trial] = {}
@@ -91,7 +91,7 @@ class Search(Queue):
             raise UserError(
                 f"{self._study_dir} holds a study of another plan; give another --study_dir"
             )
-        with parsing(path, "remove it with study.json to begin anew"):
+        with parsing(path, "remove it with study.json to start over"):
             # By a connection, as a path may have letters that are none of an URL.
             storage = optuna.storages.RDBStorage(
                 "sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(path)}

@@ -51,7 +51,7 @@ def _range(flag: str, found: re.Match[str]) -> "BaseDistribution":
     is_log = found[3] is not None
     if not low < high or (is_log and low <= 0):
         above = ", from above 0" if is_log else ""
-        raise UserError(f"{flag} = {found[0]}: expected a range that goes upwards{above}")
+        raise UserError(f"{flag} = {found[0]}: expected an increasing range{above}")
     if is_whole:
         return IntDistribution(int(found[1]), int(found[2]), log=is_log)
     return FloatDistribution(low, high, log=is_log)
