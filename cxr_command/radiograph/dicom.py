@@ -121,7 +121,7 @@ def _check_pixels(dicom: "pydicom.Dataset") -> None:
         )
     if dicom.HighBit != dicom.BitsStored - 1:  # Older than DICOM 3; pydicom disregards it.
         raise NotARadiograph(
-            f"DICOM image whose {dicom.BitsStored} stored bits end at bit {dicom.HighBit}; write "
+            f"DICOM image whose {dicom.BitsStored} stored bits end at bit {dicom.HighBit}; rewrite "
             "it with a DICOM tool, such as dcmconv"
         )
     if not dicom.get("PhotometricInterpretation"):

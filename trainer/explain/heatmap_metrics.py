@@ -43,8 +43,8 @@ METRICS = (
     HeatmapMetric(
         "finding_heat",
         "finding_area",
-        "Share of the heat inside the drawn finding. The chance level is the finding's share of the "
-        "image: far above it, the heatmap localises the finding.",
+        "Share of the heat inside the drawn finding. The chance level is the finding's share of "
+        "the image: far above it, the heatmap localises the finding.",
     ),
     HeatmapMetric(
         "pointing_hit",

@@ -95,9 +95,9 @@ class Method:
         if not (self._one_weight_a_channel and flattened):
             return ""
         return (
-            f"This method uses one weight per channel for the whole image, but {network} has a dense "
-            "layer that weights each position separately, so the heat may be in the wrong place. "
-            "Compare with --method=hirescam, which weights each position."
+            f"This method uses one weight per channel for the whole image, but {network} has a "
+            "dense layer that weights each position separately, so the heat may be in the wrong "
+            "place. Compare with --method=hirescam, which weights each position."
         )
 
     def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:

@@ -37,8 +37,8 @@ ALPHA = 0.05
 FEATURES = "features"
 _HOW_TO_READ = (
     "statistic: Kolmogorov-Smirnov statistic (0 to 1), for features the squared maximum mean "
-    "discrepancy. p_holm: p-value after Holm's correction over all tests in this file; a difference "
-    "is reported below 0.05. It may come from devices, patients or only from class frequencies; "
+    "discrepancy. p_holm: p-value after Holm's correction over all tests in this file; a "
+    "difference is reported below 0.05. It may come from devices, patients or only from class frequencies; "
     "finding none does not prove that there is none. Radiographs are treated as independent: "
     "several per patient make the p-values too small."
 )
