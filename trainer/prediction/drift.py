@@ -38,9 +38,9 @@ FEATURES = "features"
 _HOW_TO_READ = (
     "statistic: Kolmogorov-Smirnov statistic (0 to 1), for features the squared maximum mean "
     "discrepancy. p_holm: p-value after Holm's correction over all tests in this file; a "
-    "difference is reported below 0.05. It may come from devices, patients or only from class frequencies; "
-    "finding none does not prove that there is none. Radiographs are treated as independent: "
-    "several per patient make the p-values too small."
+    "difference is reported below 0.05. It may come from devices, patients or only from class "
+    "frequencies; finding none does not prove that there is none. Radiographs are treated as "
+    "independent: several per patient make the p-values too small."
 )
 
 # Radiographs, `[examples, H, W, 1] uint8`, to probabilities and features.
