@@ -189,7 +189,7 @@ FLAGS, METHOD, SIZE = 8, 10, 24
     ("change", "match"),
     [
         ({FLAGS: b"\1\0"}, "1 entries that are encrypted: 'COVID-19_Radiography_Dataset/COVID/im"),
-        ({METHOD: b"\x5f\0"}, "packed by an unknown method"),
+        ({METHOD: b"\x5f\0"}, "use an unknown compression method"),
         ({METHOD: b"\0\0"}, r"damaged \(Bad CRC-32"),
         ({METHOD: b"\x0c\0"}, r"damaged \(Invalid data stream\): download it again"),
         ({METHOD: b"\x0e\0"}, "damaged .*: download it again"),

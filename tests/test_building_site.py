@@ -32,7 +32,7 @@ def test_a_living_build_of_another_version_is_no_hindrance(folder, monkeypatch):
 
 def test_something_else_in_the_place_is_left_alone(folder):
     folder.mkdir(parents=True)
-    with pytest.raises(building_site.OccupiedError, match="no whole dataset, but something"):
+    with pytest.raises(building_site.OccupiedError, match="not a complete dataset"):
         building_site.clear(folder, is_built=False)
     assert folder.exists()
 

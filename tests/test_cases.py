@@ -67,7 +67,9 @@ def test_a_file_that_is_no_radiograph_is_left_out_and_the_rows_stay_together(fol
 
 def test_a_label_that_is_no_class_is_told(folder):
     table = write_table(folder, [["path", "label"], ["a.png", CLASSES[0]], ["b.png", "normal"]])
-    with pytest.raises(UserError, match="the label 'normal' in line 3, which is no class of the"):
+    with pytest.raises(
+        UserError, match="the label 'normal' in line 3, which is not a class of the"
+    ):
         load_manifest(table, CLASSES, SHAPE)
 
 

@@ -93,7 +93,7 @@ def test_kubernetes_names_the_pods_by_their_indices():
     [
         ({}, "expected SLURM_PROCID"),
         ({"SLURM_PROCID": "0"}, "SLURM_STEP_NODELIST is not set"),
-        (SLURM | {"SLURM_STEP_NODELIST": "gpu[9-"}, "no list of nodes"),
+        (SLURM | {"SLURM_STEP_NODELIST": "gpu[9-"}, "not a node list"),
         (SLURM | {"SLURM_STEP_TASKS_PER_NODE": "1"}, "2 nodes and tasks for 1"),
         (SLURM_SHARED | {"SLURM_PROCID": "1"}, "srun --distribution=block"),
         (SLURM_SHARED | {"SLURM_GPUS_ON_NODE": "3"}, "do not divide by its 2 tasks"),

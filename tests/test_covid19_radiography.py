@@ -341,7 +341,7 @@ def test_bad_input_is_listed_whole_and_leaves_nothing_built(manual_dir, tmp_path
     with pytest.raises(faults.DatabaseError) as error:
         build("224x224", tmp_path / "manual", tmp_path / "data")
     lines = str(error.value).splitlines()
-    assert lines[0].startswith("Found 3 faults in ") and "built nothing" in lines[0]
+    assert lines[0].startswith("Found 3 faults in ") and "nothing was built" in lines[0]
     assert "  zero bytes (1):" in lines
     assert "    COVID/images/COVID-2.png" in lines
     assert "  not a PNG file (2):" in lines
@@ -442,7 +442,7 @@ def test_of_two_builds_at_once_the_faster_is_kept_and_the_slower_told(
     # Neither sees the other, as when both begin at the same moment.
     monkeypatch.setattr(scratch, "sweep", lambda *_: {})
     overtake(monkeypatch, lambda: build("224x224", manual_dir, tmp_path))
-    with pytest.raises(refusal.RefusedError, match="Another build has finished .* was kept"):
+    with pytest.raises(refusal.RefusedError, match="Another build finished .* was kept"):
         build("224x224", manual_dir, tmp_path)
     assert files_and_hashes(version_dir(tmp_path)) == files_and_hashes(version_dir(data_dir))
     assert [path.name for path in version_dir(tmp_path).parent.iterdir()] == ["1.0.0"]
@@ -451,7 +451,7 @@ def test_of_two_builds_at_once_the_faster_is_kept_and_the_slower_told(
 def test_a_folder_that_holds_something_else_is_no_dataset(manual_dir, tmp_path):
     version_dir(tmp_path).mkdir(parents=True)
     (version_dir(tmp_path) / "thesis.txt").touch()
-    with pytest.raises(refusal.RefusedError, match="no whole dataset, but something: move it"):
+    with pytest.raises(refusal.RefusedError, match="not a complete dataset: move it"):
         build("224x224", manual_dir, tmp_path)
     assert left_in(tmp_path) == ["1.0.0", "224x224", "thesis.txt"]
 

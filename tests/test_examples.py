@@ -138,12 +138,12 @@ def test_a_class_without_a_folder_is_absent(tmp_path):
 def test_folders_of_another_layout_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         load_folder(tmp_path / "missing", CLASSES, SHAPE)
-    with pytest.raises(UserError, match="holds no radiograph .* for each class: COVID, Normal"):
+    with pytest.raises(UserError, match="has no radiograph .* for each class: COVID, Normal"):
         load_folder(tmp_path, CLASSES, SHAPE)
     (tmp_path / "COVID").mkdir()
     (tmp_path / "COVID" / "a.png").write_bytes(b"")
     with pytest.raises(UserError, match="0 radiographs read, 1 file left out: 1 the file is empty"):
         load_folder(tmp_path, CLASSES, SHAPE)
     draw(tmp_path / "covid" / "a.png", 1)
-    with pytest.raises(UserError, match="sub-folder 'covid', which is no class"):
+    with pytest.raises(UserError, match="sub-folder 'covid', which is not a class"):
         load_folder(tmp_path, CLASSES, SHAPE)

@@ -72,8 +72,8 @@ def test_the_index_tells_where_each_record_and_its_image_lie(small):
         ),
         (lambda records: [*records[:-1], record(label=-2)], "labels go from -2 to"),
         (lambda records: [*records[:-1], record(pixels=5)], "images have 5 to 1024 pixels"),
-        (lambda records: [*records[:-1], b""], "holds no label"),
-        (lambda records: [*records[:-1], b"\xff\xff"], "holds no label"),
+        (lambda records: [*records[:-1], b""], "has no label"),
+        (lambda records: [*records[:-1], b"\xff\xff"], "has no label"),
     ],
 )
 def test_a_shard_that_holds_something_else_is_refused(small, change, said):

@@ -75,7 +75,7 @@ def test_another_layout_is_refused_with_what_to_do(tmp_path):
     with pytest.raises(listing.LayoutError, match=f"'images', .*: give {tmp_path}/outer/base"):
         names(tmp_path / "outer/base/COVID")
     shutil.copytree(tmp_path / "outer/base/COVID", tmp_path / "outer/base/Covid")
-    with pytest.raises(listing.LayoutError, match="sub-folder 'Covid', which is no class"):
+    with pytest.raises(listing.LayoutError, match="sub-folder 'Covid', which is not a class"):
         names(tmp_path / "outer/base")
 
 

@@ -71,5 +71,5 @@ def test_a_mask_that_cannot_be_read_stops_the_command(tmp_path, monkeypatch):
 def test_a_folder_without_masks_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match="has no mask; expected CLASS/masks/ID.png"):
         MaskFolder(tmp_path, (4, 6))
-    with pytest.raises(UserError, match="holds no mask"):
+    with pytest.raises(UserError, match="has no mask"):
         MaskFolder(tmp_path / ("x" * 300), (4, 6))

@@ -79,7 +79,7 @@ MISTAKES = [
         "have 48 examples in common: choose slices",
     ),
     ("no share of a source", f"{TRAIN} --source_share=a:x", "expected CLASS:SOURCE=SHARE with a"),
-    ("a share of unknown sources", f"{TRAIN} --source_share=a:x=1", "does not say which source"),
+    ("a share of unknown sources", f"{TRAIN} --source_share=a:x=1", "does not store the source"),
     # trainer.main: the dataset.
     ("nothing built yet", "trainer.main --model=lenet", "tensorflow_datasets does not exist; give"),
     ("a directory that is not there", f"{TRAIN} --data_dir=dta", "dta does not exist; give --dat"),
@@ -87,7 +87,7 @@ MISTAKES = [
     ("another dataset there", "trainer.main --model=lenet --data_dir=data", "but other_images:1.0"),
     ("a version not built", f"{TRAIN} --dataset=small_images:2.0.0", "small_images:1.0.0; build"),
     ("a version in words", f"{TRAIN} --dataset=small_images:new", "no built dataset small_images"),
-    ("an interrupted build", f"{TRAIN} --data_dir=half", "what an interrupted build has left"),
+    ("an interrupted build", f"{TRAIN} --data_dir=half", "remains of an interrupted build"),
     ("a shard gone", f"{TRAIN} --data_dir=no_shard", "is damaged (there is no "),
     ("a shard cut short", f"{TRAIN} --data_dir=cut_shard", "ends within a record"),
     ("a byte changed", f"{TRAIN} --data_dir=changed_shard", "a record's checksum is wrong"),
@@ -183,13 +183,13 @@ MISTAKES = [
     (
         "a folder of no images",
         f"{EVALUATE} --workdir=run --images_dir=empty",
-        "holds no radiograph",
+        "has no radiograph",
     ),
     ("texts named .png", f"{EVALUATE} --workdir=run --images_dir=texts", "0 radiographs read"),
     (
         "folders of no class",
         f"{EVALUATE} --workdir=run --images_dir=data",
-        "no radiograph in the folder of a class",
+        "no radiograph in a class folder",
     ),
     ("no manifest", f"{EVALUATE} --workdir=run --manifest=no.csv", "no manifest found at no.csv"),
     (
@@ -221,7 +221,7 @@ MISTAKES = [
         'is damaged ("There is no item',
     ),
     ("a run's name of 300 letters", f"{EVALUATE} --workdir={'x' * 300}", "File name too long"),
-    ("runs of 300 letters", f"{EXPLAIN} --runs_dir={'x' * 300} --split=test", "holds no run with"),
+    ("runs of 300 letters", f"{EXPLAIN} --runs_dir={'x' * 300} --split=test", "has no run with"),
     (
         "images of 300 letters",
         f"{EVALUATE} --workdir=run --images_dir={'x' * 300}",
@@ -242,7 +242,7 @@ MISTAKES = [
     (
         "masks of 300 letters",
         f"{EXPLAIN} --workdir=run --split=test --masks_dir={'x' * 300}",
-        "holds no mask",
+        "has no mask",
     ),
     (
         "an export of 300 letters",
@@ -265,7 +265,7 @@ MISTAKES = [
     ("texts as images", f"{EXPLAIN} --workdir=run --images=texts", "0 radiographs read"),
     ("a true class of own files", f"{EXPLAIN} --workdir=run --images=texts --target=true", "needs"),
     ("own files by class", f"{EXPLAIN} --workdir=run --images=texts --per_class=1", "chooses from"),
-    ("masks elsewhere", f"{EXPLAIN} --workdir=run --split=test --masks_dir=empty", "holds no mask"),
+    ("masks elsewhere", f"{EXPLAIN} --workdir=run --split=test --masks_dir=empty", "has no mask"),
     (
         "somebody else's index.csv",
         f"{EXPLAIN} --workdir=run --split=test --output_dir=thesis",
@@ -345,7 +345,7 @@ MISTAKES = [
     (
         "a table of no rows",
         f"{PREDICT} --workdir=run --images=no_rows.csv",
-        "has a header and no ",
+        "has a header but no ",
     ),
     (
         "panels of an average",
@@ -381,7 +381,7 @@ MISTAKES = [
     ("a plan not there", f"{STUDY} --plan=pln", "--plan=pln: no such file"),
     ("an empty plan", f"{STUDY} --plan=empty.txt", "--plan=empty.txt: the plan is empty"),
     ("a plan of words", f"{STUDY} --plan=file", "line 1 of the plan: 'some words'; expected flag"),
-    ("a plan of bytes", f"{STUDY} --plan=run/model.keras", "is no text file"),
+    ("a plan of bytes", f"{STUDY} --plan=run/model.keras", "is not a text file"),
     (
         "a plan of flags unknown",
         f"{STUDY} --plan=plan_typo.txt",
@@ -465,7 +465,7 @@ MISTAKES = [
     (
         "a build of bad files",
         f"{BUILD} --manual_dir=kaggle --data_dir={{elsewhere}}",
-        "Found 8 faults in kaggle/COVID-19_Radiography_Dataset, and built nothing",
+        "Found 8 faults in kaggle/COVID-19_Radiography_Dataset; nothing was built",
     ),
     (
         "a build of a file",
@@ -502,7 +502,7 @@ MISTAKES = [
     (
         "a build over something else",
         f"{BUILD} --config=224x224 --manual_dir=kaggle --data_dir=table",
-        "1.0.0 holds no whole dataset, but something",
+        "1.0.0 exists but is not a complete dataset",
     ),
     (
         "a build by Beam in a pattern",

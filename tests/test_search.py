@@ -143,9 +143,9 @@ def test_the_ends_of_all_ranges_are_checked_first(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("model = lenet", "nothing is searched for"),
+        ("model = lenet", "nothing to search"),
         ("dropout = 0.5 .. 0.1", "expected an increasing range"),
-        ("dropout = 0 .. 1 log", "goes upwards, from above 0"),
+        ("dropout = 0 .. 1 log", "increasing range, from above 0"),
         ("dropout = 0.1 .. high", "expected one range"),
         ("dropout = 0.1 .. 0.2, 0.5", "expected one range"),
         ("dropout = 0.1 .. 0.2\nfolds = 5", "one seed, no folds and no sections"),

@@ -93,7 +93,7 @@ def test_groups_are_packed_to_the_number_or_it_is_refused():
     kept = draw(SourceMix("a", "x", 3 / 7, 0), labels, sources, groups)
     assert sorted(groups[kept & (sources == "x")]) == ["q", "q", "r"]
     assert (kept & (sources == "y")).sum() == 4
-    with pytest.raises(ValueError, match="no whole groups have 1 of the 7 examples"):
+    with pytest.raises(ValueError, match="no set of whole groups has 1 of the 7 examples"):
         draw(SourceMix("a", "x", 6 / 7, 0), labels, sources, groups)
 
 
@@ -178,7 +178,10 @@ def test_records_are_drawn_and_have_another_digest(sourced):
         ("e:y=1", r"there is no class 'e' among a \(24\), b \(24\)"),
         ("a:w=1", r"the sources of a are x \(16\), y \(8\); a share needs examples from w and"),
         ("b:y=1", r"the sources of b are y \(24\); a share needs .* and from another source"),
-        ("a:y=0.125", "in train of sourced_images:1.0.0 no whole groups have 1 of the 8 examples"),
+        (
+            "a:y=0.125",
+            "in train of sourced_images:1.0.0 no set of whole groups has 1 of the 8 examples",
+        ),
         ("half", "--source_share=half: expected CLASS:SOURCE=SHARE"),
     ],
 )

@@ -39,7 +39,7 @@ def test_a_second_study_in_the_directory_is_refused_and_names_the_first(tmp_path
         ({"a": 0, "b": 0}, True, None, ""),
         ({"a": 0, "b": 2}, False, UserError, "1 of 3 runs failed: .*b/log.txt"),
         ({"a": 75, "b": 2}, False, UserError, "1 of 3 runs failed: .*b/log.txt"),
-        ({"a": 75, "b": 0}, False, Preempted, "2 of 3 runs are done; the same command goes on"),
+        ({"a": 75, "b": 0}, False, Preempted, "2 of 3 runs are done; the same command continues"),
         ({"a": 0, "b": 143}, True, Preempted, "2 of 3 runs are done"),
         ({"a": 75}, True, Preempted, "1 of 3 runs are done"),
     ],
@@ -80,7 +80,7 @@ def test_a_study_that_is_ended_leaves_no_trainer_and_goes_on(number, data_dir, t
     wait_until(lambda: not is_alive(trainer))
     if number != signal.SIGKILL:
         assert process.returncode == 75, said
-        assert "stopped: 0 of 2 runs are done; the same command goes on" in said
+        assert "stopped: 0 of 2 runs are done; the same command continues" in said
         status = json.loads((runs / "learning_rate=1e-5" / "status.json").read_text())
         assert status["status"] == "preempted"
     assert not (runs / "learning_rate=2e-5").exists()

@@ -58,7 +58,7 @@ def test_a_file_that_the_depth_of_others_makes_black_stops_the_build(database):
 def test_a_picture_in_two_classes_is_told(database, caplog):
     shutil.copy(database / "COVID/images/COVID-1.png", database / "Normal/images/Normal-2.png")
     taken = take(database, survey.inspect_here, keeps_files=False)
-    said = "copied under another class: 1, such as COVID-1 (COVID) and Normal-2 (Normal)."
+    said = "duplicated under another class: 1, such as COVID-1 (COVID) and Normal-2 (Normal)."
     assert said in caplog.text
     of_group = {one.radiograph.id: (one.group, one.split) for one in taken}
     assert of_group["COVID-1"] == of_group["Normal-2"]

@@ -103,6 +103,6 @@ def stop_if_any(found: Iterable[Fault], folder: object, remedy: str) -> None:
     if stopping:
         faults = "1 fault" if len(stopping) == 1 else f"{len(stopping)} faults"
         raise DatabaseError(
-            f"Found {faults} in {folder}, nothing was built. {remedy}, and build again:\n"
+            f"Found {faults} in {folder}; nothing was built. {remedy}, and build again:\n"
             + describe(stopping)
         )

@@ -37,7 +37,7 @@ PLAN = (
 LAUNCH = "launch.local --num_workers=1 -- {python} -c"
 
 LONG = "n" * 300
-TOO_LONG = "too long|no such|not exist|no file|holds no mask|not a readable"
+TOO_LONG = "too long|no such|not exist|no file|has no mask|not a readable"
 DATABASE = "manual/COVID-19_Radiography_Dataset"
 IMAGE = f"{DATABASE}/COVID/images/COVID-2.png"
 WORKBOOK = f"{DATABASE}/COVID.metadata.xlsx"
@@ -793,7 +793,7 @@ PROCESSES = [
     Fault("a list of runs, one of them damaged", RUNS, (0, 2), "status.json",
           all_of(damage.copy("run", "runs/whole"), damage.copy("run", "runs/torn"),
                  damage.write("runs/torn/status.json", "{"))),
-    Fault("SIGTERM to a study", STUDY, 75, "0 of 1 runs are done; the same command goes on",
+    Fault("SIGTERM to a study", STUDY, 75, "0 of 1 runs are done; the same command continues",
           damage.write("plan.txt", "model = lenet\nrecipe = seed\ndata_dir = data\n"
                        "dataset = small_images\nepochs = 200\npatience = 200\n"),
           status_is("preempted", "study/run"),

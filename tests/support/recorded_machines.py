@@ -117,7 +117,7 @@ LIMITED = {
     ),
     "MIG": (
         {"nvidia_smi": [_gpu(mig="Enabled")]},
-        ("GPU 0", "divided by MIG", "--strategy=one_device"),
+        ("GPU 0", "split by MIG", "--strategy=one_device"),
     ),
     "PTX": (
         {"nvidia_smi": [_gpu(name="NVIDIA B200", capability="10.0", driver="570.86.10")]},
