@@ -128,7 +128,7 @@ def test_without_a_gpu_the_table_says_so_and_the_rest_is_looked_at(data_dir, tmp
     said = run_command("trainer.doctor", f"--data_dir={data_dir}", f"--workdir={tmp_path}", code=2)
     for subject in ("NVIDIA driver", "host", "cache", "run directory", "dataset"):
         assert f"\n{subject} " in f"\n{said}"
-    assert "A GPU training cannot run: NVIDIA driver: no driver" in said
+    assert "Training on GPUs is not possible: NVIDIA driver: no driver" in said
 
 
 def test_without_data_dir_the_dataset_is_looked_for_where_tfds_puts_it(monkeypatch, tmp_path):

@@ -92,7 +92,7 @@ def test_one_process_at_a_time_writes_and_a_signal_keeps_the_rows(table):
     with table.held(), pytest.raises(UserError, match="is in use by process"):
         with PartialTable(table.output).held():
             pass
-    with pytest.raises(Preempted, match="the same command goes on"), table.held():
+    with pytest.raises(Preempted, match="the same command continues"), table.held():
         os.kill(os.getpid(), 15)
     assert len(list(table.kept(HEADER, PATHS))) == len(ROWS)
 

@@ -53,7 +53,7 @@ def test_a_command_that_is_done_has_said_what_it_printed(tmp_path):
     "arguments, sentence",
     [
         (["--count=two"], "--count=two: expected a whole number; see --help"),
-        (["--cuont=2"], "there is no flag --cuont (did you mean --count?); see --help"),
+        (["--cuont=2"], "unknown flag --cuont (did you mean --count?); see --help"),
         (["two"], "unexpected argument 'two'; every option is a --flag; see --help"),
     ],
 )

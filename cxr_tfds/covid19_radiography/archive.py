@@ -79,7 +79,7 @@ def _elsewhere(manual_dir: epath.Path) -> str:
 def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
     with refusal.in_words(f"extract {archive} to {extract_dir}"), _reading(archive):
         if not paths.size(archive):
-            raise ArchiveError(f"{archive} is damaged (it has no bytes): download it again.")
+            raise ArchiveError(f"{archive} is damaged (the file is empty): download it again.")
         with zipfile.ZipFile(archive) as file:
             members = _trusted_members(archive, file)
             target = extract_dir / f"covid19_radiography-{_contents_hash(members)}"
