@@ -385,7 +385,7 @@ MISTAKES = [
     (
         "a plan of flags unknown",
         f"{STUDY} --plan=plan_typo.txt",
-        "--plan=plan_typo.txt: there is no flag --learning_rat (did you mean",
+        "--plan=plan_typo.txt: unknown flag --learning_rat (did you mean",
     ),
     ("a value out of range", f"{STUDY} --plan=plan_range.txt", "--dropout=1.5: expected 0 or more"),
     ("one fold", f"{STUDY} --plan=plan_fold.txt", "folds = 1: expected one number from 3 to 999"),
