@@ -98,7 +98,9 @@ class Job:
 
 @pytest.fixture
 def submit(slurm, data_dir, tmp_path):
-    return functools.partial(Job, slurm, data_dir, tmp_path)
+    yield functools.partial(Job, slurm, data_dir, tmp_path)
+    # A job that a failed test left would keep the next one waiting.
+    slurm.call("scancel", "--user=root")
 
 
 def test_two_nodes_train_as_one_process_does(submit, alone, data_dir, tmp_path):
