@@ -1,15 +1,11 @@
-"""Floating-point operations of a network, counted in its graph.
-
-TensorFlow's profiler knows how many each operation takes; only operations that the result needs are
-counted, as only they run.
-"""
+"""Floating-point operations of a network, forward and backward."""
 
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import ops
-from tensorflow.python.profiler.internal import flops_registry  # noqa: F401 - registers the counts
+
+from trainer.training.utilisation import flops
 
 
 def forward(model: keras.Model) -> int:
@@ -33,11 +29,4 @@ def training(model: keras.Model) -> int:
 def _count(function: Callable[[tf.Tensor], object], model: keras.Model) -> int:
     image = tf.TensorSpec((1, *model.input.shape[1:]), model.input.dtype)
     graph = tf.function(function).get_concrete_function(image).graph
-    waiting, needed = [output.op for output in graph.outputs], set()
-    while waiting:
-        operation = waiting.pop()
-        if operation not in needed:
-            needed.add(operation)
-            waiting += [tensor.op for tensor in operation.inputs]
-    counts = [ops.get_stats_for_node_def(graph, op.node_def, "flops").value for op in needed]
-    return sum(int(count) for count in counts if count)
+    return flops.count(graph, graph.outputs)

@@ -72,8 +72,8 @@ def test_a_condition_on_the_steps_own_outcome_would_be_counted(monkeypatch):
         taken, last = tf.constant(0), tf.zeros([3])
         while taken < steps and last[1] == 0.0:
             batch, idle_from = next(iterator), tf.constant(0, tf.int64)
-            outcome = self._strategy.run(self._train_batch, args=(batch, idle_from))
-            last = self._of_first_replica(outcome)
+            outcome, _ = self._strategy.run(self._train_batch, args=(batch, idle_from))
+            last = self._of_replicas(outcome)[0]
             taken += 1
         return taken, last, last
 

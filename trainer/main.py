@@ -67,6 +67,7 @@ from trainer.training.phase_engine import build_engine
 from trainer.training.phases import Phase, plan, prepare
 from trainer.training.record import describe_training
 from trainer.training.request import Request, refuse_other_config, request_from_flags
+from trainer.training.utilisation.peak_flops import find_peak
 
 configuration.define_flags()
 
@@ -132,7 +133,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
         change_batch=change_batch, checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
         stop_request=stop_request, observers=observers,
         # Kept features are read here: there is nothing left to decode.
-        data_hosts=() if frozen else request.data_hosts,
+        data_hosts=() if frozen else request.data_hosts, peak_flops=find_peak(devices),
     )  # fmt: skip
     loop.train()
     _tell_result(loop, run)

@@ -5,6 +5,7 @@ import pathlib
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.training.gathering import gather
 from trainer.training.progress import Progress
 
 
@@ -21,13 +22,8 @@ def require_common_start(
     Raises:
         UserError: another worker stands elsewhere.
     """
-    own = tf.constant([[progress.epochs, progress.step]])
-
-    def gather() -> tf.Tensor:
-        return tf.distribute.get_replica_context().all_gather(own, axis=0)
-
-    gathered = strategy.experimental_local_results(strategy.run(gather))[0]
-    found = sorted({tuple(position) for position in gathered.numpy().tolist()})
+    gathered = gather(strategy, [progress.epochs, progress.step])
+    found = sorted({tuple(position) for position in gathered.tolist()})
     if len(found) > 1:
         positions = " and ".join(f"epoch {epochs} step {step}" for epochs, step in found)
         raise UserError(

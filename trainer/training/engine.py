@@ -7,13 +7,16 @@ inside a compiled function fails, so the reduction stays between them. Keras' op
 do the arithmetic.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from trainer.data.augment import Augmentation
-from trainer.data.input import LOADED_AT, read_clock
+from trainer.data.input import LOADED_AT
 from trainer.models.taps import Taps
+from trainer.training import step_clock
 from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import Totals
@@ -27,6 +30,7 @@ from trainer.training.traced_once import (
     shared_device,
     specs_of_replica,
 )
+from trainer.training.utilisation import flops
 from trainer.training.vectors import Vectors, count_trained, pack_model
 
 _PLAIN = Execution()
@@ -76,7 +80,9 @@ class Engine:
         values = self._packings.map(lambda packing: packing.values())
         devices = strategy.extended.worker_devices
         self._replicas = [Replica(device, values, optimizer, loss_scale) for device in devices]
+        self._has_peers = strategy.num_replicas_in_sync > len(self._replicas)
         self._take_over_from_chief()
+        self._accumulation_steps, self._has_compiled = execution.accumulation_steps, False
         classes = Taps(model).num_classes
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
         place = shared_device(devices)
@@ -96,8 +102,10 @@ class Engine:
             iterator: over `distribute_batches`, with draws.
             steps: the number of steps.
         """
-        taken, last, before = self.trace(iterator)(iterator, tf.constant(steps))
+        taken, last, before, clocks, ready = self.trace(iterator)(iterator, tf.constant(steps))
         taken, outcomes = int(taken), np.stack([before.numpy(), last.numpy()])
+        seconds, own = step_clock.step_seconds(clocks[: taken + 1].numpy(), ready[:taken].numpy())
+        warm, self._has_compiled = slice(0 if self._has_compiled else 1, None), True
         not_finite = [
             taken - late
             for late, outcome in zip((1, 0), outcomes, strict=True)
@@ -108,6 +116,8 @@ class Engine:
             stopped=bool((outcomes[:, STOP_ASKED] > 0).any()),
             diverged=not_finite[0] if not_finite else None,
             gradient_norm=float(outcomes[-1, NORM]),
+            seconds=seconds[warm],
+            own_seconds=own[warm if self._has_peers else slice(0)],
         )
 
     def evaluate(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
@@ -159,6 +169,12 @@ class Engine:
         """Number of trained weights."""
         return count_trained(self._packings)
 
+    @functools.cached_property
+    def flops(self) -> int:
+        """Floating-point operations of one replica's forward and backward pass, once traced."""
+        graph = self._train_step.graph
+        return flops.count(graph, graph.outputs, turns=self._accumulation_steps)
+
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
         return float(keras.ops.convert_to_numpy(self._replicas[0].optimizer.learning_rate))
@@ -169,7 +185,7 @@ class Engine:
 
     def _take_over_from_chief(self) -> None:
         """Makes the weights of all workers those of the first, whatever they drew or read."""
-        if self._strategy.num_replicas_in_sync == len(self._replicas):
+        if not self._has_peers:
             return
 
         def weights_of_first() -> list[tf.Tensor]:
@@ -189,35 +205,33 @@ class Engine:
     def _train(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> tuple:
         taken = tf.constant(0)
         last = before = tf.zeros([NUM_OUTCOMES])
-        idle_from = self._clock(iterator)
-        while taken < steps and before[STOP_ASKED] + before[NOT_FINITE] == 0.0:
+        began = idle_from = step_clock.read(iterator.element_spec)
+        ready, ended = (tf.TensorArray(tf.int64, steps, element_shape=[]) for _ in range(2))
+        while taken < steps and tf.reduce_sum(before[:NORM]) == 0.0:
             batch = next(iterator)
-            outcome = self._strategy.run(self._train_batch, args=(batch, idle_from))
+            outcome, own = self._strategy.run(self._train_batch, args=(batch, idle_from))
             # Reduced, and so the same on every replica of every worker: all stop together.
-            before, last = last, self._of_first_replica(outcome)
-            idle_from = self._clock(iterator, last)
+            before, last = last, self._of_replicas(outcome)[0]
+            if self._has_peers:
+                ready = ready.write(taken, tf.reduce_max(self._of_replicas(own)))
+            idle_from = step_clock.read(iterator.element_spec, [last])
+            ended = ended.write(taken, idle_from)
             taken += 1
-        return taken, last, before
+        return taken, last, before, tf.concat([[began], ended.stack()], axis=0), ready.stack()
 
     def _evaluate(self, iterator: tf.distribute.DistributedIterator, steps: tf.Tensor) -> tuple:
         taken, last, before = tf.constant(0), tf.constant(0.0), tf.constant(0.0)
-        idle_from = self._clock(iterator)
+        idle_from = step_clock.read(iterator.element_spec)
         while taken < steps and before == 0.0:
             batch = next(iterator)
             asked = self._strategy.run(self._evaluate_batch, args=(batch, idle_from))
-            before, last = last, self._of_first_replica(asked)
-            idle_from = self._clock(iterator, last)
+            before, last = last, self._of_replicas(asked)[0]
+            idle_from = step_clock.read(iterator.element_spec, [last])
             taken += 1
         return taken, last + before > 0
 
-    def _of_first_replica(self, value: tf.distribute.DistributedValues) -> tf.Tensor:
-        return self._strategy.experimental_local_results(value)[0]
-
-    def _clock(self, iterator, after: tf.Tensor | None = None) -> tf.Tensor:
-        """The time at which a step's result is known; 0 where batches are not timed."""
-        if LOADED_AT not in iterator.element_spec:
-            return tf.constant(0, tf.int64)
-        return read_clock([] if after is None else [after])
+    def _of_replicas(self, value: tf.distribute.DistributedValues) -> tuple[tf.Tensor, ...]:
+        return self._strategy.experimental_local_results(value)
 
     def trace(
         self, iterator: tf.distribute.DistributedIterator
@@ -244,15 +258,16 @@ class Engine:
     def _vector_specs(self) -> Vectors:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))
 
-    def _train_batch(self, batch: dict, idle_from: tf.Tensor) -> tf.Tensor:
-        """One replica's step; its result is the same on every replica."""
+    def _train_batch(self, batch: dict, idle_from: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """One replica's step: its outcome, the same on every replica, and when gradients were."""
         index = replica_index(len(self._replicas))
         replica = self._replicas[index]
         reduced, sums = self._train_step(
             replica.vectors(), _inputs(batch), replica.loss_scale(), self._stop_asked()
         )
-        self.train_totals.add(sums, _microseconds_waited(batch, idle_from))
-        return self._updates[index](_sum_over_replicas(reduced))
+        self.train_totals.add(sums, step_clock.waited(batch, idle_from))
+        ready = step_clock.read(batch, reduced) if self._has_peers else idle_from
+        return self._updates[index](_sum_over_replicas(reduced)), ready
 
     def _stop_asked(self) -> tf.Tensor:
         return self._stop_request.value() if self._stop_request else tf.constant(0.0)
@@ -260,7 +275,7 @@ class Engine:
     def _evaluate_batch(self, batch: dict, idle_from: tf.Tensor) -> tf.Tensor:
         replica = self._replicas[replica_index(len(self._replicas))]
         sums = self._eval_step(replica.vectors(averaged=True), _inputs(batch))
-        self.eval_totals.add(sums, _microseconds_waited(batch, idle_from))
+        self.eval_totals.add(sums, step_clock.waited(batch, idle_from))
         with tf.control_dependencies([sums]):  # So that the step has ended when this is known.
             stop_asked = tf.identity(self._stop_asked())
         return _sum_over_replicas([stop_asked])[0]
@@ -269,15 +284,6 @@ class Engine:
 def _inputs(batch: dict) -> dict:
     """What a step computes with."""
     return {name: value for name, value in batch.items() if name != LOADED_AT}
-
-
-def _microseconds_waited(batch: dict, idle_from: tf.Tensor) -> tf.Tensor:
-    """How long after the end of the step before it a batch was loaded.
-
-    By the clock of the thread that loads: an operation that reads the clock when the batch arrives
-    would itself queue behind the replicas, which take all processors, or behind a GPU's stream.
-    """
-    return tf.nn.relu(batch.get(LOADED_AT, idle_from) - idle_from)
 
 
 def _sum_over_replicas(values: list) -> list:

@@ -29,6 +29,8 @@ from trainer.training.observers.observer import EpochMetrics, Observer, StepMetr
 from trainer.training.phases import Phase
 from trainer.training.progress import Progress
 from trainer.training.step_result import StepResult
+from trainer.training.utilisation.meter import Meter
+from trainer.training.utilisation.utilisation import Utilisation
 
 
 @dataclasses.dataclass
@@ -49,6 +51,7 @@ class Loop:
         stop_request: asks the engine to stop between steps.
         observers: are notified in this order.
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
+        peak_flops: of all devices together, FLOP/s; None if that is not known.
         progress: where the run stands.
     """
 
@@ -65,6 +68,7 @@ class Loop:
     stop_request: StopRequest
     observers: Sequence[Observer] = ()
     data_hosts: tuple[str, ...] = ()
+    peak_flops: float | None = None
     progress: Progress = dataclasses.field(default_factory=Progress, init=False)
     _engine: Engine = dataclasses.field(init=False)
 
@@ -75,6 +79,7 @@ class Loop:
             Preempted: a stop was asked for; a checkpoint has been saved.
             Diverged: the loss is not finite.
         """
+        self._meter = Meter(self.strategy, self.peak_flops)
         self._resume()
         with self.stop_request.on_signals():
             try:
@@ -156,12 +161,11 @@ class Loop:
 
     def _epoch(self, train_batches, validation_batches) -> None:
         started = time.monotonic()
-        before = self.progress.train_sums
         rate = self._train_epoch(train_batches)
         seconds = time.monotonic() - started
         train = measure(np.array(self.progress.train_sums))
-        waited = 0.0 if rate is None else self._measure_since(before).waited
-        validation = self._validate(validation_batches)
+        with self._meter.spending("validation"):
+            validation = self._validate(validation_batches)
         if not math.isfinite(validation.loss):
             raise self._diverged(f"on the validation split after epoch {self.progress.epochs + 1}")
         self.progress.finish_epoch(validation.loss)
@@ -176,8 +180,9 @@ class Loop:
                 learning_rate=self._engine.learning_rate(),
                 # Of what this process has trained, nothing if the run was stopped in validation.
                 images_per_second=None if rate is None else self._timed(rate),
-                input_wait=None if rate is None else self._share_waited(waited, seconds),
+                input_wait=None if rate is None else self._timed(self._meter.waited / seconds),
                 seconds=self._timed(time.monotonic() - started),
+                utilisation=self._utilisation(rate),
             )
         )
 
@@ -200,7 +205,8 @@ class Loop:
             self._stop_if(result)
             self.checkpoints.raise_if_failed()
             if self.config.intervals.is_checkpoint_due(progress.step, self._steps_per_epoch):
-                self.checkpoints.save(self._engine.state, progress)
+                with self._meter.spending("checkpoint"):
+                    self.checkpoints.save(self._engine.state, progress)
             if timed_from == first_step and progress.step < self._steps_per_epoch:
                 # The first call of a process traces and compiles: the rate is of what follows.
                 clock, timed_from = time.monotonic(), progress.step
@@ -251,6 +257,7 @@ class Loop:
         if not result.steps:
             return
         taken = self._measure_since(before)
+        waited = self._meter.finish_steps(result, taken.waited)
         metrics = StepMetrics(
             epoch=self.progress.epochs + 1,
             step=self.progress.step,
@@ -261,7 +268,7 @@ class Loop:
             gradient_norm=result.gradient_norm,
             loss_scale=self._engine.loss_scale(),
             images_per_second=self._timed(taken.examples / seconds),
-            input_wait=self._share_waited(taken.waited, seconds),
+            input_wait=self._timed(waited / seconds),
         )
         for observer in self.observers:
             observer.finish_steps(metrics)
@@ -281,16 +288,22 @@ class Loop:
         """A value read from the clock, which a deterministic run leaves out of its records."""
         return None if self.config.task.deterministic else value
 
-    def _share_waited(self, waited: float, seconds: float) -> float | None:
-        """Share of the time in which a replica waited for input."""
-        return self._timed(waited / self.strategy.num_replicas_in_sync / seconds)
+    def _utilisation(self, images_per_second: float | None) -> Utilisation:
+        if self.config.task.deterministic:
+            return Utilisation()
+        batch_size = self.config.batching.global_batch_size
+        return self._meter.finish_epoch(
+            lambda: self._engine.flops, images_per_second and images_per_second / batch_size
+        )
 
     def _finish_epoch(self, metrics: EpochMetrics) -> None:
-        self.checkpoints.wait()  # If the one before failed, this epoch is not reported.
+        with self._meter.spending("checkpoint"):
+            self.checkpoints.wait()  # If the one before failed, this epoch is not reported.
         for observer in self.observers:
             observer.finish_epoch(metrics)
-        save_model = self._model_saver() if metrics.is_best else None
-        self.checkpoints.save(self._engine.state, self.progress, then=save_model)
+        with self._meter.spending("checkpoint"):
+            save_model = self._model_saver() if metrics.is_best else None
+            self.checkpoints.save(self._engine.state, self.progress, then=save_model)
 
     def _model_saver(self) -> Callable[[], None]:
         """Saves the present weights as the best epoch's model, whenever it is called."""

@@ -2,6 +2,10 @@
 
 from typing import NamedTuple
 
+import numpy as np
+
+_NOT_TIMED = np.zeros(0)
+
 
 class StepResult(NamedTuple):
     """What a call of the engine did.
@@ -12,9 +16,16 @@ class StepResult(NamedTuple):
         diverged: the first of these steps, counted from 1, whose loss or gradient is not finite,
             and with float16 stays so at a loss scale of 1; None if there is none.
         gradient_norm: of the last step's reduced gradients before clipping; 0 in evaluation.
+        seconds: `[steps] float64`, from the end of the step before, or the beginning of the call,
+            to the end of each step; without the first of the engine, which compiles, and empty
+            where steps are not timed.
+        own_seconds: likewise until this worker's gradients were ready to be summed; empty if there
+            is no other worker.
     """
 
     steps: int
     stopped: bool
     diverged: int | None
     gradient_norm: float = 0.0
+    seconds: np.ndarray = _NOT_TIMED
+    own_seconds: np.ndarray = _NOT_TIMED

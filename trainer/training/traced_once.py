@@ -52,6 +52,11 @@ class TracedOnce:
             raise ValueError("a function that replicas share must not capture variables")
         return [tf.TensorSpec.from_tensor(output) for output in self._concrete.outputs]
 
+    @property
+    def graph(self) -> tf.Graph:
+        """The graph of what was traced last."""
+        return self._concrete.graph
+
     def __call__(self, *arguments: Any) -> Any:
         """Calls what was traced last. In `strategy.run` it is not traced again."""
         if self._device is None:

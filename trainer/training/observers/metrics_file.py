@@ -37,5 +37,5 @@ class MetricsFile(Observer):
             "input_wait": metrics.input_wait,
             "seconds": metrics.seconds,
         }
-        self._rows.append(row)
+        self._rows.append(row | metrics.utilisation.measured())
         self._run.write_metrics(self._rows)

@@ -4,6 +4,9 @@ import dataclasses
 
 from trainer.training.metrics import Metrics
 from trainer.training.progress import Progress
+from trainer.training.utilisation.utilisation import Utilisation
+
+_NOT_MEASURED = Utilisation()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,7 @@ class EpochMetrics:
         images_per_second: in training; None in a deterministic run, which reads no clock.
         input_wait: share of that time in which a replica waited for input; None likewise.
         seconds: of training and validation; None likewise.
+        utilisation: of devices and time; tells nothing in a deterministic run.
     """
 
     epoch: int
@@ -62,6 +66,7 @@ class EpochMetrics:
     images_per_second: float | None
     input_wait: float | None
     seconds: float | None
+    utilisation: Utilisation = _NOT_MEASURED
 
     @property
     def is_best(self) -> bool:

@@ -95,6 +95,11 @@ class TensorBoard(Observer):
                 "recall": [re.escape(f"epoch/recall/{name}") for name in self._class_names],
                 "images per second": ["epoch/images_per_second"],
                 "wait for input": ["epoch/input_wait"],
+                "seconds a step": ["epoch/step_seconds_.*"],
+                "where the time goes": ["epoch/time_share_.*"],
+                "MFU": ["epoch/mfu"],
+                "GPU memory": ["epoch/gpu_memory_peak_bytes"],
+                "lag of the slowest worker": ["epoch/slowest_worker_lag"],
             },
             "by step": {name.replace("_", " "): [f"step/{name}"] for name in _STEP_METRICS},
         }
@@ -141,7 +146,7 @@ class TensorBoard(Observer):
         """Writes the epoch's metrics, and for the best so far those by which HParams compares."""
         epoch, train, validation = metrics.epoch, metrics.train, metrics.validation
         speed = ("learning_rate", "images_per_second", "input_wait")
-        values = {name: getattr(metrics, name) for name in speed}
+        values = {name: getattr(metrics, name) for name in speed} | metrics.utilisation.measured()
         self._write_scalars(self._train, epoch, "epoch", self._of_split(train) | values)
         self._write_scalars(self._validation, epoch, "epoch", self._of_split(validation))
         with self._validation.as_default(step=epoch):

@@ -1,0 +1,1 @@
+"""How well a training uses its devices and its time, epoch by epoch."""

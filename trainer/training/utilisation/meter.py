@@ -1,0 +1,107 @@
+"""Measures how well each epoch uses devices and time."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.training.gathering import gather
+from trainer.training.step_result import StepResult
+from trainer.training.utilisation.gpu_memory import GpuMemory
+from trainer.training.utilisation.time_shares import TimeShares
+from trainer.training.utilisation.utilisation import Utilisation
+
+_MICROSECONDS = 1e6
+
+
+class Meter:
+    """Is told of steps and of what else takes time, and sums up each epoch."""
+
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        peak_flops: float | None,
+        *,
+        memory: GpuMemory | None = None,
+        time_shares: TimeShares | None = None,
+    ) -> None:
+        """Begins the first epoch.
+
+        Args:
+            strategy: what the training runs under.
+            peak_flops: of all its devices together, FLOP/s; None tells no MFU.
+            memory: of this process' GPUs; None: as TensorFlow tells it.
+            time_shares: of the epoch; None: by this machine's clock.
+        """
+        devices = strategy.extended.worker_devices
+        self._strategy, self._peak_flops = strategy, peak_flops
+        self._memory = memory or GpuMemory(devices)
+        self._time = time_shares or TimeShares()
+        self._replicas = strategy.num_replicas_in_sync
+        self._has_peers = self._replicas > len(devices)
+        self._seconds: list[float] = []
+        self._own_seconds: list[float] = []
+
+    def spending(self, kind: str) -> contextlib.AbstractContextManager[None]:
+        """While open, time counts for one of `time_shares.KINDS`."""
+        return self._time.spending(kind)
+
+    def finish_steps(self, result: StepResult, waited_by_all: float) -> float:
+        """Counts the steps of a call of the engine.
+
+        Args:
+            result: of the call.
+            waited_by_all: seconds for which replicas waited for input in these steps, all together.
+
+        Returns:
+            Seconds for which the average replica waited.
+        """
+        waited = waited_by_all / self._replicas
+        self._seconds += result.seconds.tolist()
+        self._own_seconds += result.own_seconds.tolist()
+        self._time.add("training", max(0.0, float(result.seconds.sum()) - waited))
+        self._time.add("input", waited)
+        return waited
+
+    @property
+    def waited(self) -> float:
+        """Seconds for which the average replica waited for input in this epoch."""
+        return self._time.spent("input")
+
+    def finish_epoch(
+        self, count_flops: Callable[[], int], steps_per_second: float | None
+    ) -> Utilisation:
+        """Sums up an epoch and begins the next; with several workers, on all of them at once.
+
+        Args:
+            count_flops: tells the operations of one replica's step.
+            steps_per_second: None if no step was taken.
+        """
+        mfu = None
+        if self._peak_flops and steps_per_second:
+            mfu = count_flops() * self._replicas * steps_per_second / self._peak_flops
+        p50, p99 = np.percentile(self._seconds, [50, 99]).tolist() if self._seconds else (None,) * 2
+        shares = {f"time_share_{kind}": share for kind, share in self._time.take().items()}
+        peak_bytes, slowest = self._memory.take_peak(), (None, None)
+        if self._has_peers:
+            own = np.mean(self._own_seconds) if self._own_seconds else 0.0
+            rows = gather(self._strategy, [round(own * _MICROSECONDS), peak_bytes])
+            peak_bytes = int(rows[:, 1].max())
+            slowest = find_slowest(rows[:, 0].tolist())
+        self._seconds, self._own_seconds = [], []
+        return Utilisation(
+            mfu, peak_bytes or None, p50, p99, **shares,
+            slowest_worker=slowest[0], slowest_worker_lag=slowest[1],
+        )  # fmt: skip
+
+
+def find_slowest(times: Sequence[float]) -> tuple[int, float] | tuple[None, None]:
+    """The worker that took longest, and how much longer than the others' mean, as a share of it.
+
+    Args:
+        times: of each worker, two or more; none took any if steps were not timed.
+    """
+    slowest = int(np.argmax(times))
+    others = float(np.mean(np.delete(times, slowest)))
+    return (slowest, times[slowest] / others - 1.0) if others else (None, None)
