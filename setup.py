@@ -117,6 +117,8 @@ setup(
             "twine>=6.1,<8",
         ],
         "prometheus": ["prometheus-client>=0.21,<1"],
+        # alembic and SQLAlchemy keep runs in a file, without a server.
+        "mlflow": ["alembic>=1.13,<2", "mlflow-skinny>=3.5,<4", "sqlalchemy>=2,<3"],
         # XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5.
         "gpu": ["nvidia-cudnn-cu12>=9.24,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
@@ -131,6 +133,7 @@ setup(
             "kubeflow-trainer-api>=2.3,<3",
             "kubernetes-validate>=1.30,<2",
             "markdown-it-py>=4.0,<5",
+            "mlflow-skinny>=3.5,<4",
             "mypy>=1.18,<3",
             "optuna>=5,<6",
             "prometheus-client>=0.21,<1",

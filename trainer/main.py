@@ -58,6 +58,7 @@ from trainer.training.observers.compile_cache_sealer import CompileCacheSealer
 from trainer.training.observers.epoch_log import EpochLog
 from trainer.training.observers.epoch_progress import EpochProgress
 from trainer.training.observers.metrics_file import MetricsFile
+from trainer.training.observers.mlflow_run import MlflowRun
 from trainer.training.observers.observer import Observer
 from trainer.training.observers.profile import Profile
 from trainer.training.observers.prometheus_file import PrometheusFile
@@ -178,6 +179,8 @@ def _observers(
         if_asked.append(Profile(run.tensorboard, *request.profile_steps))
     if request.prometheus_file:
         if_asked.append(PrometheusFile(request.prometheus_file, run.path.name))
+    if request.mlflow_uri:
+        if_asked.append(MlflowRun(request.mlflow_uri, run.path, content["config"]))
     return [
         MetricsFile(run, rows),
         tensorboard,

@@ -119,7 +119,7 @@ class Status:
             yield
         except BaseException as error:
             if self._written.get("status") == RUNNING:
-                state = _ENDED.get(getattr(error, "exit_code", ExitCode.MISTAKE), FAILED)
+                state = state_after(error)
                 self._write_or_log(self._written | {"status": state, "error": _sentence(error)})
             raise
 
@@ -137,6 +137,11 @@ class Status:
             "last_sign_of_life": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
         self._write(json.dumps(self._written, indent=2) + "\n")
+
+
+def state_after(error: BaseException) -> str:
+    """How a training stands that an error has ended; one of `STATES`."""
+    return _ENDED.get(getattr(error, "exit_code", ExitCode.MISTAKE), FAILED)
 
 
 def state_of(status: dict[str, Any], directory: pathlib.Path) -> str:

@@ -17,6 +17,7 @@ class Intervals:
         profile_steps: `A:B` records a profile from step A to step B.
         prometheus_file: where the newest metrics are kept for Prometheus' node exporter; None keeps
             none.
+        mlflow_uri: of the server or file in which MLflow keeps the run; None: in none.
     """
 
     checkpoint_steps: int = setting(
@@ -32,6 +33,9 @@ class Intervals:
         None, "NAME.prom: keep the newest metrics there for Prometheus' node exporter.",
         is_fixed=False,
     )  # fmt: skip
+    mlflow_uri: str | None = setting(
+        None, "http://HOST:PORT or sqlite:///FILE: keep the run in MLflow there.", is_fixed=False
+    )
 
     def steps_left(self, step: int, steps_per_epoch: int) -> int:
         """Steps until metrics, a checkpoint or the end of the epoch are due.

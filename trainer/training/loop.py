@@ -30,7 +30,6 @@ from trainer.training.phases import Phase
 from trainer.training.progress import Progress
 from trainer.training.step_result import StepResult
 from trainer.training.utilisation.meter import Meter
-from trainer.training.utilisation.utilisation import Utilisation
 
 
 @dataclasses.dataclass
@@ -79,7 +78,7 @@ class Loop:
             Preempted: a stop was asked for; a checkpoint has been saved.
             Diverged: the loss is not finite.
         """
-        self._meter = Meter(self.strategy, self.peak_flops)
+        self._meter = Meter(self.config, self.strategy, self.peak_flops)
         self._resume()
         with self.stop_request.on_signals():
             try:
@@ -182,7 +181,7 @@ class Loop:
                 images_per_second=None if rate is None else self._timed(rate),
                 input_wait=None if rate is None else self._timed(self._meter.waited / seconds),
                 seconds=self._timed(time.monotonic() - started),
-                utilisation=self._utilisation(rate),
+                utilisation=self._meter.finish_epoch(self._engine, rate),
             )
         )
 
@@ -287,14 +286,6 @@ class Loop:
     def _timed(self, value: float) -> float | None:
         """A value read from the clock, which a deterministic run leaves out of its records."""
         return None if self.config.task.deterministic else value
-
-    def _utilisation(self, images_per_second: float | None) -> Utilisation:
-        if self.config.task.deterministic:
-            return Utilisation()
-        batch_size = self.config.batching.global_batch_size
-        return self._meter.finish_epoch(
-            lambda: self._engine.flops, images_per_second and images_per_second / batch_size
-        )
 
     def _finish_epoch(self, metrics: EpochMetrics) -> None:
         with self._meter.spending("checkpoint"):

@@ -15,6 +15,7 @@ from trainer.models.weights import describe_weights, find_weights
 from trainer.run import Run
 from trainer.training import config as configuration
 from trainer.training.config import Config
+from trainer.training.observers.mlflow_run import require_uri
 from trainer.training.observers.profile import parse_steps
 from trainer.training.observers.prometheus_file import require_file
 
@@ -30,6 +31,7 @@ class Request:
         data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
         profile_steps: first and last step of the profile; None records none.
         prometheus_file: where metrics are kept for Prometheus; None keeps none.
+        mlflow_uri: where MLflow keeps the run; None: nowhere.
     """
 
     config: Config
@@ -38,6 +40,7 @@ class Request:
     data_hosts: tuple[str, ...]
     profile_steps: tuple[int, int] | None
     prometheus_file: pathlib.Path | None
+    mlflow_uri: str | None
 
     @property
     def workdir(self) -> pathlib.Path | None:
@@ -59,6 +62,8 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
     profile_steps = parse_steps(values["profile_steps"].value)
     file = values["prometheus_file"].value
     prometheus_file = require_file(file) if file else None
+    uri = values["mlflow_uri"].value
+    mlflow_uri = require_uri(uri) if uri else None
     data_hosts = parse_addresses(values["data_service"].value)
     data_dir = values["data_dir"].value or default_data_dir()
     dataset = open_dataset(str(values["dataset"].value), data_dir)
@@ -71,7 +76,7 @@ def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
         )
     _check_workdir(config, dataset)
     weights = _describe_weights(config)  # Last: they may have to be fetched.
-    return Request(config, dataset, weights, data_hosts, profile_steps, prometheus_file)
+    return Request(config, dataset, weights, data_hosts, profile_steps, prometheus_file, mlflow_uri)
 
 
 def _check_workdir(config: Config, dataset: BuiltDataset) -> None:

@@ -25,17 +25,5 @@ class MetricsFile(Observer):
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:
         """Appends the epoch's row."""
-        row = {
-            "epoch": metrics.epoch,
-            "phase": metrics.phase,
-            "loss": metrics.train.loss,
-            "accuracy": metrics.train.accuracy,
-            "validation_loss": metrics.validation.loss,
-            "validation_accuracy": metrics.validation.accuracy,
-            "learning_rate": metrics.learning_rate,
-            "images_per_second": metrics.images_per_second,
-            "input_wait": metrics.input_wait,
-            "seconds": metrics.seconds,
-        }
-        self._rows.append(row | metrics.utilisation.measured())
+        self._rows.append(metrics.row())
         self._run.write_metrics(self._rows)

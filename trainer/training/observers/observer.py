@@ -1,6 +1,7 @@
 """What the loop reports to its observers, and when."""
 
 import dataclasses
+from typing import Any
 
 from trainer.training.metrics import Metrics
 from trainer.training.progress import Progress
@@ -72,6 +73,22 @@ class EpochMetrics:
     def is_best(self) -> bool:
         """Whether its validation loss is the lowest so far."""
         return self.epoch == self.best_epoch
+
+    def row(self) -> dict[str, Any]:
+        """The numbers by name, as a row of metrics.jsonl has them."""
+        return {
+            "epoch": self.epoch,
+            "phase": self.phase,
+            "loss": self.train.loss,
+            "accuracy": self.train.accuracy,
+            "validation_loss": self.validation.loss,
+            "validation_accuracy": self.validation.accuracy,
+            "learning_rate": self.learning_rate,
+            "images_per_second": self.images_per_second,
+            "input_wait": self.input_wait,
+            "seconds": self.seconds,
+            **self.utilisation.measured(),
+        }
 
 
 class Observer:

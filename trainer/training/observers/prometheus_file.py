@@ -27,7 +27,7 @@ class Described(NamedTuple):
     by_split: bool = False
 
 
-# Where StepMetrics has the same, it has the same name there.
+# Where StepMetrics or Utilisation has the same, it has the same name there.
 GAUGES: dict[str, Described] = {
     "epoch": Described("Epoch in training, counted from 1."),
     "global_step": Described("Steps taken in all epochs."),
@@ -39,6 +39,17 @@ GAUGES: dict[str, Described] = {
     "images_per_second": Described("Images trained on a second."),
     "input_wait": Described("Share of the time in which a replica waited for input, 0 to 1."),
     "best_validation_loss": Described("Lowest validation loss so far."),
+    "mfu": Described("Model FLOP utilisation of the last epoch, 0 to 1."),
+    "gpu_memory_peak_bytes": Described("Most memory of tensors on a GPU in the last epoch."),
+    "step_seconds_p50": Described("Median time from one step's end to the next, last epoch."),
+    "step_seconds_p99": Described("99th percentile of the same."),
+    "time_share_training": Described("Share of the last epoch's time in training steps, 0 to 1."),
+    "time_share_input": Described("Share of that time waiting for input."),
+    "time_share_checkpoint": Described("Share of that time standing still for checkpoints."),
+    "time_share_validation": Described("Share of that time in validation."),
+    "time_share_other": Described("Share of that time in all else, such as compiling."),
+    "slowest_worker": Described("Index of the slowest worker of the last epoch."),
+    "slowest_worker_lag": Described("Its step's time beyond the others' mean, as a share of it."),
     "running": Described("1 while the training runs, 0 once it has ended."),
     "updated_seconds": Described("When the file was written, in seconds since 1970."),
 }
@@ -115,10 +126,12 @@ class PrometheusFile(Observer):
             self._write()
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:
-        """Writes the metrics of the epoch's validation."""
+        """Writes the metrics of the epoch's validation, and how it used devices and time."""
         self._set("loss", metrics.validation.loss, "validation")
         self._set("accuracy", metrics.validation.accuracy, "validation")
         self._set("best_validation_loss", metrics.best_loss)
+        for name, value in metrics.utilisation.measured().items():
+            self._set(name, value)
         self._write()
 
     def end(self) -> None:

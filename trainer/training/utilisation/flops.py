@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.profiler.internal import flops_registry  # noqa: F401 - registers the counts
+from tensorflow.python.util import deprecation
 
 _LOOPS = ("While", "StatelessWhile")
 
@@ -26,7 +27,8 @@ def count(graph: tf.Graph, results: Sequence[tf.Tensor], *, turns: int = 1) -> i
     """
     total = 0
     for operation in _needed(results):
-        found = ops.get_stats_for_node_def(graph, operation.node_def, "flops").value
+        with deprecation.silence():  # Of TensorFlow's own counting.
+            found = ops.get_stats_for_node_def(graph, operation.node_def, "flops").value
         total += int(found or 0)
         if operation.type in _LOOPS:
             body = graph._get_function(operation.get_attr("body").name).graph

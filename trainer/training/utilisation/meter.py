@@ -1,11 +1,13 @@
 """Measures how well each epoch uses devices and time."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.training.config import Config
+from trainer.training.engine import Engine
 from trainer.training.gathering import gather
 from trainer.training.step_result import StepResult
 from trainer.training.utilisation.gpu_memory import GpuMemory
@@ -20,6 +22,7 @@ class Meter:
 
     def __init__(
         self,
+        config: Config,
         strategy: tf.distribute.Strategy,
         peak_flops: float | None,
         *,
@@ -29,11 +32,14 @@ class Meter:
         """Begins the first epoch.
 
         Args:
+            config: the run's configuration; if deterministic, it tells nothing.
             strategy: what the training runs under.
             peak_flops: of all its devices together, FLOP/s; None tells no MFU.
             memory: of this process' GPUs; None: as TensorFlow tells it.
             time_shares: of the epoch; None: by this machine's clock.
         """
+        self._is_deterministic = config.task.deterministic
+        self._batch_size = config.batching.global_batch_size
         devices = strategy.extended.worker_devices
         self._strategy, self._peak_flops = strategy, peak_flops
         self._memory = memory or GpuMemory(devices)
@@ -69,30 +75,31 @@ class Meter:
         """Seconds for which the average replica waited for input in this epoch."""
         return self._time.spent("input")
 
-    def finish_epoch(
-        self, count_flops: Callable[[], int], steps_per_second: float | None
-    ) -> Utilisation:
+    def finish_epoch(self, engine: Engine, images_per_second: float | None) -> Utilisation:
         """Sums up an epoch and begins the next; with several workers, on all of them at once.
 
         Args:
-            count_flops: tells the operations of one replica's step.
-            steps_per_second: None if no step was taken.
+            engine: that took its steps.
+            images_per_second: None if no step was taken.
         """
+        if self._is_deterministic:
+            return Utilisation()
         mfu = None
-        if self._peak_flops and steps_per_second:
-            mfu = count_flops() * self._replicas * steps_per_second / self._peak_flops
+        if self._peak_flops and images_per_second:
+            flops_per_image = engine.flops * self._replicas / self._batch_size
+            mfu = images_per_second * flops_per_image / self._peak_flops
         p50, p99 = np.percentile(self._seconds, [50, 99]).tolist() if self._seconds else (None,) * 2
         shares = {f"time_share_{kind}": share for kind, share in self._time.take().items()}
-        peak_bytes, slowest = self._memory.take_peak(), (None, None)
+        peak_bytes, slowest, lag = self._memory.take_peak(), None, None
         if self._has_peers:
             own = np.mean(self._own_seconds) if self._own_seconds else 0.0
             rows = gather(self._strategy, [round(own * _MICROSECONDS), peak_bytes])
             peak_bytes = int(rows[:, 1].max())
-            slowest = find_slowest(rows[:, 0].tolist())
+            slowest, lag = find_slowest(rows[:, 0].tolist())
         self._seconds, self._own_seconds = [], []
         return Utilisation(
             mfu, peak_bytes or None, p50, p99, **shares,
-            slowest_worker=slowest[0], slowest_worker_lag=slowest[1],
+            slowest_worker=slowest, slowest_worker_lag=lag,
         )  # fmt: skip
 
 

@@ -1,0 +1,186 @@
+"""Keeps a run in MLflow: settings as parameters, a row of metrics for each epoch, how it stands."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import sys
+import time
+import urllib.parse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from absl import logging
+
+from cxr_command.foreign_text import first_line
+from trainer.directory import require_writable
+from trainer.errors import UserError
+from trainer.json_file import read_object, text
+from trainer.revision import revision
+from trainer.status import DONE, RUNNING, state_after
+from trainer.training.observers.observer import EpochMetrics, Observer
+from trainer.training.progress import Progress
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+INSTALL = "pip install 'cxr-trainer[mlflow]'"
+_PACKAGES = ("mlflow", "sqlalchemy", "alembic")
+_EXPECTED = "expected http://HOST:PORT or https://HOST of a server, or sqlite:///FILE"
+_FIELDS = {"uri": text(), "run_id": text()}
+# MLflow's words for how a run of ours ended; what is not listed has failed.
+_ENDED = {DONE: "FINISHED", "preempted": "KILLED"}
+# No word to MLflow's makers. A server that does not answer is asked again after the next epoch, so
+# that it does not hold the training up.
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def require_uri(uri: str) -> str:
+    """Checks where MLflow is to keep a run; asks no server yet.
+
+    Args:
+        uri: what `--mlflow_uri` gives.
+
+    Returns:
+        The same.
+
+    Raises:
+        UserError: MLflow is missing, it is no such address, or a file that cannot be written.
+    """
+    if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
+        raise UserError(f"--mlflow_uri needs mlflow-skinny: {INSTALL}")
+    try:
+        parts = urllib.parse.urlsplit(uri)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise UserError(f"--mlflow_uri={uri}: {first_line(error)}; {_EXPECTED}") from error
+    if parts.username or parts.password:
+        raise UserError(
+            "--mlflow_uri holds a user or password, which logs would show: leave them out and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
+        require_writable(pathlib.Path(parts.path[1:]).parent, "mlflow_uri")
+    elif not (parts.scheme in ("http", "https") and has_host):
+        raise UserError(f"--mlflow_uri={uri}: {_EXPECTED}")
+    return uri
+
+
+class MlflowRun(Observer):
+    """Sends what is new after each epoch; what could not be sent goes with the next epoch.
+
+    A training never ends because MLflow fails: metrics.jsonl holds the same numbers.
+    """
+
+    def __init__(self, uri: str, directory: pathlib.Path, config: Mapping[str, Any]) -> None:
+        """Reads which run of MLflow is gone on with, if any; sends nothing yet.
+
+        Args:
+            uri: what `require_uri` gave.
+            directory: the run's, which keeps the id of MLflow's run in `mlflow.json`.
+            config: the settings.
+
+        Raises:
+            UserError: `mlflow.json` is damaged.
+        """
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        self._uri, self._name, self._config = uri, directory.name, config
+        self._file = directory / "mlflow.json"
+        self._run_id = self._read_run_id()
+        self._client: MlflowClient | None = None
+        self._unsent: list[tuple[int, int, dict[str, float]]] = []
+        self._has_warned = False
+
+    def begin_training(self, progress: Progress) -> None:
+        """Opens the run, or goes on with that of earlier calls of the command."""
+        self._send()
+
+    def finish_epoch(self, metrics: EpochMetrics) -> None:
+        """Sends the numbers of the epoch's row of metrics.jsonl."""
+        row = {name: value for name, value in metrics.row().items() if _is_number(value)}
+        self._unsent.append((row.pop("epoch"), _milliseconds(), row))
+        self._send()
+
+    def end(self) -> None:
+        """Says how the run ended."""
+        error = sys.exception()  # On its way out of the loop while its observers end.
+        self._send(DONE if error is None else state_after(error))
+
+    def _send(self, ended: str | None = None) -> None:
+        try:
+            self._send_or_raise(ended)
+        except Exception as error:  # Of whatever the client is made of: none may end a training.
+            if not self._has_warned:
+                logging.warning(
+                    "MLflow at %s takes nothing now (%s); metrics.jsonl holds all, and what is "
+                    "missing there is sent once it answers again", self._uri, first_line(error),
+                )  # fmt: skip
+            self._has_warned = True
+        if ended and self._unsent:
+            logging.warning("MLflow lacks %d epochs of this run", len(self._unsent))
+
+    def _send_or_raise(self, ended: str | None) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        client, run_id = self._open()
+        metrics = [
+            Metric(name, float(value), when, epoch)
+            for epoch, when, row in self._unsent
+            for name, value in row.items()
+        ]
+        client.log_batch(run_id, metrics=metrics, tags=[RunTag("status", ended or RUNNING)])
+        self._unsent.clear()
+        if ended:
+            client.set_terminated(run_id, _ENDED.get(ended, "FAILED"))
+
+    def _open(self) -> tuple["MlflowClient", str]:
+        """The client and the run, which is begun, or gone on with, at the first call."""
+        from mlflow import MlflowClient
+        from mlflow.entities import Param, RunTag
+
+        if self._client and self._run_id:
+            return self._client, self._run_id
+        client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        if self._run_id is None:
+            run = client.create_run(_experiment(client), run_name=self._name)
+            self._run_id = run.info.run_id
+            self._write_run_id()
+        client.update_run(self._run_id, status="RUNNING")
+        params = [Param(name, str(value)) for name, value in self._config.items()]
+        client.log_batch(self._run_id, params=params, tags=[RunTag("revision", revision())])
+        self._client = client
+        return client, self._run_id
+
+    def _write_run_id(self) -> None:
+        partial = self._file.with_name(self._file.name + ".partial")
+        partial.write_text(json.dumps({"uri": self._uri, "run_id": self._run_id}) + "\n")
+        os.replace(partial, self._file)
+
+    def _read_run_id(self) -> str | None:
+        """Of the run that this directory has at the same address."""
+        if not self._file.exists():
+            return None
+        stored = read_object(self._file, _FIELDS, "remove it to begin another run in MLflow")
+        return stored["run_id"] if stored["uri"] == self._uri else None
+
+
+def _experiment(client: "MlflowClient") -> str:
+    """Id of the experiment that runs are kept in, as MLflow's own variable names it."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "cxr-trainer")
+    found = client.get_experiment_by_name(name)
+    return found.experiment_id if found else client.create_experiment(name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
