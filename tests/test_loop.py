@@ -20,6 +20,7 @@ from trainer.training.phases import Phase
 
 # Three steps an epoch, the last one of eight examples.
 TRAINED, VALIDATED, STEPS = 40, 20, 3
+PEAK_FLOPS = 1e12
 
 
 class Recorder(Observer):
@@ -79,6 +80,7 @@ def make_loop(path, observers, stop_request=None, **settings):
         checkpoints=Checkpoints(run.checkpoints),
         stop_request=stop_request,
         observers=observers,
+        peak_flops=PEAK_FLOPS,
     )
 
 
@@ -139,12 +141,25 @@ def test_an_epoch_is_told_what_its_model_answers(trained):
     assert recorder.epochs[0].is_best
 
 
+def test_an_epoch_tells_how_it_used_devices_and_time(trained):
+    loop, recorder = trained
+    for epoch in recorder.epochs:
+        measured = epoch.utilisation.measured()
+        shares = [value for name, value in measured.items() if name.startswith("time_share_")]
+        assert sum(shares) == pytest.approx(1) and all(share >= 0 for share in shares)
+        assert 0 < measured["step_seconds_p50"] <= measured["step_seconds_p99"]
+        # Two replicas compute the halves of a batch.
+        operations = epoch.images_per_second / BATCH * 2 * loop._engine.flops
+        assert measured["mfu"] == pytest.approx(operations / PEAK_FLOPS)
+
+
 def test_a_deterministic_run_tells_nothing_of_the_clock(tmp_path):
     recorder = Recorder()
     make_loop(tmp_path, [recorder], deterministic=True).train()
     for row in (*recorder.steps, *recorder.epochs):
         assert row.images_per_second is row.input_wait is None
     assert all(epoch.seconds is None for epoch in recorder.epochs)
+    assert not any(epoch.utilisation.measured() for epoch in recorder.epochs)
 
 
 class OneByOne(Observer):

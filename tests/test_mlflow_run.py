@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -21,9 +22,17 @@ from trainer.training.utilisation.utilisation import Utilisation
 CONFIG = {"model": "lenet", "epochs": 3, "fold": None}
 
 
+@pytest.fixture(scope="module")
+def new_database(tmp_path_factory):
+    """A database of MLflow without a run; making one takes seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "new.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
 @pytest.fixture
-def uri(tmp_path):
-    return f"sqlite:///{tmp_path}/mlflow.db"
+def uri(new_database, tmp_path):
+    return f"sqlite:///{shutil.copy(new_database, tmp_path / 'mlflow.db')}"
 
 
 @pytest.fixture
@@ -84,10 +93,11 @@ def test_a_run_that_fails_has_failed_in_mlflow(uri, directory):
     assert the_run(uri).data.tags["status"] == "diverged"
 
 
-def test_another_address_gets_another_run(uri, directory, tmp_path):
+def test_another_address_gets_another_run(uri, directory, new_database, tmp_path):
+    other = f"sqlite:///{shutil.copy(new_database, tmp_path / 'other.db')}"
     train(uri, directory, [])
-    train(f"sqlite:///{tmp_path}/other.db", directory, [])
-    assert the_run(uri).info.run_id != the_run(f"sqlite:///{tmp_path}/other.db").info.run_id
+    train(other, directory, [])
+    assert the_run(uri).info.run_id != the_run(other).info.run_id
 
 
 def test_the_revision_is_this_checkout(uri, directory):

@@ -13,6 +13,7 @@ from trainer.training.observers import prometheus_file
 from trainer.training.observers.observer import EpochMetrics, StepMetrics
 from trainer.training.observers.prometheus_file import PrometheusFile, full_name, require_file
 from trainer.training.progress import Progress
+from trainer.training.utilisation.utilisation import NAMES, Utilisation
 
 STEPS = StepMetrics(
     epoch=2, step=3, global_step=23, loss=0.5, accuracy=0.75, learning_rate=1e-3,
@@ -24,6 +25,7 @@ NUMBERS = Metrics(
 EPOCH = EpochMetrics(
     epoch=2, phase="all", train=NUMBERS, validation=NUMBERS, best_epoch=1, best_loss=0.3,
     learning_rate=1e-3, images_per_second=100.0, input_wait=0.25, seconds=9.0,
+    utilisation=Utilisation(mfu=0.25, time_share_other=0.5),
 )  # fmt: skip
 
 
@@ -48,6 +50,10 @@ def test_prometheus_reads_the_newest_metrics(tmp_path, monkeypatch):
     assert found["cxr_training_loss", run, "train"] == 0.5
     assert found["cxr_training_loss", run, "validation"] == 0.4
     assert found["cxr_training_global_step", run, None] == 23
+    assert found["cxr_training_mfu", run, None] == 0.25
+    assert found["cxr_training_time_share_other", run, None] == 0.5
+    assert ("cxr_training_slowest_worker", run, None) not in found
+    assert set(NAMES) < set(prometheus_file.GAUGES)
     assert found["cxr_training_gradient_norm", run, None] == math.inf
     assert found["cxr_training_best_validation_loss", run, None] == 0.3
     assert ("cxr_training_loss_scale", run, None) not in found

@@ -9,6 +9,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 
 from tests.support.rows import step_metrics
 from trainer.training.observers.tensorboard import TensorBoard
+from trainer.training.utilisation.utilisation import NAMES
 
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 
@@ -38,6 +39,11 @@ def test_every_scalar_of_every_epoch_is_there(events, finished_run):
         for tag in ("loss", "accuracy", "learning_rate", "images_per_second", "input_wait"):
             shown = number(events["train", f"epoch/{tag}", row["epoch"]])
             assert shown == pytest.approx(row[tag], rel=1e-6)
+        measured = [name for name in NAMES if name in row]
+        assert sum(name.startswith("time_share_") for name in measured) == 5
+        for name in measured:
+            shown = number(events["train", f"epoch/{name}", row["epoch"]])
+            assert shown == pytest.approx(row[name], rel=1e-6)
         for tag in ("loss", "accuracy"):
             shown = number(events["validation", f"epoch/{tag}", row["epoch"]])
             assert shown == pytest.approx(row[f"validation_{tag}"], rel=1e-6)
