@@ -133,7 +133,7 @@ def test_a_server_that_never_answers_ends_nothing(directory, used_port, monkeypa
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     train(f"http://127.0.0.1:{used_port}", directory, [epoch_metrics()])
     warnings = [record.message for record in caplog.records if record.name == "absl"]
-    assert len(warnings) == 2 and warnings[1] == "MLflow lacks 1 epochs of this run"
+    assert len(warnings) == 2 and warnings[1] == "MLflow is missing 1 epochs of this run"
     assert list(directory.iterdir()) == []
 
 

@@ -197,7 +197,7 @@ def test_a_cpu_has_no_peak_and_the_log_says_so(caplog):
     caplog.set_level("INFO", "absl")
     cpu = Hardware(two_replicas(), ("/cpu:0", "/cpu:1"), "float32", False, True, "ring")
     assert find_peak(cpu) is None
-    assert caplog.messages == ["MFU is not told: a CPU has no published peak"]
+    assert caplog.messages == ["MFU is not reported: CPUs have no published peak"]
 
 
 def test_a_deterministic_run_measures_nothing():

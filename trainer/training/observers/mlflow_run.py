@@ -109,7 +109,7 @@ class MlflowRun(Observer):
         self._send()
 
     def end(self) -> None:
-        """Says how the run ended."""
+        """Records how the run ended."""
         error = sys.exception()  # On its way out of the loop while its observers end.
         self._send(DONE if error is None else state_after(error))
 
@@ -119,12 +119,12 @@ class MlflowRun(Observer):
         except Exception as error:  # Of whatever the client is made of: none may end a training.
             if not self._has_warned:
                 logging.warning(
-                    "MLflow at %s takes nothing now (%s); metrics.jsonl holds all, and what is "
-                    "missing there is sent once it answers again", self._uri, first_line(error),
+                    "MLflow at %s failed (%s); training continues, metrics.jsonl has every epoch, "
+                    "and MLflow is tried again after each", self._uri, first_line(error),
                 )  # fmt: skip
             self._has_warned = True
         if ended and self._unsent:
-            logging.warning("MLflow lacks %d epochs of this run", len(self._unsent))
+            logging.warning("MLflow is missing %d epochs of this run", len(self._unsent))
 
     def _send_or_raise(self, ended: str | None) -> None:
         from mlflow.entities import Metric, RunTag

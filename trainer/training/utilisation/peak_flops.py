@@ -67,7 +67,7 @@ def peak_of_gpu(name: str, precision: str, *, tensorfloat32: bool = True) -> flo
 
 
 def find_peak(hardware: Hardware) -> float | None:
-    """The peak of all GPUs of a training together; what has none is logged.
+    """The peak of all GPUs of a training together; a missing one is logged.
 
     Args:
         hardware: what it computes on; other workers are taken to have the same GPUs.
@@ -76,7 +76,7 @@ def find_peak(hardware: Hardware) -> float | None:
         FLOP/s; None on CPUs and if a GPU is not in the table.
     """
     if not hardware.has_gpus:
-        logging.info("MFU is not told: a CPU has no published peak")
+        logging.info("MFU is not reported: CPUs have no published peak")
         return None
     found = tf.config.list_physical_devices("GPU")[: len(hardware.devices)]
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", "") for gpu in found]
@@ -85,6 +85,6 @@ def find_peak(hardware: Hardware) -> float | None:
     known = [peak for peak in peaks if peak is not None]
     if len(known) < len(peaks):
         unknown = sorted({name for name, peak in zip(names, peaks, strict=True) if peak is None})
-        logging.info("MFU is not told: the peak of %s is not known here", ", ".join(unknown))
+        logging.info("MFU is not reported: the peak of %s is unknown", ", ".join(unknown))
         return None
     return sum(known) * hardware.workers

@@ -1,4 +1,4 @@
-"""What an epoch's row tells of devices and time."""
+"""What an epoch's row says of devices and time."""
 
 import dataclasses
 
