@@ -138,6 +138,24 @@ def test_the_slowest_worker_is_compared_with_the_mean_of_the_others(times, worke
     assert find_slowest(times) == (worker, lag if lag is None else pytest.approx(lag))
 
 
+def test_of_several_workers_the_slowest_and_the_highest_peak_are_reported(monkeypatch):
+    told = []
+
+    def gather_three(strategy, own):
+        told.append(own)
+        return np.array([own, [400_000, 5], [350_000, 7]])
+
+    monkeypatch.setattr("trainer.training.utilisation.meter.gather", gather_three)
+    meter = make_meter()
+    meter._has_peers = True
+    meter.finish_steps(steps_of([0.5, 0.5])._replace(own_seconds=np.array([0.2, 0.3])), 0.0)
+    measured = meter.finish_epoch(ENGINE, None)
+    assert told == [[250_000, 0]]  # Microseconds a step, and no GPU.
+    assert measured.slowest_worker == 1
+    assert measured.slowest_worker_lag == pytest.approx(0.4 / 0.3 - 1)
+    assert measured.gpu_memory_peak_bytes == 7
+
+
 def test_replicas_of_a_worker_tell_its_numbers_once():
     assert gather(two_replicas(), [7, 2**40]).tolist() == [[7, 2**40]]
 

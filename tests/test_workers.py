@@ -62,6 +62,8 @@ def test_two_workers_train_as_two_replicas_do(trained, finished_run):
     for row, other in zip(rows, expected, strict=True):
         # One step on raw gray values carries every rounding far; the first steps agree closely.
         assert row["loss"] == pytest.approx(other["loss"], rel=1e-2)
+        assert row["slowest_worker"] in (0, 1) and row["slowest_worker_lag"] >= 0
+        assert 0 < row["step_seconds_p50"] <= row["step_seconds_p99"]
     content = json.loads((trained / "run" / "config.json").read_text())
     assert content["hardware"]["workers"] == 2
     assert content["hardware"]["replicas"] == 2
