@@ -207,6 +207,7 @@ class Engine:
         last = before = tf.zeros([NUM_OUTCOMES])
         began = idle_from = step_clock.read(iterator.element_spec)
         ready, ended = (tf.TensorArray(tf.int64, steps, element_shape=[]) for _ in range(2))
+        # Before the norm stand STOP_ASKED and NOT_FINITE: what ends the loop.
         while taken < steps and tf.reduce_sum(before[:NORM]) == 0.0:
             batch = next(iterator)
             outcome, own = self._strategy.run(self._train_batch, args=(batch, idle_from))
