@@ -34,7 +34,7 @@ def test_another_number_of_the_best_epoch_can_choose_the_run(tmp_path):
 
 
 def test_no_run_with_a_model_is_the_users_mistake(tmp_path):
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="has no run"):
         best_run(tmp_path)
 
 
@@ -103,5 +103,5 @@ def test_class_names_that_do_not_tell_classes_apart_are_not_believed(configured,
 def test_a_path_that_no_file_can_have_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="File name too long"):
         Run(tmp_path / ("x" * 300)).finished_config()
-    with pytest.raises(UserError, match="holds no run"):
+    with pytest.raises(UserError, match="has no run"):
         best_run(tmp_path / ("x" * 300))
