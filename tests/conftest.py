@@ -6,11 +6,14 @@ import functools
 import pathlib
 import signal
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support import devices
 from tests.support.forked_commands import Forks, bare_machine
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -18,10 +21,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Under nohup it is ignored, here and in every process that a test starts, and hangs nothing up.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Two logical CPU devices serve as replicas in all tests of this process.
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
+# Two logical devices serve as replicas in all tests of this process.
+devices.split()
+
+
+def pytest_runtest_setup(item):
+    devices.skip_without_gpu(item)
 
 
 def pytest_sessionfinish():
@@ -96,14 +101,29 @@ def run_command(module: str, *flags: str, code: int = 0) -> str:
     return ended.said
 
 
+def run_on(kind: str, module: str, *flags: str, code: int = 0) -> str:
+    """The same, on devices of a kind; a fork would share its parent's GPUs, and cannot."""
+    if kind == "cpu":
+        return run_command(module, *flags, code=code)
+    environment = os.environ | bare_machine().environment
+    del environment["CUDA_VISIBLE_DEVICES"]
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", module, *flags],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == code, f"exit code {ended.returncode}\n{said}"
+    return said
+
+
 # One strategy for the whole process: the collectives of a second one would take the same keys.
 @functools.cache
-def two_replicas() -> tf.distribute.Strategy:
-    return tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+def two_replicas(kind: str = "cpu") -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy([f"/{kind}:0", f"/{kind}:1"])
 
 
-def one_device() -> tf.distribute.Strategy:
-    return tf.distribute.OneDeviceStrategy("/cpu:0")
+def one_device(kind: str = "cpu") -> tf.distribute.Strategy:
+    return tf.distribute.OneDeviceStrategy(f"/{kind}:0")
 
 
 def global_batch(strategy, batch):

@@ -5,6 +5,7 @@ import tensorflow as tf
 from sklearn import metrics
 
 from tests.conftest import one_device, relative_difference, two_replicas
+from tests.support.devices import KINDS
 from tests.support.toy import BATCH, SIZE, examples_of, make_examples, sgd, small_lenet, train
 from trainer import models
 from trainer.data.augment import uniform_draws
@@ -29,9 +30,10 @@ def with_batch_normalization(precision="float32"):
     return keras.Model(inputs, keras.layers.Softmax()(keras.layers.Dense(4, name="logits")(x)))
 
 
-def test_steps_equal_plain_keras():
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_equal_plain_keras(kind):
     examples = make_examples(3 * BATCH)
-    _, model, first = train(one_device(), examples, 3, optimizer=adam)
+    _, model, first = train(one_device(kind), examples, 3, optimizer=adam)
 
     keras.utils.set_random_seed(0)
     plain, optimizer = small_lenet(), adam()
@@ -50,47 +52,52 @@ def test_steps_equal_plain_keras():
     assert relative_difference(model.get_weights(), plain.get_weights()) < 1e-5
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("xla", [False, True])
-def test_two_replicas_end_with_the_weights_of_one_device(xla):
+def test_two_replicas_end_with_the_weights_of_one_device(xla, kind):
     examples = make_examples(103)
-    _, alone, first = train(one_device(), examples, 20, xla=xla)
-    _, shared, _ = train(two_replicas(), examples, 20, xla=xla)
+    _, alone, first = train(one_device(kind), examples, 20, xla=xla)
+    _, shared, _ = train(two_replicas(kind), examples, 20, xla=xla)
     assert relative_difference(alone.get_weights(), first) > 1e-3
     assert relative_difference(shared.get_weights(), alone.get_weights()) < 1e-5
 
 
-def test_with_adam_replicas_differ_from_one_device_by_rounding_alone():
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_adam_replicas_differ_from_one_device_by_rounding_alone(kind):
     # Adam divides a gradient by its own size, which blows the rounding of tiny gradients up in
     # float32; in float64 what is left must be as small as float64's rounding makes it.
     examples = make_examples(103)
-    _, alone, _ = train(one_device(), examples, 20, optimizer=adam, precision="float64")
-    _, shared, _ = train(two_replicas(), examples, 20, optimizer=adam, precision="float64")
+    _, alone, _ = train(one_device(kind), examples, 20, optimizer=adam, precision="float64")
+    _, shared, _ = train(two_replicas(kind), examples, 20, optimizer=adam, precision="float64")
     assert relative_difference(shared.get_weights(), alone.get_weights()) < 1e-9
 
 
-def test_replicas_hold_the_same_weights():
-    engine, _, first = train(two_replicas(), make_examples(64), 5, optimizer=adam)
+@pytest.mark.parametrize("kind", KINDS)
+def test_replicas_hold_the_same_weights(kind):
+    engine, _, first = train(two_replicas(kind), make_examples(64), 5, optimizer=adam)
     held = [engine.weights(replica=replica) for replica in range(2)]
     assert relative_difference(held[0], first) > 0
     for one, other in zip(*held, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_learns_under_two_replicas_with_xla(precision):
+def test_mixed_precision_learns_under_two_replicas_with_xla(precision, kind):
     engine, model, _ = train(
-        two_replicas(), make_examples(128), 40, optimizer=adam, xla=True, precision=precision,
+        two_replicas(kind), make_examples(128), 40, optimizer=adam, xla=True, precision=precision,
         loss_scale=DynamicLossScale() if precision == "mixed_float16" else None,
     )  # fmt: skip
-    batches = iter(distribute_batches(make_examples(128, seed=1), two_replicas(), BATCH))
+    batches = iter(distribute_batches(make_examples(128, seed=1), two_replicas(kind), BATCH))
     engine.evaluate(batches, 8)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert all(weight.dtype == np.float32 for weight in model.get_weights())
     assert measure(engine.eval_totals.read()).accuracy > 0.6
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("xla", "xla_update"), [(False, False), (False, True), (True, True)])
-def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica(xla, xla_update):
+def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica(xla, xla_update, kind):
     # Replica 0 sees black images and replica 1 bright ones, which overflow at this loss scale.
     images = np.zeros((BATCH, SIZE, SIZE, 1), np.uint8)
     images[BATCH // 2 :] = 255
@@ -101,20 +108,21 @@ def test_overflow_on_the_last_replica_alone_skips_the_step_on_every_replica(xla,
         "xla_update": xla_update, "optimizer": lambda: keras.optimizers.Adam(1e-3, use_ema=True),
     }  # fmt: skip
     black = examples_of(np.zeros_like(images), labels)
-    _, _, first = train(two_replicas(), black, 0)
-    engine, unhurt, _ = train(two_replicas(), black, 1, **settings)
+    _, _, first = train(two_replicas(kind), black, 0)
+    engine, unhurt, _ = train(two_replicas(kind), black, 1, **settings)
     assert relative_difference(unhurt.get_weights(), first) > 0, "black images must not overflow"
     assert engine.loss_scale() == scale
 
     before = states_of_replicas(engine)
     bright = examples_of(images, labels)
-    batches = iter(distribute_batches(bright, two_replicas(), BATCH, augment_seed=3))
+    batches = iter(distribute_batches(bright, two_replicas(kind), BATCH, augment_seed=3))
     assert engine.train(batches, 1)[:3] == (1, False, None)
     assert engine.loss_scale() == scale / 2
     changed = {"loss_scale/scale", "loss_scale/finite_steps"}
     for held, was in zip(states_of_replicas(engine), before, strict=True):
         for name in held.keys() - changed:
             np.testing.assert_array_equal(held[name], was[name], err_msg=name)
+    assert all(np.isfinite(weight).all() for weight in engine.weights())
 
 
 def states_of_replicas(engine):

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 import signal
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import ROOT, run_command
+from tests.conftest import ROOT, run_command, run_on
+from tests.support.devices import KINDS
 from tests.support.other_dataset import CLASSES, SIZES, OtherImages
 from tests.support.processes import wait_until
-from tests.support.trainings import TRAIN, assert_same_run, start
+from tests.support.trainings import PLACED, TRAIN, assert_same_run, start
 from trainer.run import Run
 
 
@@ -59,29 +61,46 @@ def test_the_same_command_again_only_reports(finished_run, data_dir):
     assert (finished_run / "metrics.jsonl").read_text() == before
 
 
-EXACT = [
-    *TRAIN, "--epochs=3", "--ema_momentum=0.9", "--schedule=cosine", "--clip_norm=100",
-    "--dropout=0.3", "--rotation=5", "--contrast=0.1", "--erasing=0.5",
+UNPLACED = [
+    "--model=lenet", "--recipe=seed", "--deterministic", "--epochs=3", "--ema_momentum=0.9",
+    "--schedule=cosine", "--clip_norm=100", "--dropout=0.3", "--rotation=5", "--contrast=0.1",
+    "--erasing=0.5",
 ]  # fmt: skip
+EXACT = [*UNPLACED, *PLACED["cpu"]]
 
 
 @pytest.fixture(scope="module")
-def undisturbed_run(data_dir, tmp_path_factory):
-    """A deterministic run that nothing interrupted."""
-    workdir = tmp_path_factory.mktemp("undisturbed") / "run"
-    run_command("trainer.main", *EXACT, f"--data_dir={data_dir}", f"--workdir={workdir}")
-    return workdir
+def undisturbed(data_dir, tmp_path_factory):
+    """Gives a deterministic run on devices of a kind, which nothing interrupted."""
+
+    @functools.cache
+    def run(kind):
+        workdir = tmp_path_factory.mktemp("undisturbed") / "run"
+        flags = [*UNPLACED, *PLACED[kind], f"--data_dir={data_dir}", f"--workdir={workdir}"]
+        run_on(kind, "trainer.main", *flags)
+        return workdir
+
+    return run
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_never_interrupted(data_dir, undisturbed_run, tmp_path):
-    flags = [*EXACT, f"--data_dir={data_dir}", f"--workdir={tmp_path}/run"]
+@pytest.fixture
+def undisturbed_run(undisturbed):
+    return undisturbed("cpu")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_goes_on_and_ends_as_if_never_interrupted(
+    kind, data_dir, undisturbed, tmp_path
+):
+    whole = undisturbed(kind)
+    flags = [*UNPLACED, *PLACED[kind], f"--data_dir={data_dir}", f"--workdir={tmp_path}/run"]
     process = start(*flags)
     wait_until(lambda: list((tmp_path / "run/checkpoints").glob("epoch-*")), process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert Run(tmp_path / "run").state() == "stale"
-    assert "going on after epoch" in run_command("trainer.main", *flags)
-    assert_same_run(tmp_path / "run", undisturbed_run)
+    assert "going on after epoch" in run_on(kind, "trainer.main", *flags)
+    assert_same_run(tmp_path / "run", whole)
 
 
 @pytest.mark.parametrize(

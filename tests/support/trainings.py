@@ -8,10 +8,12 @@ import numpy as np
 
 from tests.conftest import ROOT
 
-TRAIN = (
-    "--model=lenet", "--recipe=seed", "--strategy=mirrored", "--virtual_devices=2",
-    "--deterministic",
-)  # fmt: skip
+# Where a training runs, by the kind of its devices.
+PLACED = {
+    "cpu": ("--strategy=mirrored", "--virtual_devices=2"),
+    "gpu": ("--strategy=one_device", "--require_gpu"),
+}
+TRAIN = ("--model=lenet", "--recipe=seed", *PLACED["cpu"], "--deterministic")
 
 
 def start(*flags):

@@ -1,0 +1,58 @@
+"""Trains LeNet for a few steps, and prints what memory that took at most.
+
+    python -m tests.support.peak_memory KIND BATCH_SIZE
+
+A process of its own, because a peak is that of a process.
+"""
+
+import json
+import resource
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.training import Training
+from trainer import hardware
+
+STEPS = 3
+
+
+def peak(kind: str) -> int:
+    """Bytes that TensorFlow's allocator held on the GPU, or this process in memory, at most."""
+    if kind == "gpu":
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def expected(model: keras.Model, batch_size: int, precision: str) -> int:
+    """Bytes that a step of Adam's needs.
+
+    Four float32 of every weight: itself, its gradient and two moments, and all of them anew before
+    the old ones are gone. For every image the output of each layer and its gradient.
+    """
+    outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
+    size = 4 if precision == "float32" else 2
+    return 2 * 16 * model.count_params() + 2 * batch_size * outputs * size
+
+
+def main(kind: str, batch_size: str) -> None:
+    """Trains, and prints."""
+    virtual = 1 if kind == "cpu" else 0
+    placement = hardware.Placement("one_device", "auto", "auto", virtual, require_gpu=kind == "gpu")
+    devices = hardware.resolve(placement)
+    training = Training("lenet", devices, int(batch_size))
+    # The rest of this process is in memory, too, and not on a GPU.
+    before = peak(kind) if kind == "cpu" else 0
+    training.train(STEPS)
+    gpus = tf.config.list_physical_devices("GPU")
+    print(json.dumps({
+        "taken": peak(kind) - before,
+        "expected": expected(training.model, int(batch_size), devices.precision),
+        "grows": [tf.config.experimental.get_memory_growth(gpu) for gpu in gpus],
+    }))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
