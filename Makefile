@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := demo
+GPU_REPORT := gpu-report
 INSTALLED := $(VENV)/installed
 PACKAGE := build/package
 RELEASE := build/release
 RELEASE_INSTALLED := $(RELEASE)/installed
 
-.PHONY: demo test drills slurm-drill coverage lint map package audit install lock clean
+.PHONY: demo test drills gpu slurm-drill coverage lint map package audit install lock clean
 
 install: $(INSTALLED)
 
@@ -45,6 +46,15 @@ test: $(INSTALLED) lint
 # The longer tests.
 drills: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+# Checks this machine's GPU and measures it, in 20 minutes after the installation: see docs/gpu.md.
+gpu:
+	@nvidia-smi -L > /dev/null 2>&1 || { echo "make gpu: nvidia-smi finds no GPU on this machine;" \
+		"install NVIDIA's driver, or start the container with --gpus=all" >&2; exit 2; }
+	$(MAKE) install
+	$(BIN)/python -m pip install --requirement requirements.lock --requirement requirements-gpu.lock
+	rm -rf $(GPU_REPORT)
+	$(BIN)/python -m benchmarks.gpu_report --output_dir=$(GPU_REPORT)
 
 # Trains under a SLURM of two nodes on this machine; as root it installs Debian's packages for that.
 slurm-drill: $(INSTALLED)

@@ -2,7 +2,7 @@
 
 Usage, on a node:
 
-    python -m benchmarks.node
+    python -m benchmarks.node [--minutes=20] [--xla=off,auto]
 
 and, on a CPU, on virtual devices that share it:
 
@@ -13,15 +13,22 @@ device stays the same. A step's time is split in three: `input`, the measured wa
 `reduction`, the bytes of the gradients over the measured bandwidth of the all-reduce, which is what
 it takes at least; `compute`, the rest. The largest is what limits. `of product` is the share of
 what a large matrix product reaches on as many devices: the MFU on GPUs.
+
+What compiles fast comes first: XLA spends ten minutes on DenseNet-169. When the minutes are over,
+or after Ctrl-C, the last line still holds all that was measured, and names what was not.
 """
 
 import json
 import os
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from absl import flags
 
 from benchmarks import MODELS
 from benchmarks.choice import define_choice
+from benchmarks.clock import Clock
 from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, serve
 from benchmarks.roofline import utilisation
@@ -29,6 +36,32 @@ from cxr_command.runner import Command
 
 _CEILINGS = "ceilings"
 _FROZEN = {"frozen": False, "full": True}
+_FAST_TO_COMPILE_FIRST = ("lenet", "vgg19", "resnet101", "densenet169")
+
+
+class Way(NamedTuple):
+    """One way to train.
+
+    Attributes:
+        model: its name.
+        mode: `frozen` or `full`: what of it is trained.
+        xla: as for `trainer.main`.
+        devices: number of devices.
+    """
+
+    model: str
+    mode: str
+    xla: str
+    devices: int
+
+    def __str__(self) -> str:
+        """Such as `vgg19 full on 2`."""
+        named = {"auto": "", "on": " with XLA", "off": " without XLA"}[self.xla]
+        return f"{self.model} {self.mode}{named} on {self.devices}"
+
+
+class OutOfTime(Exception):
+    """The minutes are over."""
 
 
 def device_counts(devices: int) -> list[int]:
@@ -63,8 +96,10 @@ def _serve(what: str, virtual_devices: int, batch_size: int, steps: int, quick: 
     from benchmarks.reduction import reduced_bytes
     from benchmarks.training import Training
     from trainer import hardware
+    from trainer.memory import memory_told
 
-    devices = hardware.resolve(hardware.Placement("mirrored", "auto", "auto", virtual_devices))
+    name, mode, xla = (what.split(":") + ["", "auto"])[:3]
+    devices = hardware.resolve(hardware.Placement("mirrored", "auto", xla, virtual_devices))
     if what == _CEILINGS:
         rows, mib = (256, 4) if quick else (None, None)
         serve(
@@ -76,19 +111,27 @@ def _serve(what: str, virtual_devices: int, batch_size: int, steps: int, quick: 
             }
         )
         return
-    name, mode = what.split(":")
-    training = Training(
-        name, devices, batch_size * devices.num_replicas, train_backbone=_FROZEN[mode]
-    )
-    constants = {
-        "flops_per_image": flops.training(training.model),
-        "reduced_bytes": sum(reduced_bytes(training.model, devices.reduce_precision)),
-    }
-    serve(lambda: training.train(steps) | constants)
+    with memory_told(f"train {name} with {batch_size} images a device", "lower --batch_size"):
+        training = Training(
+            name, devices, batch_size * devices.num_replicas, train_backbone=_FROZEN[mode]
+        )
+        constants = {
+            "xla": devices.xla,
+            "flops_per_image": flops.training(training.model),
+            "reduced_bytes": sum(reduced_bytes(training.model, devices.reduce_precision)),
+        }
+        serve(lambda: training.train(steps) | constants)
 
 
-def _measure(what: str, count: int) -> dict:
-    """What a process of so many devices measures in its second turn, after tracing."""
+def _measure(what: str, count: int, clock: Clock) -> dict:
+    """What a process of so many devices measures in its second turn, after tracing.
+
+    Raises:
+        OutOfTime: the time was over before it had.
+        ValueError: it failed; the text says why.
+    """
+    if clock.left() == 0:
+        raise OutOfTime
     options = flags.FLAGS
     arguments = [
         f"--serve={what}",
@@ -102,7 +145,13 @@ def _measure(what: str, count: int) -> dict:
     else:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(_gpus()[:count])
     contestant = Contestant("benchmarks.node", arguments, environment)
-    return alternate({what: contestant}, 1)[what][0]
+    try:
+        with contestant.killed_after(clock.left()):
+            return alternate({what: contestant}, 1)[what][0]
+    except ValueError:
+        if clock.left() == 0:
+            raise OutOfTime from None
+        raise
 
 
 def _gpus() -> list[str]:
@@ -149,18 +198,55 @@ def _print_ceilings(ceilings: dict[int, dict]) -> None:
         )
 
 
-def _print_row(name: str, mode: str, row: dict) -> None:
+def _print_row(row: dict) -> None:
     shares = row["shares"]
     print(
-        f"{name:12}{mode:8}{row['devices']:8}{row['images_per_second']:12.1f}"
-        f"{row['of_matrix_product']:12.1%}{row['efficiency']:12.2f}   {row['limit']:11}"
+        f"{row['model']:12}{row['mode']:8}{'XLA' if row['xla'] else '':4}{row['devices']:8}"
+        f"{row['images_per_second']:12.1f}{row['of_matrix_product']:12.1%}"
+        f"{row['efficiency']:12.2f}   {row['limit']:11}"
         f"input {shares['input']:.1%}, reduction {shares['reduction']:.1%}",
         flush=True,
     )
 
 
+def _ways(counts: list[int]) -> list[Way]:
+    """All that is to be measured, in that order."""
+    options = flags.FLAGS
+    return [
+        Way(model, mode, xla, count)
+        for model in options.models
+        for xla in options.xla
+        # LeNet has no backbone to freeze.
+        for mode in (("full",) if model == "lenet" else _FROZEN)
+        for count in counts
+    ]
+
+
+def _rows(ways: list[Way], ceilings: dict[int, dict], clock: Clock, missing: dict) -> Iterator:
+    """Measures the ways; of those that it cannot measure it says why."""
+    options, firsts = flags.FLAGS, {}
+    shared = bool(options.virtual_devices)
+    for way in ways:
+        started, count = time.monotonic(), way.devices
+        try:
+            point = _measure(f"{way.model}:{way.mode}:{way.xla}", count, clock)
+        except ValueError as error:
+            missing[str(way)] = str(error)
+            print(f"{way}: {error}", flush=True)
+            continue
+        row = _place(point, ceilings[count], count, options.batch_size, shared)
+        rate = row["images_per_second"]
+        first = firsts.setdefault(way[:3], rate / (1 if shared else count))
+        row |= {"first": first, "efficiency": rate / first / (1 if shared else count)}
+        row |= {"xla": point["xla"], "seconds": time.monotonic() - started}
+        del missing[str(way)]
+        yield {"model": way.model, "mode": way.mode, **row}
+
+
 def _define_flags() -> None:
-    define_choice("models", MODELS, "Which models.")
+    define_choice("models", MODELS, "Which models.", _FAST_TO_COMPILE_FIRST)
+    define_choice("xla", ("auto", "on", "off"), "Whether XLA compiles; each in turn.", ["auto"])
+    flags.DEFINE_float("minutes", None, "Stop after so many.", lower_bound=0)
     flags.DEFINE_integer("virtual_devices", 0, "Split the CPU into so many.", lower_bound=0)
     flags.DEFINE_integer("batch_size", 64, "Batch size of each device.", lower_bound=1)
     flags.DEFINE_integer("steps", 30, "Steps that are timed.", lower_bound=1)
@@ -179,26 +265,27 @@ def _main() -> None:
             options.quick,
         )
         return
+    clock = Clock(options.minutes)
     counts = device_counts(options.virtual_devices or len(_gpus()))
-    ceilings = {count: _measure(_CEILINGS, count) for count in counts}
-    _print_ceilings(ceilings)
-    print(f"{'':20}{'devices':>8}{'images/s':>12}{'of product':>12}{'efficiency':>12}   limit")
-    rows = []
-    for name in options.models:
-        # LeNet has no backbone to freeze.
-        for mode in ("full",) if name == "lenet" else _FROZEN:
-            for count in counts:
-                point = _measure(f"{name}:{mode}", count)
-                row = _place(
-                    point, ceilings[count], count, options.batch_size, bool(options.virtual_devices)
-                )
-                first = rows[-1]["first"] if count > 1 else row["images_per_second"]
-                shared = 1 if options.virtual_devices else count
-                row["first"], row["efficiency"] = first, row["images_per_second"] / first / shared
-                rows.append({"model": name, "mode": mode, **row})
-                _print_row(name, mode, row)
-    result = {"benchmark": "node", "machine": describe(), "batch_size": options.batch_size}
-    print(json.dumps(result | {"ceilings": ceilings, "rows": rows}))
+    ways = _ways(counts)
+    ceilings, rows = {}, []
+    missing = dict.fromkeys(map(str, ways), "not measured")
+    try:
+        for count in counts:
+            ceilings[count] = _measure(_CEILINGS, count, clock)
+        _print_ceilings(ceilings)
+        print(f"{'':24}{'devices':>8}{'images/s':>12}{'of product':>12}{'efficiency':>12}   limit")
+        for row in _rows(ways, ceilings, clock, missing):
+            rows.append(row)
+            _print_row(row)
+    except OutOfTime:
+        print(
+            f"The {options.minutes:g} minutes are over, and not measured are "
+            f"{', '.join(missing)}; raise --minutes, or choose by --models and --xla."
+        )
+    finally:
+        result = {"benchmark": "node", "machine": describe(), "batch_size": options.batch_size}
+        print(json.dumps(result | {"ceilings": ceilings, "rows": rows, "missing": missing}))
 
 
 if __name__ == "__main__":

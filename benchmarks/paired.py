@@ -10,7 +10,9 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TextIO, TypeVar
 
 _Name = TypeVar("_Name")
@@ -30,11 +32,12 @@ class Contestant:
             environment: variables in addition to this process' own.
         """
         self._command = [sys.executable, "-m", module, *flags]
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")
         self._process = subprocess.Popen(  # noqa: S603
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._errors,
             text=True,
             env={**os.environ, **(environment or {})},
         )
@@ -69,14 +72,42 @@ class Contestant:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise ValueError(f"an alternative failed: {' '.join(self._command)}")
+            raise ValueError(
+                f"an alternative failed: {' '.join(self._command)}{self._last_error()}"
+            )
         return json.loads(line)
+
+    def _last_error(self) -> str:
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return f" ({said[-1]})" if said else ""
+
+    def kill(self) -> None:
+        """Ends its process in the middle of its work; its answer will be missing."""
+        self._process.kill()
+
+    @contextlib.contextmanager
+    def killed_after(self, seconds: float | None) -> Iterator[None]:
+        """While open, its process lives for so long at most; None: as long as it wants."""
+        if seconds is None:
+            yield
+            return
+        timer = threading.Timer(max(0.0, seconds), self.kill)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def end(self) -> None:
         """Ends its process."""
         assert self._process.stdin
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait()
+        self._errors.close()
 
 
 def serve(work: Callable[[], Any], orders: TextIO | None = None) -> None:
@@ -105,6 +136,11 @@ def alternate(contestants: Mapping[_Name, Contestant], rounds: int) -> dict[_Nam
         for _ in range(rounds + 1):
             for name, contestant in contestants.items():
                 measured[name].append(contestant.work())
+    except BaseException:
+        # Nobody waits for the work that the others are at.
+        for contestant in contestants.values():
+            contestant.kill()
+        raise
     finally:
         for contestant in contestants.values():
             contestant.end()
