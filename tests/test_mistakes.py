@@ -539,6 +539,8 @@ MISTAKES = [
         "benchmarks.predict_files --files=5",
         "files=5: 5 is not integer >= 200",
     ),
+    ("a report over another", "benchmarks.gpu_report --output_dir=empty", "empty is there already"),
+    ("an XLA unknown", "benchmarks.node --xla=maybe", "expected some of auto, on, off"),
     ("a traffic of no GPUs", "benchmarks.traffic --gpus_per_node=0", "gpus_per_node=0: 0 is not"),
 ]
 
