@@ -44,15 +44,17 @@ def summary(folder):
 
 def test_the_summary_holds_what_each_check_said_and_nodes_rates(tmp_path, capsys):
     node = says("node", "print('the last row')", f"print({json.dumps(NODE)!r})")
-    gpu_report.report(iter([says("doctor", "print('A GPU training can run.')"), node]), tmp_path)
+    gpu_report.report(
+        iter([says("doctor", "print('Training on GPUs is possible.')"), node]), tmp_path
+    )
     found = summary(tmp_path)
     assert [check["name"] for check in found["checks"]] == ["doctor", "node"]
     assert {check["exit_code"] for check in found["checks"]} == {0}
-    assert "A GPU training can run." in (tmp_path / "doctor.txt").read_text()
+    assert "Training on GPUs is possible." in (tmp_path / "doctor.txt").read_text()
     told = (tmp_path / "summary.md").read_text()
     assert told.startswith(f"# GPU report: {', '.join(found['gpus']) or 'no GPU'}, {found['date']}")
     shown = capsys.readouterr().out.splitlines()
-    assert "A GPU training can run." in shown and "the last row" in shown
+    assert "Training on GPUs is possible." in shown and "the last row" in shown
     assert not any(line.startswith("{") for line in shown)
 
 
