@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -63,6 +65,14 @@ def test_large_and_small_losses_are_summed_exactly():
     add(totals, losses, np.zeros((4, 3)), np.zeros(4, int), np.ones(4, np.float32))
     exact = 2**39 + 2**16 + 2.0**-31 + 3.75
     assert measure(totals.read()).loss == exact / 4
+
+
+def test_each_loss_is_rounded_to_the_nearest_unit():
+    losses = np.random.default_rng(0).lognormal(-4, 6, 1000).astype(np.float32)
+    batch = {"label": np.zeros(1000, int), "weight": np.ones(1000, np.float32)}
+    whole, fractions, *_ = count(tf.constant(losses), tf.zeros([1000, 2]), batch).numpy().tolist()
+    exact = [Fraction(float(loss)) for loss in losses]
+    assert whole * 2**32 + fractions == sum(round(loss * 2**32) for loss in exact)
 
 
 def test_losses_that_are_not_finite_are_counted_where_they_weigh():

@@ -256,6 +256,17 @@ class Engine:
         ]  # fmt: skip
         return self._train_loop.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
+    def compiled_parts(
+        self, iterator: tf.distribute.DistributedIterator
+    ) -> list[tf.types.experimental.ConcreteFunction]:
+        """What XLA compiles of a training step: the pass that replicas share, then each's update.
+
+        Args:
+            iterator: as of `trace`.
+        """
+        self.trace(iterator)
+        return [self._train_step.concrete, *self._updates]
+
     def _vector_specs(self) -> Vectors:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))
 

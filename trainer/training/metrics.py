@@ -92,7 +92,8 @@ def count(losses: tf.Tensor, logits: tf.Tensor, batch: dict) -> tf.Tensor:
     classes = logits.shape[-1]
     counts = tf.cast(batch["weight"] > 0, tf.int64)
     is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN too.
-    finite = tf.where(is_finite, tf.cast(losses, tf.float64), 0.0)
+    finite = tf.where(is_finite, losses, tf.zeros_like(losses))
+    # Exact in the losses' own dtype, by Sterbenz' lemma and because the unit is a power of two.
     fractions = tf.round((finite - tf.floor(finite)) / _LOSS_UNIT)
     predicted = tf.argmax(logits, axis=1)
     cells = tf.one_hot(batch["label"] * classes + predicted, classes**2)

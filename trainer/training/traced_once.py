@@ -57,6 +57,11 @@ class TracedOnce:
         """The graph of what was traced last."""
         return self._concrete.graph
 
+    @property
+    def concrete(self) -> tf.types.experimental.ConcreteFunction:
+        """What was traced last."""
+        return self._concrete
+
     def __call__(self, *arguments: Any) -> Any:
         """Calls what was traced last. In `strategy.run` it is not traced again."""
         if self._device is None:
