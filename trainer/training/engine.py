@@ -172,7 +172,7 @@ class Engine:
     @functools.cached_property
     def flops(self) -> int:
         """Floating-point operations of one replica's forward and backward pass, once traced."""
-        graph = self._train_step.graph
+        graph = self._train_step.concrete.graph
         return flops.count(graph, graph.outputs, turns=self._accumulation_steps)
 
     def learning_rate(self) -> float:
@@ -256,14 +256,8 @@ class Engine:
         ]  # fmt: skip
         return self._train_loop.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
-    def compiled_parts(
-        self, iterator: tf.distribute.DistributedIterator
-    ) -> list[tf.types.experimental.ConcreteFunction]:
-        """What XLA compiles of a training step: the pass that replicas share, then each's update.
-
-        Args:
-            iterator: as of `trace`.
-        """
+    def compiled_parts(self, iterator: tf.distribute.DistributedIterator) -> list:
+        """What XLA compiles of `trace`: the pass that replicas share, then each one's update."""
         self.trace(iterator)
         return [self._train_step.concrete, *self._updates]
 

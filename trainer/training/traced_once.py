@@ -53,11 +53,6 @@ class TracedOnce:
         return [tf.TensorSpec.from_tensor(output) for output in self._concrete.outputs]
 
     @property
-    def graph(self) -> tf.Graph:
-        """The graph of what was traced last."""
-        return self._concrete.graph
-
-    @property
     def concrete(self) -> tf.types.experimental.ConcreteFunction:
         """What was traced last."""
         return self._concrete
