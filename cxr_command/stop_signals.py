@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 
 from cxr_command.exit_codes import ExitCode
@@ -19,14 +20,21 @@ def stop_signals() -> tuple[signal.Signals, ...]:
     return (signal.SIGTERM, signal.SIGHUP) if heeds_hangup else (signal.SIGTERM,)
 
 
+def may_be_handled() -> bool:
+    """Whether this is the main thread: Python lets no other one handle signals."""
+    return threading.current_thread() is threading.main_thread()
+
+
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
     """While open, the first of the signals raises, so that contexts clean up behind them.
 
+    In other threads than the main one, signals stay as they are.
+
     Raises:
         Terminated: it came.
     """
-    heeded = stop_signals()
+    heeded = stop_signals() if may_be_handled() else ()
 
     def end(number: int, frame: object) -> None:
         for other in heeded:

@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -148,11 +149,43 @@ def test_every_setting_has_a_flag_of_its_name_and_no_two_sections_share_one(valu
 
 def test_what_flags_ask_for_is_in_the_configuration(values):
     values(["train", "--model=vgg19", "--weights=none", "--noflip", "--epochs=7", "--seed=3"])
-    made = config.from_flags(values, dataset="d/c:1.0.0", data_dir="data")
+    made = config.from_asked(config.asked_by(values) | SETTINGS)
     assert (made.task.model, made.task.seed, made.phases.epochs) == ("vgg19", 3, 7)
     assert not made.augmentation.flip
     assert made.optimization.optimizer == "adamw"
     assert (made.source.dataset, made.source.data_dir) == ("d/c:1.0.0", "data")
+
+
+def test_a_value_of_python_code_is_what_its_flag_would_give(tmp_path):
+    asked = {
+        "learning_rate": 1,
+        "epochs": np.int64(3),
+        "dropout": np.float64(0.5),
+        "workdir": tmp_path,
+    }
+    made = config.from_asked({"model": "lenet", **asked})
+    given = (made.optimization.learning_rate, made.phases.epochs, made.network.dropout)
+    assert list(map(type, given)) == [float, int, float]
+    assert given == (1.0, 3, 0.5) and made.task.workdir == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"epoch": 3}, "there is no setting 'epoch': epochs"),
+        ({"epochs": "3"}, "--epochs='3': expected a whole number"),
+        ({"epochs": 2.5}, "--epochs=2.5: expected a whole number"),
+        ({"epochs": True}, "--epochs=True: expected a whole number"),
+        ({"flip": 1}, "--flip=1: expected True or False"),
+        ({"recipe": "weak"}, "--recipe=weak: expected one of seed, strong"),
+        ({"model": "lenot"}, "--model=lenot: expected one of lenet"),
+        ({"model": None}, "--model=None: expected one of lenet"),
+        ({"fold": "0/3", "train_split": "train"}, "--fold=0/3 chooses the splits"),
+    ],
+)
+def test_what_code_asks_for_is_refused_in_words(asked, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        config.from_asked({"model": "lenet"} | asked)
 
 
 def test_a_flag_takes_one_of_the_choices(values):

@@ -12,7 +12,7 @@ def run(main: Callable[..., None], **options: Any) -> NoReturn:
 
     Args:
         main: the command; it reads `flags.FLAGS` and raises the errors of `trainer.errors`.
-        **options: `starts_another` or `before_devices` of `Command`.
+        **options: `define_flags`, `starts_another` or `before_devices` of `Command`.
     """
     errors = (UserError, Preempted, WorkerLost)
     Command(main, label="error", errors=errors, is_job=True, **options).run()

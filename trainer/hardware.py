@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import json
 import os
 
@@ -13,6 +14,7 @@ from trainer.diagnosis import facts, gpus
 from trainer.diagnosis.finding import Verdict
 from trainer.direct_connections import connect_directly
 from trainer.errors import UserError
+from trainer.gpu_memory import let_memory_grow
 from trainer.peers import Peers
 from trainer.placement import Placement
 
@@ -123,7 +125,7 @@ def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
     connect_directly(workers.values())
     peers = Peers(workers, worker, asked.worker_timeout)
     with peers.joining():
-        strategy = _make_strategy(asked.strategy, devices, collective)
+        strategy = _make_strategy(asked.strategy, tuple(devices), collective)
     may_round = asked.reduce_precision == "bfloat16" and collective != "none"
     hardware = Hardware(
         strategy=strategy,
@@ -218,7 +220,11 @@ def _collective(gpu: tf.config.PhysicalDevice | None, replicas: int) -> str:
     return "nccl" if gpu else "ring"
 
 
-def _make_strategy(strategy: str, devices: list[str], collective: str) -> tf.distribute.Strategy:
+# One for the whole process: the collectives of a second one would take the same keys.
+@functools.cache
+def _make_strategy(
+    strategy: str, devices: tuple[str, ...], collective: str
+) -> tf.distribute.Strategy:
     if strategy == "one_device":
         return tf.distribute.OneDeviceStrategy(devices[0])
     if strategy == "mirrored":
@@ -237,9 +243,7 @@ def _find_devices(asked: Placement) -> tuple[list[str], tf.config.PhysicalDevice
     if asked.virtual_devices:
         return _split_cpu(asked.virtual_devices), None
     found = tf.config.list_physical_devices("GPU")
-    for gpu in found:
-        # Otherwise TensorFlow takes all the memory of every GPU of the node.
-        tf.config.experimental.set_memory_growth(gpu, True)
+    let_memory_grow(found)
     if found:
         return [f"/gpu:{index}" for index in range(len(found))], found[0]
     _tell_why_no_gpu(asked.require_gpu)

@@ -67,24 +67,43 @@ from trainer.training.observers.tensorboard import TensorBoard
 from trainer.training.phase_engine import build_engine
 from trainer.training.phases import Phase, plan, prepare
 from trainer.training.record import describe_training
-from trainer.training.request import Request, refuse_other_config, request_from_flags
+from trainer.training.reproducible import reproducible
+from trainer.training.request import Request, make_request, refuse_other_config
 from trainer.training.utilisation.peak_flops import find_peak
-
-configuration.define_flags()
 
 FLAGS = flags.FLAGS
 
 
 def main() -> None:
     """Trains."""
-    request = request_from_flags()
+    train(make_request(configuration.asked_by(FLAGS)))
+
+
+def train(request: Request) -> Run:
+    """Trains, or goes on with a training that was interrupted.
+
+    Args:
+        request: what to train.
+
+    Returns:
+        The run; its training is done.
+
+    Raises:
+        UserError: it cannot be trained; the text says why.
+        Diverged: the loss is not finite.
+        Preempted: a stop was asked for; a checkpoint has been saved.
+        WorkerLost: another worker is gone.
+    """
     config = request.config
     require_hosts(request.data_hosts, config.hardware.worker_timeout)
-    keras.utils.set_random_seed(config.task.seed)
-    if config.task.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    devices = hardware.resolve(config.hardware, deterministic=config.task.deterministic)
-    config.batching.require_even(devices.num_replicas)
+    with reproducible(config.task.seed, deterministic=config.task.deterministic):
+        devices = hardware.resolve(config.hardware, deterministic=config.task.deterministic)
+        config.batching.require_even(devices.num_replicas)
+        return _train_in_directory(devices, request)
+
+
+def _train_in_directory(devices: hardware.Hardware, request: Request) -> Run:
+    config = request.config
     with (
         claimed(request.workdir, config.task.model, writes=devices.is_chief) as run,
         _memory_told(config, devices.num_replicas),
@@ -94,6 +113,7 @@ def main() -> None:
         # Another training may have left something since the request was checked.
         refuse_other_config(run, config)
         _train_on(devices, run, request)
+    return run
 
 
 def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
@@ -261,6 +281,10 @@ def _memory_told(config: Config, replicas: int) -> contextlib.AbstractContextMan
     )
 
 
+def _define_flags() -> None:
+    configuration.define_flags()
+
+
 def _use_compile_cache() -> None:
     if FLAGS.xla != "off":
         CompileCache(FLAGS.compile_cache_dir).use()
@@ -268,7 +292,7 @@ def _use_compile_cache() -> None:
 
 def start() -> None:
     """Starts the command: flags in, exit code out."""
-    command.run(main, before_devices=_use_compile_cache)
+    command.run(main, define_flags=_define_flags, before_devices=_use_compile_cache)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,10 @@ of them in config.json are derived from its fields.
 """
 
 import dataclasses
+import difflib
 import math
+import numbers
+import os
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -31,6 +34,13 @@ _FLAGS: dict[type, Callable[..., Any]] = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
+}
+# Of the values that Python code gives: what stands for a type, how it becomes one, what it is.
+_GIVEN: dict[type, tuple[type | tuple[type, ...], Callable[[Any], Any], str]] = {
+    bool: (bool, bool, "True or False"),
+    int: (numbers.Integral, int, "a whole number"),
+    float: (numbers.Real, float, "a number"),
+    str: ((str, os.PathLike), os.fspath, "text"),
 }
 _Section = TypeVar("_Section", bound=type)
 
@@ -104,11 +114,10 @@ def define_flags(
     """
     in_recipes = getattr(cls, _IN_RECIPES)
     usage.section(getattr(cls, _TITLE), **({"unset": unset} if in_recipes else {}))
-    types = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         known: Setting = field.metadata[_KEY]
         default: Any = None if in_recipes else field.default
-        kind = next(kind for kind in _FLAGS if kind in _alternatives(types[field.name]))
+        kind = _kind(cls, field.name)
         if known.choices:
             _define_choice(field.name, default, known, values)
         else:
@@ -133,22 +142,52 @@ class _Choice(flags.EnumParser):
         return argument if argument in self._retired else super().parse(argument)
 
 
-def _alternatives(annotation: Any) -> tuple:
-    """The types of a union, such as `bool | None`, or the one type."""
-    return typing.get_args(annotation) or (annotation,)
+def _kind(cls: type, name: str) -> type:
+    """The type of a setting: of a union, such as `bool | None`, the one that is not None."""
+    annotation = typing.get_type_hints(cls)[name]
+    return next(kind for kind in _FLAGS if kind in (typing.get_args(annotation) or (annotation,)))
+
+
+def require_known(names: Iterable[str], known: Iterable[str]) -> None:
+    """Checks that there are settings of some names.
+
+    Args:
+        names: as they were given.
+        known: of all settings.
+
+    Raises:
+        UserError: there is no such setting; the text names those that look like it.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            alike = " or ".join(difflib.get_close_matches(name, known))
+            raise UserError(f"there is no setting {name!r}" + (f": {alike}?" if alike else ""))
 
 
 def fill(cls: type, values: Mapping[str, Any]) -> Any:
     """A section with those of the values that are its settings, checked.
 
     Raises:
-        UserError: a value is out of its range; the text holds it.
+        UserError: a value is of another type or out of its range; the text holds it.
     """
     names = [field.name for field in dataclasses.fields(cls)]
-    made = cls(**{name: values[name] for name in names if name in values})
+    given = {name: values[name] for name in names if name in values}
+    made = cls(**{name: _typed(cls, name, value) for name, value in given.items()})
     for name, known in declared(cls).items():
         _check(name, getattr(made, name), known)
     return made
+
+
+def _typed(cls: type, name: str, value: Any) -> Any:
+    """A value as its flag would have given it: 1 for a number of float is 1.0."""
+    if value is None:
+        return None
+    kind = _kind(cls, name)
+    accepted, convert, what = _GIVEN[kind]
+    if not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool):
+        raise UserError(f"--{name}={value!r}: expected {what}")
+    return convert(value)
 
 
 def _check(name: str, value: Any, known: Setting) -> None:

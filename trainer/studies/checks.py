@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from absl import flags
 
@@ -11,7 +12,7 @@ from trainer.errors import UserError
 from trainer.run import Run
 from trainer.studies.plan import PlannedRun
 from trainer.training import config as configuration
-from trainer.training.request import Request, request_from_flags
+from trainer.training.request import Request, make_request
 
 
 def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
@@ -26,13 +27,13 @@ def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
     """
     requests: dict[str, Request] = {}
     for run in runs:
-        values = _parsed(run.flags)
+        asked = _parsed(run.flags)
         name = run.configuration.name
         if name not in requests:
-            requests[name] = _checked(values)
+            requests[name] = _checked(asked)
         source = requests[name].config.source
         resolved = {"dataset": source.dataset, "data_dir": source.data_dir}
-        config = configuration.from_flags(values, **resolved)
+        config = configuration.from_asked(asked | resolved)
         directory = study_dir / run.directory
         stored = Run(directory).read_config()
         if stored and (differences := config.differences(stored["config"])):
@@ -42,24 +43,25 @@ def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
             )
 
 
-def _parsed(texts: Mapping[str, str]) -> flags.FlagValues:
+def _parsed(texts: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that a run's flags ask for."""
     values = flags.FlagValues()
     configuration.define_flags(values)
     try:
         values(["trainer.main", *(f"--{flag}={text}" for flag, text in texts.items())])
     except flags.Error as error:
         raise UserError(in_words(error)) from error
-    return values
+    return configuration.asked_by(values)
 
 
-def _checked(values: flags.FlagValues) -> Request:
-    """What the flags ask for; its dataset is opened."""
-    if values["strategy"].value == "multi_worker":
+def _checked(asked: Mapping[str, Any]) -> Request:
+    """What is asked for; its dataset is opened."""
+    if asked.get("strategy") == "multi_worker":
         raise UserError(
             "strategy = multi_worker: a study starts one process for each run; take mirrored, and "
             "--gpus to train several runs at once"
         )
-    request = request_from_flags(values)
+    request = make_request(asked)
     source = request.config.source
     require_apart(request.dataset, source.train_split, source.validation_split)
     return request

@@ -124,21 +124,26 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     flags.mark_flag_as_required("model", values)
 
 
-def from_flags(values: flags.FlagValues = flags.FLAGS, **resolved: Any) -> Config:
-    """The configuration that the flags ask for.
+def asked_by(values: flags.FlagValues) -> dict[str, Any]:
+    """The settings that stand on a command line, by name.
 
     Args:
         values: the flags, parsed.
-        **resolved: values that stand for those of the flags.
+    """
+    return {name: values[name].value for name in defaults() if values[name].present}
+
+
+def from_asked(asked: Mapping[str, Any]) -> Config:
+    """The configuration that somebody asks for.
+
+    Args:
+        asked: settings by name, `model` among them.
 
     Raises:
         UserError: as `make`.
     """
-    for name in ("train_split", "validation_split"):
-        if values["fold"].value and values[name].present:
-            raise UserError(f"--fold={values['fold'].value} chooses the splits: leave --{name} out")
-    asked: dict[str, Any] = {name: values[name].value for name in defaults()} | resolved
-    return make(asked.pop("recipe"), asked.pop("model"), asked)
+    chosen = {"recipe": defaults()["recipe"], "model": None} | dict(asked)
+    return make(chosen.pop("recipe"), chosen.pop("model"), chosen)
 
 
 def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
@@ -153,14 +158,18 @@ def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
         The valid configuration.
 
     Raises:
-        UserError: a value is out of range or would do nothing; the text holds it.
+        UserError: there is no such setting, a value is of another type, out of range or would do
+            nothing; the text holds it.
     """
+    settings.require_known(asked, defaults())
+    settings.fill(Task, {"model": model, "recipe": recipe})
     chosen = {name: value for name, value in asked.items() if value is not None}
     named = RECIPES[recipe][model]
     if named.get("head_epochs") and chosen.get("weights") == "none":
         named = named | FROM_SCRATCH.get(model, {})
     values = {"model": model, "recipe": recipe} | named | chosen
     if fold := values.get("fold"):
+        _require_no_split_beside(fold, chosen)
         splits = splits_of(fold)
         values |= {"train_split": splits.train, "validation_split": splits.validation}
     config = Config(**{name: settings.fill(cls, values) for name, cls in sections().items()})
@@ -168,6 +177,12 @@ def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
         require_settings_of(model, part)
     _check_combinations(config.optimization, config.phases, config.network)
     return config
+
+
+def _require_no_split_beside(fold: str, chosen: Mapping[str, Any]) -> None:
+    for name in ("train_split", "validation_split"):
+        if name in chosen:
+            raise UserError(f"--fold={fold} chooses the splits: leave --{name} out")
 
 
 def _check_combinations(optimization: Optimization, phases: Phases, network: Architecture) -> None:

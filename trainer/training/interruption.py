@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 from absl import logging
 
-from cxr_command.stop_signals import stop_signals
+from cxr_command.stop_signals import may_be_handled, stop_signals
 
 
 class StopRequest:
@@ -35,7 +35,13 @@ class StopRequest:
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While open, SIGTERM, SIGHUP, SIGINT ask for a stop; a second SIGINT ends the process."""
+        """While open, SIGTERM, SIGHUP, SIGINT ask for a stop; a second SIGINT ends the process.
+
+        In other threads than the main one, signals stay as they are.
+        """
+        if not may_be_handled():
+            yield
+            return
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         heeded = (*stop_signals(), signal.SIGINT)

@@ -1,9 +1,9 @@
-"""What is asked for by the flags of a training, checked before a device is touched."""
+"""What is asked of a training, checked before a device is touched."""
 
 import dataclasses
 import pathlib
-
-from absl import flags
+from collections.abc import Mapping
+from typing import Any
 
 from trainer.data.data_service import parse_addresses
 from trainer.data.dataset import BuiltDataset
@@ -48,26 +48,29 @@ class Request:
         return pathlib.Path(self.config.task.workdir) if self.config.task.workdir else None
 
 
-def request_from_flags(values: flags.FlagValues = flags.FLAGS) -> Request:
-    """Checks what the flags ask for, as far as it can be now.
+def make_request(asked: Mapping[str, Any]) -> Request:
+    """Checks what is asked for, as far as it can be now.
 
     Args:
-        values: the flags, parsed.
+        asked: settings by name, `model` among them; what is left out is the recipe's or the
+            default.
 
     Raises:
-        UserError: they ask for what cannot be had; the text says what.
+        UserError: it cannot be had; the text says what.
     """
     # Values out of range are found before a file is read.
-    mix_of(configuration.from_flags(values).fixed())
-    profile_steps = parse_steps(values["profile_steps"].value)
-    file = values["prometheus_file"].value
+    config = configuration.from_asked(asked)
+    mix_of(config.fixed())
+    profile_steps = parse_steps(config.intervals.profile_steps)
+    file = config.intervals.prometheus_file
     prometheus_file = require_file(file) if file else None
-    uri = values["mlflow_uri"].value
+    uri = config.intervals.mlflow_uri
     mlflow_uri = require_uri(uri) if uri else None
-    data_hosts = parse_addresses(values["data_service"].value)
-    data_dir = values["data_dir"].value or default_data_dir()
-    dataset = open_dataset(str(values["dataset"].value), data_dir)
-    config = configuration.from_flags(values, dataset=dataset.name, data_dir=data_dir)
+    data_hosts = parse_addresses(config.source.data_service)
+    data_dir = config.source.data_dir or default_data_dir()
+    dataset = open_dataset(config.source.dataset, data_dir)
+    found = {"dataset": dataset.name, "data_dir": data_dir}
+    config = configuration.from_asked({**asked, **found})
     dataset = as_trained_on(dataset, config.fixed())
     if data_hosts and config.source.cache not in ("auto", "off"):
         raise UserError(

@@ -1,0 +1,20 @@
+"""How much of the GPUs' memory TensorFlow takes."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+from absl import logging
+
+
+def let_memory_grow(gpus: Sequence[tf.config.PhysicalDevice]) -> None:
+    """Keeps TensorFlow from taking all the memory of every GPU of the node.
+
+    Args:
+        gpus: all of them. Where a notebook has used one already it is too late, which is logged.
+    """
+    for gpu in gpus:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError:
+            logging.warning("TensorFlow has taken all GPU memory: it was used before trainer.api")
+            return
