@@ -179,7 +179,7 @@ MISTAKES = [
     (
         "three resamples",
         f"{EVALUATE} --workdir=run --resamples=3",
-        "resamples=3: 3 is not integer >= 100",
+        "--resamples=3: expected 100 or more",
     ),
     (
         "a folder of no images",

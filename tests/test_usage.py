@@ -1,5 +1,6 @@
 """`--help` of every command: complete, with defaults, wrapped, and as what a script is called."""
 
+import dataclasses
 import importlib.metadata
 import os
 import pathlib
@@ -12,6 +13,8 @@ import pytest
 from cxr_command import usage
 from tests.conftest import ROOT
 from trainer import recipes
+from trainer.evaluation import options as evaluation_options
+from trainer.explain import options as explanation_options
 from trainer.training import config
 
 BIN = pathlib.Path(sys.executable).parent
@@ -28,6 +31,11 @@ SHARED = {
         r"\b(radiographs\.define|define_radiographs|define_dataset)_flags\(\)"
     ),
     "benchmarks/radiographs.py": r"\b(radiographs\.define|define_radiographs)_flags\(\)",
+}
+# The sections whose settings are flags beside those that stand in the source.
+SECTIONS = {
+    "trainer.evaluate": [evaluation_options.Options],
+    "trainer.export_gradcam": [explanation_options.Options],
 }
 
 
@@ -51,6 +59,8 @@ def defined_by(module):
         if re.search(call, source):
             source += (ROOT / shared).read_text()
     names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
+    for options in SECTIONS.get(module, ()):
+        names += [field.name for field in dataclasses.fields(options)]
     return names + list(config.defaults() if "configuration.define_flags()" in source else ())
 
 

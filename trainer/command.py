@@ -1,5 +1,7 @@
 """How the commands of trainer and launch start and end."""
 
+import shlex
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -16,3 +18,12 @@ def run(main: Callable[..., None], **options: Any) -> NoReturn:
     """
     errors = (UserError, Preempted, WorkerLost)
     Command(main, label="error", errors=errors, is_job=True, **options).run()
+
+
+def as_typed(module: str) -> str:
+    """The command line of this process, for those who want to run it again.
+
+    Args:
+        module: the command's.
+    """
+    return shlex.join(["python", "-m", module, *sys.argv[1:]])

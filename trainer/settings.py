@@ -14,6 +14,7 @@ import difflib
 import math
 import numbers
 import os
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -34,6 +35,7 @@ _FLAGS: dict[type, Callable[..., Any]] = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
+    tuple: flags.DEFINE_list,
 }
 # Of the values that Python code gives: what stands for a type, how it becomes one, what it is.
 _GIVEN: dict[type, tuple[type | tuple[type, ...], Callable[[Any], Any], str]] = {
@@ -41,6 +43,7 @@ _GIVEN: dict[type, tuple[type | tuple[type, ...], Callable[[Any], Any], str]] = 
     int: (numbers.Integral, int, "a whole number"),
     float: (numbers.Real, float, "a number"),
     str: ((str, os.PathLike), os.fspath, "text"),
+    tuple: ((list, tuple), tuple, "a list"),
 }
 _Section = TypeVar("_Section", bound=type)
 
@@ -97,13 +100,20 @@ def section(title: str, *, in_recipes: bool = False) -> Callable[[_Section], _Se
     return make
 
 
+def title(cls: type) -> str:
+    """What a section's flags stand under in `--help`."""
+    return str(getattr(cls, _TITLE))
+
+
 def declared(owner: Any) -> dict[str, Setting]:
     """The settings of a section, or of a value of it, by name."""
     return {field.name: field.metadata[_KEY] for field in dataclasses.fields(owner)}
 
 
 def define_flags(
-    cls: type, unset: Callable[[str], str], values: flags.FlagValues = flags.FLAGS
+    cls: type,
+    unset: Callable[[str], str] = lambda name: "none",
+    values: flags.FlagValues = flags.FLAGS,
 ) -> None:
     """Defines a flag for each setting of a section.
 
@@ -113,7 +123,7 @@ def define_flags(
         values: where the flags are defined.
     """
     in_recipes = getattr(cls, _IN_RECIPES)
-    usage.section(getattr(cls, _TITLE), **({"unset": unset} if in_recipes else {}))
+    usage.section(title(cls), **({"unset": unset} if in_recipes else {}))
     for field in dataclasses.fields(cls):
         known: Setting = field.metadata[_KEY]
         default: Any = None if in_recipes else field.default
@@ -145,7 +155,14 @@ class _Choice(flags.EnumParser):
 def _kind(cls: type, name: str) -> type:
     """The type of a setting: of a union, such as `bool | None`, the one that is not None."""
     annotation = typing.get_type_hints(cls)[name]
-    return next(kind for kind in _FLAGS if kind in (typing.get_args(annotation) or (annotation,)))
+    is_union = typing.get_origin(annotation) is types.UnionType
+    kinds = typing.get_args(annotation) if is_union else (annotation,)
+    return next(kind for kind in map(_without_arguments, kinds) if kind in _FLAGS)
+
+
+def _without_arguments(kind: Any) -> type:
+    """`tuple` for `tuple[str, ...]`."""
+    return typing.get_origin(kind) or kind
 
 
 def require_known(names: Iterable[str], known: Iterable[str]) -> None:
@@ -199,11 +216,19 @@ def _check(name: str, value: Any, known: Setting) -> None:
         raise UserError(f"--{name}={value}: expected a positive number, of float32")
     if type(value) is int and value > _LARGEST_INTEGER:
         raise UserError(f"--{name}={value}: expected {_LARGEST_INTEGER} or less")
-    if known.within:
+    if known.within and value is not None:
         least, bound = known.within
         if not least <= value < bound:
             below = "" if bound == math.inf else f" and below {bound}"
             raise UserError(f"--{name}={value}: expected {least} or more{below}")
+
+
+def as_flags(made: Any) -> list[str]:
+    """What a command is given for a section of these values."""
+    return [
+        f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in changed(made).items()
+    ]
 
 
 def changed(made: Any) -> dict[str, Any]:

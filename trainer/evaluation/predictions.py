@@ -146,6 +146,28 @@ def _batched(
     return outputs_of
 
 
+def prediction_table(
+    ids: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: tuple[str, ...],
+) -> list[list[str | float]]:
+    """The rows of predictions.csv: the header, then id, label, predicted, probabilities.
+
+    Args:
+        ids: `[examples] str`.
+        labels: `[examples] int`.
+        probabilities: `[examples, classes] float`.
+        class_names: names of the classes.
+    """
+    header: list[str | float] = ["id", "label", "predicted", *class_names]
+    rows = [
+        [str(example), class_names[label], class_names[shares.argmax()], *map(float, shares)]
+        for example, label, shares in zip(ids, labels, probabilities, strict=True)
+    ]
+    return [header, *rows]
+
+
 def write_predictions(
     path: pathlib.Path,
     ids: np.ndarray,
@@ -153,17 +175,13 @@ def write_predictions(
     probabilities: np.ndarray,
     class_names: tuple[str, ...],
 ) -> None:
-    """Writes predictions.csv: id, label, predicted, one probability for each class.
+    """Writes predictions.csv, the probabilities in full precision.
 
     Args:
         path: the file.
-        ids: `[examples] str`.
+        ids: as of `prediction_table`, like what follows.
         labels: `[examples] int`.
-        probabilities: `[examples, classes] float`, written in full precision.
+        probabilities: `[examples, classes] float`.
         class_names: names of the classes.
     """
-    rows = [
-        [str(example), class_names[label], class_names[shares.argmax()], *map(float, shares)]
-        for example, label, shares in zip(ids, labels, probabilities, strict=True)
-    ]
-    path.write_bytes(csv_file.encode([["id", "label", "predicted", *class_names], *rows]))
+    path.write_bytes(csv_file.encode(prediction_table(ids, labels, probabilities, class_names)))

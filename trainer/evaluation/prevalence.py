@@ -29,7 +29,7 @@ class AtPrevalence:
     numbers: Annotated[Numbers, INLINE]
 
 
-def parse_prevalences(texts: Sequence[str]) -> tuple[float, ...]:
+def parse_prevalences(texts: Sequence[float | str]) -> tuple[float, ...]:
     """The numbers of --prevalence, each once.
 
     Raises:

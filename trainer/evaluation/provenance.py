@@ -3,8 +3,6 @@
 import datetime
 import importlib.metadata
 import platform
-import shlex
-import sys
 from typing import Any
 
 import trainer
@@ -12,10 +10,14 @@ import trainer
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmodels")
 
 
-def provenance() -> dict[str, Any]:
-    """The fields `command`, `created` (ISO 8601) and `versions` of a report of this process."""
+def provenance(command: str) -> dict[str, Any]:
+    """The fields `command`, `created` (ISO 8601) and `versions` of a report of this process.
+
+    Args:
+        command: the command line that makes the report.
+    """
     return {
-        "command": shlex.join(["python", "-m", "trainer.evaluate", *sys.argv[1:]]),
+        "command": command,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), "cxr-trainer": trainer.__version__}
         | {package: importlib.metadata.version(package) for package in _PACKAGES},
