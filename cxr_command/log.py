@@ -19,9 +19,28 @@ def set_up() -> None:
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
+    handler.python_handler.setStream(sys.stderr)
+    _choose_lines(handler)
+
+
+def set_up_for_notebook() -> None:
+    """Shows the same lines where no command runs, unless there is a log already.
+
+    absl's own handler would say that no flags are parsed, and the root logger is the notebook's.
+    """
+    logger = logging.get_absl_logger()
+    if logger.hasHandlers():
+        return
+    logging.set_verbosity(logging.INFO)
+    handler = python_logging.StreamHandler(sys.stderr)
+    logger.addHandler(handler)
+    logger.propagate = False  # A library may give the root logger a handler at any time.
+    _choose_lines(handler)
+
+
+def _choose_lines(handler: python_logging.Handler) -> None:
     handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     handler.addFilter(_is_worth_showing)
-    handler.python_handler.setStream(sys.stderr)
     python_logging.getLogger("tensorflow").setLevel(python_logging.ERROR)
 
 

@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 
@@ -67,8 +68,20 @@ def test_the_log_tells_an_epoch_in_a_line(changes, end, caplog):
     assert caplog.messages == [begin + end]
 
 
-def test_the_progress_line_goes_with_the_last_step(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+class NotebookStream(io.StringIO):
+    """What a kernel has for standard error: no terminal."""
+
+    __module__ = "ipykernel.iostream"
+
+
+class TerminalStream(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [TerminalStream, NotebookStream])
+def test_the_progress_line_goes_with_the_last_step(stream, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
     clock = [0.0]
     monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
     line = EpochProgress(epochs=5, batch_size=16)
@@ -76,10 +89,22 @@ def test_the_progress_line_goes_with_the_last_step(monkeypatch, capsys):
     said = []
     for clock[0], step in ((0.1, 1), (2.0, 2), (4.0, 4)):
         line.finish_steps(step_metrics(step=step))
-        said.append(capsys.readouterr().err)
-    assert said[0] == ""
-    assert said[1] == "\repoch 2/5  step 2/4  16 images/s  2 s left\033[K"
-    assert said[2].endswith("\r\033[K")
+        said.append(sys.stderr.getvalue())
+    text = "epoch 2/5  step 2/4  16 images/s  2 s left"
+    assert said[:2] == ["", f"\r{text}"]
+    *_, last, blanks, nothing = said[2].split("\r")
+    assert len(last) >= len(text) and blanks.isspace() and len(blanks) == len(last)
+    assert nothing == ""
+
+
+def test_the_progress_line_covers_a_longer_one_before_it(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", NotebookStream())
+    clock = [0.0]
+    monkeypatch.setattr(progress_line.time, "monotonic", lambda: clock[0])
+    line = progress_line.Line()
+    for clock[0], text in ((1.0, "a long line"), (2.0, "a short")):
+        line.show(lambda text=text: text)
+    assert sys.stderr.getvalue() == "\ra long line\ra short    "
 
 
 @pytest.mark.parametrize("first, last", [(0, 3), (3, 5), (5, 6), (7, 50), (40, 50)])

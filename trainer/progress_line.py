@@ -10,13 +10,16 @@ _SECONDS_BETWEEN_LINES = {True: 0.2, False: 30.0}
 class Line:
     """One line about work that goes on.
 
-    On a terminal the line is overwritten in place; in a log file one is written every 30 seconds.
+    On a terminal and in a notebook the line is overwritten in place; in a log file one is written
+    every 30 seconds.
     """
 
     def __init__(self) -> None:
         """Starts the clock."""
-        self._terminal = sys.stderr.isatty()
+        is_notebook = type(sys.stderr).__module__ == "ipykernel.iostream"
+        self._stays = sys.stderr.isatty() or is_notebook
         self._written = time.monotonic()
+        self._shown = ""
 
     def show(self, tell: Callable[[], str]) -> None:
         """Writes the line, unless the last one is only a moment old.
@@ -25,18 +28,24 @@ class Line:
             tell: makes its text; it is called only if the line is written.
         """
         now = time.monotonic()
-        if now - self._written < _SECONDS_BETWEEN_LINES[self._terminal]:
+        if now - self._written < _SECONDS_BETWEEN_LINES[self._stays]:
             return
         self._written = now
-        text = tell()
-        print(f"\r{text}\033[K" if self._terminal else text, end="", file=sys.stderr, flush=True)
-        if not self._terminal:
-            print(file=sys.stderr, flush=True)
+        if self._stays:
+            self._overwrite(tell())
+        else:
+            print(tell(), file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Removes the line from a terminal."""
-        if self._terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        """Removes the line, unless it is one of a log file."""
+        if self._shown:
+            self._overwrite("")
+            print("\r", end="", file=sys.stderr, flush=True)
+
+    def _overwrite(self, text: str) -> None:
+        # With blanks: a notebook knows no sequence that ends a line.
+        print(f"\r{text.ljust(len(self._shown))}", end="", file=sys.stderr, flush=True)
+        self._shown = text
 
 
 class ProgressLine:

@@ -48,6 +48,11 @@ class BuiltDataset:
     builder: tfds.core.DatasetBuilder
     source_mix: SourceMix | None = dataclasses.field(default=None, kw_only=True)
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of examples of every split, by its name."""
+        return {name: split.num_examples for name, split in self.builder.info.splits.items()}
+
     def require_classes(self, class_names: Sequence[str]) -> None:
         """Checks that the dataset has a run's classes.
 

@@ -1,0 +1,209 @@
+"""The commands as functions, for notebooks and scripts.
+
+    from trainer import api
+
+    data = api.open_dataset("DATA")
+    print(data.class_names, data.sizes)
+    run = api.train("lenet", data_dir="DATA", workdir="RUN", epochs=12)
+    evaluation = api.evaluate(run, split="test", output_dir="REPORT")
+    print(evaluation.report.models["RUN"].statistics.values["accuracy"])
+    print(evaluation.table().head())
+    for explanation in api.explain(run, split="test", method="hirescam", per_class=2):
+        print(explanation.example.id, explanation.heat.shape)
+
+Each function does what its command does, writes the same files, and raises an error of
+`trainer.errors` where the command ends with an exit code. Any flag of the command is a keyword
+argument of the same name. Several trainings may follow each other in one process. This is a
+research tool, not a medical device.
+"""
+
+import functools
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from cxr_command import log
+from trainer import main, settings
+from trainer.compile_cache import CompileCache
+from trainer.data import opening
+from trainer.data.dataset import BuiltDataset
+from trainer.data.plain_batches import batches
+from trainer.data.source import DEFAULT_DATASET
+from trainer.directory import require_writable
+from trainer.evaluation import options as of_evaluation
+from trainer.evaluation.evaluation import Evaluation, evaluate_runs
+from trainer.evaluation.provenance import provenance
+from trainer.explain import options as of_explanation
+from trainer.explain.explanation import Explainer, Explanation
+from trainer.explain.run_gallery import write_gallery
+from trainer.gpu_memory import let_memory_grow
+from trainer.memory import memory_told
+from trainer.models import build as build_model
+from trainer.run import Run
+from trainer.training.request import make_request
+
+__all__ = ["batches", "build_model", "evaluate", "explain", "open_dataset", "train"]
+
+_Path = str | os.PathLike
+
+
+def open_dataset(data_dir: _Path | None = None, name: str = DEFAULT_DATASET) -> BuiltDataset:
+    """Opens a dataset that `tfds build` or the builder's `download_and_prepare` has made.
+
+    Args:
+        data_dir: where it was built; None: TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        name: TFDS name, `name[/config][:version]`.
+
+    Returns:
+        The dataset; `class_names` and `sizes` say what it holds, `api.batches` reads a split.
+
+    Raises:
+        UserError: there is no such dataset.
+    """
+    _start()
+    return opening.open_dataset(name, os.fspath(data_dir or opening.default_data_dir()))
+
+
+def train(
+    model: str,
+    *,
+    data_dir: _Path | None = None,
+    workdir: _Path | None = None,
+    recipe: str = "strong",
+    **chosen: Any,
+) -> Run:
+    """Trains a network, as `python -m trainer.main` does, or goes on with its training.
+
+    Ctrl-C, or a notebook's button "interrupt", ends it after a step with a checkpoint; the same
+    call with the same `workdir` goes on from there.
+
+    Args:
+        model: `lenet`, `resnet101`, `vgg19` or `densenet169`.
+        data_dir: where the dataset was built; None: TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        workdir: the run's directory; None: a new one under runs/.
+        recipe: `strong` or `seed`: values for all settings that are not given.
+        **chosen: other flags of the command, such as `epochs=12`.
+
+    Returns:
+        The run: `read_metrics` has a row for each epoch, `load_model` gives the best model.
+
+    Raises:
+        UserError: it cannot be trained, or the loss is not finite; the text says what to do.
+        Preempted: it was interrupted; a checkpoint has been saved.
+        WorkerLost: another worker is gone.
+    """
+    if directory := chosen.get("compile_cache_dir"):
+        CompileCache(directory).use()
+    _start()
+    asked = {"model": model, "data_dir": data_dir, "workdir": workdir, "recipe": recipe}
+    return main.train(make_request(asked | chosen))
+
+
+@memory_told("evaluate the runs")
+def evaluate(
+    runs: Run | _Path | Sequence[Run | _Path], *, output_dir: _Path | None = None, **chosen: Any
+) -> Evaluation:
+    """Evaluates the best models of runs, as `python -m trainer.evaluate` does.
+
+    Temperature and thresholds are chosen on the validation split and kept in the runs' directories.
+
+    Args:
+        runs: one or more of what `train` returned, or of runs' directories.
+        output_dir: where the report is written; None: nowhere.
+        **chosen: other flags of the command, such as `split="test"`: the fields of
+            `trainer.evaluation.options.Options`.
+
+    Returns:
+        The metrics with their intervals, and the predictions as a table.
+
+    Raises:
+        UserError: a run or a radiograph cannot be had; the text says which.
+    """
+    _start()
+    options = _options(of_evaluation.Options, chosen)
+    workdirs = [os.fspath(_path(run)) for run in _several(runs)]
+    directory = require_writable(output_dir, "output_dir") if output_dir else None
+    command = _command("evaluate", options, output_dir, workdir=workdirs)
+    evaluation = evaluate_runs(workdirs, options, provenance(command))
+    if directory:
+        evaluation.write(directory)
+    return evaluation
+
+
+@memory_told("explain the radiographs")
+def explain(
+    run: Run | _Path,
+    *,
+    images: _Path | Sequence[_Path] = (),
+    output_dir: _Path | None = None,
+    **chosen: Any,
+) -> list[Explanation]:
+    """Makes heatmaps of what a run's best model looks at, as `python -m trainer.export_gradcam`.
+
+    Args:
+        run: what `train` returned, or a run's directory.
+        images: own files, folders or globs, instead of a `split`.
+        output_dir: where the gallery is written; None: nowhere.
+        **chosen: other flags of the command, such as `split="test"`, `per_class=2`,
+            `method="hirescam"`: the fields of `trainer.explain.options.Options`.
+
+    Returns:
+        An explanation of each radiograph; about 0.3 MB each of 224x224.
+
+    Raises:
+        UserError: the run or a radiograph cannot be had; the text says which.
+    """
+    _start()
+    options = _options(of_explanation.Options, chosen)
+    patterns = [os.fspath(path) for path in _several(images)]
+    directory = require_writable(output_dir, "output_dir") if output_dir else None
+    explainer = Explainer(Run(_path(run)), patterns, options)
+    explanations: list[Explanation] = []
+    if directory is None:
+        explanations += explainer.explain()
+        return explanations
+
+    def kept() -> Iterator[Explanation]:
+        for one in explainer.explain():
+            explanations.append(one)
+            yield one
+
+    given = {"workdir": [os.fspath(_path(run))], "images": patterns}
+    write_gallery(
+        explainer, kept(), directory, _command("export_gradcam", options, output_dir, **given)
+    )
+    return explanations
+
+
+@functools.cache
+def _start() -> None:
+    """What must be done before TensorFlow starts, and need be done but once."""
+    log.set_up_for_notebook()
+    CompileCache().use()
+    let_memory_grow(tf.config.list_physical_devices("GPU"))
+
+
+def _options(cls: type, chosen: dict[str, Any]) -> Any:
+    settings.require_known(chosen, settings.declared(cls))
+    return settings.fill(cls, chosen)
+
+
+def _several(given: Any) -> Sequence[Any]:
+    """One or more of something, as a sequence."""
+    return [given] if isinstance(given, Run | str | os.PathLike) else given
+
+
+def _path(run: Run | _Path) -> _Path:
+    return run.path if isinstance(run, Run) else run
+
+
+def _command(name: str, options: Any, output_dir: _Path | None, **given: list[str]) -> str:
+    """The command line that does the same."""
+    first = [f"--{flag}={value}" for flag, values in given.items() for value in values]
+    last = [f"--output_dir={os.fspath(output_dir)}"] if output_dir else []
+    return shlex.join(
+        ["python", "-m", f"trainer.{name}", *first, *settings.as_flags(options), *last]
+    )

@@ -1,0 +1,41 @@
+"""A split as a plain tf.data.Dataset, to look at or to compute with."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.data.dataset import BuiltDataset
+from trainer.data.records import read_batches, text_of
+from trainer.data.selection import select
+
+
+def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.Dataset:
+    """Reads a split in the order of its files.
+
+    Args:
+        dataset: a built dataset.
+        split: its split, or a part of it, such as `train[:10%]`.
+        batch_size: examples in each batch; the last one may have fewer.
+
+    Returns:
+        Batches of `image`, `[batch, H, W, 1] uint8`, `label`, `[batch] int64`, and `id`,
+        `[batch] string`.
+
+    Raises:
+        UserError: there is no such split, or it is empty.
+    """
+    records = select(dataset, split)
+    known = {
+        "label": records.index["label"].astype("int64"),
+        "id": text_of(records.index["id"]),
+    }
+
+    def read() -> Iterator[np.ndarray]:
+        for batch in read_batches(dataset, records, ("image",), batch_size):
+            yield batch["image"]
+
+    spec = tf.TensorSpec([None, *dataset.image_shape], tf.uint8)
+    images = tf.data.Dataset.from_generator(read, output_signature=spec)
+    others = tf.data.Dataset.from_tensor_slices(known).batch(batch_size)
+    return tf.data.Dataset.zip(images, others).map(lambda image, rest: {"image": image, **rest})
