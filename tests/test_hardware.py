@@ -80,6 +80,13 @@ def a_gpu(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("strategy", ["one_device", "mirrored"])
+def test_the_trainings_of_a_process_share_a_strategy(strategy):
+    # The collectives of two would have the same keys.
+    asked = hardware.Placement(strategy, "auto", "auto", 2)
+    assert hardware.resolve(asked).strategy is hardware.resolve(asked).strategy
+
+
 def test_a_gpu_gets_bfloat16_and_xla(a_gpu):
     resolved = hardware.resolve(hardware.Placement("one_device", "auto", "auto", 0))
     assert (resolved.devices, resolved.precision, resolved.xla) == (
