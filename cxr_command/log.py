@@ -8,6 +8,7 @@ import sys
 from absl import logging
 
 from cxr_command.foreign_text import one_line
+from cxr_command.standard_streams import is_notebook
 
 # Of this project, whose lines are shown; of libraries only errors are.
 _PACKAGES = ("benchmarks", "cxr_command", "cxr_tfds", "launch", "trainer")
@@ -24,17 +25,17 @@ def set_up() -> None:
 
 
 def set_up_for_notebook() -> None:
-    """Shows the same lines where no command runs, unless there is a log already.
+    """Shows the same lines where no command runs: in a notebook, or a script without a log.
 
-    absl's own handler would say that no flags are parsed, and the root logger is the notebook's.
+    absl's own handler would say that no flags are parsed.
     """
     logger = logging.get_absl_logger()
-    if logger.hasHandlers():
+    if logger.handlers or (logger.hasHandlers() and not is_notebook()):
         return
     logging.set_verbosity(logging.INFO)
     handler = python_logging.StreamHandler(sys.stderr)
     logger.addHandler(handler)
-    logger.propagate = False  # A library may give the root logger a handler at any time.
+    logger.propagate = False  # Libraries give the root logger a handler in passing.
     _choose_lines(handler)
 
 

@@ -28,6 +28,11 @@ def open_closed() -> None:
             setattr(sys, name, open(number, mode, closefd=False))
 
 
+def is_notebook() -> bool:
+    """Whether a Jupyter kernel shows what is written to standard error."""
+    return type(sys.stderr).__module__ == "ipykernel.iostream"
+
+
 def outlive_readers(*, of_output: bool = True) -> None:
     """From here on, what is written to a stream whose reader has left is lost, and no error.
 

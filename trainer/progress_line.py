@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from cxr_command.standard_streams import is_notebook
+
 _SECONDS_BETWEEN_LINES = {True: 0.2, False: 30.0}
 
 
@@ -16,8 +18,7 @@ class Line:
 
     def __init__(self) -> None:
         """Starts the clock."""
-        is_notebook = type(sys.stderr).__module__ == "ipykernel.iostream"
-        self._stays = sys.stderr.isatty() or is_notebook
+        self._stays = sys.stderr.isatty() or is_notebook()
         self._written = time.monotonic()
         self._shown = ""
 
