@@ -20,7 +20,7 @@ from trainer.errors import Preempted, UserError
 from trainer.training.observers.epoch_log import EpochLog
 
 SETTINGS = {"strategy": "one_device", "deterministic": True, "epochs": 2}
-FIRST = SETTINGS | {"seed": 1, "precision": "mixed_bfloat16", "global_batch_size": 19}
+FIRST = SETTINGS | {"seed": 1, "xla": "off", "global_batch_size": 19}
 SECOND = SETTINGS | {"seed": 2, "global_batch_size": 16}
 
 
