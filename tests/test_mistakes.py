@@ -260,7 +260,11 @@ MISTAKES = [
     ("a class to explain unknown", f"{EXPLAIN} --workdir=run --split=test --target=flu", "no such"),
     ("ids unknown", f"{EXPLAIN} --workdir=run --split=test --ids=x-1", "its ids look like test-"),
     ("classes unknown", f"{EXPLAIN} --workdir=run --split=test --classes=flu", "unknown class"),
-    ("none of each class", f"{EXPLAIN} --workdir=run --split=test --per_class=0", "per_class=0: 0"),
+    (
+        "none of each class",
+        f"{EXPLAIN} --workdir=run --split=test --per_class=0",
+        "--per_class=0: expected 1 or more",
+    ),
     ("no files at all", f"{EXPLAIN} --workdir=run --images=empty", "--images=empty: no file match"),
     ("a glob of nothing", f"{EXPLAIN} --workdir=run --images=*.jpeg", "*.jpeg: no file matches"),
     ("texts as images", f"{EXPLAIN} --workdir=run --images=texts", "0 radiographs read"),
