@@ -111,16 +111,11 @@ def evaluate_runs(
     contents = {name: run.finished_config() for name, run in runs.items()}
     for run in runs.values():
         run.warn_if_unfinished()
-    class_names, image_shape = classes_and_shape(contents)
+    class_names, _ = classes_and_shape(contents)
     positive = class_named(options.positive_class, class_names)
     models = {name: run.load_model() for name, run in runs.items()}
-    if options.are_own:
-        own = _own_examples(options, class_names, image_shape)
-        material = Material(own, splits_of(contents))
-    else:
-        material = of_split(contents, options.split, options.data_dir, _ENSEMBLE)
-    examples = material.examples
-    predictions = _predictions(models, material, options)
+    material = _material(contents, options)
+    examples, predictions = material.examples, _predictions(models, material, options)
 
     resampling = Resampling(examples.labels, examples.groups, options.resamples, options.seed)
     evaluated = {}
@@ -134,21 +129,30 @@ def evaluate_runs(
         evaluated[model.name] = evaluate_model(model, tuning, why, setup, about, fitted)
         _log(model.name, evaluated[model.name].statistics)
 
-    tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
-    comparison = None
-    if len(tasks) > 1:
-        thresholds = {name: model.threshold for name, model in evaluated.items()}
-        comparison = compare(tasks, resampling, class_names, positive, thresholds)
+    comparison = _comparison(predictions, evaluated, setup) if len(predictions) > 1 else None
     report = _report(material, contents, evaluated, comparison, options, made_by)
     return Evaluation(report, examples, tuple(predictions))
 
 
-def _own_examples(
-    options: Options, class_names: tuple[str, ...], image_shape: tuple[int, int, int]
-) -> Examples:
+def _comparison(
+    predictions: Sequence[Predictions], evaluated: Mapping[str, ModelReport], setup: Setup
+) -> Comparison:
+    """The differences between the models, which were evaluated alike."""
+    examples = setup.examples
+    tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
+    thresholds = {name: model.threshold for name, model in evaluated.items()}
+    return compare(tasks, setup.resampling, examples.class_names, setup.positive, thresholds)
+
+
+def _material(contents: Mapping[str, dict[str, Any]], options: Options) -> Material:
+    """A user's own images, or a split of the dataset of the runs."""
+    if not options.are_own:
+        return of_split(contents, options.split, options.data_dir, _ENSEMBLE)
+    class_names, image_shape = classes_and_shape(contents)
     load = load_manifest if options.manifest else load_folder
     place = pathlib.Path(options.manifest or options.images_dir)
-    return load(place, class_names, image_shape, any_view=options.any_view)
+    own = load(place, class_names, image_shape, any_view=options.any_view)
+    return Material(own, splits_of(contents))
 
 
 def _predictions(
