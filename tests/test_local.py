@@ -67,7 +67,7 @@ def test_each_worker_has_gpus_of_its_own(monkeypatch):
     "end, code, said",
     [
         ("sys.exit(9)", 9, "worker 1 ended with exit code 9"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", 137, "worker 1 was ended by SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", 137, "worker 1 was terminated by SIGKILL"),
     ],
 )
 def test_the_first_failure_ends_all_and_its_code_is_passed_on(end, code, said):

@@ -73,7 +73,7 @@ MISTAKES = [
     ("two folds", f"{TRAIN} --fold=0/2", "of N folds, 3 to 999"),
     ("a fold and a split", f"{TRAIN} --fold=0/5 --train_split=train", "leave --train_split out"),
     ("more folds than groups", f"{TRAIN} --fold=0/500", "into 500 folds: choose from 2 to 132"),
-    ("a slice that is none", f"{TRAIN} --train_split=train[:x]", "is no split of small_images"),
+    ("a slice that is none", f"{TRAIN} --train_split=train[:x]", "is not a split of small_images"),
     (
         "slices that overlap",
         f"{TRAIN} --train_split=train --validation_split=train[:50%]",
@@ -208,7 +208,7 @@ MISTAKES = [
     ("no run to explain", f"{EXPLAIN} --split=test", "either --workdir=RUN or --runs_dir=RUNS"),
     ("two ways to a run", f"{EXPLAIN} --workdir=run --runs_dir=. --split=test", "either --workdir"),
     ("nothing to explain", f"{EXPLAIN} --workdir=run", "either --split=SPLIT or --images=GLOB"),
-    ("no runs in there", f"{EXPLAIN} --runs_dir=empty --split=test", "empty holds no run with a m"),
+    ("no runs in there", f"{EXPLAIN} --runs_dir=empty --split=test", "empty has no run with a m"),
     (
         "a number that no run has",
         f"{EXPLAIN} --runs_dir=runs --best_by=f1 --split=test",
@@ -376,10 +376,10 @@ MISTAKES = [
     (
         "GPUs not there",
         "launch.local --gpus_per_worker=1 -- python",
-        "this machine has none: leave",
+        "this machine has none: omit",
     ),
     ("a job of no scheduler", "launch.cluster -- python", "found no job: expected SLURM_PROCID"),
-    ("a port in use", "launch.data_service --port={port}", "another process listens there", 76),
+    ("a port in use", "launch.data_service --port={port}", "in use by another process", 76),
     ("a port too high", "launch.data_service --port=99999", "port=99999: 99999 is not an integer"),
     # trainer.study.
     ("no plan", "trainer.study --study_dir=new", "--plan is missing"),

@@ -332,7 +332,7 @@ def test_two_spellings_of_a_class_are_not_two_classes(tmp_path):
     for label in ("Normal", "normal", "Pneumonia"):
         (tmp_path / "own" / label).mkdir(parents=True)
         Image.new("L", (40, 40)).save(tmp_path / "own" / label / "1.png")
-    with pytest.raises(refusal.RefusedError, match="the classes 'Normal' and 'normal'; give one"):
+    with pytest.raises(refusal.RefusedError, match="the classes 'Normal' and 'normal'; use one"):
         build(tmp_path / "own", tmp_path / "data")
 
 

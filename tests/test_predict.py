@@ -249,7 +249,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(runs, folder, tmp_path):
         assert process.returncode == code, said
         assert not output.exists()
         size = rows.stat().st_size
-    assert "the same command goes on" in said
+    assert "the same command continues" in said
     assert size < whole.stat().st_size
     refused = predict(*flags, "--any_view", f"--output={output}", code=2)
     assert "is an interrupted table of other any_view: run that command again" in refused

@@ -128,7 +128,7 @@ def test_too_few_radiographs_are_refused():
 
 def test_too_few_groups_are_refused():
     labels = labels_of({"COVID": 20})
-    with pytest.raises(ValueError, match="1 groups of duplicates: nothing is left for test and"):
+    with pytest.raises(ValueError, match="1 groups of duplicates: too few for test and"):
         splits.assign(labels, dict.fromkeys(labels, "one picture"))
 
 

@@ -63,7 +63,7 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
     """
     path = _imagenet_file(imagenet) if weights == "imagenet" else pathlib.Path(weights)
     if not os.path.isfile(path):
-        raise UserError(f"--weights={weights}: there is no such file (expected a Keras .h5 file)")
+        raise UserError(f"--weights={weights}: no such file (expected a Keras .h5 file)")
     return path
 
 
