@@ -1,24 +1,34 @@
 """The line that shows a person how far long work is."""
 
+import contextlib
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cxr_command.standard_streams import is_notebook
 
-_SECONDS_BETWEEN_LINES = {True: 0.2, False: 30.0}
+_ON_A_TERMINAL = 0.2
+# In a log file, of work that says how far it is, and of work that cannot.
+_IN_A_LOG, _IN_A_LOG_OF_WAITING = 30.0, 10.0
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Line:
     """One line about work that goes on.
 
     On a terminal and in a notebook the line is overwritten in place; in a log file one is written
-    every 30 seconds.
+    now and then.
     """
 
-    def __init__(self) -> None:
-        """Starts the clock."""
+    def __init__(self, seconds_between: float = _IN_A_LOG) -> None:
+        """Starts the clock.
+
+        Args:
+            seconds_between: two lines of a log file.
+        """
         self._stays = sys.stderr.isatty() or is_notebook()
+        self._seconds_between = _ON_A_TERMINAL if self._stays else seconds_between
         self._written = time.monotonic()
         self._shown = ""
 
@@ -29,7 +39,7 @@ class Line:
             tell: makes its text; it is called only if the line is written.
         """
         now = time.monotonic()
-        if now - self._written < _SECONDS_BETWEEN_LINES[self._stays]:
+        if now - self._written < self._seconds_between:
             return
         self._written = now
         if self._stays:
@@ -47,6 +57,29 @@ class Line:
         # With blanks: a notebook knows no sequence that ends a line.
         print(f"\r{text.ljust(len(self._shown))}", end="", file=sys.stderr, flush=True)
         self._shown = text
+
+
+@contextlib.contextmanager
+def seconds_shown(doing: str) -> Iterator[None]:
+    """While open, a line says how long work has taken that cannot say how far it is.
+
+    Args:
+        doing: what is going on, such as `compiling`.
+    """
+    line, started, ended = Line(_IN_A_LOG_OF_WAITING), time.monotonic(), threading.Event()
+
+    def show() -> None:
+        while not ended.wait(_SECONDS_BETWEEN_LOOKS):
+            line.show(lambda: f"{doing}, {time.monotonic() - started:.0f} s so far")
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        line.clear()
 
 
 class ProgressLine:

@@ -18,18 +18,14 @@ from trainer.data.input import LOADED_AT
 from trainer.models.taps import Taps
 from trainer.training import step_clock
 from trainer.training.execution import Execution
+from trainer.training.first_step import FirstStep
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import Totals
 from trainer.training.objective import Objective
 from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
 from trainer.training.step import Step
 from trainer.training.step_result import StepResult
-from trainer.training.traced_once import (
-    TracedOnce,
-    replica_index,
-    shared_device,
-    specs_of_replica,
-)
+from trainer.training.traced_once import TracedOnce, replica_index, shared_device, specs_of_replica
 from trainer.training.utilisation import flops
 from trainer.training.vectors import Vectors, count_trained, pack_model
 
@@ -51,6 +47,7 @@ class Engine:
         augmentation: Augmentation | None = None,
         clip_norm: float | None = None,
         stop_request: StopRequest | None = None,
+        train_step: TracedOnce | None = None,
     ) -> None:
         """Copies the weights to every replica; nothing is traced before the first call.
 
@@ -66,6 +63,7 @@ class Engine:
             augmentation: how training images are changed by their draws; None leaves them.
             clip_norm: the largest global norm of the reduced gradients; None clips nothing.
             stop_request: asks to stop between steps; None never does.
+            train_step: of an engine whose steps are the same, so that nothing is compiled twice.
         """
         self.model, self._strategy = model, strategy
         self._packings = pack_model(model)
@@ -82,15 +80,17 @@ class Engine:
         self._replicas = [Replica(device, values, optimizer, loss_scale) for device in devices]
         self._has_peers = strategy.num_replicas_in_sync > len(self._replicas)
         self._take_over_from_chief()
-        self._accumulation_steps, self._has_compiled = execution.accumulation_steps, False
+        self._accumulation_steps = execution.accumulation_steps
         classes = Taps(model).num_classes
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
         place = shared_device(devices)
-        self._train_step = TracedOnce(self._step.train, jit_compile=xla, device=place)
+        self.train_step = train_step or TracedOnce(self._step.train, jit_compile=xla, device=place)
         self._eval_step = TracedOnce(self._step.evaluate, jit_compile=xla, device=place)
         self._updates: list[tf.types.experimental.ConcreteFunction] = []
         self._train_loop = tf.function(self._train)
         self._evaluate_loop = tf.function(self._evaluate)
+        self._first_step = FirstStep("compiling")
+        self._first_evaluation = FirstStep("compiling the evaluation")
 
     def train(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
         """Takes steps in the graph, without a word to the host.
@@ -102,10 +102,12 @@ class Engine:
             iterator: over `distribute_batches`, with draws.
             steps: the number of steps.
         """
+        return self._first_step.take(steps, lambda count: self._take_steps(iterator, count))
+
+    def _take_steps(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
         taken, last, before, clocks, ready = self.trace(iterator)(iterator, tf.constant(steps))
         taken, outcomes = int(taken), np.stack([before.numpy(), last.numpy()])
         seconds, own = step_clock.step_seconds(clocks[: taken + 1].numpy(), ready[:taken].numpy())
-        warm, self._has_compiled = slice(0 if self._has_compiled else 1, None), True
         not_finite = [
             taken - late
             for late, outcome in zip((1, 0), outcomes, strict=True)
@@ -116,8 +118,8 @@ class Engine:
             stopped=bool((outcomes[:, STOP_ASKED] > 0).any()),
             diverged=not_finite[0] if not_finite else None,
             gradient_norm=float(outcomes[-1, NORM]),
-            seconds=seconds[warm],
-            own_seconds=own[warm if self._has_peers else slice(0)],
+            seconds=seconds,
+            own_seconds=own if self._has_peers else own[:0],
         )
 
     def evaluate(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
@@ -127,8 +129,11 @@ class Engine:
             iterator: over `distribute_batches`.
             steps: the number of batches.
         """
+        return self._first_evaluation.take(steps, lambda count: self._add(iterator, count))
+
+    def _add(self, iterator: tf.distribute.DistributedIterator, batches: int) -> StepResult:
         self._eval_step.trace(self._vector_specs(), _inputs(specs_of_replica(iterator)))
-        taken, stopped = self._evaluate_loop(iterator, tf.constant(steps))
+        taken, stopped = self._evaluate_loop(iterator, tf.constant(batches))
         return StepResult(int(taken), bool(stopped), diverged=None)
 
     def weights(self, *, averaged: bool = False, replica: int = 0) -> list[np.ndarray]:
@@ -244,7 +249,7 @@ class Engine:
         """
         # What the replicas call is traced first, outside of the graph that calls it.
         scalar = tf.TensorSpec([], tf.float32)
-        *reduced, _ = self._train_step.trace(
+        *reduced, _ = self.train_step.trace(
             self._vector_specs(), _inputs(specs_of_replica(iterator)), scalar, scalar
         )
         self._updates = self._updates or [
@@ -268,7 +273,7 @@ class Engine:
         """One replica's step: its outcome, the same on every replica, and when gradients were."""
         index = replica_index(len(self._replicas))
         replica = self._replicas[index]
-        reduced, sums = self._train_step(
+        reduced, sums = self.train_step(
             replica.vectors(), _inputs(batch), replica.loss_scale(), self._stop_asked()
         )
         self.train_totals.add(sums, step_clock.waited(batch, idle_from))

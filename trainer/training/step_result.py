@@ -29,3 +29,20 @@ class StepResult(NamedTuple):
     gradient_norm: float = 0.0
     seconds: np.ndarray = _NOT_TIMED
     own_seconds: np.ndarray = _NOT_TIMED
+
+    def then(self, later: "StepResult") -> "StepResult":
+        """The result of these steps and of those that followed."""
+        diverged = self.diverged
+        if diverged is None and later.diverged is not None:
+            diverged = self.steps + later.diverged
+        return later._replace(
+            steps=self.steps + later.steps,
+            stopped=self.stopped or later.stopped,
+            diverged=diverged,
+            seconds=np.concatenate([self.seconds, later.seconds]),
+            own_seconds=np.concatenate([self.own_seconds, later.own_seconds]),
+        )
+
+    def untimed(self) -> "StepResult":
+        """The same without the seconds of its steps."""
+        return self._replace(seconds=_NOT_TIMED, own_seconds=_NOT_TIMED)
