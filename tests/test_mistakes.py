@@ -51,6 +51,11 @@ MISTAKES = [
     ("a fraction of an epoch", f"{TRAIN} --epochs=2.5", "2.5: expected a whole number"),
     ("no epochs", f"{TRAIN} --epochs=0", "--epochs=0: expected 1 or more"),
     ("a negative batch", f"{TRAIN} --global_batch_size=-8", "expected 1 or more"),
+    (
+        "a word as a batch",
+        f"{TRAIN} --global_batch_size=max",
+        "max: expected a whole number, or auto",
+    ),
     ("a negative seed", f"{TRAIN} --seed=-1", "--seed=-1: expected 0 or more"),
     ("no number as learning rate", f"{TRAIN} --learning_rate=nan", "expected a positive number"),
     ("a dropout of all", f"{TRAIN} --dropout=1", "expected 0 or more and below 1"),

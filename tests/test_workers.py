@@ -22,7 +22,7 @@ FLAGS = [
 ]
 
 
-def start_workers(flags, folder, own_flags=((), ())):
+def start_workers(flags, folder, own_flags=((), ()), module="trainer.main"):
     """Starts two workers; what each says goes to a file of its own."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     processes = []
@@ -32,7 +32,7 @@ def start_workers(flags, folder, own_flags=((), ())):
         with (folder / f"worker{index}.log").open("w") as log:
             processes.append(
                 subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-m", "trainer.main", *flags, *own_flags[index]],
+                    [sys.executable, "-m", module, *flags, *own_flags[index]],
                     cwd=ROOT,
                     env=environment,
                     stderr=log,
@@ -92,6 +92,20 @@ def test_a_signal_to_one_worker_stops_all_after_the_same_step(data_dir, tmp_path
     ]
     assert stops[0] == stops[1]
     assert json.loads((tmp_path / "run" / "status.json").read_text())["status"] == "preempted"
+
+
+def test_the_chief_tries_the_steps_and_the_others_take_its_answers(data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
+    flags = [
+        *FLAGS, "--epochs=1", "--global_batch_size=auto", f"--data_dir={data_dir}",
+        f"--workdir={tmp_path}/run",
+    ]  # fmt: skip
+    workers = start_workers(flags, tmp_path, module="tests.support.train_as_on_gpus")
+    assert codes(workers) == [0, 0], (tmp_path / "worker0.log").read_text()
+    content = json.loads((tmp_path / "run/config.json").read_text())
+    assert (content["config"]["global_batch_size"], content["hardware"]["xla"]) == (8, False)
+    said = [(tmp_path / f"worker{index}.log").read_text() for index in range(2)]
+    assert "XLA: off, by trial" in said[0] and "trial" not in said[1]
 
 
 def test_workers_without_a_common_run_directory_are_refused(trained, data_dir, tmp_path):

@@ -47,10 +47,12 @@ from trainer.models.feature_maps import require_indexable
 from trainer.models.fused_normalization import fuse_normalization
 from trainer.models.taps import Taps
 from trainer.run import Run
+from trainer.settings import AUTO
 from trainer.training import config as configuration
 from trainer.training import features
 from trainer.training.checkpoint import Checkpoints
 from trainer.training.config import Config
+from trainer.training.decisions import trials_before
 from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
 from trainer.training.objective import require_all_classes
@@ -64,7 +66,7 @@ from trainer.training.observers.profile import Profile
 from trainer.training.observers.prometheus_file import PrometheusFile
 from trainer.training.observers.status_file import StatusFile
 from trainer.training.observers.tensorboard import TensorBoard
-from trainer.training.phase_engine import build_engine
+from trainer.training.phase_engine import TracedSteps, build_engine
 from trainer.training.phases import Phase, plan, prepare
 from trainer.training.record import describe_training
 from trainer.training.reproducible import reproducible
@@ -98,7 +100,8 @@ def train(request: Request) -> Run:
     require_hosts(request.data_hosts, config.hardware.worker_timeout)
     with reproducible(config.task.seed, deterministic=config.task.deterministic):
         devices = hardware.resolve(config.hardware, deterministic=config.task.deterministic)
-        config.batching.require_even(devices.num_replicas)
+        if not request.decided:
+            config.batching.require_even(devices.num_replicas)
         return _train_in_directory(devices, request)
 
 
@@ -106,7 +109,7 @@ def _train_in_directory(devices: hardware.Hardware, request: Request) -> Run:
     config = request.config
     with (
         claimed(request.workdir, config.task.model, writes=devices.is_chief) as run,
-        _memory_told(config, devices.num_replicas),
+        _memory_told(request, devices.num_replicas),
         request.dataset.reading("train or validation"),
         devices.peers.watched(devices.strategy),
     ):
@@ -121,25 +124,28 @@ def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
 
     The run's directory is written to last, when nothing is left that could be refused.
     """
-    config, dataset = request.config, request.dataset
-    change_batch = batch_augmenter(
-        config.batch_augmentation.keras_cv, len(dataset.class_names), config.task.seed
-    )
+    config, dataset, classes = request.config, request.dataset, len(request.dataset.class_names)
+    change_batch = batch_augmenter(config.batch_augmentation.keras_cv, classes, config.task.seed)
     model, best_model = _build_models(request, devices)
     phases = plan(config.phases, config.optimization, config.network)
     _try_phases(model, phases)
     frozen, feature_cache = features.plan_features(config, phases, dataset, model, devices)
     start = frozen.backbone.output if frozen else None
-    if devices.has_gpus:
+    if devices.has_gpus and not request.decided:
         trained = keras.Model(model.input if start is None else start, Taps(model).logits)
         require_indexable(trained, config.batching.global_batch_size // devices.num_replicas)
     examples = _read_splits(request)
-    stop_request = StopRequest()
+    traced: TracedSteps = {}
+    decided = trials_before(request, devices, model, examples[0], frozen, traced).decide()
+    request, devices = decided.applied(request, devices)
+    config, stop_request = request.config, StopRequest()
+    phases = plan(config.phases, config.optimization, config.network)
     start_phase = functools.partial(
         build_engine, config=config, devices=devices, model=model, start=start,
-        train_examples=examples[0], stop_request=stop_request,
+        train_examples=examples[0], stop_request=stop_request, traced=traced,
     )  # fmt: skip
     content = describe_training(request, devices, model, phases, feature_cache, examples)
+    content |= {"trials": decided.record}
     run.status.begin()
     logging.info("run directory: %s", run.path)
     run.write_config(content)
@@ -270,10 +276,11 @@ def _network_input(model: keras.Model, config: Config, batch: dict) -> np.ndarra
     return keras.Model(model.input, Taps(model).scaled)(images).numpy()
 
 
-def _memory_told(config: Config, replicas: int) -> contextlib.AbstractContextManager[None]:
-    batching = config.batching
+def _memory_told(request: Request, replicas: int) -> contextlib.AbstractContextManager[None]:
+    config, batching = request.config, request.config.batching
+    asked = AUTO if request.decided else batching.global_batch_size
     shared = "one replica" if replicas == 1 else f"{replicas} replicas"
-    batch = f"--global_batch_size={batching.global_batch_size} on {shared}"
+    batch = f"--global_batch_size={asked} on {shared}"
     accumulated = f"--accumulation_steps={batching.accumulation_steps}"
     return memory_told(
         f"train {config.task.model} with {batch} and {accumulated}",

@@ -15,8 +15,9 @@ class Placement:
         strategy: how the work is distributed.
         precision: Keras dtype policy; `auto` is bfloat16 or float16 where the GPU multiplies it
             fast, float32 elsewhere.
-        xla: whether XLA compiles the forward and backward pass; `auto` is on for GPUs and off for
-            CPUs, where XLA would lose the oneDNN kernels, and for deterministic training on GPUs.
+        xla: whether XLA compiles the forward and backward pass; `auto` is what a trial finds faster
+            on GPUs, and off for CPUs, where XLA would lose the oneDNN kernels, and for
+            deterministic training on GPUs.
             The optimizer's update has none to lose: `auto` compiles it everywhere.
         virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
         reduce_precision: in which gradients are summed over the replicas; `auto` is float32.
@@ -40,7 +41,8 @@ class Placement:
     )
     xla: str = setting(
         "auto",
-        "Compile with XLA; auto: on for GPUs, but with --deterministic.",
+        "Compile with XLA; auto: on GPUs if a trial finds that faster; not on CPUs, nor with "
+        "--deterministic.",
         choices=("auto", "on", "off"),
     )
     virtual_devices: int = setting(

@@ -47,6 +47,8 @@ CONFIG = {
             "epochs": integer(1).if_given(),
             "fold": text().if_given(),
             "seed": integer(0).if_given(),
+            "global_batch_size": integer(1).if_given(),
+            **dict.fromkeys(("learning_rate", "fine_tune_learning_rate"), number(0).if_given()),
             "source_share": text().if_given(),
         }
     ),

@@ -46,6 +46,8 @@ _GIVEN: dict[type, tuple[type | tuple[type, ...], Callable[[Any], Any], str]] = 
     tuple: ((list, tuple), tuple, "a list"),
 }
 _Section = TypeVar("_Section", bound=type)
+# What a flag says of a number that a trial finds.
+AUTO = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Setting:
         within: the least value, and the one that all are below.
         is_positive: whether it must be above zero and finite.
         is_fixed: whether a run goes on only with the same value; it stands in config.json.
+        or_auto: whether the flag of a whole number may be `AUTO`.
         only_for: the networks that it is a setting of, as `--help` names them; empty: all.
         retired: values of earlier versions, each with what stands in its place.
     """
@@ -67,6 +70,7 @@ class Setting:
     within: tuple[float, float] | None = None
     is_positive: bool = False
     is_fixed: bool = True
+    or_auto: bool = False
     only_for: str = ""
     retired: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -130,6 +134,8 @@ def define_flags(
         kind = _kind(cls, field.name)
         if known.choices:
             _define_choice(field.name, default, known, values)
+        elif known.or_auto:
+            flags.DEFINE(_IntegerOrAuto(), field.name, default, known.help, values)
         else:
             _FLAGS[kind](field.name, default, known.help, flag_values=values)
 
@@ -150,6 +156,21 @@ class _Choice(flags.EnumParser):
 
     def parse(self, argument: str) -> str:
         return argument if argument in self._retired else super().parse(argument)
+
+
+class _IntegerOrAuto(flags.ArgumentParser):
+    """Parses a whole number, or `AUTO`."""
+
+    def parse(self, argument: str | int) -> str | int:
+        if argument == AUTO:
+            return AUTO
+        try:
+            return flags.IntegerParser().parse(argument)
+        except ValueError as error:
+            raise ValueError(f"expected a whole number, or {AUTO}") from error
+
+    def flag_type(self) -> str:
+        return "int"
 
 
 def _kind(cls: type, name: str) -> type:

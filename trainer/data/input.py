@@ -64,6 +64,42 @@ def distribute_batches(
             timed,
         )  # fmt: skip
 
+    return _distributed(replica_batches, strategy)
+
+
+def repeat_first_batch(
+    examples: ExampleStream,
+    strategy: tf.distribute.Strategy,
+    batch_size: int,
+    augment_seed: int,
+    change_batch: ChangeBatch | None = None,
+    *,
+    timed: bool = False,
+) -> tf.distribute.DistributedDataset | tf.data.Dataset:
+    """The first batch of training again and again, which costs nothing to load after the first.
+
+    Args:
+        examples: as of `distribute_batches`, as all others.
+        strategy: of one replica.
+        batch_size: of that replica.
+        augment_seed: likewise.
+        change_batch: likewise.
+        timed: likewise.
+    """
+
+    def same_batch(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        batches = worker_batches(
+            examples, batch_size, context, augment_seed, (0, 0), change_batch, timed=timed
+        )
+        return batches.take(1).cache().repeat()
+
+    return _distributed(same_batch, strategy)
+
+
+def _distributed(
+    replica_batches: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+    strategy: tf.distribute.Strategy,
+) -> tf.distribute.DistributedDataset | tf.data.Dataset:
     if _is_one_cpu(strategy):
         # The batches lie where they are needed: the buffer in front of each device would cost as
         # much as loading a batch of 16.

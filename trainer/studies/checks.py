@@ -33,10 +33,11 @@ def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
             requests[name] = _checked(asked)
         source = requests[name].config.source
         resolved = {"dataset": source.dataset, "data_dir": source.data_dir}
-        config = configuration.from_asked(asked | resolved)
         directory = study_dir / run.directory
-        stored = Run(directory).read_config()
-        if stored and (differences := config.differences(stored["config"])):
+        content = Run(directory).read_config()
+        stored = content["config"] if content else None
+        config = configuration.from_asked(asked | resolved, stored)
+        if stored and (differences := config.differences(stored)):
             raise UserError(
                 f"{directory} holds a run of other settings ({'; '.join(differences)}): give "
                 "another --study_dir"

@@ -19,8 +19,9 @@ class Batching:
     """
 
     global_batch_size: int = setting(
-        16, "Examples per step over all replicas.", within=(1, math.inf)
-    )
+        16, "Examples per step over all replicas; auto: the most that the GPUs' memory holds.",
+        within=(1, math.inf), or_auto=True,
+    )  # fmt: skip
     accumulation_steps: int = setting(
         1, "Micro-batches of each replica's batch.", within=(1, math.inf)
     )
@@ -31,13 +32,21 @@ class Batching:
         Raises:
             UserError: they cannot.
         """
-        parts = num_replicas * self.accumulation_steps
-        if self.global_batch_size % parts:
-            nearest = max(1, round(self.global_batch_size / parts)) * parts
+        nearest = self.nearest_even(num_replicas)
+        if self.global_batch_size != nearest:
             replicas = "replica" if num_replicas == 1 else f"{num_replicas} replicas"
             micro_batches = f" with {self.accumulation_steps} micro-batches each"
             raise UserError(
                 f"--global_batch_size={self.global_batch_size} does not divide by the {replicas}"
                 f"{micro_batches if self.accumulation_steps > 1 else ''}; use a multiple of "
-                f"{parts}, such as {nearest}"
+                f"{self.parts(num_replicas)}, such as {nearest}"
             )
+
+    def parts(self, num_replicas: int) -> int:
+        """Number of equal parts of a global batch, each computed at a time on one replica."""
+        return num_replicas * self.accumulation_steps
+
+    def nearest_even(self, num_replicas: int) -> int:
+        """The global batch size nearest to this one that divides by its parts."""
+        parts = self.parts(num_replicas)
+        return max(1, round(self.global_batch_size / parts)) * parts

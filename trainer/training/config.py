@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from absl import flags
@@ -19,15 +19,17 @@ from trainer.models.networks import require_settings_of
 from trainer.placement import Placement
 from trainer.recipes import FROM_SCRATCH, RECIPES
 from trainer.recipes import describe as describe_in_recipes
-from trainer.settings import section, setting
+from trainer.settings import AUTO, section, setting
 from trainer.training.batching import Batching
 from trainer.training.intervals import Intervals
 from trainer.training.objective import Loss
-from trainer.training.optimizer import Optimization
+from trainer.training.optimizer import Optimization, learning_rate_factor
 from trainer.training.phases import Phases
 
 # Flags belong to the command that has them defined.
 flags.disclaim_key_flags()
+
+_LEARNING_RATES = ("learning_rate", "fine_tune_learning_rate")
 
 
 @section("What to train")
@@ -76,6 +78,14 @@ class Config:
             for name, known in settings.declared(part).items()
             if known.is_fixed
         }
+
+    def with_values(self, values: Mapping[str, Any]) -> "Config":
+        """The same with other values of some settings, by name."""
+        parts = {
+            name: dataclasses.replace(part, **{k: values[k] for k in vars(part) if k in values})
+            for name, part in vars(self).items()
+        }
+        return dataclasses.replace(self, **parts)
 
     def differences(self, stored: Mapping[str, Any]) -> list[str]:
         """Lists the settings in which a stored configuration differs from this one.
@@ -133,16 +143,47 @@ def asked_by(values: flags.FlagValues) -> dict[str, Any]:
     return {name: values[name].value for name in defaults() if values[name].present}
 
 
-def from_asked(asked: Mapping[str, Any]) -> Config:
+def decided_by_trial(asked: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings that --global_batch_size=auto decides: it, and learning rates not given.
+
+    Args:
+        asked: settings by name.
+    """
+    if asked.get("global_batch_size") != AUTO:
+        return ()
+    return ("global_batch_size", *(name for name in _LEARNING_RATES if asked.get(name) is None))
+
+
+def with_batch_size(config: Config, batch_size: int, decided: Collection[str]) -> Config:
+    """The configuration with the batch that a trial found.
+
+    Args:
+        config: with the batch size of its recipe.
+        batch_size: the global one that was found.
+        decided: what `decided_by_trial` gave: learning rates among it are scaled.
+    """
+    growth = batch_size / config.batching.global_batch_size
+    factor = learning_rate_factor(config.optimization, growth)
+    known = config.fixed()
+    scaled = {name: known[name] * factor for name in _LEARNING_RATES if name in decided}
+    return config.with_values({"global_batch_size": batch_size} | scaled)
+
+
+def from_asked(asked: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Config:
     """The configuration that somebody asks for.
 
     Args:
         asked: settings by name, `model` among them.
+        stored: the configuration of the run that goes on, as config.json holds it; None: it begins.
+
+    Returns:
+        The configuration. What a trial decides is as in the run, else as in the recipe.
 
     Raises:
         UserError: as `make`.
     """
     chosen = {"recipe": defaults()["recipe"], "model": None} | dict(asked)
+    chosen |= {name: (stored or {}).get(name) for name in decided_by_trial(asked)}
     return make(chosen.pop("recipe"), chosen.pop("model"), chosen)
 
 

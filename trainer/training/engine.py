@@ -177,7 +177,7 @@ class Engine:
     @functools.cached_property
     def flops(self) -> int:
         """Floating-point operations of one replica's forward and backward pass, once traced."""
-        graph = self._train_step.concrete.graph
+        graph = self.train_step.concrete.graph
         return flops.count(graph, graph.outputs, turns=self._accumulation_steps)
 
     def learning_rate(self) -> float:
@@ -264,7 +264,7 @@ class Engine:
     def compiled_parts(self, iterator: tf.distribute.DistributedIterator) -> list:
         """What XLA compiles of `trace`: the pass that replicas share, then each one's update."""
         self.trace(iterator)
-        return [self._train_step.concrete, *self._updates]
+        return [self.train_step.concrete, *self._updates]
 
     def _vector_specs(self) -> Vectors:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))

@@ -7,6 +7,9 @@ import keras
 
 from trainer.settings import section, setting
 
+# How far a learning rate changes with the batch, by the optimizer: a step of SGD is proportional to
+# the gradient, one of Adam is not.
+_SCALING = {"sgd": "linear", "adam": "square_root", "adamw": "square_root"}
 # Names of the weights of Keras' layers that are biases or belong to a normalisation.
 _NEVER_DECAYED = ("bias", "gamma", "beta")
 
@@ -25,6 +28,11 @@ class Optimization:
         optimizer: Keras' `adam`, `adamw` or `sgd`.
         momentum: of `sgd`.
         learning_rate: the highest, reached after the warm-up; of the first phase if there are two.
+        learning_rate_scaling: how the recipe's learning rates change where
+            `--global_batch_size=auto` finds another batch than the recipe's: `linear` in its size
+            (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.1), with its
+            `square_root` (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive
+            Gradient Algorithms"), or `none`; `auto` is linear for `sgd`, else the square root.
         schedule: `constant`, or `cosine`, which falls to 0 along half a cosine in each phase
             (Loshchilov and Hutter 2017, "SGDR", section 3, without restarts).
         warmup_epochs: in which the learning rate of `cosine` rises linearly from 0; may be a
@@ -39,6 +47,12 @@ class Optimization:
     optimizer: str = setting("adam", "Keras optimizer.", choices=("adam", "adamw", "sgd"))
     momentum: float = setting(0.9, "Momentum of sgd.", within=(0, 1))
     learning_rate: float = setting(1e-3, "Highest learning rate.", is_positive=True)
+    learning_rate_scaling: str = setting(
+        "auto",
+        "How a batch found by --global_batch_size=auto changes the recipe's learning rates; auto: "
+        "linear for sgd, square_root for adam and adamw.",
+        choices=("auto", "linear", "square_root", "none"),
+    )
     schedule: str = setting(
         "constant", "Course of the learning rate in a phase.", choices=("constant", "cosine")
     )
@@ -81,6 +95,18 @@ def build_optimizer(
         return keras.optimizers.SGD(momentum=chosen.momentum, **settings)
     make = {"adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[chosen.optimizer]
     return make(**settings)
+
+
+def learning_rate_factor(chosen: Optimization, growth: float) -> float:
+    """What a learning rate is multiplied by where the batch is not the recipe's.
+
+    Args:
+        chosen: the settings.
+        growth: the batch size over the recipe's.
+    """
+    rule = chosen.learning_rate_scaling
+    rule = _SCALING[chosen.optimizer] if rule == "auto" else rule
+    return {"linear": growth, "square_root": math.sqrt(growth), "none": 1.0}[rule]
 
 
 def _schedule(

@@ -14,6 +14,10 @@ from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.objective import Loss, Objective, balanced_class_weights
 from trainer.training.optimizer import build_optimizer
 from trainer.training.phases import Phase, prepare
+from trainer.training.traced_once import TracedOnce
+
+# By phase, images of a replica and whether XLA compiles them.
+TracedSteps = dict[tuple[Phase, int, bool], TracedOnce]
 
 
 def build_engine(
@@ -25,6 +29,7 @@ def build_engine(
     start: keras.KerasTensor | None,
     train_examples: ExampleStream,
     stop_request: StopRequest,
+    traced: TracedSteps | None = None,
 ) -> Engine:
     """Makes the engine that trains what a phase trains.
 
@@ -37,18 +42,21 @@ def build_engine(
             images to the whole model.
         train_examples: the training split, for the length of an epoch and the classes' weights.
         stop_request: asks the engine to stop between steps.
+        traced: the steps of the run's engines before this one, which adds its own; None: of none.
 
     Returns:
         The engine, with a new optimizer.
     """
     steps_per_epoch = train_examples.steps_per_epoch(config.batching.global_batch_size)
     prepare(model, phase)
+    images_of_replica = config.batching.global_batch_size // devices.num_replicas
+    kind, traced = (phase, images_of_replica, devices.xla), {} if traced is None else traced
     optimizer = build_optimizer(
         dataclasses.replace(config.optimization, learning_rate=phase.learning_rate),
         total_steps=phase.epochs * steps_per_epoch,
         steps_per_epoch=steps_per_epoch,
     )
-    return Engine(
+    engine = Engine(
         devices.strategy,
         model,
         optimizer,
@@ -58,7 +66,10 @@ def build_engine(
         augmentation=config.augmentation if start is None else None,
         clip_norm=config.optimization.clip_norm or None,
         stop_request=stop_request,
+        train_step=traced.get(kind),
     )
+    traced[kind] = engine.train_step
+    return engine
 
 
 def _objective(loss: Loss, classes: int, examples: ExampleStream) -> Objective:

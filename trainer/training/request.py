@@ -32,6 +32,7 @@ class Request:
         profile_steps: first and last step of the profile; None records none.
         prometheus_file: where metrics are kept for Prometheus; None keeps none.
         mlflow_uri: where MLflow keeps the run; None: nowhere.
+        decided: the settings that a trial still has to decide; until then they are the recipe's.
     """
 
     config: Config
@@ -41,6 +42,7 @@ class Request:
     profile_steps: tuple[int, int] | None
     prometheus_file: pathlib.Path | None
     mlflow_uri: str | None
+    decided: tuple[str, ...] = ()
 
     @property
     def workdir(self) -> pathlib.Path | None:
@@ -70,7 +72,10 @@ def make_request(asked: Mapping[str, Any]) -> Request:
     data_dir = config.source.data_dir or default_data_dir()
     dataset = open_dataset(config.source.dataset, data_dir)
     found = {"dataset": dataset.name, "data_dir": data_dir}
-    config = configuration.from_asked({**asked, **found})
+    workdir = config.task.workdir
+    begun = Run(workdir).read_config() if workdir else None
+    stored = begun["config"] if begun else None
+    config = configuration.from_asked({**asked, **found}, stored)
     dataset = as_trained_on(dataset, config.fixed())
     if data_hosts and config.source.cache not in ("auto", "off"):
         raise UserError(
@@ -79,7 +84,10 @@ def make_request(asked: Mapping[str, Any]) -> Request:
         )
     _check_workdir(config, dataset)
     weights = _describe_weights(config)  # Last: they may have to be fetched.
-    return Request(config, dataset, weights, data_hosts, profile_steps, prometheus_file, mlflow_uri)
+    decided = () if stored else configuration.decided_by_trial(asked)
+    return Request(
+        config, dataset, weights, data_hosts, profile_steps, prometheus_file, mlflow_uri, decided
+    )
 
 
 def _check_workdir(config: Config, dataset: BuiltDataset) -> None:

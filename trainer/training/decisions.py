@@ -1,0 +1,256 @@
+"""What `auto` leaves to a trial: whether XLA compiles the steps, and how large a batch is."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from absl import logging
+
+from trainer.data.example_stream import ExampleStream
+from trainer.errors import UserError
+from trainer.hardware import Hardware
+from trainer.models.feature_maps import most_images
+from trainer.training.config import Config, with_batch_size
+from trainer.training.features import FrozenFeatures
+from trainer.training.gathering import gather
+from trainer.training.kept_trial import KeptTrial, describe_program
+from trainer.training.phase_engine import TracedSteps
+from trainer.training.request import Request
+from trainer.training.step_trial import Outcome, StepTrial
+
+# Beyond it steps get no faster, and an epoch has few of them.
+MOST_IMAGES_OF_REPLICA = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Decided:
+    """What a run trains with.
+
+    Attributes:
+        batch_size: the global one.
+        xla: whether XLA compiles the forward and backward pass.
+        record: what was tried, plain values for config.json.
+    """
+
+    batch_size: int
+    xla: bool
+    record: dict[str, Any]
+
+    def applied(self, request: Request, devices: Hardware) -> tuple[Request, Hardware]:
+        """A request, and what it computes on, as they were decided."""
+        config = with_batch_size(request.config, self.batch_size, request.decided)
+        return (
+            dataclasses.replace(request, config=config),
+            dataclasses.replace(devices, xla=self.xla),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Trials:
+    """The trials of a run that is about to begin.
+
+    Attributes:
+        config: the run's; what a trial decides is as the recipe has it.
+        decided: the settings that are to be decided, as of `Request`.
+        devices: what it computes on; its `xla` is what the run has without a trial.
+        try_steps: takes training steps, with XLA or without.
+        image_shape: height, width and channels.
+        num_classes: number of classes.
+        most_images: that a replica may take at a time, whatever its memory.
+        obstacle: why nothing is tried, as a clause; None: trials are of use.
+    """
+
+    config: Config
+    decided: Sequence[str]
+    devices: Hardware
+    try_steps: Callable[[Config, bool], Outcome]
+    image_shape: tuple[int, ...]
+    num_classes: int
+    most_images: int
+    obstacle: str | None
+
+    def decide(self) -> Decided:
+        """Decides; with several workers the chief does for all, which wait for it.
+
+        Raises:
+            UserError: no step works, or none fits the memory.
+        """
+        if self.devices.workers == 1:
+            return self._decide()
+        try:
+            own = self._decide() if self.devices.is_chief else None
+        except UserError:
+            gather(self.devices.strategy, [0, 0])
+            raise
+        row = [own.batch_size, int(own.xla)] if own else [0, 0]
+        batch_size, xla = gather(self.devices.strategy, row)[0].tolist()
+        if not batch_size:
+            raise UserError("the first worker could take no training step: its log says why")
+        return own or Decided(batch_size, bool(xla), {})
+
+    def _decide(self) -> Decided:
+        auto = self.config.hardware.xla == "auto" and self.devices.xla
+        compares = auto and self.obstacle is None
+        if auto and self.obstacle:
+            logging.info("XLA: on, without a trial: %s", self.obstacle)
+        ways = (False, True) if compares else (self.devices.xla,)
+        run = functools.cache(self._run)
+        batch_size, record = self._decide_batch_size(ways, run)
+        if not compares:
+            return Decided(batch_size, self.devices.xla, record)
+        xla, measured = self._decide_xla(batch_size, run)
+        return Decided(batch_size, xla, record | {"xla": measured})
+
+    def _run(self, batch_size: int, xla: bool) -> Outcome:
+        way = f"batch {batch_size}, XLA {_on_off(xla)}"
+        logging.info("trial: %s ...", way)
+        config = with_batch_size(self.config, batch_size, self.decided)
+        outcome = self.try_steps(config, xla)
+        logging.info("trial: %s: %s", way, outcome.told)
+        return outcome
+
+    def _decide_batch_size(
+        self, ways: Sequence[bool], run: Callable[[int, bool], Outcome]
+    ) -> tuple[int, dict[str, Any]]:
+        batching, replicas = self.config.batching, self.devices.num_replicas
+        if not self.decided:
+            return batching.global_batch_size, {}
+        if self.obstacle:
+            taken, tried = batching.nearest_even(replicas), []
+            logging.info("--global_batch_size=auto: %d, the recipe's: %s", taken, self.obstacle)
+        else:
+            parts = batching.parts(replicas)
+            most = self.most_images // batching.accumulation_steps
+            taken, tried = find_batch_size(parts, most, ways, run)
+        found = with_batch_size(self.config, taken, self.decided)
+        logging.info(
+            "--global_batch_size=auto: %d instead of the recipe's %d; learning rate %g instead of "
+            "%g", taken, batching.global_batch_size, found.optimization.learning_rate,
+            self.config.optimization.learning_rate,
+        )  # fmt: skip
+        told = {"taken": taken, "recipe": batching.global_batch_size, "tried": tried}
+        return taken, {"global_batch_size": told | {"obstacle": self.obstacle}}
+
+    def _decide_xla(
+        self, batch_size: int, run: Callable[[int, bool], Outcome]
+    ) -> tuple[bool, dict[str, Any]]:
+        config = with_batch_size(self.config, batch_size, self.decided)
+        program = describe_program(config, self.devices, self.image_shape, self.num_classes)
+        file = KeptTrial(program)
+        kept = file.read()
+        outcomes = kept or {xla: run(batch_size, xla) for xla in (True, False)}
+        taken = faster_way(outcomes)
+        # Who else uses the memory now may not do so in the next run.
+        if not kept and not any(outcome.is_of_memory for outcome in outcomes.values()):
+            file.write(outcomes)
+        logging.info(
+            "XLA: %s, by %s; with it %s; without it %s", _on_off(taken),
+            f"the trial kept in {file.path}" if kept else "trial", outcomes[True].told,
+            outcomes[False].told,
+        )  # fmt: skip
+        return taken, {
+            "taken": _on_off(taken),
+            "kept": kept is not None,
+            "batch_size": batch_size,
+            "on": dataclasses.asdict(outcomes[True]),
+            "off": dataclasses.asdict(outcomes[False]),
+        }
+
+
+def trials_before(
+    request: Request,
+    devices: Hardware,
+    model: keras.Model,
+    examples: ExampleStream,
+    frozen: FrozenFeatures | None,
+    traced: TracedSteps,
+) -> Trials:
+    """The trials of steps of a run on the devices themselves.
+
+    Args:
+        request: what will be trained.
+        devices: what it will compute on.
+        model: the network, which keeps its weights.
+        examples: the training split.
+        frozen: the backbone whose features are kept; None: every step runs the whole network.
+        traced: takes the steps that are traced, for the training not to do so again.
+    """
+    dataset = request.dataset
+    num_classes = len(dataset.class_names)
+    obstacle = "the frozen backbone runs once" if frozen else None
+    return Trials(
+        request.config, request.decided, devices,
+        try_steps=StepTrial(devices, model, examples, num_classes, traced).run,
+        image_shape=dataset.image_shape,
+        num_classes=num_classes,
+        most_images=min(
+            MOST_IMAGES_OF_REPLICA, most_images(model), examples.size // devices.num_replicas
+        ),
+        obstacle=obstacle if devices.has_gpus else "only the memory of GPUs is tried",
+    )  # fmt: skip
+
+
+def find_batch_size(
+    parts: int, most: int, ways: Sequence[bool], run: Callable[[int, bool], Outcome]
+) -> tuple[int, list[dict[str, Any]]]:
+    """Finds the largest global batch that fits the memory, by halving one that may not.
+
+    Args:
+        parts: number of equal parts of a batch, each of a power of two images, one at least.
+        most: images of a part, at most.
+        ways: with XLA, without or both: the batch has to fit each that works.
+        run: takes steps of a global batch, with XLA or without.
+
+    Returns:
+        The global batch, and what was tried: `batch_size` and `fits` of each.
+
+    Raises:
+        UserError: not even one image of each part fits, or no step works.
+    """
+    images = 2 ** (max(1, most).bit_length() - 1)
+    tried: list[dict[str, Any]] = []
+    while True:
+        outcomes: dict[bool, Outcome] = {}
+        for xla in ways:
+            outcomes[xla] = run(parts * images, xla)
+            if outcomes[xla].is_of_memory:
+                break
+        fits = not any(outcome.is_of_memory for outcome in outcomes.values())
+        tried.append({"batch_size": parts * images, "fits": fits})
+        if fits:
+            _require_one_works(outcomes)
+            return parts * images, tried
+        if images == 1:
+            raise UserError(
+                f"--global_batch_size=auto: not even a batch of {parts} fits the memory "
+                f"({outcomes[xla].error}); end other programs that use it, or train a smaller model"
+            )
+        images //= 2
+
+
+def faster_way(outcomes: Mapping[bool, Outcome]) -> bool:
+    """Whether XLA is taken: it is if its steps are faster; a way that failed has lost.
+
+    Args:
+        outcomes: with XLA (True) and without.
+
+    Raises:
+        UserError: both failed.
+    """
+    _require_one_works(outcomes)
+    return max(sorted(outcomes), key=lambda xla: outcomes[xla].images_per_second or 0.0)
+
+
+def _require_one_works(outcomes: Mapping[bool, Outcome]) -> None:
+    if all(outcome.error for outcome in outcomes.values()):
+        said = "; ".join(f"XLA {_on_off(xla)}: {one.error}" for xla, one in outcomes.items())
+        raise UserError(
+            f"no training step works here ({said}): cxr-doctor says what is wrong with the GPUs; "
+            "if it is the memory, lower --global_batch_size or raise --accumulation_steps"
+        )
+
+
+def _on_off(value: bool) -> str:
+    return "on" if value else "off"

@@ -1,0 +1,117 @@
+"""Keeps what a trial with and without XLA measured, for the next run of the same program."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from trainer.data.cache_folder import cache_root
+from trainer.diagnosis import facts, gpus
+from trainer.errors import UserError
+from trainer.hardware import Hardware
+from trainer.json_file import Field, mapping, number, read_object, record, text
+from trainer.training.config import Config
+from trainer.training.phases import plan
+from trainer.training.step_trial import Outcome
+
+# Raised when the same settings give other steps than before.
+_VERSION = 1
+_FLAGS_OF_XLA = ("XLA_FLAGS", "TF_XLA_FLAGS")
+_OUTCOME = record(
+    {
+        "compile_seconds": number(0).or_none(),
+        "images_per_second": number(0).or_none(),
+        "error": text().or_none(),
+        "is_of_memory": Field("true or false", lambda value: isinstance(value, bool)),
+    }
+)
+_FIELDS = {"program": mapping(), "with_xla": _OUTCOME, "without_xla": _OUTCOME}
+
+
+def describe_program(
+    config: Config, devices: Hardware, image_shape: tuple[int, ...], num_classes: int
+) -> dict[str, Any]:
+    """All that the speed of a run's training steps depends on, as plain values.
+
+    Args:
+        config: the run's.
+        devices: what it computes on.
+        image_shape: height, width and channels.
+        num_classes: number of classes.
+    """
+    phase = plan(config.phases, config.optimization, config.network)[-1]
+    sections = (
+        config.network, config.optimization, config.batching, config.loss, config.augmentation,
+        config.batch_augmentation,
+    )  # fmt: skip
+    settings = {name: value for part in sections for name, value in vars(part).items()}
+    for name in ("weights", "learning_rate", "learning_rate_scaling"):
+        del settings[name]
+    computed_on = devices.summary()
+    del computed_on["xla"]
+    return {
+        "version": _VERSION,
+        "model": config.task.model,
+        "image_shape": list(image_shape),
+        "num_classes": num_classes,
+        "trained_from": phase.trained_from,
+        "normalization_frozen": phase.normalization_frozen,
+        "settings": settings,
+        "hardware": computed_on,
+        "gpus": gpus.describe(facts.gather()),
+        "flags": {name: os.environ.get(name, "") for name in _FLAGS_OF_XLA},
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+
+
+class KeptTrial:
+    """A file of the cache folder, named after all that a trial's result depends on."""
+
+    def __init__(self, program: Mapping[str, Any]) -> None:
+        """Names the file; reads and writes nothing.
+
+        Args:
+            program: what `describe_program` gave.
+        """
+        self._program = json.loads(json.dumps(program))
+        digest = hashlib.sha256(json.dumps(program, sort_keys=True).encode()).hexdigest()[:16]
+        self.path = cache_root() / f"xla-trial-{digest}.json"
+
+    def read(self) -> dict[bool, Outcome] | None:
+        """What was measured with (True) and without XLA; None if nothing was kept, or not whole."""
+        if not self.path.exists():
+            return None
+        try:
+            content = read_object(self.path, _FIELDS, "it is made anew")
+        except UserError as error:
+            logging.warning("%s", error)
+            return None
+        if content["program"] != self._program:
+            return None
+        names = [field.name for field in dataclasses.fields(Outcome)]
+        return {
+            xla: Outcome(**{name: content[key][name] for name in names})
+            for xla, key in ((True, "with_xla"), (False, "without_xla"))
+        }
+
+    def write(self, outcomes: Mapping[bool, Outcome]) -> None:
+        """Keeps what was measured; where it cannot be written, the next run tries again."""
+        content = {
+            "program": self._program,
+            "with_xla": dataclasses.asdict(outcomes[True]),
+            "without_xla": dataclasses.asdict(outcomes[False]),
+        }
+        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(content, indent=2) + "\n")
+            partial.replace(self.path)
+        except OSError as error:
+            logging.warning("the trial's result is not kept: %s", error)
