@@ -124,7 +124,6 @@ def test_every_step_but_the_first_of_an_engine_is_timed(timed):
     examples = make_examples(16)
     engine, _, _ = train(one_device(), examples, 0)
     batches = iter(distribute_batches(examples, one_device(), BATCH, augment_seed=3, timed=timed))
-    engine._has_compiled = False
     results = [engine.train(batches, 3) for _ in range(2)]
     assert [len(result.seconds) for result in results] == ([2, 3] if timed else [0, 0])
     assert all((result.seconds > 0).all() and len(result.own_seconds) == 0 for result in results)
