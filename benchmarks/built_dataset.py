@@ -17,8 +17,10 @@ flags.disclaim_key_flags()
 
 def define_dataset_flags() -> None:
     """Defines the flags that name the built dataset alone."""
-    flags.DEFINE_string("data_dir", None, "Where the dataset was built; phantoms if not given.")
-    flags.DEFINE_integer("images_per_class", 100, "How many phantoms to draw.", lower_bound=4)
+    flags.DEFINE_string(
+        "data_dir", None, "Data directory of a built dataset; default: draw phantoms."
+    )
+    flags.DEFINE_integer("images_per_class", 100, "Number of phantoms to draw.", lower_bound=4)
 
 
 @contextlib.contextmanager

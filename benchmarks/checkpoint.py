@@ -56,8 +56,10 @@ def _measure(name: str, rounds: int, directory: str | None) -> dict[str, float]:
 
 def _define_flags() -> None:
     define_choice("models", MODELS, "Which models.")
-    flags.DEFINE_integer("rounds", 5, "Checkpoints of each way.", lower_bound=1)
-    flags.DEFINE_string("directory", None, "Where to write; default: the temporary directory.")
+    flags.DEFINE_integer("rounds", 5, "Checkpoints written each way.", lower_bound=1)
+    flags.DEFINE_string(
+        "directory", None, "Directory to write to; default: the temporary directory."
+    )
 
 
 def _main() -> None:

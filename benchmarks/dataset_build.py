@@ -95,7 +95,7 @@ def measure(manual_dir: str, repeats: int) -> dict[str, dict[str, float]]:
 
     Args:
       manual_dir: The folder that holds the database.
-      repeats: How often to build in each way.
+      repeats: Builds of each way.
 
     Returns:
       For each way the median of images per second and of the peak memory.
@@ -142,9 +142,9 @@ def _report(found: dict[str, dict[str, float]], usable: float) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("manual_dir", None, "A copy of the database; phantoms if not given.")
-    flags.DEFINE_integer("images_per_class", 200, "How many phantoms to draw.", lower_bound=2)
-    flags.DEFINE_integer("repeats", 3, "How often to build in each way.", lower_bound=1)
+    flags.DEFINE_string("manual_dir", None, "A copy of the database; default: draw phantoms.")
+    flags.DEFINE_integer("images_per_class", 200, "Number of phantoms to draw.", lower_bound=2)
+    flags.DEFINE_integer("repeats", 3, "Builds of each way.", lower_bound=1)
     flags.DEFINE_enum("way", None, list(_WAYS), "Build once in this way, and print the figures.")
     flags.DEFINE_string("data_dir", None, "Where to build, with --way.")
 

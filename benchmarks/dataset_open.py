@@ -63,7 +63,7 @@ def _in_process(folder: pathlib.Path, cache: pathlib.Path) -> float:
 def _define_flags() -> None:
     flags.DEFINE_integer("images", 21_165, "Images.", lower_bound=1)
     flags.DEFINE_integer("shards", 32, "Files.", lower_bound=1)
-    flags.DEFINE_string("directory", None, "Where to write them for the time being.")
+    flags.DEFINE_string("directory", None, "Temporary directory of the files.")
     flags.DEFINE_string("open", None, "Verify the files of this folder when told to.")
 
 

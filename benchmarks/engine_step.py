@@ -200,8 +200,8 @@ def _define_flags() -> None:
     flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=2)
-    flags.DEFINE_enum("precision", _PRECISIONS[0], _PRECISIONS, "In which all ways train.")
-    flags.DEFINE_bool("train_backbone", False, "Train the backbones of ResNet-101 and VGG-19 too.")
+    flags.DEFINE_enum("precision", _PRECISIONS[0], _PRECISIONS, "Dtype policy of all ways.")
+    flags.DEFINE_bool("train_backbone", False, "Also train the backbones of ResNet-101 and VGG-19.")
     flags.DEFINE_enum("way", None, list(_WAYS), "Train in this way when told to.")
 
 

@@ -254,11 +254,16 @@ def _report(name: str, found: dict, epochs: int) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("data_dir", None, "Of a built dataset, some hundred images.", required=True)
+    flags.DEFINE_string(
+        "data_dir",
+        None,
+        "Data directory of a built dataset with some hundred images.",
+        required=True,
+    )
     define_choice("models", _MODELS, "Which models.")
     flags.DEFINE_integer("rounds", 2, "Turns that count.", lower_bound=1)
     flags.DEFINE_integer("epochs", 20, "Epochs of a training.", lower_bound=1)
-    flags.DEFINE_bool("whole", False, "Run the commands from start to end too.")
+    flags.DEFINE_bool("whole", False, "Also time the whole commands.")
     flags.DEFINE_enum("model", None, list(_MODELS), "Measure this one and print the seconds.")
 
 

@@ -172,12 +172,12 @@ def _measure(
 def _define_flags() -> None:
     define_dataset_flags()
     define_choice("ways", WAYS, "Which ways.")
-    flags.DEFINE_list("factors", ["1", "10", "100"], "How many times the images.")
+    flags.DEFINE_list("factors", ["1", "10", "100"], "Multiples of the dataset's size.")
     flags.DEFINE_list("workers", ["1", "2", "4", "8"], "Numbers of workers.")
     flags.DEFINE_integer("batch_size", 16, "Batch size of each worker.", lower_bound=1)
     flags.DEFINE_integer("images_per_shard", 280, "Images in a file.", lower_bound=1)
     flags.DEFINE_float("seconds", 2.0, "Shortest time for a rate.", lower_bound=0.01)
-    flags.DEFINE_string("directory", None, "Where to write them for the time being.")
+    flags.DEFINE_string("directory", None, "Temporary directory of the files.")
     flags.DEFINE_enum("serve", None, list(WAYS), "Be a worker that reads in this way.")
     flags.DEFINE_integer("worker", 0, "Which one, with --serve.")
     flags.DEFINE_integer("epoch_steps", 1, "Its batches in an epoch, with --serve.")
@@ -194,7 +194,7 @@ def _main() -> None:
         return
     ways = [way for way in WAYS if way in options.ways]
     if "grain" in ways and not importlib.util.find_spec("grain"):
-        print("Grain is not installed and left out")
+        print("Grain is not installed: skipped")
         ways.remove("grain")
     directory = options.directory or tempfile.gettempdir()
     rows = []
@@ -204,7 +204,7 @@ def _main() -> None:
                 if not (chosen := [way for way in ways if way in readers]):
                     continue
                 if told := lacking_room(directory, data_dir, factor):
-                    print(f"{factor} x is left out: {told}")
+                    print(f"{factor} x is skipped: {told}")
                     break
                 rows += _measure(chosen, file_format, factor, data_dir, directory)
     print(f"batches of {options.batch_size} for each worker")

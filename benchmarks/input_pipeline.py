@@ -272,7 +272,7 @@ def _main() -> None:
         return
     ways = [way for way in _WAYS if way in options.ways]
     if "torch" in ways and not importlib.util.find_spec("torch"):
-        print("PyTorch is not installed and left out")
+        print("PyTorch is not installed: skipped")
         ways.remove("torch")
     with both_forms(["224x224", "full"]) as (data_dir, folder):
         measured = measure(

@@ -76,7 +76,7 @@ class MarkedPhantoms(tfds.core.GeneratorBasedBuilder):
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string("data_dir", None, "Where to build them.", required=True)
+    flags.DEFINE_string("data_dir", None, "Directory to build them in.", required=True)
     flags.DEFINE_integer("images_per_class", 600, "Phantoms of each class.", lower_bound=20)
 
 

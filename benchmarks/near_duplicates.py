@@ -160,7 +160,7 @@ def measure(number: int, ways: list[str], rounds: int) -> dict:
 def _define_flags() -> None:
     flags.DEFINE_list("numbers", ["5000"], "Numbers of fingerprints.")
     define_choice("ways", _WAYS, "How to search.")
-    flags.DEFINE_integer("rounds", 3, "How often each way searches.", lower_bound=1)
+    flags.DEFINE_integer("rounds", 3, "Rounds of each way.", lower_bound=1)
 
 
 def _main() -> None:

@@ -139,8 +139,10 @@ def _cell(rows: list[dict[str, Any]], name: str) -> str:
 
 def _define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Directory of a finished run.", required=True)
-    flags.DEFINE_string("data_dir", None, "Its dataset; default: where the run found it.")
-    flags.DEFINE_integer("count", 140, "Pictures of each kind.", lower_bound=1)
+    flags.DEFINE_string(
+        "data_dir", None, "Data directory of the dataset; default: that of the run."
+    )
+    flags.DEFINE_integer("count", 140, "Images of each kind.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Seed of the draws.", lower_bound=0)
 
 

@@ -60,7 +60,7 @@ def test_an_interrupted_training_goes_on_where_it_was(trained, data_dir, tmp_pat
     before = list(map(signal.getsignal, handled))
     with monkeypatch.context() as patched:
         patched.setattr(EpochLog, "finish_epoch", interrupt)
-        with pytest.raises(Preempted, match="epoch 2, as asked"):
+        with pytest.raises(Preempted, match="epoch 2, as requested"):
             train()
     assert list(map(signal.getsignal, handled)) == before
     assert signal.set_wakeup_fd(-1) == -1

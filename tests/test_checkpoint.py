@@ -117,7 +117,7 @@ def test_where_all_are_damaged_a_run_does_not_begin_anew(tmp_path):
         path.write_bytes(path.read_bytes()[:-100])
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(
-        UserError, match="no checkpoint in .* can be used, all are damaged: .*00002.*00001"
+        UserError, match="no checkpoint in .* can be used because all are damaged: .*00002.*00001"
     ):
         Checkpoints(tmp_path).newest_whole()
     assert sorted(tmp_path.rglob("*")) == before

@@ -329,8 +329,8 @@ def test_bfloat16_features_are_kept_in_bfloat16(small, cache_dir):
         ({"train_backbone": True}, 1, "the backbone is trained"),
         ({"head_epochs": 2}, 1, "the backbone is trained"),
         ({}, 2, "several workers"),
-        ({"rotation": 5.0}, 1, "more than the flip"),
-        ({"keras_cv": "mixup"}, 1, "more than the flip"),
+        ({"rotation": 5.0}, 1, "more than a flip"),
+        ({"keras_cv": "mixup"}, 1, "more than a flip"),
     ],
 )
 def test_where_it_is_not_valid_auto_is_off_and_on_is_refused(changes, workers, said, small):

@@ -99,7 +99,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_never_interrupted(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert Run(tmp_path / "run").state() == "stale"
-    assert "going on after epoch" in run_on(kind, "trainer.main", *flags)
+    assert "resuming after epoch" in run_on(kind, "trainer.main", *flags)
     assert_same_run(tmp_path / "run", whole)
 
 

@@ -57,7 +57,7 @@ MISTAKES = [
         "max: expected a whole number, or auto",
     ),
     ("a negative seed", f"{TRAIN} --seed=-1", "--seed=-1: expected 0 or more"),
-    ("no number as learning rate", f"{TRAIN} --learning_rate=nan", "expected a positive number"),
+    ("no number as learning rate", f"{TRAIN} --learning_rate=nan", "expected a positive float32"),
     ("a dropout of all", f"{TRAIN} --dropout=1", "expected 0 or more and below 1"),
     ("a strategy that there is not", f"{TRAIN} --strategy=ddp", "one of one_device, mirrored"),
     ("steps of a profile backwards", f"{TRAIN} --profile_steps=9:3", "steps A:B with A below B"),
@@ -71,7 +71,7 @@ MISTAKES = [
     ("a batch for two on three", f"{TRAIN} --virtual_devices=3", "does not divide by the 3 repl"),
     ("micro-batches", f"{TRAIN} --accumulation_steps=3", "use a multiple of 3, such as 15"),
     ("pooled to nothing", f"{TRAIN} --input_pooling=16", "32x32 pixels are too small for lenet"),
-    ("a cache of what hosts load", f"{TRAIN} --data_service=a:1 --cache=disk", "leave one of"),
+    ("a cache of what hosts load", f"{TRAIN} --data_service=a:1 --cache=disk", "omit one of"),
     ("a retired cache", f"{TRAIN} --cache=memory", "is no longer needed: the files are mapped"),
     ("a split that is none", f"{TRAIN} --train_split=training", "has no split 'training'; it has"),
     ("a fold that is none", f"{TRAIN} --fold=5/5", "--fold=5/5: expected K/N, such as 0/5"),
@@ -292,8 +292,16 @@ MISTAKES = [
     # trainer.export_model.
     ("no run to export", f"{EXPORT} --workdir=empty", "empty holds no config.json"),
     ("a format unknown", f"{EXPORT} --workdir=run --format=pt", "one of saved_model, tflite"),
-    ("an export over a thesis", f"{EXPORT} --workdir=run --output_dir=thesis", "no exported model"),
-    ("an export over a run", f"{EXPORT} --workdir=run --output_dir=run", "no exported model, such"),
+    (
+        "an export over a thesis",
+        f"{EXPORT} --workdir=run --output_dir=thesis",
+        "are not an exported model",
+    ),
+    (
+        "an export over a run",
+        f"{EXPORT} --workdir=run --output_dir=run",
+        "are not an exported model, such",
+    ),
     (
         "an export over a file",
         f"{EXPORT} --workdir=run --output_dir=file",

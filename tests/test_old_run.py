@@ -42,7 +42,7 @@ def test_an_old_run_goes_on_and_ends_as_a_new_one(tmp_path):
     assert found == json.loads((old / "state.json").read_text())
     shutil.copy(state, old / CHECKPOINT)
     said = run_command("trainer.main", *TRAIN, f"--data_dir={data}", f"--workdir={old}")
-    assert "going on after epoch 1, step 0" in said
+    assert "resuming after epoch 1, step 0" in said
     for resumed, whole in zip(weights_of(old), weights_of(new), strict=True):
         np.testing.assert_allclose(resumed, whole, rtol=1e-4, atol=1e-6)
     told = [json.loads((run / "config.json").read_text())["config"] for run in (old, new)]

@@ -40,7 +40,7 @@ def test_what_an_export_did_not_write_is_never_removed(also, tmp_path):
     if also:
         (target / also).touch()
     before = files(tmp_path)
-    with pytest.raises(UserError, match="holds files that are no exported model, such as notes"):
+    with pytest.raises(UserError, match="has files that are not an exported model, such as notes"):
         export(target)
     assert files(tmp_path) == before
 

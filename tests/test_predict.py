@@ -257,7 +257,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(runs, folder, tmp_path):
     with rows.open("ab") as file:  # A torn line, as of a full disk.
         file.write(b'half,"a line\n')
     said = predict(*flags, f"--output={output}")
-    assert "going on after " in said
+    assert "resuming after " in said
     assert output.read_bytes() == whole.read_bytes()
     assert not rows.parent.exists()
 

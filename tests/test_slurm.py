@@ -128,8 +128,8 @@ def test_at_its_time_limit_a_job_is_queued_again_and_goes_on(submit, alone):
     # Once is enough: a loaded machine would need a dozen restarts.
     job.set_time_limit(60)
     assert job.wait() == 0, job.log
-    assert "as asked; the same command goes on from there" in job.log
-    assert "going on after epoch" in job.log
+    assert "as requested; the same command resumes from there" in job.log
+    assert "resuming after epoch" in job.log
     assert_same_run(job.run, alone)
 
 
@@ -139,8 +139,8 @@ def test_a_signal_makes_a_checkpoint_and_the_job_goes_on(submit, slurm, alone):
     slurm.call("scancel", "--signal=TERM", str(job.number))
     job.wait_for_restart()
     assert job.wait() == 0, job.log
-    assert "as asked; the same command goes on from there" in job.log
-    assert "going on after epoch" in job.log
+    assert "as requested; the same command resumes from there" in job.log
+    assert "resuming after epoch" in job.log
     assert_same_run(job.run, alone)
 
 

@@ -250,7 +250,7 @@ def test_a_killed_run_goes_on_with_what_it_drew(training, tmp_path):
     wait_until(lambda: list((tmp_path / "run/checkpoints").glob("epoch-*")), process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert "going on after epoch" in run_command("trainer.main", *flags)
+    assert "resuming after epoch" in run_command("trainer.main", *flags)
     assert_same_run(tmp_path / "run", undisturbed)
 
 

@@ -68,7 +68,7 @@ def test_a_second_phase_that_is_stopped_goes_on(data_dir, tmp_path):
     os.kill(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 75, said
-    assert "going on after epoch 2" in run_command("trainer.main", *flags, f"--workdir={stopped}")
+    assert "resuming after epoch 2" in run_command("trainer.main", *flags, f"--workdir={stopped}")
     assert_same_run(stopped, whole)
 
 

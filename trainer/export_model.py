@@ -40,10 +40,10 @@ _SAVED_MODEL, _LITE, _ONNX = "saved_model", "tflite", "onnx"
 
 flags.DEFINE_string("workdir", None, "Directory of a run of trainer.main.", required=True)
 flags.DEFINE_multi_enum(
-    "format", [_SAVED_MODEL], [_SAVED_MODEL, _LITE, _ONNX], "What to write; repeatable."
+    "format", [_SAVED_MODEL], [_SAVED_MODEL, _LITE, _ONNX], "Format to export; repeatable."
 )
-flags.DEFINE_string("model_card", None, "Card that trainer.evaluate wrote of this run's model.")
-flags.DEFINE_string("output_dir", None, "Where the model is written.", required=True)
+flags.DEFINE_string("model_card", None, "Model card of this run, as written by trainer.evaluate.")
+flags.DEFINE_string("output_dir", None, "Directory of the exported model.", required=True)
 
 FLAGS = flags.FLAGS
 

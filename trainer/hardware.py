@@ -163,7 +163,7 @@ def _refuse_what_gpus_cannot(asked: Placement, collective: str, *, deterministic
     if collective == "nccl" and asked.reduce_precision == "bfloat16":
         raise UserError(
             "--reduce_precision=bfloat16: TensorFlow cannot sum bfloat16 by NCCL, which GPUs use; "
-            "leave it at float32"
+            "use float32"
         )
 
 
@@ -210,7 +210,7 @@ def read_tf_config() -> tuple[dict[str, str], int]:
         return workers, list(workers).index(own)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"--strategy=multi_worker: TF_CONFIG={text} makes no sense; {expected}"
+            f"--strategy=multi_worker: TF_CONFIG={text} is not valid; {expected}"
         ) from error
 
 

@@ -78,7 +78,7 @@ def _open(path: pathlib.Path) -> TextIO:
         return path.open("a")
     except OSError as error:
         raise UserError(
-            f"{path} cannot be opened ({error.strerror}); see to it that you may write there"
+            f"{path} cannot be opened ({error.strerror}); check that you have write permission"
         ) from error
 
 
@@ -92,7 +92,7 @@ def lock_file(file: TextIO) -> bool:
         if error.errno not in _UNSUPPORTED:
             raise UserError(f"{file.name} cannot be locked ({error.strerror})") from error
         logging.warning(
-            "%s cannot be locked (%s): see to it that no other process works there",
+            "%s cannot be locked (%s): make sure that no other process uses it",
             file.name, error.strerror,
         )  # fmt: skip
     return True

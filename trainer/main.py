@@ -169,8 +169,8 @@ def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
 def _tell_result(loop: Loop, run: Run) -> None:
     best = loop.progress
     logging.info("best epoch %s, validation loss %.4f", best.best_epoch, best.best_loss)
-    logging.info("its model: %s", run.model_file)
-    logging.info("its curves: tensorboard --logdir=%s", shlex.quote(str(run.tensorboard)))
+    logging.info("model: %s", run.model_file)
+    logging.info("curves: tensorboard --logdir=%s", shlex.quote(str(run.tensorboard)))
     logging.info(
         "evaluate it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT",
         shlex.quote(str(run.path)),

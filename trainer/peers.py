@@ -197,7 +197,7 @@ class Peers:
     def _loss(self, lost: list[str]) -> WorkerLost:
         return WorkerLost(
             f"lost {self._say(lost)}: its connection broke, or it gave no sign of life for "
-            f"{self._timeout:g} s. The same command on all workers goes on from the last checkpoint"
+            f"{self._timeout:g} s. The same command on all workers resumes from the last checkpoint"
         )
 
     def _say(self, tasks: list[str]) -> str:

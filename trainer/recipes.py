@@ -90,7 +90,7 @@ STRONG: dict[str, dict[str, Any]] = {
     "vgg19": _FINE_TUNED | {"scaling": "caffe", "unfreeze_from": "block4"},
     "densenet169": _FINE_TUNED | {"scaling": "torch", "unfreeze_from": "conv4_block1"},
 }
-"""Today's practice; LeNet's was chosen on training and validation data, the backbones' not tuned.
+"""Current practice. Tuned for LeNet on training and validation data; not tuned for the backbones.
 
     TFDS_DATA_DIR=DATA python -m trainer.study --plan=docs/plans/recipes.txt --study_dir=STUDY
     python -m trainer.evaluate --study_dir=STUDY --output_dir=REPORT

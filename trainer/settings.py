@@ -234,7 +234,7 @@ def _check(name: str, value: Any, known: Setting) -> None:
     if known.choices and value not in known.choices:
         raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
     if known.is_positive and not 0 < value < _LARGEST_FLOAT:
-        raise UserError(f"--{name}={value}: expected a positive number, of float32")
+        raise UserError(f"--{name}={value}: expected a positive float32 number")
     if type(value) is int and value > _LARGEST_INTEGER:
         raise UserError(f"--{name}={value}: expected {_LARGEST_INTEGER} or less")
     if known.within and value is not None:

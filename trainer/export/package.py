@@ -50,7 +50,7 @@ def _require_replaceable(target: pathlib.Path, output_dir: str | os.PathLike) ->
     others = found - _WRITTEN if _OURS in found else found
     if others:
         raise UserError(
-            f"--output_dir={output_dir} holds files that are no exported model, such as "
+            f"--output_dir={output_dir} has files that are not an exported model, such as "
             f"{min(others)}; give a directory that is empty or new"
         )
 

@@ -112,8 +112,8 @@ class ServedModel(tf.Module):
         wanted = tf.range(-1, tf.size(image_bytes, tf.int64))
         readable = tf.reduce_any(wanted[:, None] == positions[None, :], axis=1)
         message = tf.strings.format(
-            "image_bytes at position {} of the batch are no readable PNG or JPEG image of at most "
-            f"{MOST_PIXELS} pixels",
+            "image_bytes at position {} of the batch are not a readable PNG or JPEG image of at "
+            f"most {MOST_PIXELS} pixels",
             tf.argmin(tf.cast(readable, tf.int32)) - 1,
         )
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(readable), [message])]):

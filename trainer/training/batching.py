@@ -23,7 +23,7 @@ class Batching:
         within=(1, math.inf), or_auto=True,
     )  # fmt: skip
     accumulation_steps: int = setting(
-        1, "Micro-batches of each replica's batch.", within=(1, math.inf)
+        1, "Micro-batches per replica (gradient accumulation).", within=(1, math.inf)
     )
 
     def require_even(self, num_replicas: int) -> None:

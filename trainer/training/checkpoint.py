@@ -72,8 +72,8 @@ class Checkpoints:
         if damaged:
             names = ", ".join(path.name for path in damaged)
             raise Damaged(
-                f"no checkpoint in {self._directory} can be used, all are damaged: {names}; put a "
-                "copy of one in its place, or give a new --workdir"
+                f"no checkpoint in {self._directory} can be used because all are damaged: {names}; "
+                "restore a copy of one, or give a new --workdir"
             )
         return None
 
@@ -233,8 +233,8 @@ def _log_not_deleted(function: object, path: str, error: tuple) -> None:
 
 def _of_another_version(path: pathlib.Path) -> UserError:
     return UserError(
-        f"{path} was written by another version of this project, which keeps the state of a "
-        "training in another form: go on with that version, or give a new --workdir"
+        f"{path} was written by another version of this project, which stores the "
+        "training state differently: resume with that version, or give a new --workdir"
     )
 
 

@@ -28,5 +28,5 @@ def require_common_start(
         positions = " and ".join(f"epoch {epochs} step {step}" for epochs, step in found)
         raise UserError(
             f"the workers found different checkpoints in {directory}, of {positions}: "
-            "--workdir must be on a file system that all of them share"
+            "--workdir must be on a file system shared by all workers"
         )

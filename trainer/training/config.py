@@ -48,9 +48,11 @@ class Task:
     model: str = setting(None, "The network.", choices=NAMES)
     recipe: str = setting("strong", "Named set of hyper-parameters.", choices=RECIPES)
     workdir: str | None = setting(
-        None, "The run's directory; default: a new one under runs/.", is_fixed=False
+        None, "Directory of the run; default: a new one under runs/.", is_fixed=False
     )
-    seed: int = setting(0, "Seed of weights, order and augmentation.", within=(0, 2**32))
+    seed: int = setting(
+        0, "Random seed of weights, data order and augmentation.", within=(0, 2**32)
+    )
     deterministic: bool = setting(False, "Bit-identical results on the same device, slower.")
 
 

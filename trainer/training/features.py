@@ -113,7 +113,7 @@ def plan_features(
         UserError: `--feature_cache=on` cannot be had.
     """
     if config.source.feature_cache == "off":
-        return None, "off, as asked"
+        return None, "off, as requested"
     features, obstacle = None, find_obstacle(config, phases, hardware)
     if not obstacle:
         features = _frozen_features(config, dataset, model, hardware)
@@ -132,12 +132,12 @@ def plan_features(
 def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware) -> str | None:
     """What makes kept features invalid, as a clause; None if they are valid."""
     if config.task.model not in BACKBONES:
-        return f"{config.task.model} has no backbone that could be frozen"
+        return f"{config.task.model} has no backbone to freeze"
     if any(phase.trained_from is not None for phase in phases):
         return "the backbone is trained"
     is_flipped = config.augmentation.flip
     if config.batch_augmentation.keras_cv or config.augmentation != Augmentation(flip=is_flipped):
-        return "training images are augmented by more than the flip"
+        return "training images are augmented by more than a flip"
     if hardware.workers > 1:
         # Each would decide by its own disk, and all must train the same network.
         return "several workers train together"
@@ -157,7 +157,7 @@ def _complete(
         if stop_request.value():
             raise Preempted(
                 f"with the features of {done} of {examples.size} images of {cache.split} computed, "
-                "as asked; the same command goes on from there"
+                "as requested; the same command resumes from there"
             )
 
     with cache.locked(stop_if_asked):

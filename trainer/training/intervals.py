@@ -27,10 +27,10 @@ class Intervals:
         50, "Steps between rows of TensorBoard's step charts.", within=(1, math.inf)
     )
     profile_steps: str | None = setting(
-        None, "A:B records a profile from step A to step B.", is_fixed=False
+        None, "A:B: record a profile from step A to step B.", is_fixed=False
     )
     prometheus_file: str | None = setting(
-        None, "NAME.prom: keep the newest metrics there for Prometheus' node exporter.",
+        None, "NAME.prom: write the latest metrics for Prometheus' node exporter.",
         is_fixed=False,
     )  # fmt: skip
     mlflow_uri: str | None = setting(

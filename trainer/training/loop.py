@@ -131,7 +131,7 @@ class Loop:
     def _restore(self, newest: pathlib.Path) -> None:
         self._engine.load_state(checkpoint.read_state(newest, self._engine.state_shapes()))
         progress = self.progress
-        logging.info("going on after epoch %d, step %d", progress.epochs, progress.step)
+        logging.info("resuming after epoch %d, step %d", progress.epochs, progress.step)
         if progress.step == 0 and progress.epochs == progress.best_epoch:
             # The checkpoint is written first: the run may have been killed before the model was.
             self._model_saver()()
@@ -139,7 +139,7 @@ class Loop:
     def _train_phase(self) -> None:
         phase, progress = self.phases[self.progress.phase], self.progress
         if len(self.phases) > 1:
-            logging.info("phase %s: %d trained weights", phase.name, self._engine.count_trained())
+            logging.info("phase %s: %d trainable weights", phase.name, self._engine.count_trained())
         train_batches = self._batches(
             self.train_examples, augment_seed=self.config.task.seed, change_batch=self.change_batch,
             start=(progress.epochs, progress.step),
@@ -147,7 +147,9 @@ class Loop:
         validation_batches = self._batches(self.validation_examples)
         while progress.phase_epochs < phase.epochs:
             if 0 < self.config.phases.patience <= progress.epochs_since_best:
-                logging.info("no better validation loss in %d epochs", self.config.phases.patience)
+                logging.info(
+                    "validation loss has not improved for %d epochs", self.config.phases.patience
+                )
                 break
             self._epoch(train_batches, validation_batches)
 
@@ -235,8 +237,8 @@ class Loop:
             self.checkpoints.save(self._engine.state, progress)
             self.checkpoints.wait()
             raise Preempted(
-                f"after step {progress.step} of epoch {progress.epochs + 1}, as asked; the same "
-                "command goes on from there"
+                f"after step {progress.step} of epoch {progress.epochs + 1}, as requested; the "
+                "same command resumes from there"
             )
 
     def _diverged(self, where: str) -> Diverged:

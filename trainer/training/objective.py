@@ -21,10 +21,8 @@ class Loss:
         class_weights: `none`, or `balanced`: in inverse proportion to the classes' frequencies.
     """
 
-    label_smoothing: float = setting(
-        0.0, "Share of a label spread over all classes.", within=(0, 1)
-    )
-    class_weights: str = setting("none", "Weights of the loss.", choices=("none", "balanced"))
+    label_smoothing: float = setting(0.0, "Label smoothing.", within=(0, 1))
+    class_weights: str = setting("none", "Class weights of the loss.", choices=("none", "balanced"))
 
 
 class Objective:
@@ -112,6 +110,6 @@ def require_all_classes(counts: np.ndarray, class_names: Sequence[str]) -> None:
     """
     if absent := [class_names[int(label)] for label in np.flatnonzero(counts == 0)]:
         raise UserError(
-            f"--class_weights=balanced: there is no training example of {', '.join(absent)}, which "
-            "would weigh infinitely much; add some, or leave the flag out"
+            f"--class_weights=balanced: no training example of {', '.join(absent)}, whose "
+            "weight would be infinite; add some, or omit the flag"
         )

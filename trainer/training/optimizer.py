@@ -54,19 +54,17 @@ class Optimization:
         choices=("auto", "linear", "square_root", "none"),
     )
     schedule: str = setting(
-        "constant", "Course of the learning rate in a phase.", choices=("constant", "cosine")
+        "constant", "Learning rate schedule of a phase.", choices=("constant", "cosine")
     )
     warmup_epochs: float = setting(
-        0.0, "Epochs in which the learning rate of cosine rises.", within=(0, math.inf)
+        0.0, "Warm-up epochs of the cosine schedule.", within=(0, math.inf)
     )
     clip_norm: float = setting(
-        0.0, "Largest global norm of the reduced gradients; 0: off.", within=(0, math.inf)
+        0.0, "Clip the global norm of the reduced gradients; 0: off.", within=(0, math.inf)
     )
-    weight_decay: float = setting(
-        0.0, "Decoupled weight decay of adamw and sgd.", within=(0, math.inf)
-    )
+    weight_decay: float = setting(0.0, "Decoupled weight decay (adamw, sgd).", within=(0, math.inf))
     ema_momentum: float = setting(
-        0.0, "Momentum of the weights' moving average; 0: off.", within=(0, 1)
+        0.0, "Momentum of the moving average of the weights; 0: off.", within=(0, 1)
     )
 
 

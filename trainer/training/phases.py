@@ -49,16 +49,16 @@ class Phases:
 
     epochs: int = setting(20, "Most epochs.", within=(1, math.inf))
     patience: int = setting(
-        0, "Epochs without a better validation loss; 0: never ends early.", within=(0, math.inf)
+        0, "Early stopping: epochs without a better validation loss; 0: off.", within=(0, math.inf)
     )
     head_epochs: int = setting(
-        0, "Epochs that train the head before the backbone.", within=(0, math.inf),
+        0, "Epochs that train only the head.", within=(0, math.inf),
         only_for=BACKBONE,
     )  # fmt: skip
     fine_tune_learning_rate: float = setting(
-        1e-5, "Highest learning rate after head_epochs.", is_positive=True
+        1e-5, "Learning rate after head_epochs.", is_positive=True
     )
-    unfreeze_from: str = setting("", "First trained layer of the backbone, or its block.")
+    unfreeze_from: str = setting("", "First trainable layer or block of the backbone.")
 
 
 def plan(chosen: Phases, optimization: Optimization, network: Architecture) -> tuple[Phase, ...]:

@@ -20,7 +20,7 @@ _FIELDS = {
     "best_loss": number().or_none(),
     "epochs_since_best": integer(0),
 }
-_ADVICE = "remove the checkpoint to go on from the one before it"
+_ADVICE = "remove the checkpoint to resume from the one before it"
 
 
 @dataclasses.dataclass

@@ -80,7 +80,7 @@ def make_request(asked: Mapping[str, Any]) -> Request:
     if data_hosts and config.source.cache not in ("auto", "off"):
         raise UserError(
             f"--cache={config.source.cache} keeps images here, and --data_service loads them "
-            "elsewhere: leave one of them out"
+            "elsewhere: omit one of them"
         )
     _check_workdir(config, dataset)
     weights = _describe_weights(config)  # Last: they may have to be fetched.

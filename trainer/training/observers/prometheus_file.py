@@ -30,14 +30,18 @@ class Described(NamedTuple):
 # Where StepMetrics or Utilisation has the same, it has the same name there.
 GAUGES: dict[str, Described] = {
     "epoch": Described("Epoch in training, counted from 1."),
-    "global_step": Described("Steps taken in all epochs."),
-    "loss": Described("Mean loss of the last steps, and of the last validation.", by_split=True),
-    "accuracy": Described("Accuracy of the same, 0 to 1.", by_split=True),
+    "global_step": Described("Steps over all epochs."),
+    "loss": Described(
+        "Mean loss of the last training steps and of the last validation.", by_split=True
+    ),
+    "accuracy": Described(
+        "Accuracy of the last training steps and of the last validation, 0 to 1.", by_split=True
+    ),
     "learning_rate": Described("Learning rate of the next step."),
     "gradient_norm": Described("Norm of the gradients of the last step, before clipping."),
     "loss_scale": Described("Loss scale of float16."),
-    "images_per_second": Described("Images trained on a second."),
-    "input_wait": Described("Share of the time in which a replica waited for input, 0 to 1."),
+    "images_per_second": Described("Training images per second."),
+    "input_wait": Described("Share of time waiting for input, 0 to 1."),
     "best_validation_loss": Described("Lowest validation loss so far."),
     "mfu": Described("Model FLOP utilisation of the last epoch, 0 to 1."),
     "gpu_memory_peak_bytes": Described("Most memory of tensors on a GPU in the last epoch."),
