@@ -11,7 +11,7 @@ PACKAGE := build/package
 RELEASE := build/release
 RELEASE_INSTALLED := $(RELEASE)/installed
 
-.PHONY: demo test drills gpu slurm-drill coverage lint map package audit install lock clean
+.PHONY: demo test drills gpu slurm-drill coverage lint map reference docs package audit install lock clean
 
 install: $(INSTALLED)
 
@@ -77,6 +77,15 @@ lint: $(INSTALLED)
 # Draws the import map of CONTRIBUTING.md anew.
 map: $(INSTALLED)
 	$(BIN)/python -m tests.support.import_map
+
+# Writes what docs/reference shows of the code: --help, exit codes, metrics, JSON schemas.
+reference: $(INSTALLED)
+	$(BIN)/python -m tests.support.generated_docs
+
+# Builds the documentation site.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site: build/site/index.html"
 
 # The tools of a release have an environment of their own.
 $(RELEASE_INSTALLED): requirements.lock requirements-release.lock

@@ -4,6 +4,9 @@ from collections.abc import Collection, Sequence
 
 from absl import flags
 
+# The flags are those of the command that has them defined.
+flags.disclaim_key_flags()
+
 
 def define_choice(
     name: str, known: Collection[str], text: str, default: Sequence[str] | None = None

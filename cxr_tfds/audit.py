@@ -1,4 +1,4 @@
-"""Prints what a built dataset holds, how well the source alone tells the class, and what drawing
+r"""Prints what a built dataset holds, how well the source alone tells the class, and what drawing
 the training split anew changes of that.
 
 Usage:

@@ -1,4 +1,4 @@
-"""Deals the radiographs of a built dataset into folds for cross-validation.
+r"""Deals the radiographs of a built dataset into folds for cross-validation.
 
 Usage:
 

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import run_command
+from tests.support.report_schemas import require_valid
 from trainer.data.cases import age_group, load_manifest
 from trainer.errors import UserError
 
@@ -97,6 +98,7 @@ def test_a_run_is_evaluated_on_a_table(finished_run, phantom_database, data_dir,
         f"--manifest={write_table(tmp_path, table)}", f"--output_dir={tmp_path / 'report'}",
     )  # fmt: skip
     report = json.loads((tmp_path / "report/report.json").read_text())
+    require_valid(report)
     assert report["examples"] == len(split_of) == 48 and report["bootstrap"]["groups"] == 12
     seen = report["remarks"][0]  # At least themselves; some look like others.
     assert "match one in split train of covid19_radiography/224x224" in seen

@@ -12,6 +12,7 @@ from scipy import special, stats
 from sklearn import metrics
 
 from tests.conftest import run_command
+from tests.support.report_schemas import require_valid
 from trainer.data.example_stream import read_examples
 from trainer.evaluation.training_features import load
 from trainer.run import Run
@@ -53,7 +54,9 @@ def rows(directory):
 
 @pytest.fixture(scope="module")
 def report(directory):
-    return json.loads((directory / "report.json").read_text())
+    content = json.loads((directory / "report.json").read_text())
+    require_valid(content)
+    return content
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +273,7 @@ def test_the_report_says_what_was_judged_on_what(report, run, dataset, rows):
 
 def test_several_runs_are_compared_with_their_ensemble(compared, dataset):
     report = json.loads((compared / "report" / "report.json").read_text())
+    require_valid(report)
     assert list(report["models"]) == ["first", "second", "ensemble"]
     answers = {}
     for name, model in report["models"].items():

@@ -12,7 +12,7 @@ from tests.support.manifests import MANIFESTS, workload
 SBATCH = ROOT / "launch" / "slurm" / "train.sbatch"
 TOLD = [
     *ROOT.glob("*.md"),
-    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
     *(ROOT / "launch").rglob("*.py"),
     *MANIFESTS.values(),
     SBATCH,
@@ -24,10 +24,16 @@ def in_one_line(file):
 
 
 def test_the_table_of_the_documentation_has_every_code():
-    text = (ROOT / "docs" / "training.md").read_text()
+    text = (ROOT / "docs" / "reference" / "exit_codes.md").read_text()
     table = text.partition("| exit code | meaning |\n|---|---|\n")[2].partition("\n\n")[0]
     rows = [re.fullmatch(r"\| (\d+) \| .+ \|", line)[1] for line in table.splitlines()]
     assert list(map(int, rows)) == list(ExitCode)
+
+
+def test_a_code_is_an_integer_with_a_meaning():
+    assert ExitCode(75) is ExitCode.PREEMPTED
+    assert (ExitCode.WORKER_LOST, ExitCode.INTERRUPTED) == (76, 130)
+    assert "another worker" in ExitCode.WORKER_LOST.meaning
 
 
 @pytest.mark.parametrize("file", TOLD, ids=lambda file: file.name)
@@ -57,7 +63,7 @@ def test_the_comments_name_what_ends_a_job(file):
 
 
 def test_the_documentation_names_what_ends_a_job():
-    said = in_one_line(ROOT / "docs" / "training.md")
+    said = in_one_line(ROOT / "docs" / "tutorials" / "cluster.md")
     assert f"exit codes {ExitCode.MISTAKE} and {ExitCode.DIVERGED} end the job on both" in said
     assert f"with exit code {ExitCode.WORKER_LOST} and its name" in said
 

@@ -1,4 +1,4 @@
-"""What it takes to add a setting or a network: the edits that CONTRIBUTING.md names, on a copy.
+"""What it takes to add a setting or a network: the edits of docs/how_to/extend.md, on a copy.
 
 Each is tried by its flag: in --help, out of range, in config.json and in a training.
 """
@@ -18,6 +18,7 @@ from tests.support import small_dataset
 AUGMENT, LENET = "trainer/data/augment.py", "trainer/models/lenet.py"
 ARCHITECTURE, OPTIMIZER = "trainer/models/architecture.py", "trainer/training/optimizer.py"
 BACKBONES, RECIPES = "trainer/models/backbones.py", "trainer/recipes.py"
+PAGE = ROOT / "docs" / "how_to" / "extend.md"
 
 # File, the text before which a line goes, and that line.
 EDITS = {
@@ -172,7 +173,7 @@ def test_an_augmentation_and_an_optimizer_obey_theirs(place):
 
 @pytest.mark.parametrize("name", EDITS)
 def test_the_pages_name_the_files_to_edit(name):
-    page = (ROOT / "CONTRIBUTING.md").read_text()
+    page = PAGE.read_text()
     (row,) = [
         line
         for line in page.splitlines()
@@ -180,3 +181,10 @@ def test_the_pages_name_the_files_to_edit(name):
     ]
     for file in {file for file, _, _ in EDITS[name]}:
         assert f"`{file.removeprefix('trainer/')}`" in row
+
+
+def test_the_example_of_the_page_is_the_edit_that_is_tried():
+    page = PAGE.read_text()
+    assert all(
+        f"```python\n{line.strip(chr(10))}\n```" in page for _, _, line in EDITS["augmentation"]
+    )

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from sklearn import metrics as theirs
 
-from tests.support import documented_metrics
 from tests.support.reports import make_examples, write
 from tests.support.simulated import CLASSES, one_hot, simulate
 from trainer.evaluation import metrics
@@ -109,10 +108,3 @@ def test_a_metric_is_added_in_one_place(tmp_path, monkeypatch):
     low, high = pair["differences"]["intervals"]["top_2_accuracy"]
     assert low <= difference <= high
     assert f"{low:.5f} to\N{NO-BREAK SPACE}{high:.5f}" in page
-
-
-def test_the_documentation_lists_every_metric():
-    """If not: python -m tests.support.documented_metrics."""
-    page = documented_metrics.PAGE.read_text()
-    assert page == documented_metrics.documented(page)
-    assert "`one_vs_rest_accuracy`" in page

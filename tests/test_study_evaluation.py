@@ -12,6 +12,7 @@ from sklearn import metrics
 
 from tests.conftest import run_command
 from tests.support import small_dataset
+from tests.support.report_schemas import require_valid
 from tests.support.studies import CLASSES, write_study
 from trainer.evaluation.study.corrected_t import corrected_resampled_t
 from trainer.evaluation.study.differences import Difference, Differences
@@ -55,6 +56,7 @@ def evaluate(study, *flags, code=0):
 
 def read(study):
     report = json.loads((study.with_name(f"{study.name}-report") / "report.json").read_text())
+    require_valid(report)
     with (study.with_name(f"{study.name}-report") / "predictions.csv").open(newline="") as file:
         return report, list(csv.DictReader(file))
 

@@ -1,6 +1,7 @@
 """`--help` of every command: complete, with defaults, wrapped, and as what a script is called."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import os
 import pathlib
@@ -12,19 +13,14 @@ import pytest
 
 from cxr_command import usage
 from tests.conftest import ROOT
+from tests.support import generated_docs
+from tests.support.commands import COMMANDS
 from trainer import recipes
 from trainer.evaluation import options as evaluation_options
 from trainer.explain import options as explanation_options
 from trainer.training import config
 
 BIN = pathlib.Path(sys.executable).parent
-PACKAGES = ("trainer", "cxr_tfds", "launch", "benchmarks")
-COMMANDS = sorted(
-    f"{file.parent.name}.{file.stem}"
-    for package in PACKAGES
-    for file in (ROOT / package).glob("*.py")
-    if re.search(r"\bcommand\.run\(|\bCommand\(_main\b", file.read_text())
-)
 SHARED = {
     "cxr_tfds/dataset_flags.py": r"dataset_flags\.define\(\)",
     "benchmarks/built_dataset.py": (
@@ -43,6 +39,7 @@ SECTIONS = {
 def help_of(forks):
     """Asks a command for its help."""
 
+    @functools.cache
     def ask(module, asked="--help", columns=80):
         ended = forks.run(module, [asked], ROOT, {"COLUMNS": str(columns)})
         assert ended.code == 0, ended.said
@@ -58,7 +55,7 @@ def defined_by(module):
     for shared, call in SHARED.items():
         if re.search(call, source):
             source += (ROOT / shared).read_text()
-    names = re.findall(r'flags\.DEFINE_\w+\(\s*"(\w+)"', source)
+    names = re.findall(r'(?:flags\.DEFINE_\w+|\bdefine_choice)\(\s*"(\w+)"', source)
     for options in SECTIONS.get(module, ()):
         names += [field.name for field in dataclasses.fields(options)]
     return names + list(config.defaults() if "configuration.define_flags()" in source else ())
@@ -76,6 +73,20 @@ def test_help_names_every_flag_once_with_its_default(module, help_of):
     assert f"python -m {module}" in said.split("\n  --")[0]
     prose = [line for line in said.splitlines() if not line.startswith("   ")]
     assert max(map(len, prose)) <= 80
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_the_reference_shows_the_help(module, help_of):
+    """If not: make reference."""
+    (name,) = [name for name, listed in generated_docs.HELP.items() if module in listed]
+    page = (generated_docs.REFERENCE / f"{name}.md").read_text()
+    assert generated_docs.help_section(module, help_of(module).strip()) in page
+
+
+@pytest.mark.parametrize("name", generated_docs.HELP)
+def test_the_reference_shows_no_other_command(name):
+    page = (generated_docs.REFERENCE / f"{name}.md").read_text()
+    assert re.findall(r"^## (.+)", page, re.MULTILINE) == generated_docs.HELP[name]
 
 
 def test_help_is_by_subject(help_of):

@@ -89,7 +89,7 @@ def _imagenet_weights() -> Finding:
         return ok("ImageNet weights", "found for every backbone")
     return note(
         "ImageNet weights", f"none for {', '.join(missing)}",
-        "they are downloaded when first used; without a network see BUILD.md",
+        "they are downloaded when first used; without a network see docs/how_to/offline.md",
     )  # fmt: skip
 
 

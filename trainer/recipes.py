@@ -96,8 +96,8 @@ STRONG: dict[str, dict[str, Any]] = {
     python -m trainer.evaluate --study_dir=STUDY --output_dir=REPORT
 
 LeNet on the same radiographs and machine as above: test accuracy 91.2 % (0.6), ECE 0.044, in 661 s.
-With ImageNet weights no accuracy of the three backbones was measured; BUILD.md has what to expect
-of them on the whole database, docs/measured.md what they reach from random weights.
+With ImageNet weights no accuracy of the three backbones was measured; docs/measured.md has what
+they reach from random weights.
 """
 
 RECIPES = {"seed": SEED, "strong": STRONG}

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 
+from tests.support.report_schemas import require_valid
 from tests.support.simulated import CLASSES
 from trainer.data.examples import Examples
 from trainer.evaluation.comparison import compare
@@ -78,7 +79,9 @@ def write(
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
 
-    return json.loads((directory / "report.json").read_text(), parse_constant=refuse)
+    content = json.loads((directory / "report.json").read_text(), parse_constant=refuse)
+    require_valid(content)
+    return content
 
 
 def sources_of(labels):

@@ -1,0 +1,89 @@
+"""The pages of the documentation and the commands in them.
+
+A block of commands is a fence of the language `sh`. A comment before it, such as
+`<!-- needs: a GPU -->` or `<!-- run by: make -->`, says why the tests do not run it.
+"""
+
+import dataclasses
+import pathlib
+import re
+import shlex
+
+from markdown_it import MarkdownIt
+
+from docs.outside_pages import OUTSIDE
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = sorted({*(ROOT / "docs").rglob("*.md"), *(ROOT / page for page in OUTSIDE)})
+_PARSER = MarkdownIt("commonmark").enable("table")
+_MARK = re.compile(r"<!-- (?:needs|run by): .+ -->")
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A fenced block of shell commands.
+
+    Attributes:
+        text: its lines.
+        is_marked: whether a comment says why it is not run.
+    """
+
+    text: str
+    is_marked: bool
+
+    def commands(self):
+        """Its commands as lists of words, one that another one starts after it."""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while "--" in words:
+                yield words[: words.index("--")]
+                words = words[words.index("--") + 1 :]
+            if words:
+                yield words
+
+
+def name_of(page):
+    """A page's path in the repository."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks_of(page):
+    """A page's blocks of shell commands, in order."""
+    tokens = _PARSER.parse(page.read_text())
+    before = [None, *tokens]
+    return [
+        Block(token.content, bool(last and _MARK.fullmatch(last.content.strip())))
+        for last, token in zip(before, tokens, strict=False)
+        if token.type == "fence" and token.info == "sh"
+    ]
+
+
+def other_code_of(page):
+    """The content of a page's other blocks of code."""
+    return [
+        token.content
+        for token in _PARSER.parse(page.read_text())
+        if token.type == "code_block" or (token.type == "fence" and token.info != "sh")
+    ]
+
+
+def inline_code_of(page):
+    """The code in a page's sentences."""
+    return [
+        child.content
+        for token in _PARSER.parse(page.read_text())
+        for child in token.children or ()
+        if child.type == "code_inline"
+    ]
+
+
+def links_of(page):
+    """A page's relative links and pictures, without their anchors."""
+    attributes = [
+        child.attrs.get("href") or child.attrs.get("src")
+        for token in _PARSER.parse(page.read_text())
+        for child in token.children or ()
+        if child.type in ("link_open", "image")
+    ]
+    targets = [link.partition("#")[0] for link in attributes if not re.match(r"\w+:", link)]
+    return [target for target in targets if target]
