@@ -31,10 +31,14 @@ class Block:
     text: str
     is_marked: bool
 
+    def lines(self):
+        """Its lines as lists of words."""
+        lines = self.text.replace("\\\n", " ").splitlines()
+        return [words for line in lines if (words := shlex.split(line, comments=True))]
+
     def commands(self):
         """Its commands as lists of words, one that another one starts after it."""
-        for line in self.text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
+        for words in self.lines():
             while "--" in words:
                 yield words[: words.index("--")]
                 words = words[words.index("--") + 1 :]
@@ -58,12 +62,14 @@ def blocks_of(page):
     ]
 
 
-def other_code_of(page):
-    """The content of a page's other blocks of code."""
+def other_code_of(page, language=None):
+    """The content of a page's other blocks of code, of all languages or of one."""
     return [
         token.content
         for token in _PARSER.parse(page.read_text())
-        if token.type == "code_block" or (token.type == "fence" and token.info != "sh")
+        if token.type in ("fence", "code_block")
+        and token.info != "sh"
+        and language in (None, token.info)
     ]
 
 
