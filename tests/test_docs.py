@@ -16,7 +16,7 @@ from tests.support.pages import PAGES, name_of
 FOREIGN = {
     "build-arg", "collector", "config", "extract_dir", "file_format", "gpus-per-node", "imports",
     "inverting", "logdir", "manual_dir", "max_examples_per_split", "nodes", "num_shards",
-    "overwrite", "setup_file", "strict",
+    "overwrite", "power-limit", "setup_file", "strict",
 }  # fmt: skip
 
 
