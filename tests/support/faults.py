@@ -416,7 +416,7 @@ JSON_FILES = [
           with_checkpoints(train_sums=[1]), writes=STARTED),
     Fault("a best epoch beyond the last", AGAIN, 2, NO_CHECKPOINT,
           with_checkpoints(best_epoch=7, best_loss=0.1), writes=STARTED),
-    Fault("step 10000", AGAIN, 2, "epoch-00001-step-0000000, epoch-00000-step-0000003; restore a copy",
+    Fault("step 10000", AGAIN, 2, "epoch-00001-step-0000000, epoch-00000-step-0000003; restore",
           with_checkpoints(step=10_000), writes=STARTED),
     Fault("config.json without a model", EVALUATE, 2, r"config.json is damaged .*'config'",
           damage.edit_json("run/config.json", config={})),
