@@ -19,6 +19,7 @@ from trainer.data.example_stream import read_examples
 from trainer.data.input import distribute_batches
 from trainer.errors import Preempted, Unreadable, UserError
 from trainer.hardware import Hardware
+from trainer.models.backbones import BACKBONES
 from trainer.training import config, features
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
@@ -39,6 +40,24 @@ def small(tmp_path_factory):
 def cache_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("CXR_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def thin_vgg19(include_top, weights, input_tensor):
+    """The blocks of VGG-19, of one convolution each, with fewer channels and as many features."""
+    x = input_tensor
+    for block, channels in enumerate((8, 8, 16, 16, 512), start=1):
+        options = {"padding": "same", "activation": "relu", "name": f"block{block}_conv1"}
+        x = keras.layers.Conv2D(channels, 3, **options)(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+
+
+@pytest.fixture(autouse=True)
+def backbones(request, monkeypatch):
+    """VGG-19 is thin, but for the tests that ask for the whole one."""
+    if getattr(request, "param", "thin") == "thin":
+        thin = dataclasses.replace(BACKBONES["vgg19"], application=thin_vgg19)
+        monkeypatch.setitem(BACKBONES, "vgg19", thin)
 
 
 def hardware_of(strategy, precision="float32"):
@@ -108,14 +127,16 @@ def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1
 
 
 @pytest.mark.parametrize(
-    ("model", "replicas", "rate"),
+    ("backbones", "model", "replicas", "rate"),
     [
-        ("vgg19", two_replicas, 1e-3),
-        pytest.param("vgg19", one_device, 1e-3, marks=pytest.mark.slow),
-        pytest.param("resnet101", one_device, 1e-3, marks=pytest.mark.slow),
+        ("thin", "vgg19", two_replicas, 1e-3),
+        pytest.param("whole", "vgg19", two_replicas, 1e-3, marks=pytest.mark.slow),
+        pytest.param("whole", "vgg19", one_device, 1e-3, marks=pytest.mark.slow),
+        pytest.param("whole", "resnet101", one_device, 1e-3, marks=pytest.mark.slow),
         # Its head is a single layer, which moves less.
-        pytest.param("densenet169", one_device, 1e-2, marks=pytest.mark.slow),
+        pytest.param("whole", "densenet169", one_device, 1e-2, marks=pytest.mark.slow),
     ],
+    indirect=["backbones"],
 )
 def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
     model, replicas, rate, small, cache_dir
@@ -138,7 +159,9 @@ def test_every_epoch_ends_with_the_validation_loss_of_the_whole_network(
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-@pytest.mark.parametrize("cache", ["auto", "off"])
+@pytest.mark.parametrize(
+    ("cache", "backbones"), [("auto", "whole"), ("off", "thin")], indirect=["backbones"]
+)
 def test_batches_hold_the_features_of_the_views_that_the_uncached_run_sees(cache, small, cache_dir):
     network, settings = build(), config_of()
     frozen = planned(small, network, settings)
