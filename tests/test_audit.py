@@ -9,6 +9,8 @@ from sklearn import metrics
 from cxr_command import split_table
 from cxr_command.split_table import Row
 from cxr_tfds import audit, confounding
+from tests.conftest import ROOT
+from tests.support.forked_commands import bare_machine
 
 
 def made_up_rows(number=400):
@@ -35,8 +37,7 @@ def write(data_dir, rows, config="224x224", version="1.0.0"):
 
 
 def command(*arguments):
-    command = [sys.executable, "-m", "cxr_tfds.audit", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    return bare_machine().run("cxr_tfds.audit", list(map(str, arguments)), ROOT)
 
 
 def test_the_source_only_score_is_that_of_a_table_of_most_frequent_classes():
@@ -76,7 +77,7 @@ def test_the_command_prints_counts_groups_and_the_score(tmp_path):
     rows = made_up_rows()
     write(tmp_path, rows)
     done = command(f"--data_dir={tmp_path}")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     numbers = [line.split() for line in done.stdout.splitlines() if line.startswith("COVID ")]
     by_split = [sum(r.label == "COVID" and r.split == s for r in rows) for s in audit._SPLITS]
     assert numbers[0] == ["COVID", *map(str, by_split), str(sum(by_split))]
@@ -113,7 +114,7 @@ def test_the_command_fails_if_a_group_straddles(tmp_path):
     copy = rows[0]._replace(id="COVID-5000", split="test")
     write(tmp_path, [rows[0]._replace(split="train"), copy, *rows[2:]])
     done = command(f"--data_dir={tmp_path}")
-    assert done.returncode == 1
+    assert done.code == 1
     assert "Groups in more than one split: 1." in done.stdout
     assert "COVID-5000 (test)" in done.stdout
 
@@ -129,7 +130,7 @@ def test_the_command_fails_if_a_group_straddles(tmp_path):
 )
 def test_wrong_flags_end_with_one_sentence(flags, reason):
     done = command(*flags)
-    assert done.returncode == 2
+    assert done.code == 2
     assert "Traceback" not in done.stderr and not done.stdout
     assert done.stderr.splitlines()[-1].startswith("cxr_tfds.audit: ") or reason in done.stderr
     assert reason in done.stderr
@@ -140,7 +141,7 @@ def test_a_damaged_table_ends_with_one_sentence(tmp_path):
     for content in ("", "id,label\n", "id,label,source,split,group,sha256\n"):
         (folder / "splits.csv").write_text(content)
         done = command(f"--data_dir={tmp_path}")
-        assert done.returncode == 2
+        assert done.code == 2
         assert "Traceback" not in done.stderr
         assert "Build the dataset again" in done.stderr
 

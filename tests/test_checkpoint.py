@@ -2,8 +2,6 @@ import errno
 import os
 import pathlib
 import resource
-import subprocess
-import sys
 import threading
 
 import numpy as np
@@ -252,14 +250,11 @@ except Exception as error:
 """
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_one(tmp_path):
+def test_a_checkpoint_that_cannot_be_written_leaves_the_earlier_one(forks, tmp_path):
     # A limit on the size of files stands for a full disk; the drills fill a real one.
     assert resource.RLIMIT_FSIZE
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.stdout.startswith(UserError.__name__), done.stdout + done.stderr
-    assert "earlier ones are intact" in done.stdout
+    said = forks.run("-c", [FULL_DISK, str(tmp_path)], ROOT).said
+    assert said.startswith(UserError.__name__), said
+    assert "earlier ones are intact" in said
     assert [read_progress(path).epochs for path in tmp_path.iterdir()] == [1]
     assert read_progress(Checkpoints(tmp_path).newest_whole()).epochs == 1

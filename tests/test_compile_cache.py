@@ -1,12 +1,10 @@
 """What XLA compiled is used again, and nothing that was changed or not finished."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import run_command
 from trainer import compile_cache
 from trainer.compile_cache import CompileCache
 from trainer.errors import UserError
@@ -30,12 +28,7 @@ if "seal" in sys.argv:
 
 
 def run(directory, *words):
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", PROGRAM, str(directory), *words],
-        cwd=ROOT, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "value 18.0" in done.stdout
+    assert "value 18.0" in run_command("-c", PROGRAM, str(directory), *words)
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*.pb")}
 
 

@@ -6,14 +6,13 @@ Each is tried by its flag: in --help, out of range, in config.json and in a trai
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import keras
 import pytest
 
 from tests.conftest import ROOT
 from tests.support import small_dataset
+from tests.support.forked_commands import Forks
 
 AUGMENT, LENET = "trainer/data/augment.py", "trainer/models/lenet.py"
 ARCHITECTURE, OPTIMIZER = "trainer/models/architecture.py", "trainer/training/optimizer.py"
@@ -97,20 +96,23 @@ def place(tmp_path_factory):
     return place
 
 
-def run(place, *flags):
-    return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "trainer.main", *flags], cwd=place, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(place)}, timeout=300,
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def run(place, forks, tmp_path_factory):
+    """Runs a command of the copy."""
+    paths = os.pathsep.join(map(str, (place, ROOT)))
+    folder = tmp_path_factory.mktemp("forks")
+    extended = Forks(folder, forks.environment | {"PYTHONPATH": paths}, place)
+    yield lambda *words: extended.run(words[0], words[1:], place)
+    extended.end()
 
 
-def train(place, model, *flags):
+def train(run, place, model, *flags):
     workdir = place / model
     done = run(
-        place, f"--model={model}", "--recipe=seed", "--dataset=small_images", "--epochs=2",
+        "trainer.main", f"--model={model}", "--recipe=seed", "--dataset=small_images", "--epochs=2",
         "--weights=none", f"--data_dir={place}/data", f"--workdir={workdir}", *flags,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.said
     rows = (workdir / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["epoch"] for row in rows] == [1, 2]
     return keras.models.load_model(workdir / "model.keras"), json.loads(
@@ -118,35 +120,37 @@ def train(place, model, *flags):
     )
 
 
-def test_settings_are_flags_fields_of_config_json_and_obeyed(place):
+def test_settings_are_flags_fields_of_config_json_and_obeyed(run, place):
     asked = {"inverting": 0.5, "units": 6, "beta": 0.5}
-    model, content = train(place, "lenet", *(f"--{name}={value}" for name, value in asked.items()))
+    model, content = train(
+        run, place, "lenet", *(f"--{name}={value}" for name, value in asked.items())
+    )
     assert asked.items() <= content["config"].items()
     assert model.get_layer("dense").units == 6
     (summary,) = (place / "lenet/tensorboard").glob("events.*")
     assert all(name.encode() in summary.read_bytes() for name in asked)
 
 
-def test_settings_stand_in_the_help_with_their_defaults(place):
-    said = " ".join(run(place, "--help").stdout.split())
+def test_settings_stand_in_the_help_with_their_defaults(run):
+    said = " ".join(run("trainer.main", "--help").stdout.split())
     assert "--inverting=NUMBER Probability to invert. (default: seed 0.0, strong 0.0)" in said
     assert "--units=INTEGER Units of the dense layer. (default: seed 128, strong 128)" in said
     assert "--beta=NUMBER First momentum of adam. (default: seed 0.9, strong 0.9)" in said
     assert "--model=lenet|tiny|" in said
 
 
-def test_values_that_make_no_sense_are_refused(place):
+def test_values_that_make_no_sense_are_refused(run, place):
     data = ["--dataset=small_images", f"--data_dir={place}/data", "--weights=none"]
-    done = run(place, "--model=lenet", "--inverting=1.5", *data)
-    assert done.returncode == 2
+    done = run("trainer.main", "--model=lenet", "--inverting=1.5", *data)
+    assert done.code == 2
     assert "--inverting=1.5: expected 0 or more and below 1" in done.stderr
-    done = run(place, "--model=tiny", "--units=6", *data)
-    assert done.returncode == 2
+    done = run("trainer.main", "--model=tiny", "--units=6", *data)
+    assert done.code == 2
     assert "--units=6 goes with --model=lenet, not with --model=tiny" in done.stderr
 
 
-def test_a_backbone_is_trained(place):
-    model, content = train(place, "tiny")
+def test_a_backbone_is_trained(run, place):
+    model, content = train(run, place, "tiny")
     assert content["config"]["model"] == model.name == "tiny"
     assert content["config"]["train_backbone"]
 
@@ -163,12 +167,9 @@ assert (changed.numpy() == 255 - images.numpy()).all()
 """
 
 
-def test_an_augmentation_and_an_optimizer_obey_theirs(place):
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", OBEYED], cwd=place, capture_output=True, text=True, timeout=120,
-        env=os.environ | {"PYTHONPATH": str(place)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+def test_an_augmentation_and_an_optimizer_obey_theirs(run):
+    done = run("-c", OBEYED)
+    assert done.code == 0, done.said
 
 
 @pytest.mark.parametrize("name", EDITS)

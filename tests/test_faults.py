@@ -161,7 +161,7 @@ def run_process(
         process.kill()
         process.wait()
     seconds = time.monotonic() - began
-    return Ended(process.returncode, seconds, 0.0, said.decode(errors="replace"))
+    return Ended(process.returncode, seconds, 0.0, "", said.decode(errors="replace"))
 
 
 def filled_in(text: str, places: dict[str, str]) -> str:

@@ -12,10 +12,12 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import ROOT, run_command, run_on
+from tests.support import trainings
 from tests.support.devices import KINDS
+from tests.support.forked_commands import bare_machine
 from tests.support.other_dataset import CLASSES, SIZES, OtherImages
 from tests.support.processes import wait_until
-from tests.support.trainings import PLACED, TRAIN, assert_same_run, start
+from tests.support.trainings import PLACED, TRAIN, assert_same_run
 from trainer.run import Run
 
 
@@ -61,10 +63,13 @@ def test_the_same_command_again_only_reports(finished_run, data_dir):
     assert (finished_run / "metrics.jsonl").read_text() == before
 
 
+# Pooled, a radiograph makes a network of a twentieth of the weights.
+SMALL = [*TRAIN, "--input_pooling=4"]
+# After the first epoch there are seven in which to end it.
 UNPLACED = [
-    "--model=lenet", "--recipe=seed", "--deterministic", "--epochs=3", "--ema_momentum=0.9",
-    "--schedule=cosine", "--clip_norm=100", "--dropout=0.3", "--rotation=5", "--contrast=0.1",
-    "--erasing=0.5",
+    "--model=lenet", "--recipe=seed", "--deterministic", "--input_pooling=4", "--epochs=8",
+    "--patience=8", "--ema_momentum=0.9", "--schedule=cosine", "--clip_norm=100", "--dropout=0.3",
+    "--rotation=5", "--contrast=0.1", "--erasing=0.5",
 ]  # fmt: skip
 EXACT = [*UNPLACED, *PLACED["cpu"]]
 
@@ -88,13 +93,20 @@ def undisturbed_run(undisturbed):
     return undisturbed("cpu")
 
 
+def start_on(kind, *flags):
+    """Starts a training on devices of a kind; a fork has no GPUs."""
+    if kind == "gpu":
+        return trainings.start(*flags)
+    return bare_machine().start("trainer.main", flags, ROOT)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_goes_on_and_ends_as_if_never_interrupted(
     kind, data_dir, undisturbed, tmp_path
 ):
     whole = undisturbed(kind)
     flags = [*UNPLACED, *PLACED[kind], f"--data_dir={data_dir}", f"--workdir={tmp_path}/run"]
-    process = start(*flags)
+    process = start_on(kind, *flags)
     wait_until(lambda: list((tmp_path / "run/checkpoints").glob("epoch-*")), process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -116,7 +128,7 @@ def test_a_signal_saves_the_step_and_the_same_command_goes_on(
 ):
     run = tmp_path / "run"
     flags = [*EXACT, f"--data_dir={data_dir}", f"--workdir={run}"]
-    process = start(*flags)
+    process = start_on("cpu", *flags)
     wait_until(lambda: (run / "metrics.jsonl").exists(), process)
     os.kill(process.pid, number)
     _, said = process.communicate(timeout=120)
@@ -131,8 +143,8 @@ def test_a_signal_saves_the_step_and_the_same_command_goes_on(
 
 def test_a_second_training_in_one_directory_is_refused_and_changes_nothing(data_dir, tmp_path):
     run = tmp_path / "run"
-    flags = [*TRAIN, "--epochs=30", "--patience=30", f"--data_dir={data_dir}", f"--workdir={run}"]
-    process = start(*flags)
+    flags = [*SMALL, "--epochs=300", "--patience=300", f"--data_dir={data_dir}", f"--workdir={run}"]
+    process = start_on("cpu", *flags)
     wait_until(lambda: list((run / "checkpoints").glob("epoch-*")), process)
     said = run_command("trainer.main", *flags, code=2)
     (sentence,) = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -148,7 +160,7 @@ def test_a_second_training_in_one_directory_is_refused_and_changes_nothing(data_
 def test_a_loss_that_is_not_finite_ends_the_run_and_says_where(data_dir, tmp_path):
     run = tmp_path / "run"
     said = run_command(
-        "trainer.main", *TRAIN, "--learning_rate=1e30", f"--data_dir={data_dir}",
+        "trainer.main", *SMALL, "--learning_rate=1e30", f"--data_dir={data_dir}",
         f"--workdir={run}", code=3,
     )  # fmt: skip
     (sentence,) = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -169,15 +181,11 @@ main.start()
 def test_a_worker_that_is_not_the_chief_trains_and_writes_nothing(data_dir, tmp_path):
     run = tmp_path / "run"
     flags = [
-        *TRAIN, "--epochs=1", "--checkpoint_steps=1", "--profile_steps=1:2",
+        *SMALL, "--epochs=1", "--checkpoint_steps=1", "--profile_steps=1:2",
         f"--data_dir={data_dir}", f"--workdir={run}",
     ]  # fmt: skip
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", OTHER_WORKER, *flags],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "epoch 1/1  loss" in done.stderr
+    said = run_command("-c", OTHER_WORKER, *flags)
+    assert "epoch 1/1  loss" in said
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,16 +205,13 @@ main.start()
 
 def test_a_lack_of_memory_names_the_batch_and_what_to_lower(data_dir, tmp_path):
     run = tmp_path / "run"
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", OUT_OF_MEMORY, *TRAIN, f"--data_dir={data_dir}", f"--workdir={run}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stderr
-    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    flags = [*SMALL, f"--data_dir={data_dir}", f"--workdir={run}"]
+    said = run_command("-c", OUT_OF_MEMORY, *flags, code=2)
+    (sentence,) = [line for line in said.splitlines() if line.startswith("error: ")]
     assert "not enough memory to train lenet with --global_batch_size=16 on 2 repl" in sentence
     assert "(OOM when allocating tensor with shape[16,32]); lower --global_batch_size" in sentence
     assert "raise --accumulation_steps" in sentence
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
     status = json.loads((run / "status.json").read_text())
     assert (status["status"], status["error"]) == ("failed", sentence.removeprefix("error: "))
 
@@ -218,7 +223,7 @@ def test_a_log_that_nobody_reads_ends_no_training(data_dir, undisturbed_run, tmp
     command = [sys.executable, "-m", "trainer.main", *flags, f"--workdir={closed}"]
     done = subprocess.run(["sh", "-c", 'exec "$0" "$@" 2>&-', *command], cwd=ROOT, timeout=300)  # noqa: S603, S607
     assert done.returncode == 0
-    process = start(*flags, f"--workdir={left}")
+    process = start_on("cpu", *flags, f"--workdir={left}")
     process.stderr.readline()
     process.stderr.close()
     assert process.wait(300) == 0

@@ -1,20 +1,19 @@
 import shutil
-import subprocess
-import sys
 
 from cxr_tfds import phantom
+from tests.conftest import ROOT
+from tests.support.forked_commands import bare_machine
 
 
 def command(manual_dir):
-    command = [sys.executable, "-m", "cxr_tfds.near_duplicates", f"--manual_dir={manual_dir}"]
-    return subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    return bare_machine().run("cxr_tfds.near_duplicates", [f"--manual_dir={manual_dir}"], ROOT)
 
 
 def test_it_prints_the_pairs_and_how_many_bits_apart_they_are(tmp_path):
     images = phantom.write_database(tmp_path, 2) / "COVID" / "images"
     shutil.copy(images / "COVID-1.png", images / "COVID-2.png")
     done = command(tmp_path)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["0", "COVID-1", "COVID-2"]
     assert ["0", "1"] in [line.split() for line in lines]
@@ -23,7 +22,7 @@ def test_it_prints_the_pairs_and_how_many_bits_apart_they_are(tmp_path):
 
 def test_a_folder_without_the_database_ends_with_one_sentence(tmp_path):
     done = command(tmp_path)
-    assert done.returncode == 2
+    assert done.code == 2
     assert "Traceback" not in done.stderr
     assert "There is no folder" in done.stderr
 
@@ -32,6 +31,6 @@ def test_bad_files_end_with_their_list(tmp_path):
     images = phantom.write_database(tmp_path, 2) / "COVID" / "images"
     (images / "COVID-1.png").write_bytes(b"")
     done = command(tmp_path)
-    assert done.returncode == 2
+    assert done.code == 2
     assert "Traceback" not in done.stderr
     assert "zero bytes (1)" in done.stderr

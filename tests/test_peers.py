@@ -1,15 +1,13 @@
 """What a worker says of the others; real ones are lost in test_lost_workers."""
 
 import socket
-import subprocess
-import sys
 import threading
 
 import pytest
 import tensorflow as tf
 
 from cxr_command.stop_signals import Terminated
-from tests.conftest import ROOT, one_device
+from tests.conftest import one_device, run_command
 from trainer import peers
 from trainer.errors import Preempted, WorkerLost
 
@@ -157,11 +155,7 @@ with socket.socket() as taken:
 
 
 def test_tensorflow_says_so_of_a_real_port():
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", TAKEN], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 76, done.stderr
-    address, _, said = done.stdout.partition(" ")
+    address, _, said = run_command("-c", TAKEN, code=76).partition(" ")
     assert said.startswith(f"worker 0 ({address}) cannot listen at its port")
 
 

@@ -13,6 +13,7 @@ from scipy import ndimage, stats
 
 from cxr_tfds import anatomy, phantom
 from tests.conftest import ROOT
+from tests.support.forked_commands import bare_machine
 
 NUMBERS = range(1, 13)
 SICK = [label for label in phantom.CLASSES if label != "Normal"]
@@ -240,14 +241,13 @@ def test_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def _command(*arguments):
-    command = [sys.executable, "-m", "cxr_tfds.phantom", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return bare_machine().run("cxr_tfds.phantom", list(map(str, arguments)), ROOT)
 
 
 def test_command_reports_what_it_wrote_and_refuses_to_write_it_again(tmp_path):
     arguments = f"--output_dir={tmp_path}", "--images_per_class=2"
     first = _command(*arguments)
-    assert first.returncode == 0, first.stderr
+    assert first.code == 0, first.stderr
     assert "8 images" in first.stdout and str(tmp_path / phantom.DATABASE) in first.stdout
     before = _hashes(tmp_path)
     _assert_refused(_command(*arguments), "already exists")
@@ -277,7 +277,7 @@ def test_output_dir_must_be_given_and_be_a_folder(tmp_path):
 
 
 def _assert_refused(result, reason):
-    assert result.returncode == 2
+    assert result.code == 2
     assert "Traceback" not in result.stderr and not result.stdout
     sentence = result.stderr.splitlines()[-1]
     assert sentence.startswith("cxr_tfds.phantom: ") and reason in sentence
@@ -331,6 +331,6 @@ def test_a_killed_command_leaves_no_process_and_the_next_one_clears_away(tmp_pat
     process.communicate(timeout=60)  # Returns once no worker holds the pipe.
     assert unfinished.exists()
     done = _command(f"--output_dir={tmp_path}", "--images_per_class=1")
-    assert done.returncode == 0
+    assert done.code == 0
     assert f"{unfinished} of process {process.pid} " in done.stderr and "removed" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == [phantom.DATABASE]

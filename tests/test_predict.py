@@ -2,8 +2,6 @@ import csv
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -222,15 +220,7 @@ def test_results_among_the_radiographs_are_not_predicted(runs, folder, tmp_path)
     assert len(read(output)) == len(files_of(folder / "0"))
 
 
-def start(*flags):
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "trainer.predict", *map(str, flags)],
-        cwd=ROOT, env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def test_what_was_interrupted_goes_on_to_the_same_bytes(runs, folder, tmp_path):
+def test_what_was_interrupted_goes_on_to_the_same_bytes(runs, folder, forks, tmp_path):
     table = tmp_path / "many.csv"
     paths = [str(path) for path in sorted(files_of(folder))] * 15
     table.write_text("\n".join(["path", *paths]) + "\n")
@@ -242,7 +232,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(runs, folder, tmp_path):
 
     size = 0
     for sign, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75)):
-        process = start(*flags, f"--output={output}")
+        process = forks.start("trainer.predict", [*flags, f"--output={output}"], ROOT)
         processes.wait_until(lambda: rows.exists() and rows.stat().st_size > size + 4000, process)  # noqa: B023
         process.send_signal(sign)
         said = process.communicate()[1]

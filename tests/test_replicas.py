@@ -1,14 +1,12 @@
 """The same weights from one device, from virtual replicas and from worker processes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT, relative_difference
+from tests.support.forked_commands import bare_machine
 from tests.support.processes import free_ports
 from tests.support.train_toy import BOUNDED, CASES, DRIFTS, EXACT, bound_of, of_case
 
@@ -16,19 +14,15 @@ WAYS = {"two": ("mirrored", 2), "four": ("mirrored", 4), "workers": ("multi_work
 
 
 def train(strategy, virtual_devices, output, worker=None, ports=()):
-    # A proxy that answers nobody, as behind a firewall: workers reach each other without it.
-    environment = os.environ | {"https_proxy": "http://127.0.0.1:9"}
+    # The proxy answers nobody, as behind a firewall: workers reach each other without it.
+    environment = {}
+    assert "https_proxy" in bare_machine().environment
     if worker is not None:
         cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
         task = {"type": "worker", "index": worker}
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-    return subprocess.Popen(  # noqa: S603
-        [
-            sys.executable, "-m", "tests.support.train_toy", strategy, str(virtual_devices),
-            str(output),
-        ],
-        cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    flags = [strategy, str(virtual_devices), str(output)]
+    return bare_machine().start("tests.support.train_toy", flags, ROOT, environment)
 
 
 @pytest.fixture(scope="module")

@@ -1,48 +1,32 @@
 """Runs commands as a shell would, each in a fork of one process that imported TensorFlow once.
 
 A fork meets the flags, the logging and the devices as a new process does, and spares the five
-seconds of the import. `Forks` starts the process, `python -m tests.support.forked_commands` is it.
+seconds of the import. `Forks` starts the process, tests/support/fork_server.py is it.
 `bare_machine` is the one that the tests of a process share.
 """
 
+import contextlib
 import dataclasses
 import functools
-import gc
-import importlib
+import io
 import json
 import os
 import pathlib
-import runpy
 import shlex
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, TextIO
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Builds the database's dataset, as a command below.
 BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
-# A command that takes longer hangs, and is ended by SIGALRM.
-_MOST_SECONDS = 600
-# What the commands import. Not the commands themselves: their flags can be defined but once.
-_IMPORTED = (
-    "keras",
-    "tensorflow",
-    "tensorflow_datasets.scripts.cli.main",
-    "cxr_tfds.covid19_radiography",
-    "trainer.evaluation.report",
-    "trainer.evaluation.model_report",
-    "trainer.explain.gallery",
-    "trainer.export.package",
-    "trainer.training.features",
-    "trainer.training.loop",
-    "trainer.training.observers.tensorboard",
-)
+# More than an order or an answer takes.
+MOST_BYTES = 1 << 20
 
 
 def split(command: str) -> tuple[str, list[str]]:
@@ -59,13 +43,67 @@ class Ended:
         code: its exit code; -N if signal N ended it.
         seconds: from its start, the import of TensorFlow not counted.
         computing: the seconds in which a processor worked for it.
-        said: what it wrote to stdout, and then what it wrote to stderr.
+        stdout: what it wrote there.
+        stderr: what it wrote there.
     """
 
     code: int
     seconds: float
     computing: float
-    said: str
+    stdout: str
+    stderr: str
+
+    @property
+    def said(self) -> str:
+        """What it wrote to stdout, and then what it wrote to stderr."""
+        return self.stdout + self.stderr
+
+
+class Running:
+    """A command that runs in a fork, used as a `subprocess.Popen` is.
+
+    Attributes:
+        pid: its process.
+        returncode: its exit code, None before it ended; -N if signal N ended it.
+        computing: the seconds in which a processor worked for it, once it has ended.
+        stderr: what it writes there.
+    """
+
+    def __init__(self, forks: "Forks", pid: int, stderr: TextIO) -> None:
+        self._forks = forks
+        self.pid = pid
+        self.returncode: int | None = None
+        self.computing = 0.0
+        self.stderr = stderr
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._ended(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end and returns the exit code."""
+        code = self._ended(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[None, str]:
+        """Waits for its end; returns None, as its stdout is not kept, and what stderr was told."""
+        said = self.stderr.read()
+        self.wait(timeout)
+        return None, said
+
+    def send_signal(self, number: int) -> None:
+        """Sends it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def _ended(self, seconds: float | None) -> int | None:
+        if self.returncode is None:
+            answer = self._forks.ask(["wait", self.pid, seconds])
+            if answer is not None:
+                self.returncode, self.computing = answer
+        return self.returncode
 
 
 class Forks:
@@ -75,28 +113,33 @@ class Forks:
         environment: variables of all commands, on top of this process' own.
     """
 
-    def __init__(self, folder: pathlib.Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: pathlib.Path, environment: Mapping[str, str], root: pathlib.Path = ROOT
+    ) -> None:
         """Starts it.
 
         Args:
             folder: for what the commands write; removed at its end.
             environment: variables of all commands, on top of this process' own.
+            root: where the packages lie.
         """
         self._folder = folder
         self._logs = [folder / "stdout", folder / "stderr"]
         self.environment = environment
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", __name__],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | environment,
-        )
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "tests.support.fork_server", str(theirs.fileno())],
+                cwd=root,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | environment,
+            )
 
     def end(self) -> None:
         """Ends the process."""
-        self._process.communicate()
+        self._socket.close()
+        self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(
@@ -109,18 +152,52 @@ class Forks:
         """Runs a command and waits for its end.
 
         Args:
-            module: what `python -m` is given.
+            module: what `python -m` is given; or -c, and then the program is the first argument.
             arguments: the words after it.
             directory: the working directory.
             environment: variables of this command alone.
         """
-        logs = list(map(str, self._logs))
-        order = [module, list(arguments), str(directory), dict(environment or {}), logs]
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer = json.loads(self._process.stdout.readline())
-        said = "".join(log.read_text(errors="replace") for log in self._logs)
-        return Ended(*answer, said=said)
+        began = time.monotonic()
+        with contextlib.ExitStack() as files:
+            out, err = (files.enter_context(log.open("wb")).fileno() for log in self._logs)
+            pid = self._start(module, arguments, directory, environment, out, err)
+        running = Running(self, pid, io.StringIO())
+        code = running.wait()
+        said = (log.read_text(errors="replace") for log in self._logs)
+        return Ended(code, time.monotonic() - began, running.computing, *said)
+
+    def start(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        directory: pathlib.Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> Running:
+        """Starts a command of the same arguments as `run`; what it writes to stdout is lost."""
+        reading, writing = os.pipe()
+        with open(writing, "wb") as err, open(os.devnull, "wb") as out:
+            said = out.fileno(), err.fileno()
+            pid = self._start(module, arguments, directory, environment, *said)
+        return Running(self, pid, open(reading, errors="replace"))
+
+    def _start(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        directory: pathlib.Path,
+        environment: Mapping[str, str] | None,
+        *streams: int,
+    ) -> int:
+        """Starts a command that writes to two files, stdout and stderr; returns its process."""
+        command = [module, list(arguments), str(directory), dict(environment or {})]
+        return self.ask(["start", *command], *streams)
+
+    def ask(self, order: list, *files: int) -> Any:
+        """Sends an order, with files that are open, to the process; returns its answer."""
+        socket.send_fds(self._socket, [json.dumps(order).encode()], files)
+        answer = self._socket.recv(MOST_BYTES)
+        assert answer, "the process that forks has ended"
+        return json.loads(answer)
 
 
 @functools.cache
@@ -134,48 +211,3 @@ def bare_machine() -> Forks:
         # Nothing listens there.
         "https_proxy": "http://127.0.0.1:9",
     })  # fmt: skip
-
-
-def _serve() -> None:
-    """Forks for every line of stdin; answers with exit code, seconds and those of computing."""
-    for module in _IMPORTED:
-        importlib.import_module(module)
-    gc.freeze()  # A collection in a fork would touch, and so copy, all that was imported.
-    for line in sys.stdin:
-        start = time.monotonic()
-        child = os.fork()
-        if child == 0:
-            _become(*json.loads(line))
-        _, status, used = os.wait4(child, 0)
-        seconds = time.monotonic() - start, used.ru_utime + used.ru_stime
-        answer = [os.waitstatus_to_exitcode(status), *seconds]
-        print(json.dumps(answer), flush=True)
-
-
-def _become(
-    module: str, arguments: list[str], directory: str, environment: dict[str, str], logs: list[str]
-) -> NoReturn:
-    """Does in this process what `python -m` does in a new one, and ends it."""
-    signal.alarm(_MOST_SECONDS)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    said = [os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for log in logs]
-    for number, file in enumerate((nothing, *said)):
-        os.dup2(file, number)
-    os.chdir(directory)
-    os.environ.update(environment)
-    sys.argv = [module, *arguments]
-    code = 0
-    try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
-    except SystemExit as end:
-        code = end.code or 0
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # Python's own ending would touch all that was imported, too.
-
-
-if __name__ == "__main__":
-    _serve()

@@ -1,0 +1,166 @@
+"""The process that `forked_commands.Forks` starts: it imports TensorFlow once and forks.
+
+It is told its orders over a socket, whose number is its argument.
+"""
+
+import contextlib
+import functools
+import gc
+import importlib
+import inspect
+import json
+import math
+import os
+import pathlib
+import runpy
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import NoReturn
+
+from tests.support.forked_commands import MOST_BYTES, ROOT
+
+# A command that takes longer hangs, and is ended by SIGALRM.
+_MOST_SECONDS = 600
+# What the commands import. Not the commands themselves: their flags can be defined but once.
+_IMPORTED = (
+    "keras",
+    "openpyxl",
+    "tensorflow",
+    "tensorflow_datasets.scripts.cli.main",
+    "cxr_tfds.covid19_radiography",
+    "trainer.evaluation.report",
+    "trainer.evaluation.model_report",
+    "trainer.explain.gallery",
+    "trainer.export.package",
+    "trainer.export.served",
+    "trainer.training.features",
+    "trainer.training.loop",
+    "trainer.training.observers.tensorboard",
+)
+
+
+class _Server:
+    """Forks, and waits for the forks."""
+
+    def __init__(self) -> None:
+        self._reports: dict[int, int] = {}
+
+    def start(
+        self, files: list[int], module: str, arguments: list[str], directory: str, own: dict
+    ) -> int:
+        """Starts a command; returns its process."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _become(module, arguments, directory, own, files, writing)
+        os.close(writing)
+        self._reports[child] = reading
+        return child
+
+    def wait(self, files: list[int], child: int, seconds: float | None) -> list | None:
+        """Its exit code and seconds of computing; None if it runs for longer than some seconds."""
+        until = math.inf if seconds is None else time.monotonic() + seconds
+        options = 0 if seconds is None else os.WNOHANG
+        ended, status, used = os.wait4(child, options)
+        while not ended:
+            if time.monotonic() >= until:
+                return None
+            time.sleep(0.005)
+            ended, status, used = os.wait4(child, options)
+        with open(self._reports.pop(child), "rb", buffering=0) as report:
+            os.set_blocking(report.fileno(), False)
+            for function in json.loads(report.read(MOST_BYTES) or "[]"):
+                _convert(*function)
+        return [os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime]
+
+
+def _serve(orders: socket.socket) -> None:
+    """Does what it is told until nobody is left to tell it anything."""
+    for module in _IMPORTED:
+        importlib.import_module(module)
+    _import_datasets()
+    gc.freeze()  # A collection in a fork would touch, and so copy, all that was imported.
+    server = _Server()
+    while True:
+        order, files, _, _ = socket.recv_fds(orders, MOST_BYTES, 2)
+        if not order:
+            return
+        name, *arguments = json.loads(order)
+        answer = getattr(server, name)(files, *arguments)
+        for file in files:
+            os.close(file)
+        orders.send(json.dumps(answer).encode())
+
+
+def _import_datasets() -> None:
+    """TFDS imports all of its datasets once it is asked for one that is none of them."""
+    import tensorflow_datasets as tfds
+
+    with contextlib.suppress(tfds.core.registered.DatasetNotFoundError):
+        tfds.builder_cls("none_of_them")
+
+
+def _converted() -> list[tuple[str, str, bool]]:
+    """This project's functions that AutoGraph has converted: module, name and how."""
+    from tensorflow.python.autograph.impl import api
+
+    found = []
+    for code, ways in api._TRANSPILER._cache._cache.items():
+        file = pathlib.Path(code.co_filename)
+        if file.is_relative_to(ROOT) and "<locals>" not in code.co_qualname:
+            module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+            found += [(module, code.co_qualname, options.user_requested) for options in ways]
+    return found
+
+
+def _convert(module: str, name: str, user_requested: bool) -> None:
+    """Converts a function as a fork did, so that the next fork finds it done."""
+    from tensorflow.python.autograph.core import converter
+    from tensorflow.python.autograph.impl import api
+
+    if module not in sys.modules:  # A command, whose flags can be defined but once.
+        return
+    function = inspect.unwrap(functools.reduce(getattr, name.split("."), sys.modules[module]))
+    options = converter.ConversionOptions(
+        recursive=True, user_requested=user_requested, optional_features=()
+    )
+    api._TRANSPILER.transform(function, converter.ProgramContext(options))
+
+
+def _become(
+    module: str, arguments: list[str], directory: str, own: dict, files: list[int], report: int
+) -> NoReturn:
+    """Does in this process what `python -m` does in a new one, and ends it."""
+    signal.alarm(_MOST_SECONDS)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number, file in enumerate((nothing, *files)):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(directory)
+    os.environ.update(own)
+    sys.argv = [module, *arguments]
+    code = 0
+    before = set(_converted())
+    try:
+        if module == "-c":
+            program = sys.argv.pop(1)
+            exec(program, {"__name__": "__main__"})  # noqa: S102
+        else:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.write(report, json.dumps([one for one in _converted() if one not in before]).encode())
+    os._exit(code)  # Python's own ending would touch all that was imported, too.
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as told:
+        _serve(told)
