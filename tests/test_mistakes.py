@@ -162,6 +162,11 @@ MISTAKES = [
         f"{EVALUATE} --study_dir=st --prevalence=0.1",
         "leave --prevalence out",
     ),
+    (
+        "a study and too few resamples",
+        f"{EVALUATE} --study_dir=st --resamples=1",
+        "--resamples=1: expected 100 or more",
+    ),
     ("no study", f"{EVALUATE} --study_dir=run", "no run/study.json; give the directory of a study"),
     ("a run that is not there", f"{EVALUATE} --workdir=rn", "rn holds no config.json: expected"),
     (

@@ -15,7 +15,6 @@ tool, not a medical device.
 """
 
 import dataclasses
-from typing import Any
 
 from absl import flags
 
@@ -50,19 +49,18 @@ FLAGS = flags.FLAGS
 def main() -> None:
     """Evaluates."""
     _check_flags()
+    options = settings.fill(
+        Options, {field.name: FLAGS[field.name].value for field in dataclasses.fields(Options)}
+    )
     made_by = provenance(command.as_typed("trainer.evaluate"))
     if FLAGS.study_dir:
-        evaluate_study(
-            FLAGS.study_dir, FLAGS.output_dir, StudyOptions(**_values(StudyOptions)), made_by
-        )
+        of_study = {
+            field.name: getattr(options, field.name) for field in dataclasses.fields(StudyOptions)
+        }
+        evaluate_study(FLAGS.study_dir, FLAGS.output_dir, StudyOptions(**of_study), made_by)
         return
-    options = settings.fill(Options, _values(Options))
     directory = require_writable(FLAGS.output_dir, "output_dir")
     evaluate_runs(FLAGS.workdir, options, made_by).write(directory)
-
-
-def _values(cls: type) -> dict[str, Any]:
-    return {field.name: FLAGS[field.name].value for field in dataclasses.fields(cls)}
 
 
 def _check_flags() -> None:
