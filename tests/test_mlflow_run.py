@@ -93,6 +93,17 @@ def test_a_run_that_fails_has_failed_in_mlflow(uri, directory):
     assert the_run(uri).data.tags["status"] == "diverged"
 
 
+def test_a_training_that_another_one_made_way_for_is_done(uri, directory):
+    observer = MlflowRun(uri, directory, CONFIG)
+    try:
+        raise Preempted("as asked")
+    except Preempted:  # A caller that goes on with its run at once.
+        observer.begin_training(Progress())
+        observer.finish_training(Progress())
+        observer.end()
+    assert the_run(uri).info.status == "FINISHED" and the_run(uri).data.tags["status"] == "done"
+
+
 def test_another_address_gets_another_run(uri, directory, new_database, tmp_path):
     other = f"sqlite:///{shutil.copy(new_database, tmp_path / 'other.db')}"
     train(uri, directory, [])

@@ -96,7 +96,7 @@ class MlflowRun(Observer):
         self._run_id = self._read_run_id()
         self._client: MlflowClient | None = None
         self._unsent: list[tuple[int, int, dict[str, float]]] = []
-        self._has_warned = False
+        self._has_warned = self._is_done = False
 
     def begin_training(self, progress: Progress) -> None:
         """Opens the run, or goes on with that of earlier calls of the command."""
@@ -108,10 +108,14 @@ class MlflowRun(Observer):
         self._unsent.append((row.pop("epoch"), _milliseconds(), row))
         self._send()
 
+    def finish_training(self, progress: Progress) -> None:
+        """Notes that the run is done, whatever error its caller may be handling."""
+        self._is_done = True
+
     def end(self) -> None:
         """Records how the run ended."""
         error = sys.exception()  # On its way out of the loop while its observers end.
-        self._send(DONE if error is None else state_after(error))
+        self._send(DONE if self._is_done or error is None else state_after(error))
 
     def _send(self, ended: str | None = None) -> None:
         try:
