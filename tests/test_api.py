@@ -17,6 +17,8 @@ from tests.support.trainings import assert_same_run
 from trainer import api
 from trainer.data.examples import load_split
 from trainer.errors import Preempted, UserError
+from trainer.evaluation import options as of_evaluation
+from trainer.explain import options as of_explanation
 from trainer.training.observers.epoch_log import EpochLog
 
 SETTINGS = {"strategy": "one_device", "deterministic": True, "epochs": 2}
@@ -125,6 +127,7 @@ def test_batches_are_the_examples_of_a_split(data_dir):
     [
         (lambda: api.train("lenet", epoch=3), "no setting 'epoch': epochs"),
         (lambda: api.train("lenet", data_dir="nowhere"), "nowhere does not exist"),
+        (lambda: api.evaluate([]), "no run to evaluate"),
         (lambda: api.evaluate("run", output="report"), "no setting 'output'"),
         (lambda: api.evaluate("run", tta="flop"), "--tta=flop: expected one of none, flip"),
         (lambda: api.evaluate("run", ensemble=True), "give --workdir more than once"),
@@ -137,6 +140,11 @@ def test_batches_are_the_examples_of_a_split(data_dir):
 def test_mistakes_are_told_in_words(call, said):
     with pytest.raises(UserError, match=said):
         call()
+
+
+@pytest.mark.parametrize("options", [of_evaluation.Options, of_explanation.Options])
+def test_none_stands_for_the_default(options):
+    assert api._options(options, {"seed": None, "note": None}) == options()
 
 
 def test_the_package_alone_imports_no_tensorflow():

@@ -188,7 +188,8 @@ def _start() -> None:
 
 def _options(cls: type, chosen: dict[str, Any]) -> Any:
     settings.require_known(chosen, settings.declared(cls))
-    return settings.fill(cls, chosen)
+    # None stands for the default, as in `train`.
+    return settings.fill(cls, {name: one for name, one in chosen.items() if one is not None})
 
 
 def _several(given: Any) -> Sequence[Any]:

@@ -46,6 +46,8 @@ class Subject:
         Raises:
             UserError: it does.
         """
+        if not runs:
+            raise UserError("there is no run to evaluate: give --workdir")
         if sum(map(bool, (self.split, self.images_dir, self.manifest))) > 1:
             raise UserError("give one of --split=SPLIT, --images_dir=DIR and --manifest=CSV")
         if self.ensemble and runs < 2:
