@@ -117,7 +117,7 @@ package: $(INSTALLED) $(RELEASE_INSTALLED)
 
 # Known vulnerabilities of what the lock file installs: fails for one, not for data out of reach.
 audit: $(RELEASE_INSTALLED)
-	$(BIN)/python .ci/audit.py $(RELEASE)/bin/pip-audit requirements.lock
+	$(RELEASE)/bin/python .ci/audit.py $(RELEASE)/bin/pip-audit requirements.lock
 
 # Writes one extra's lock file: what it installs beside requirements.lock.
 #   $(1): the extra.   $(2): what its packages are.

@@ -154,3 +154,11 @@ def test_the_workflow_may_only_read_and_takes_actions_by_their_commit(workflow):
                 assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40}", step["uses"])
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
+
+
+def test_an_audit_needs_the_environment_of_its_tools_alone():
+    said = subprocess.run(
+        ["make", "--dry-run", "audit", "VENV=absent"],  # noqa: S607 - as the user has it
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert ".ci/audit.py" in said and "absent" not in said
