@@ -133,6 +133,7 @@ def test_batches_are_the_examples_of_a_split(data_dir):
         (lambda: api.evaluate("run", ensemble=True), "give --workdir more than once"),
         (lambda: api.explain("run", split="test", per_class=0), "--per_class=0: expected 1 or"),
         (lambda: api.explain("run", split="test", classes="COVID"), "--classes='COVID': expected"),
+        (lambda: api.explain("run", split="test", ids=[7]), r"--ids=\[7\]: 7 in it is of another"),
         (lambda: api.explain("run"), "either --split=SPLIT or --images=GLOB"),
         (lambda: api.open_dataset("nowhere"), "nowhere does not exist"),
     ],

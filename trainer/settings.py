@@ -225,7 +225,13 @@ def _typed(cls: type, name: str, value: Any) -> Any:
     accepted, convert, what = _GIVEN[kind]
     if not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool):
         raise UserError(f"--{name}={value!r}: expected {what}")
-    return convert(value)
+    made = convert(value)
+    if kind is tuple:
+        element, _ = typing.get_args(typing.get_type_hints(cls)[name])
+        for one in made:
+            if not isinstance(one, element):
+                raise UserError(f"--{name}={value!r}: {one!r} in it is of another type")
+    return made
 
 
 def _check(name: str, value: Any, known: Setting) -> None:
