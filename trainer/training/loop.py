@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from cxr_command.foreign_text import first_line
 from trainer.data.example_stream import ExampleStream
 from trainer.data.input import ChangeBatch, distribute_batches
 from trainer.errors import Diverged, Preempted, UserError
@@ -25,7 +24,7 @@ from trainer.training.config import Config
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import Metrics, empty_sums, measure
-from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics
+from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics, end_all
 from trainer.training.phases import Phase
 from trainer.training.progress import Progress
 from trainer.training.step_result import StepResult
@@ -88,15 +87,8 @@ class Loop:
                 for observer in self.observers:
                     observer.finish_training(self.progress)
             finally:
-                self._end_observers()
+                end_all(self.observers)
                 self.checkpoints.finish()
-
-    def _end_observers(self) -> None:
-        for observer in self.observers:
-            try:
-                observer.end()
-            except Exception as error:  # Another error may be on its way.
-                logging.error("%s", first_line(error))
 
     def _train_phases(self) -> None:
         self._train_phase()

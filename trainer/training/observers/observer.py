@@ -1,8 +1,12 @@
 """What the loop reports to its observers, and when."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
+from absl import logging
+
+from cxr_command.foreign_text import first_line
 from trainer.training.metrics import Metrics
 from trainer.training.progress import Progress
 from trainer.training.utilisation.utilisation import Utilisation
@@ -141,3 +145,16 @@ class Observer:
 
     def end(self) -> None:
         """Training ends, whether it finished, stopped or failed. An error is only logged."""
+
+
+def end_all(observers: Iterable[Observer]) -> None:
+    """Ends observers, whatever one of them raises.
+
+    Args:
+        observers: are ended in this order.
+    """
+    for observer in observers:
+        try:
+            observer.end()
+        except Exception as error:  # Another error may be on its way.
+            logging.error("%s", first_line(error))
