@@ -246,10 +246,10 @@ class Loop:
         )
 
     def _finish_steps(self, result: StepResult, before: list[int] | None, seconds: float) -> None:
-        """Reports the steps of one call to the observers."""
+        """Reports the steps of one call, since `train_sums` were `before`, to the observers."""
         if not result.steps:
             return
-        taken = self._measure_since(before)
+        taken = measure(np.array(self.progress.train_sums) - np.array(before or 0))
         waited = self._meter.finish_steps(result, taken.waited)
         metrics = StepMetrics(
             epoch=self.progress.epochs + 1,
@@ -265,10 +265,6 @@ class Loop:
         )
         for observer in self.observers:
             observer.finish_steps(metrics)
-
-    def _measure_since(self, before: list[int] | None) -> Metrics:
-        """The metrics of the steps since `train_sums` were `before`; of one step at least."""
-        return measure(np.array(self.progress.train_sums) - np.array(before or 0))
 
     def _validate(self, batches) -> Metrics:
         steps = self.validation_examples.steps_per_epoch(self.config.batching.global_batch_size)
