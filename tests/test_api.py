@@ -87,6 +87,8 @@ def test_an_evaluation_is_what_the_command_that_it_names_reports(trained, tmp_pa
     accuracy = evaluation.report.models["second"].statistics.values["accuracy"]
     table = evaluation.table("second")
     assert accuracy == (table["label"] == table["predicted"]).mean()
+    with pytest.raises(UserError, match="no model 'third' .*expected first, second, ensemble"):
+        evaluation.table("third")
     pd.testing.assert_frame_equal(
         evaluation.table(), pd.read_csv(tmp_path / "theirs" / "predictions.csv")
     )

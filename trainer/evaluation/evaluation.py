@@ -13,6 +13,7 @@ from cxr_command.foreign_text import as_unicode
 from trainer.best_model import BestModel
 from trainer.data.cases import load_manifest
 from trainer.data.examples import Examples, load_folder
+from trainer.errors import UserError
 from trainer.evaluation.comparison import Comparison, compare
 from trainer.evaluation.fitting import training_features
 from trainer.evaluation.intervals import CONFIDENCE
@@ -65,8 +66,13 @@ class Evaluation:
 
         Returns:
             The columns `id`, `label`, `predicted`, and the probability of each class.
+
+        Raises:
+            UserError: there is no such model in the report.
         """
         found = {one.name: one for one in self.predictions}
+        if model and model not in found:
+            raise UserError(f"no model {model!r} in the report: expected {', '.join(found)}")
         chosen = found[model] if model else self.predictions[0]
         of = self.examples
         header, *rows = prediction_table(of.ids, of.labels, chosen.probabilities, of.class_names)
