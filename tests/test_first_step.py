@@ -33,13 +33,14 @@ class Graph:
 
 
 def test_later_calls_are_not_split():
-    graph, first = Graph(), FirstStep("compiling")
+    graph, first = Graph(), FirstStep("compiling", waited=lambda: 7.0)
     results = [first.take(steps, graph) for steps in (0, 5, 5)]
     assert [result[:4] for result in results] == [
         (0, False, None, 0), (5, False, None, 5), (5, False, None, 10),
     ]  # fmt: skip
     # The first step compiles.
     assert [list(result.seconds) for result in results] == [[], [2, 3, 4, 5], [6, 7, 8, 9, 10]]
+    assert [result.untimed_wait for result in results] == [0.0, 7.0, 0.0]
     assert graph.calls == [0, 1, 4, 5]
 
 

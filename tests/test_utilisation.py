@@ -12,6 +12,7 @@ from trainer.data.input import distribute_batches
 from trainer.hardware import Hardware
 from trainer.training import config, step_clock
 from trainer.training.gathering import gather
+from trainer.training.metrics import measure
 from trainer.training.step_result import StepResult
 from trainer.training.utilisation.gpu_memory import GpuMemory
 from trainer.training.utilisation.meter import Meter, find_slowest
@@ -84,6 +85,17 @@ def test_the_shares_of_the_time_add_up_to_one():
     assert meter.finish_epoch(ENGINE, None).time_share_other == 1.0
 
 
+def test_a_wait_of_the_first_step_takes_nothing_from_the_others():
+    now = [0.0]
+    meter = make_meter(lambda: now[0])
+    # Two steps of five seconds; both replicas waited a second in them, and nine in the first step.
+    meter.finish_steps(steps_of([5.0, 5.0])._replace(untimed_wait=18.0), 20.0)
+    now[0] += 20.0
+    measured = meter.finish_epoch(ENGINE, None)
+    assert measured.time_share_input == pytest.approx(10 / 20)
+    assert measured.time_share_training == pytest.approx(9 / 20)
+
+
 def test_a_clock_that_runs_faster_leaves_the_shares_at_one():
     now = [0.0]
     shares = TimeShares(lambda: now[0])
@@ -127,6 +139,8 @@ def test_every_step_but_the_first_of_an_engine_is_timed(timed):
     results = [engine.train(batches, 3) for _ in range(2)]
     assert [len(result.seconds) for result in results] == ([2, 3] if timed else [0, 0])
     assert all((result.seconds > 0).all() and len(result.own_seconds) == 0 for result in results)
+    waited = measure(engine.train_totals.read()).waited
+    assert results[1].untimed_wait == 0.0 <= results[0].untimed_wait <= waited
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from trainer.training import step_clock
 from trainer.training.execution import Execution
 from trainer.training.first_step import FirstStep
 from trainer.training.interruption import StopRequest
-from trainer.training.metrics import Totals
+from trainer.training.metrics import Totals, measure
 from trainer.training.objective import Objective
 from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
 from trainer.training.step import Step
@@ -89,7 +89,7 @@ class Engine:
         self._updates: list[tf.types.experimental.ConcreteFunction] = []
         self._train_loop = tf.function(self._train)
         self._evaluate_loop = tf.function(self._evaluate)
-        self._first_step = FirstStep("compiling")
+        self._first_step = FirstStep("compiling", lambda: measure(self.train_totals.read()).waited)
         self._first_evaluation = FirstStep("compiling the evaluation")
 
     def train(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:

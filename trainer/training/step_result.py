@@ -21,6 +21,7 @@ class StepResult(NamedTuple):
             where steps are not timed.
         own_seconds: likewise until this worker's gradients were ready to be summed; empty if there
             is no other worker.
+        untimed_wait: seconds for which all replicas together waited in steps that `seconds` lacks.
     """
 
     steps: int
@@ -29,6 +30,7 @@ class StepResult(NamedTuple):
     gradient_norm: float = 0.0
     seconds: np.ndarray = _NOT_TIMED
     own_seconds: np.ndarray = _NOT_TIMED
+    untimed_wait: float = 0.0
 
     def then(self, later: "StepResult") -> "StepResult":
         """The result of these steps and of those that followed."""
@@ -41,8 +43,9 @@ class StepResult(NamedTuple):
             diverged=diverged,
             seconds=np.concatenate([self.seconds, later.seconds]),
             own_seconds=np.concatenate([self.own_seconds, later.own_seconds]),
+            untimed_wait=self.untimed_wait + later.untimed_wait,
         )
 
-    def untimed(self) -> "StepResult":
-        """The same without the seconds of its steps."""
-        return self._replace(seconds=_NOT_TIMED, own_seconds=_NOT_TIMED)
+    def untimed(self, waited: float) -> "StepResult":
+        """The same without the seconds of its steps, in which replicas waited for so many."""
+        return self._replace(seconds=_NOT_TIMED, own_seconds=_NOT_TIMED, untimed_wait=waited)

@@ -66,7 +66,8 @@ class Meter:
         waited = waited_by_all / self._replicas
         self._seconds += result.seconds.tolist()
         self._own_seconds += result.own_seconds.tolist()
-        self._time.add("training", max(0.0, float(result.seconds.sum()) - waited))
+        waited_in_timed = waited - result.untimed_wait / self._replicas
+        self._time.add("training", max(0.0, float(result.seconds.sum()) - waited_in_timed))
         self._time.add("input", waited)
         return waited
 
