@@ -116,9 +116,13 @@ def run_on(kind: str, module: str, *flags: str, code: int = 0) -> str:
     return said
 
 
+def two_replicas(kind: str = "cpu") -> tf.distribute.Strategy:
+    return _two_replicas(kind)
+
+
 # One strategy for the whole process: the collectives of a second one would take the same keys.
 @functools.cache
-def two_replicas(kind: str = "cpu") -> tf.distribute.Strategy:
+def _two_replicas(kind: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"/{kind}:0", f"/{kind}:1"])
 
 
