@@ -40,8 +40,8 @@ def test_a_chief_comes_before_the_workers(monkeypatch):
         {"cluster": [], "task": {"type": "worker", "index": 0}},
     ],
 )  # fmt: skip
-def test_a_config_that_makes_no_sense_is_shown_beside_what_is_expected(monkeypatch, content):
-    with pytest.raises(UserError, match="makes no sense; expected TF_CONFIG="):
+def test_an_invalid_config_is_shown_beside_what_is_expected(monkeypatch, content):
+    with pytest.raises(UserError, match="is not valid; expected TF_CONFIG="):
         tf_config(monkeypatch, content)
 
 

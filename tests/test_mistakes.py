@@ -138,11 +138,11 @@ MISTAKES = [
     ),
     # trainer.main: several workers and data hosts.
     ("workers of nobody", f"{WORKERS} --workdir=new", "TF_CONFIG is not set; expected TF_CONFIG="),
-    ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two makes no s"),
+    ("a TF_CONFIG of words", f"TF_CONFIG=two {WORKERS} --workdir=new", "TF_CONFIG=two is not val"),
     (
         "a TF_CONFIG without a task",
         f"TF_CONFIG={{{{}}}} {WORKERS} --workdir=new",
-        "makes no sense; ex",
+        "is not valid; ex",
     ),
     ("workers without a workdir", WORKERS, "needs a --workdir that all workers share"),
     ("workers on a split CPU", f"{WORKERS} --workdir=new --virtual_devices=2", "goes with one_dev"),

@@ -90,7 +90,7 @@ def test_slices_that_overlap_are_refused(grouped):
 
 def test_a_class_without_examples_has_no_balanced_weight():
     require_all_classes(np.array([1, 2]), ["COVID", "Normal"])
-    with pytest.raises(UserError, match="no training example of Normal, which"):
+    with pytest.raises(UserError, match="no training example of Normal, whose"):
         require_all_classes(np.array([3, 0]), ["COVID", "Normal"])
 
 

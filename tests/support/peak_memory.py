@@ -6,7 +6,7 @@ A process of its own, because a peak is that of a process.
 """
 
 import json
-import resource
+import pathlib
 import sys
 
 import keras
@@ -23,7 +23,9 @@ def peak(kind: str) -> int:
     """Bytes that TensorFlow's allocator held on the GPU, or this process in memory, at most."""
     if kind == "gpu":
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss, which begins at what the process weighed that started this one.
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def expected(model: keras.Model, batch_size: int, precision: str) -> int:
