@@ -66,7 +66,7 @@ def test_examples_of_unknown_class_are_left_out_with_a_count(grouped, caplog):
     unknown = int((all_labels == -1).sum())
     assert unknown == 12
     examples = read_examples(grouped, "train", cache="off", shuffle_seed=0)
-    assert f"{unknown} examples of unknown class (label -1) are left out" in caplog.text
+    assert f"{unknown} examples of unknown class (label -1) are excluded" in caplog.text
     assert examples.size == len(all_labels) - unknown
     counts = np.bincount(all_labels[all_labels >= 0], minlength=4)
     np.testing.assert_array_equal(examples.count_labels(4), counts)
