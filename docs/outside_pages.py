@@ -1,8 +1,10 @@
-"""Takes pages that must lie outside of docs/ into the site, and makes links to them work there.
+"""Takes pages that must lie outside of docs/ into the site, and the notebook as a page.
 
-mkdocs calls the functions; links stay relative paths, which a code host follows too.
+Links to them work there and stay relative paths, which a code host follows too. mkdocs calls the
+functions.
 """
 
+import json
 import pathlib
 import posixpath
 import re
@@ -21,6 +23,8 @@ OUTSIDE = {
     "cxr_tfds/covid19_radiography/README.md": "reference/covid19_radiography.md",
     "cxr_tfds/own_radiographs/README.md": "reference/own_radiographs.md",
 }
+# The same, of a page that is no Markdown.
+NOTEBOOK = {"docs/notebook.ipynb": "tutorials/notebook.md"}
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 
 
@@ -28,6 +32,15 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
     """Adds the pages."""
     for source, uri in OUTSIDE.items():
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / source)))
+    for source, uri in NOTEBOOK.items():
+        content = _as_markdown(json.loads((ROOT / source).read_text())["cells"])
+        files.append(File.generated(config, uri, content=content))
+
+
+def _as_markdown(cells: list[dict]) -> str:
+    """The text of a notebook's cells; those of code as fenced blocks."""
+    texts = [("".join(cell["source"]), cell["cell_type"] == "code") for cell in cells]
+    return "\n\n".join(f"```python\n{text}\n```" if is_code else text for text, is_code in texts)
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -37,7 +50,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def moved(link: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
-        uri = OUTSIDE.get(target, target.removeprefix("docs/"))
+        uri = (OUTSIDE | NOTEBOOK).get(target, target.removeprefix("docs/"))
         return posixpath.relpath(uri, posixpath.dirname(here) or ".")
 
     return _LINK.sub(moved, markdown)
