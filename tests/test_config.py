@@ -111,6 +111,15 @@ def test_a_batch_that_replicas_cannot_share_is_refused():
         made.batching.require_even(4)
 
 
+def test_a_batch_above_an_epoch_is_told(caplog):
+    made = config.make("seed", "lenet", SETTINGS | {"global_batch_size": 10})
+    made.batching.warn_above(10)
+    assert not caplog.messages
+    made.batching.warn_above(9)
+    (told,) = caplog.messages
+    assert "--global_batch_size=10 is larger than the training split of 9 examples" in told
+
+
 def test_a_setting_that_an_old_run_does_not_have_means_its_default():
     made = config.make("strong", "lenet", SETTINGS)
     stored = made.fixed()

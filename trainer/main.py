@@ -257,6 +257,8 @@ def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
         "%s: %d training, %d validation examples of %d classes",
         request.dataset.name, train.size, validation.size, len(request.dataset.class_names),
     )  # fmt: skip
+    if not request.decided:
+        request.config.batching.warn_above(train.size)
     return train, validation
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from absl import logging
+
 from trainer.errors import UserError
 from trainer.settings import section, setting
 
@@ -41,6 +43,15 @@ class Batching:
                 f"{micro_batches if self.accumulation_steps > 1 else ''}; use a multiple of "
                 f"{self.parts(num_replicas)}, such as {nearest}"
             )
+
+    def warn_above(self, examples: int) -> None:
+        """Logs if a batch is larger than an epoch, so that padding is computed."""
+        if self.global_batch_size > examples:
+            logging.warning(
+                "--global_batch_size=%d is larger than the training split of %d examples: an "
+                "epoch is one step, partly padding; lower it to save time and memory",
+                self.global_batch_size, examples,
+            )  # fmt: skip
 
     def parts(self, num_replicas: int) -> int:
         """Number of equal parts of a global batch, each computed at a time on one replica."""
