@@ -1,8 +1,10 @@
 """What MLflow's own client reads of a run, beside the run's directory."""
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -212,3 +214,25 @@ def test_mlflow_has_what_metrics_jsonl_has(data_dir, uri, tmp_path):
     assert the_run(uri).data.params == {name: str(value) for name, value in config.items()}
     shares = [value for name, value in row.items() if name.startswith("time_share_")]
     assert len(shares) == 5 and sum(shares) == pytest.approx(1.0)
+
+
+def test_a_file_that_is_no_database_is_refused_before_the_training(uri, tmp_path):
+    (tmp_path / "text.db").write_text("no database " * 100)
+    for name, said in (
+        ("run", "unable to open database file"),
+        ("text.db", "file is not a database"),
+        ("x" * 300, "File name too long"),
+    ):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=f"can be written to .*{said}"):
+            require_uri(f"sqlite:///{tmp_path / name}")
+    before = sorted(tmp_path.iterdir())
+    assert require_uri(uri) == uri
+    assert require_uri(f"sqlite:///{tmp_path / 'new [ü].db'}").endswith("new [ü].db")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_database_that_another_training_writes_to_is_taken(uri):
+    with contextlib.closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert require_uri(uri) == uri

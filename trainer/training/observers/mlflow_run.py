@@ -1,9 +1,11 @@
 """Keeps a run in MLflow: settings as parameters, a row of metrics for each epoch, how it stands."""
 
+import contextlib
 import importlib.util
 import json
 import os
 import pathlib
+import sqlite3
 import sys
 import time
 import urllib.parse
@@ -65,10 +67,30 @@ def require_uri(uri: str) -> str:
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
-        require_writable(pathlib.Path(parts.path[1:]).parent, "mlflow_uri")
+        _require_database(pathlib.Path(parts.path[1:]))
     elif not (parts.scheme in ("http", "https") and has_host):
         raise UserError(f"--mlflow_uri={uri}: {_EXPECTED}")
     return uri
+
+
+def _require_database(file: pathlib.Path) -> None:
+    """Refuses a file that MLflow could not open: it would try for minutes, at every start."""
+    require_writable(file.parent, "mlflow_uri")
+    try:
+        if not file.exists():
+            return
+        uri = f"{file.resolve().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            database.rollback()
+    except (OSError, sqlite3.Error) as error:
+        # Another training may write to it just now.
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return
+        raise UserError(
+            f"--mlflow_uri: {file} is no database that can be written to ({first_line(error)}); "
+            "give another sqlite:///FILE"
+        ) from error
 
 
 class MlflowRun(Observer):
