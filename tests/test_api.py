@@ -138,6 +138,16 @@ def test_batches_are_the_examples_of_a_split(data_dir):
         (lambda: api.explain("run", split="test", ids=[7]), r"--ids=\[7\]: 7 in it is of another"),
         (lambda: api.explain("run"), "either --split=SPLIT or --images=GLOB"),
         (lambda: api.open_dataset("nowhere"), "nowhere does not exist"),
+        (lambda: api.open_dataset(5), "--data_dir=5: expected text"),
+        (lambda: api.open_dataset("nowhere", None), "--dataset=None: expected text"),
+        (lambda: api.train("lenet", workdir="a\0b"), "expected text without a null character"),
+        (lambda: api.train("lenet", compile_cache_dir=5), "--compile_cache_dir=5: expected text"),
+        (lambda: api.evaluate([]), "--workdir is missing"),
+        (lambda: api.evaluate(None), "--workdir=None: expected text"),
+        (lambda: api.evaluate(b"run"), "--workdir=b'run': expected text"),
+        (lambda: api.evaluate("run", output_dir=5), "--output_dir=5: expected text"),
+        (lambda: api.explain(["run"]), r"--workdir=\['run'\]: expected text"),
+        (lambda: api.explain("run", images=[None]), "--images=None: expected text"),
     ],
 )
 def test_mistakes_are_told_in_words(call, said):

@@ -19,8 +19,9 @@ research tool, not a medical device.
 
 import functools
 import os
+import pathlib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -33,6 +34,7 @@ from trainer.data.dataset import BuiltDataset
 from trainer.data.plain_batches import batches
 from trainer.data.source import DEFAULT_DATASET
 from trainer.directory import require_writable
+from trainer.errors import UserError
 from trainer.evaluation import options as of_evaluation
 from trainer.evaluation.evaluation import Evaluation, evaluate_runs
 from trainer.evaluation.provenance import provenance
@@ -64,7 +66,8 @@ def open_dataset(data_dir: _Path | None = None, name: str = DEFAULT_DATASET) -> 
         UserError: there is no such dataset.
     """
     _start()
-    return opening.open_dataset(name, os.fspath(data_dir or opening.default_data_dir()))
+    directory = settings.typed(str, "data_dir", data_dir or opening.default_data_dir())
+    return opening.open_dataset(settings.typed(str, "dataset", name), directory)
 
 
 def train(
@@ -96,7 +99,7 @@ def train(
         WorkerLost: another worker is gone.
     """
     if directory := chosen.get("compile_cache_dir"):
-        CompileCache(directory).use()
+        CompileCache(settings.typed(str, "compile_cache_dir", directory)).use()
     _start()
     asked = {"model": model, "data_dir": data_dir, "workdir": workdir, "recipe": recipe}
     return main.train(make_request(asked | chosen))
@@ -124,8 +127,10 @@ def evaluate(
     """
     _start()
     options = _options(of_evaluation.Options, chosen)
-    workdirs = [os.fspath(_path(run)) for run in _several(runs)]
-    directory = require_writable(output_dir, "output_dir") if output_dir else None
+    workdirs = _paths("workdir", runs)
+    if not workdirs:
+        raise UserError("--workdir is missing: give a run, or the directory of one")
+    directory = _writable(output_dir)
     command = _command("evaluate", options, output_dir, workdir=workdirs)
     evaluation = evaluate_runs(workdirs, options, provenance(command))
     if directory:
@@ -158,9 +163,9 @@ def explain(
     """
     _start()
     options = _options(of_explanation.Options, chosen)
-    patterns = [os.fspath(path) for path in _several(images)]
-    directory = require_writable(output_dir, "output_dir") if output_dir else None
-    explainer = Explainer(Run(_path(run)), patterns, options)
+    workdir, patterns = _text("workdir", run), _paths("images", images)
+    directory = _writable(output_dir)
+    explainer = Explainer(Run(workdir), patterns, options)
     explanations: list[Explanation] = []
     if directory is None:
         explanations += explainer.explain()
@@ -171,7 +176,7 @@ def explain(
             explanations.append(one)
             yield one
 
-    given = {"workdir": [os.fspath(_path(run))], "images": patterns}
+    given = {"workdir": [workdir], "images": patterns}
     write_gallery(
         explainer, kept(), directory, _command("export_gradcam", options, output_dir, **given)
     )
@@ -192,13 +197,18 @@ def _options(cls: type, chosen: dict[str, Any]) -> Any:
     return settings.fill(cls, {name: one for name, one in chosen.items() if one is not None})
 
 
-def _several(given: Any) -> Sequence[Any]:
-    """One or more of something, as a sequence."""
-    return [given] if isinstance(given, Run | str | os.PathLike) else given
+def _paths(flag: str, given: Any) -> list[str]:
+    """One or more of runs or paths, as text."""
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    return [_text(flag, one) for one in (given if several else [given])]
 
 
-def _path(run: Run | _Path) -> _Path:
-    return run.path if isinstance(run, Run) else run
+def _text(flag: str, given: Any) -> str:
+    return settings.typed(str, flag, given.path if isinstance(given, Run) else given)
+
+
+def _writable(output_dir: _Path | None) -> pathlib.Path | None:
+    return require_writable(_text("output_dir", output_dir), "output_dir") if output_dir else None
 
 
 def _command(name: str, options: Any, output_dir: _Path | None, **given: list[str]) -> str:

@@ -218,20 +218,36 @@ def fill(cls: type, values: Mapping[str, Any]) -> Any:
 
 
 def _typed(cls: type, name: str, value: Any) -> Any:
-    """A value as its flag would have given it: 1 for a number of float is 1.0."""
+    """A setting's value, with each of its elements if it is a list."""
     if value is None:
         return None
     kind = _kind(cls, name)
-    accepted, convert, what = _GIVEN[kind]
-    if not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool):
-        raise UserError(f"--{name}={value!r}: expected {what}")
-    made = convert(value)
+    made = typed(kind, name, value)
     if kind is tuple:
         element, _ = typing.get_args(typing.get_type_hints(cls)[name])
         for one in made:
             if not isinstance(one, element):
                 raise UserError(f"--{name}={value!r}: {one!r} in it is of another type")
     return made
+
+
+def typed(kind: type, name: str, value: Any) -> Any:
+    """A value as its flag would have given it: 1 for a number of float is 1.0.
+
+    Args:
+        kind: the flag's type; for `str`, a path will do.
+        name: of the flag, for the error's text.
+        value: what was given.
+
+    Raises:
+        UserError: it is of another type, or a text with a null character, which no path can have.
+    """
+    accepted, convert, what = _GIVEN[kind]
+    if not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool):
+        raise UserError(f"--{name}={value!r}: expected {what}")
+    if kind is str and "\0" in str(value):
+        raise UserError(f"--{name}={value!r}: expected {what} without a null character")
+    return convert(value)
 
 
 def _check(name: str, value: Any, known: Setting) -> None:
