@@ -1,5 +1,6 @@
 """Keeps what a trial with and without XLA measured, for the next run of the same program."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -86,11 +87,11 @@ class KeptTrial:
 
     def read(self) -> dict[bool, Outcome] | None:
         """What was measured with (True) and without XLA; None if nothing was kept, or not whole."""
-        if not self.path.exists():
-            return None
         try:
+            if not self.path.exists():
+                return None
             content = read_object(self.path, _FIELDS, "it is made anew")
-        except UserError as error:
+        except (UserError, OSError) as error:
             logging.warning("%s", error)
             return None
         if content["program"] != self._program:
@@ -114,4 +115,6 @@ class KeptTrial:
             partial.write_text(json.dumps(content, indent=2) + "\n")
             partial.replace(self.path)
         except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
             logging.warning("the trial's result is not kept: %s", error)
