@@ -61,6 +61,11 @@ MISTAKES = [
     ("a dropout of all", f"{TRAIN} --dropout=1", "expected 0 or more and below 1"),
     ("a strategy that there is not", f"{TRAIN} --strategy=ddp", "one of one_device, mirrored"),
     ("steps of a profile backwards", f"{TRAIN} --profile_steps=9:3", "steps A:B with A below B"),
+    (
+        "metrics of 300 letters",
+        f"{TRAIN} --prometheus_file={'x' * 300}.prom",
+        "x.prom: File name too long; give another",
+    ),
     ("MLflow nowhere", f"{TRAIN} --mlflow_uri=mlruns", "expected http://HOST:PORT or https://"),
     ("an augmentation unknown", f"{TRAIN} --keras_cv=mixup,blur", "there is no 'blur'"),
     # trainer.main: settings that do not go together.

@@ -67,6 +67,9 @@ def test_a_file_that_the_collector_would_not_read_is_refused(tmp_path):
         require_file(str(tmp_path / "metrics.txt"))
     assert require_file(str(tmp_path / "new" / "a.prom")).name == "a.prom"
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder.prom").mkdir()
+    with pytest.raises(UserError, match="folder.prom is a directory"):
+        require_file(str(tmp_path / "folder.prom"))
 
 
 def test_the_dashboard_shows_every_metric_and_no_other():

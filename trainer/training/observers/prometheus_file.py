@@ -89,6 +89,12 @@ def require_file(path: str) -> pathlib.Path:
             f"{_SUFFIX}; give such a name"
         )
     require_writable(file.parent, "prometheus_file")
+    try:
+        in_the_way = file.is_dir()
+    except OSError as error:
+        raise UserError(f"--prometheus_file={path}: {error.strerror}; give another") from error
+    if in_the_way:
+        raise UserError(f"--prometheus_file={path} is a directory; give a file's name")
     return file
 
 
