@@ -142,7 +142,6 @@ def test_batches_are_the_examples_of_a_split(data_dir):
         (lambda: api.open_dataset("nowhere", None), "--dataset=None: expected text"),
         (lambda: api.train("lenet", workdir="a\0b"), "expected text without a null character"),
         (lambda: api.train("lenet", compile_cache_dir=5), "--compile_cache_dir=5: expected text"),
-        (lambda: api.evaluate([]), "--workdir is missing"),
         (lambda: api.evaluate(None), "--workdir=None: expected text"),
         (lambda: api.evaluate(b"run"), "--workdir=b'run': expected text"),
         (lambda: api.evaluate("run", output_dir=5), "--output_dir=5: expected text"),

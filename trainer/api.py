@@ -34,7 +34,6 @@ from trainer.data.dataset import BuiltDataset
 from trainer.data.plain_batches import batches
 from trainer.data.source import DEFAULT_DATASET
 from trainer.directory import require_writable
-from trainer.errors import UserError
 from trainer.evaluation import options as of_evaluation
 from trainer.evaluation.evaluation import Evaluation, evaluate_runs
 from trainer.evaluation.provenance import provenance
@@ -128,8 +127,6 @@ def evaluate(
     _start()
     options = _options(of_evaluation.Options, chosen)
     workdirs = _paths("workdir", runs)
-    if not workdirs:
-        raise UserError("--workdir is missing: give a run, or the directory of one")
     directory = _writable(output_dir)
     command = _command("evaluate", options, output_dir, workdir=workdirs)
     evaluation = evaluate_runs(workdirs, options, provenance(command))
