@@ -168,9 +168,10 @@ def test_an_address_that_can_be_used_is_taken_and_nothing_is_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_password_is_not_repeated():
+@pytest.mark.parametrize("uri", ["https://user:hunter2@server", "https://server/?token=hunter2"])
+def test_a_password_is_not_repeated(uri):
     with pytest.raises(UserError, match="MLFLOW_TRACKING_PASSWORD") as refusal:
-        require_uri("https://user:hunter2@server")
+        require_uri(uri)
     assert "hunter2" not in str(refusal.value)
 
 

@@ -61,10 +61,10 @@ def require_uri(uri: str) -> str:
         has_host = bool(parts.hostname) and parts.port != 0
     except ValueError as error:
         raise UserError(f"--mlflow_uri={uri}: {first_line(error)}; {_EXPECTED}") from error
-    if parts.username or parts.password:
+    if parts.username or parts.password or (parts.query and parts.scheme != "sqlite"):
         raise UserError(
-            "--mlflow_uri holds a user or password, which logs would show: leave them out and set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            "--mlflow_uri has a user, a password or a query, which logs would show: omit it and set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
         _require_database(pathlib.Path(parts.path[1:]))
