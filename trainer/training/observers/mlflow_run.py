@@ -63,7 +63,7 @@ def require_uri(uri: str) -> str:
         raise UserError(f"--mlflow_uri={uri}: {first_line(error)}; {_EXPECTED}") from error
     if parts.username or parts.password or (parts.query and parts.scheme != "sqlite"):
         raise UserError(
-            "--mlflow_uri has a user, a password or a query, which logs would show: omit it and set "
+            "--mlflow_uri has a user, a password or a query, which logs would show: omit it, set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
