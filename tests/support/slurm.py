@@ -33,6 +33,7 @@ SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd-%n.log
 SlurmdTimeout=10
+ReturnToService=2
 KillWait=30
 NodeName={nodes} CPUs=16 RealMemory=2000
 PartitionName=all Nodes=ALL Default=YES
