@@ -11,7 +11,7 @@ PACKAGE := build/package
 RELEASE := build/release
 RELEASE_INSTALLED := $(RELEASE)/installed
 
-.PHONY: demo test drills gpu slurm-drill coverage lint map reference docs package audit install lock clean
+.PHONY: demo test drills gpu slurm-drill coverage lint map reference docs package audit install lock figures clean
 
 install: $(INSTALLED)
 
@@ -139,6 +139,11 @@ lock:
 	cat build/requirements.txt >> requirements.lock
 	$(call lock_extra,gpu,NVIDIA's libraries)
 	$(call lock_extra,release,the tools that check a release)
+
+# Measures the speeds of docs/measured.md anew and writes its tables; alone on the machine.
+# FIGURES='--data_dir=DATA --manual_dir=KAGGLE' takes real radiographs.
+figures: $(INSTALLED)
+	$(BIN)/python -m benchmarks.figures $(FIGURES)
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage* .mypy_cache

@@ -1,0 +1,241 @@
+"""Measures the figures of docs/measured.md in one sitting, and writes its tables from their JSON.
+
+    python -m benchmarks.figures [--figures=input,step] [--data_dir=DATA --manual_dir=KAGGLE]
+    python -m benchmarks.figures --figures=          # writes the tables again, measures nothing
+
+Every figure is the JSON of one benchmark. It is kept in docs/figures with its command, date and
+revision; the page holds a table between two comments that name the figure. Measure alone on the
+machine: `load` in a table's last line tells whether other work ran.
+"""
+
+import datetime
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from absl import flags, logging
+
+from benchmarks.radiographs import define_flags as define_radiographs_flags
+from cxr_command.runner import Command
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "measured.md"
+KEPT = ROOT / "docs" / "figures"
+
+Json = Mapping[str, Any]
+# The header, then the rows.
+Table = list[list[str]]
+
+
+class Figure(NamedTuple):
+    """A table of the page.
+
+    Attributes:
+        benchmark: the module of this package that measures it.
+        flags: its flags.
+        table: from the benchmark's JSON.
+        places: flags for directories of radiographs that it takes too.
+    """
+
+    benchmark: str
+    flags: tuple[str, ...]
+    table: Callable[[Json], Table]
+    places: tuple[str, ...] = ()
+
+
+def _input(found: Json) -> Table:
+    from benchmarks.input_pipeline import WAYS
+
+    return [
+        ["", "images/s", "times ImageDataGenerator", "share of array slices"],
+        *(
+            [WAYS[way], f"{rate:,.0f}", f"{found['over_generator'][way]:.1f}",
+             f"{found['over_roofline'][way]:.2f}"]
+            for way, rate in found["images_per_second"].items()
+        ),
+    ]  # fmt: skip
+
+
+def _roofline(found: Json) -> Table:
+    return [
+        ["training", "GFLOP per image", "images/s", "GFLOP/s", "of a large matrix product"],
+        *(
+            [name, f"{row['flops_per_image'] / 1e9:.2f}", f"{row['images_per_second']:.2f}",
+             f"{row['flops'] / 1e9:.0f}", f"{row['of_matrix_product']:.0%}"]
+            for name, of_model in found["models"].items()
+            for row in [of_model["training"]]
+        ),
+    ]  # fmt: skip
+
+
+def _step(found: Json) -> Table:
+    from benchmarks.engine_step import WAYS
+
+    ways = list(next(iter(found["models"].values()))["images_per_second"])
+    return [
+        ["images/s", *(WAYS[way][1] for way in ways)],
+        *(
+            [name, *(f"{of_model['images_per_second'][way]:.2f}" for way in ways)]
+            for name, of_model in found["models"].items()
+        ),
+    ]
+
+
+def _checkpoint(found: Json) -> Table:
+    return [
+        ["", "state", "written by a thread: training waits", "written in the loop"],
+        *(
+            [name, f"{row['megabytes']:.0f} MB", f"{row['thread_ms']:.1f} ms",
+             f"{row['loop_ms']:.0f} ms"]
+            for name, row in found["models"].items()
+        ),
+    ]  # fmt: skip
+
+
+def _opening(found: Json) -> Table:
+    return [
+        ["dataset", "first opening, with verification", "later"],
+        [
+            f"{found['bytes'] / 1e9:.2f} GB",
+            f"{found['first_s']:.2f} s",
+            f"{found['later_s']:.3f} s",
+        ],
+    ]
+
+
+def _predict(found: Json) -> Table:
+    rates, peaks = found["images_per_second"], found["peak_mib"]
+    return [
+        [f"{found['network']}, {found['files']:,} files", *rates, "ratio",
+         *(f"peak memory, {int(files):,} files" for files in peaks)],
+        ["images/s", *(f"{rate:,.0f}" for rate in rates.values()), f"{found['over_keras']:.2f}",
+         *(f"{peak:,} MiB" for peak in peaks.values())],
+    ]  # fmt: skip
+
+
+FIGURES = {
+    "input": Figure(
+        "input_pipeline",
+        ("--seconds=1", "--rounds=3", "--ways=records,first,generator,roofline"),
+        _input,
+        ("data_dir", "manual_dir"),
+    ),
+    "roofline": Figure("roofline", ("--rounds=1", "--steps=2"), _roofline),
+    "step": Figure(
+        "engine_step",
+        ("--models=lenet,densenet169", "--train_backbone", "--ways=engine,keras", "--rounds=2",
+         "--steps=2"),
+        _step,
+    ),
+    "checkpoint": Figure("checkpoint", ("--rounds=2",), _checkpoint),
+    "opening": Figure("dataset_open", (), _opening),
+    "predict": Figure("predict_files", ("--files=2000", "--rounds=3"), _predict),
+}  # fmt: skip
+
+
+def measure(name: str, places: Mapping[str, str | None]) -> None:
+    """Runs a figure's benchmark and keeps what it found.
+
+    Args:
+        name: of the figure.
+        places: flag to directory of radiographs; phantoms are drawn in place of one that is None.
+
+    Raises:
+        subprocess.CalledProcessError: the benchmark failed.
+    """
+    figure = FIGURES[name]
+    shown = {flag: place for flag, place in places.items() if place and flag in figure.places}
+    words = ["python", "-m", f"benchmarks.{figure.benchmark}", *figure.flags]
+    given = [f"--{flag}={directory}" for flag, directory in shown.items()]
+    start = time.monotonic()
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, *words[1:], *given],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    logging.info("%s: %.0f s", name, time.monotonic() - start)
+    # The page names no directory of the machine that it was measured on.
+    named = [f"--{flag}={flag.split('_')[0].upper()}" for flag in shown]
+    kept = {
+        "command": shlex.join([*words, *named]),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "revision": _revision(),
+        "found": json.loads(done.stdout.splitlines()[-1]),
+    }
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def _revision() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=8"]
+    return subprocess.run(  # noqa: S603
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def render(name: str) -> str:
+    """A figure as Markdown: its table, its command, and what it was measured on."""
+    kept = json.loads((KEPT / f"{name}.json").read_text())
+    header, *rows = FIGURES[name].table(kept["found"])
+    lines = [header, ["---"] * len(header), *rows]
+    machine = kept["found"]["machine"]
+    return "\n".join(
+        [
+            *("| " + " | ".join(line) + " |" for line in lines),
+            "",
+            "<!-- needs: the named machine -->",
+            "```sh",
+            kept["command"],
+            "```",
+            "",
+            f"{kept['date']}, {machine['cores']} cores of {machine['processor']}, "
+            f"load {machine['load']} at the end, revision {kept['revision']}.",
+        ]
+    )
+
+
+def with_tables(page: str) -> str:
+    """Puts every figure that is kept between its comments.
+
+    Args:
+        page: Markdown with `<!-- figure: NAME -->` and `<!-- end -->`, each on a line of its own.
+
+    Raises:
+        KeyError: there is no such figure.
+        OSError: it was not measured yet.
+    """
+    return re.sub(
+        r"(<!-- figure: (\w+) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}\n{render(found[2])}\n\n{found[3]}",
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def _define_flags() -> None:
+    define_radiographs_flags()
+    flags.DEFINE_list("figures", list(FIGURES), "Figures to measure; empty: only write the tables.")
+
+
+def _main() -> None:
+    options = flags.FLAGS
+    if unknown := [name for name in options.figures if name not in FIGURES]:
+        raise ValueError(
+            f"--figures: unknown {unknown[0]!r}; expected some of {', '.join(FIGURES)}"
+        )
+    places = {flag: options[flag].value for flag in ("data_dir", "manual_dir")}
+    for name in options.figures:
+        measure(name, places)
+    PAGE.write_text(with_tables(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    Command(_main, _define_flags).run()
