@@ -35,7 +35,7 @@ from benchmarks.random_images import random_images
 from cxr_command.runner import Command
 
 # Name of a way: number of virtual devices, what it is called in the table.
-WAYS = {
+_WAYS = {
     "engine": (1, "this engine"),
     "engine_xla": (1, "this engine, XLA"),
     "engine_plain": (1, "this engine, no XLA"),
@@ -100,7 +100,7 @@ def _engine(way: str, job: _Job) -> Callable[[], float]:
     from benchmarks import training
     from trainer import hardware
 
-    count = WAYS[way][0]
+    count = _WAYS[way][0]
     devices = hardware.resolve(
         hardware.Placement(
             "mirrored" if count > 1 else "one_device",
@@ -133,7 +133,7 @@ def _keras(way: str, job: _Job) -> Callable[[int], None]:
 
     from benchmarks import training
 
-    strategy = training.plain_strategy(WAYS[way][0])
+    strategy = training.plain_strategy(_WAYS[way][0])
     with strategy.scope():
         model, optimizer = training.build(
             job.name, precision=job.precision, train_backbone=job.train_backbone
@@ -153,7 +153,7 @@ def _measure(name: str, ways: list[str], rounds: int, settings: list[str]) -> di
     """Images per second of each way in each round; ways of one number of replicas take turns."""
     environment = {_WAIT_POLICY: os.environ.get(_WAIT_POLICY, "passive")}
     measured = {}
-    for count in sorted({WAYS[way][0] for way in ways}):
+    for count in sorted({_WAYS[way][0] for way in ways}):
         contestants = {
             way: Contestant(
                 "benchmarks.engine_step",
@@ -161,7 +161,7 @@ def _measure(name: str, ways: list[str], rounds: int, settings: list[str]) -> di
                 environment,
             )
             for way in ways
-            if WAYS[way][0] == count
+            if _WAYS[way][0] == count
         }
         measured |= alternate(contestants, rounds)
     return measured
@@ -195,14 +195,14 @@ def _check_torch(ways: list[str]) -> None:
 def _define_flags() -> None:
     define_choice("models", MODELS, "Which models.")
     define_choice(
-        "ways", WAYS, "Which ways to train.", [way for way in WAYS if way not in _UNASKED]
+        "ways", _WAYS, "Which ways to train.", [way for way in _WAYS if way not in _UNASKED]
     )
     flags.DEFINE_integer("rounds", 5, "Turns of each way that count.", lower_bound=1)
     flags.DEFINE_integer("steps", 4, "Steps in a turn.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 16, "Global batch size.", lower_bound=2)
     flags.DEFINE_enum("precision", _PRECISIONS[0], _PRECISIONS, "Dtype policy of all ways.")
     flags.DEFINE_bool("train_backbone", False, "Also train the backbones of ResNet-101 and VGG-19.")
-    flags.DEFINE_enum("way", None, list(WAYS), "Train in this way when told to.")
+    flags.DEFINE_enum("way", None, list(_WAYS), "Train in this way when told to.")
 
 
 def _main() -> None:
@@ -228,7 +228,7 @@ def _main() -> None:
         results[name] = {"images_per_second": rates, **ratios}
         print(name)
         for way, rate in rates.items():
-            print(f"  {WAYS[way][1]:32}{rate:9.2f} images/s")
+            print(f"  {_WAYS[way][1]:32}{rate:9.2f} images/s")
         for text, value in ratios.items():
             print(f"  {text.replace('_', ' '):32}{value:9.2f}")
     result = {"benchmark": "engine_step", "machine": describe(), "models": results}

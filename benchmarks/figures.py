@@ -1,6 +1,6 @@
 """Measures the figures of docs/measured.md in one sitting, and writes its tables from their JSON.
 
-    python -m benchmarks.figures [--figures=input,step] [--data_dir=DATA --manual_dir=KAGGLE]
+    python -m benchmarks.figures [--figures=input,roofline] [--data_dir=DATA --manual_dir=KAGGLE]
     python -m benchmarks.figures --figures=          # writes the tables again, measures nothing
 
 Every figure is the JSON of one benchmark. It is kept in docs/figures with its command, date and
@@ -74,19 +74,6 @@ def _roofline(found: Json) -> Table:
     ]  # fmt: skip
 
 
-def _step(found: Json) -> Table:
-    from benchmarks.engine_step import WAYS
-
-    ways = list(next(iter(found["models"].values()))["images_per_second"])
-    return [
-        ["images/s", *(WAYS[way][1] for way in ways)],
-        *(
-            [name, *(f"{of_model['images_per_second'][way]:.2f}" for way in ways)]
-            for name, of_model in found["models"].items()
-        ),
-    ]
-
-
 def _checkpoint(found: Json) -> Table:
     return [
         ["", "state", "written by a thread: training waits", "written in the loop"],
@@ -127,12 +114,6 @@ FIGURES = {
         ("data_dir", "manual_dir"),
     ),
     "roofline": Figure("roofline", ("--rounds=1", "--steps=2"), _roofline),
-    "step": Figure(
-        "engine_step",
-        ("--models=lenet,densenet169", "--train_backbone", "--ways=engine,keras", "--rounds=2",
-         "--steps=2"),
-        _step,
-    ),
     "checkpoint": Figure("checkpoint", ("--rounds=2",), _checkpoint),
     "opening": Figure("dataset_open", (), _opening),
     "predict": Figure("predict_files", ("--files=2000", "--rounds=3"), _predict),
