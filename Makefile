@@ -141,9 +141,8 @@ lock:
 	$(call lock_extra,release,the tools that check a release)
 
 # Measures the speeds of docs/measured.md anew and writes its tables; alone on the machine.
-# FIGURES='--data_dir=DATA --manual_dir=KAGGLE' takes real radiographs.
 figures: $(INSTALLED)
-	$(BIN)/python -m benchmarks.figures $(FIGURES)
+	$(BIN)/python -m benchmarks.figures
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage* .mypy_cache

@@ -1,6 +1,6 @@
 """Measures the figures of docs/measured.md in one sitting, and writes its tables from their JSON.
 
-    python -m benchmarks.figures [--figures=input,roofline] [--data_dir=DATA --manual_dir=KAGGLE]
+    python -m benchmarks.figures [--figures=opening,predict]
     python -m benchmarks.figures --figures=          # writes the tables again, measures nothing
 
 Every figure is the JSON of one benchmark. It is kept in docs/figures with its command, date and
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 from absl import flags, logging
 
-from benchmarks.radiographs import define_flags as define_radiographs_flags
 from cxr_command.runner import Command
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -40,38 +39,11 @@ class Figure(NamedTuple):
         benchmark: the module of this package that measures it.
         flags: its flags.
         table: from the benchmark's JSON.
-        places: flags for directories of radiographs that it takes too.
     """
 
     benchmark: str
     flags: tuple[str, ...]
     table: Callable[[Json], Table]
-    places: tuple[str, ...] = ()
-
-
-def _input(found: Json) -> Table:
-    from benchmarks.input_pipeline import WAYS
-
-    return [
-        ["", "images/s", "times ImageDataGenerator", "share of array slices"],
-        *(
-            [WAYS[way], f"{rate:,.0f}", f"{found['over_generator'][way]:.1f}",
-             f"{found['over_roofline'][way]:.2f}"]
-            for way, rate in found["images_per_second"].items()
-        ),
-    ]  # fmt: skip
-
-
-def _roofline(found: Json) -> Table:
-    return [
-        ["training", "GFLOP per image", "images/s", "GFLOP/s", "of a large matrix product"],
-        *(
-            [name, f"{row['flops_per_image'] / 1e9:.2f}", f"{row['images_per_second']:.2f}",
-             f"{row['flops'] / 1e9:.0f}", f"{row['of_matrix_product']:.0%}"]
-            for name, of_model in found["models"].items()
-            for row in [of_model["training"]]
-        ),
-    ]  # fmt: skip
 
 
 def _checkpoint(found: Json) -> Table:
@@ -107,46 +79,30 @@ def _predict(found: Json) -> Table:
 
 
 FIGURES = {
-    "input": Figure(
-        "input_pipeline",
-        ("--seconds=1", "--rounds=3", "--ways=records,first,generator,roofline"),
-        _input,
-        ("data_dir", "manual_dir"),
-    ),
-    "roofline": Figure("roofline", ("--rounds=1", "--steps=2"), _roofline),
     "checkpoint": Figure("checkpoint", ("--rounds=2",), _checkpoint),
     "opening": Figure("dataset_open", (), _opening),
     "predict": Figure("predict_files", ("--files=2000", "--rounds=3"), _predict),
 }  # fmt: skip
 
 
-def measure(name: str, places: Mapping[str, str | None]) -> None:
+def measure(name: str) -> None:
     """Runs a figure's benchmark and keeps what it found.
 
     Args:
         name: of the figure.
-        places: flag to directory of radiographs; phantoms are drawn in place of one that is None.
 
     Raises:
         subprocess.CalledProcessError: the benchmark failed.
     """
     figure = FIGURES[name]
-    shown = {flag: place for flag, place in places.items() if place and flag in figure.places}
     words = ["python", "-m", f"benchmarks.{figure.benchmark}", *figure.flags]
-    given = [f"--{flag}={directory}" for flag, directory in shown.items()]
     start = time.monotonic()
     done = subprocess.run(  # noqa: S603
-        [sys.executable, *words[1:], *given],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
+        [sys.executable, *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
     )
     logging.info("%s: %.0f s", name, time.monotonic() - start)
-    # The page names no directory of the machine that it was measured on.
-    named = [f"--{flag}={flag.split('_')[0].upper()}" for flag in shown]
     kept = {
-        "command": shlex.join([*words, *named]),
+        "command": shlex.join(words),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "revision": _revision(),
         "found": json.loads(done.stdout.splitlines()[-1]),
@@ -202,19 +158,17 @@ def with_tables(page: str) -> str:
 
 
 def _define_flags() -> None:
-    define_radiographs_flags()
     flags.DEFINE_list("figures", list(FIGURES), "Figures to measure; empty: only write the tables.")
 
 
 def _main() -> None:
-    options = flags.FLAGS
-    if unknown := [name for name in options.figures if name not in FIGURES]:
+    names = flags.FLAGS.figures
+    if unknown := [name for name in names if name not in FIGURES]:
         raise ValueError(
             f"--figures: unknown {unknown[0]!r}; expected some of {', '.join(FIGURES)}"
         )
-    places = {flag: options[flag].value for flag in ("data_dir", "manual_dir")}
-    for name in options.figures:
-        measure(name, places)
+    for name in names:
+        measure(name)
     PAGE.write_text(with_tables(PAGE.read_text()))
 
 

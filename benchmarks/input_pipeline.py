@@ -32,7 +32,7 @@ from benchmarks.radiographs import DATASET, both_forms
 from benchmarks.radiographs import define_flags as define_radiographs_flags
 from cxr_command.runner import Command
 
-WAYS = {
+_WAYS = {
     "records": "this pipeline",
     "first": "this pipeline, first epoch",
     "png": "this pipeline, PNG of `full`",
@@ -246,7 +246,7 @@ def _report(measured: dict[str, list[float]], batch_size: int) -> None:
         for other in others
     }
     for way, rate in medians.items():
-        print(f"{WAYS[way]:32}{rate:12,.0f}" + "".join(f"{over[o][way]:14.2f}" for o in others))
+        print(f"{_WAYS[way]:32}{rate:12,.0f}" + "".join(f"{over[o][way]:14.2f}" for o in others))
     result = {"benchmark": "input_pipeline", "machine": describe(), "batch_size": batch_size}
     result["images_per_second"] = {way: round(rate, 1) for way, rate in medians.items()}
     print(json.dumps(result | {f"over_{other}": ratios for other, ratios in over.items()}))
@@ -254,11 +254,11 @@ def _report(measured: dict[str, list[float]], batch_size: int) -> None:
 
 def _define_flags() -> None:
     define_radiographs_flags()
-    define_choice("ways", WAYS, "Which ways.")
+    define_choice("ways", _WAYS, "Which ways.")
     flags.DEFINE_integer("batch_size", 16, "Batch size.", lower_bound=1)
     flags.DEFINE_integer("rounds", 5, "Turns that count.", lower_bound=1)
     flags.DEFINE_float("seconds", 2.0, "Length of a turn.", lower_bound=0.01)
-    flags.DEFINE_enum("serve", None, list(WAYS), "Take batches in this way when told to.")
+    flags.DEFINE_enum("serve", None, list(_WAYS), "Take batches in this way when told to.")
     flags.DEFINE_string("folder", None, "Images in a sub-folder for each class, with --serve.")
 
 
@@ -270,7 +270,7 @@ def _main() -> None:
                   options.seconds)
         )  # fmt: skip
         return
-    ways = [way for way in WAYS if way in options.ways]
+    ways = [way for way in _WAYS if way in options.ways]
     if "torch" in ways and not importlib.util.find_spec("torch"):
         print("PyTorch is not installed: skipped")
         ways.remove("torch")

@@ -169,7 +169,7 @@ def test_a_node_that_is_interrupted_keeps_what_it_has(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "way", [way for way in input_pipeline.WAYS if way not in ("png", "decoded", "torch")]
+    "way", [way for way in input_pipeline._WAYS if way not in ("png", "decoded", "torch")]
 )
 def test_every_way_gives_images(way, data_dir, folder):
     work = input_pipeline._work(way, str(data_dir), str(folder / "train"), BATCH, seconds=0.01)
