@@ -7,7 +7,7 @@ import collections
 import functools
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -33,7 +33,7 @@ class Instruction(NamedTuple):
     """
 
     computation: int
-    proto: Any
+    proto: hlo_pb2.HloInstructionProto
 
     @property
     def opcode(self) -> str:
@@ -245,7 +245,7 @@ def read_program(
         )
 
 
-def _arrays(shape: Any) -> Iterator[Any]:
+def _arrays(shape: xla_data_pb2.ShapeProto) -> Iterator[xla_data_pb2.ShapeProto]:
     """The shapes of the arrays in a tuple, or of an array."""
     if not shape.tuple_shapes:
         yield shape
@@ -253,7 +253,7 @@ def _arrays(shape: Any) -> Iterator[Any]:
         yield from _arrays(part)
 
 
-def _type_name(shape: Any) -> str:
+def _type_name(shape: xla_data_pb2.ShapeProto) -> str:
     return xla_data_pb2.PrimitiveType.Name(shape.element_type)
 
 
@@ -266,7 +266,7 @@ def _reorders(instruction: Instruction) -> bool:
     return moved != sorted(moved)
 
 
-def _positions_inside(size: int, window: Any) -> int:
+def _positions_inside(size: int, window: xla_data_pb2.WindowDimension) -> int:
     """How often a kernel's positions meet an element of the input, over all outputs of a dimension.
 
     Args:
