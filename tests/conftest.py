@@ -74,6 +74,16 @@ def dataset(data_dir):
 
 
 @pytest.fixture(scope="session")
+def small_phantoms(tmp_path_factory) -> pathlib.Path:
+    """A data directory with small phantoms built as `small_phantoms`."""
+    from tests.support.small_phantoms import SmallPhantoms
+
+    directory = tmp_path_factory.mktemp("small")
+    SmallPhantoms(data_dir=directory).download_and_prepare()
+    return directory
+
+
+@pytest.fixture(scope="session")
 def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
     """The directory of a LeNet trained for two epochs under two virtual replicas."""
     workdir = tmp_path_factory.mktemp("runs") / "lenet"

@@ -13,19 +13,11 @@ import tensorflow as tf
 
 from tests.conftest import ROOT, run_on
 from tests.support.devices import KINDS
-from tests.support.small_phantoms import SmallPhantoms
 from tests.support.trainings import PLACED
 
 pytestmark = pytest.mark.parametrize("kind", KINDS)
 # Autotuning tries convolutions that take memory of their own.
 WORKSPACE = {"cpu": 2**28, "gpu": 2**30}
-
-
-@pytest.fixture(scope="module")
-def small_phantoms(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("small")
-    SmallPhantoms(data_dir=directory).download_and_prepare()
-    return directory
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import run_command
-from tests.support.small_phantoms import SmallPhantoms
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def small_phantoms(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("small")
-    SmallPhantoms(data_dir=directory).download_and_prepare()
-    return directory
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
