@@ -80,7 +80,7 @@ def _require_database(file: pathlib.Path) -> None:
         if not file.exists():
             return
         uri = f"{file.resolve().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as database:
             database.execute("BEGIN IMMEDIATE")
             database.rollback()
     except (OSError, sqlite3.Error) as error:
