@@ -121,7 +121,7 @@ setup(
         # alembic and SQLAlchemy keep runs in a file, without a server.
         "mlflow": ["alembic>=1.13,<2", "mlflow-skinny>=3.5,<4", "sqlalchemy>=2,<3"],
         # XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5.
-        "gpu": ["nvidia-cudnn-cu12>=9.24,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
+        "gpu": ["nvidia-cudnn-cu12>=9.19,<10", "tensorflow[and-cuda]>=2.21,<2.22"],
         # dill is imported by tfds.testing, which does not declare it.
         "dev": [
             "ai-edge-litert>=2.1,<3",

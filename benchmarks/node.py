@@ -187,7 +187,7 @@ def _print_ceilings(ceilings: dict[int, dict]) -> None:
     largest = ceilings[max(ceilings)]["hardware"]
     print(
         f"devices: {', '.join(largest['devices'])}; precision {resolved['precision']}; "
-        f"XLA {'on' if resolved['xla'] else 'off'}; reduction {largest['collective']}"
+        f"reduction {largest['collective']}"
     )
     for count, found in ceilings.items():
         reduced = found["all_reduce_bytes_per_second"]

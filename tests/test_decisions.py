@@ -19,7 +19,8 @@ from tests.support.trainings import TRAIN, assert_same_run
 from trainer import hardware
 from trainer.errors import UserError
 from trainer.training import config, decisions, step_trial
-from trainer.training.decisions import Trials, faster_way, find_batch_size
+from trainer.training.batching import Batching
+from trainer.training.decisions import Trials, faster_way, find_batch_size, most_of_epoch
 from trainer.training.interruption import StopRequest
 from trainer.training.phase_engine import build_engine
 from trainer.training.phases import plan
@@ -186,6 +187,14 @@ def test_the_largest_batch_that_fits_is_found_by_halving(holds):
                 find_batch_size(3, 100, ways, run)
 
 
+@pytest.mark.parametrize(
+    ("examples", "recipe", "most"),
+    [(16_932, 32, 1058), (1_344, 32, 84), (300, 32, 32), (20, 32, 20)],
+)
+def test_the_largest_batch_leaves_an_epoch_enough_steps(examples, recipe, most):
+    assert most_of_epoch(examples, Batching(recipe)) == most
+
+
 def test_a_way_that_fails_does_not_keep_the_batch_small():
     assert find_batch_size(2, 8, (False, True), lambda size, xla: LOST if xla else SLOW)[0] == 16
 
@@ -231,7 +240,7 @@ def test_a_run_with_both_trials_is_the_run_of_their_answers_and_goes_on_with_the
     assert content["config"]["global_batch_size"] == 8
     assert not content["hardware"]["xla"]
     told = content["trials"]["global_batch_size"]
-    assert [one["batch_size"] for one in told["tried"]] == [32, 16, 8]
+    assert [one["batch_size"] for one in told["tried"]] == [16, 8]
     assert content["trials"]["xla"]["off"]["images_per_second"] > 0
     # Adam, and half of the recipe's batch of 16.
     rate = content["config"]["learning_rate"]
@@ -242,7 +251,7 @@ def test_a_run_with_both_trials_is_the_run_of_their_answers_and_goes_on_with_the
     )  # fmt: skip
     assert_same_run(decided, plain)
     said = on_gpus()
-    assert "batch 32" not in said and "by the trial kept in" in said
+    assert "batch 16" not in said and "by the trial kept in" in said
     assert json.loads((decided / "config.json").read_text())["config"] == content["config"]
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import run_command
-from tests.support.recorded_machines import BROKEN, LIMITED, WHOLE, machine
+from tests.support.recorded_machines import BROKEN, H100, LIMITED, WHOLE, machine
 from trainer import doctor, hardware
 from trainer.diagnosis import facts, folders, gpus, trial
 from trainer.diagnosis.finding import Verdict
@@ -39,6 +39,10 @@ def test_a_whole_machine_has_nothing_to_mend():
     assert {one.verdict for one in findings} == {Verdict.OK}
     told = {one.subject: one.found for one in findings}
     assert told["cuDNN"] == "9.24" and told["NCCL"] == "2.27" and told["CUDA driver"] == "12.4"
+
+
+def test_a_machine_on_which_everything_ran_has_nothing_to_mend():
+    assert {one.verdict for one in findings_of(machine(H100))} == {Verdict.OK}
 
 
 def test_config_json_tells_gpus_driver_and_libraries():

@@ -36,6 +36,19 @@ def _without_nvidia_smi(error, files=()):
     return {"nvidia_smi": None, "nvidia_smi_error": error, "device_files": list(files)} | BLIND
 
 
+# All tests and benchmarks for GPUs ran on it.
+H100 = {
+    "nvidia_smi": [
+        ["NVIDIA H100 80GB HBM3", "580.159.04", "9.0", "81559", "81076", "700.00", "700.00",
+         "Disabled"],
+    ],
+    "libraries": WHOLE.libraries | {
+        "CUDA driver": Library(13000), "CUDA runtime": Library(12090), "cuDNN": Library(91900),
+        "NCCL": Library(22800),
+    },
+    "visible_gpus": 1,
+}  # fmt: skip
+
 BLIND = {"visible_gpus": 0}
 _NO_LIBRARY = "libcudnn.so.9: cannot open shared object file: No such file or directory"
 
@@ -74,7 +87,7 @@ BROKEN = {
     ),
     "cuDNN 9.3": (
         {"libraries": WHOLE.libraries | {"cuDNN": Library(90300)}},
-        ("cuDNN", "9.3, expected 9.24 or later", "requirements-gpu.lock"),
+        ("cuDNN", "9.3, expected 9.19 or later", "requirements-gpu.lock"),
     ),
     "no libdevice": (
         {"libdevice": None},
@@ -89,10 +102,6 @@ BROKEN = {
     "Maxwell": (
         {"nvidia_smi": [_gpu(name="Tesla M40", capability="5.2")]},
         ("GPU 0", "Tesla M40, compute capability 5.2", "another GPU"),
-    ),
-    "Hopper with a driver of CUDA 12.4": (
-        {"nvidia_smi": [_gpu(name="NVIDIA H100 80GB HBM3", capability="9.0")]},
-        ("GPU 0", "cannot compile its PTX of CUDA 12.5", "driver 555.42"),
     ),
     "TensorFlow without CUDA": (
         {"is_cuda_build": False} | BLIND,

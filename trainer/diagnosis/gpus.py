@@ -9,10 +9,11 @@ from trainer.diagnosis.finding import Finding, fault, note, ok
 
 INSTALL = "pip install 'cxr-trainer[gpu]', in a clone -r requirements-gpu.lock"
 # Lowest versions that work. XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5
-# ("Autotuner could not find any supported configs"); NCCL is what TensorFlow asks for.
-FLOORS = {"CUDA runtime": (12, 5), "cuDNN": (9, 24), "NCCL": (2, 27)}
-# Of CUDA 12 (minor version compatibility), and the first that compiles PTX of CUDA 12.5.
-DRIVER, DRIVER_OF_PTX = (525, 60), (555, 42)
+# ("Autotuner could not find any supported configs"); 9.19 was tried on an H100, none between them.
+# NCCL is what TensorFlow asks for.
+FLOORS = {"CUDA runtime": (12, 5), "cuDNN": (9, 19), "NCCL": (2, 27)}
+# Of CUDA 12, by its minor version compatibility.
+DRIVER = (525, 60)
 CAPABILITY = (6, 0)
 _SHARED = "/dev/shm"  # noqa: S108 - named, not used.
 # Bytes of it in which NCCL keeps its buffers for the GPUs of a node.
@@ -166,14 +167,6 @@ def _gpu(index: int, gpu: dict[str, str], facts: Facts) -> Iterator[Finding]:
     if capability < CAPABILITY:
         yield fault(subject, f"{told}; expected {_dotted(CAPABILITY)} or later", "use another GPU")
         return
-    if _needs_ptx(capability, facts) and _numbers(gpu["driver_version"]) < DRIVER_OF_PTX:
-        yield fault(
-            subject,
-            f"{told}; TensorFlow has no code for it, and driver {gpu['driver_version']} cannot "
-            "compile its PTX of CUDA 12.5",
-            f"install driver {_dotted(DRIVER_OF_PTX)} or later",
-        )
-        return
     if total and free is not None and free < total / 2:
         yield note(subject, told, "stop the processes below, or lower --global_batch_size")
     else:
@@ -197,8 +190,11 @@ def _gpu(index: int, gpu: dict[str, str], facts: Facts) -> Iterator[Finding]:
 
 
 def _needs_ptx(capability: tuple[int, ...], facts: Facts) -> bool:
-    """Whether the binaries hold no code of this capability's generation."""
-    codes = [_capability_of(name) for name in facts.capabilities if name.startswith("sm_")]
+    """Whether the binaries hold no code of this capability's generation.
+
+    `compute_90` among TensorFlow's capabilities is code for 9.0, with PTX for later ones.
+    """
+    codes = [_capability_of(name) for name in facts.capabilities]
     return not any(code[0] == capability[0] and code <= capability for code in codes)
 
 
