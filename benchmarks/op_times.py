@@ -7,8 +7,8 @@ Usage:
 Of the operations inside a layer, `convolutions` and `products` (dense layers) are those and their
 gradients, and `other layers` the rest; `update` is what the loop around them does: the norm of the
 gradients, the optimizer, the metrics; `input` is what prepares batches. Shares are of all
-operations' time; `idle` is the share of the time in which no operation ran. Operations that XLA has
-compiled cannot be told apart: this is for CPUs.
+operations' time; `idle` is the share of the time in which no operation ran. On CPUs, XLA compiles
+the update alone; layers that it has compiled cannot be told apart.
 """
 
 import json
@@ -16,6 +16,7 @@ import pathlib
 import re
 import tempfile
 from collections import Counter
+from typing import NamedTuple
 
 from absl import flags
 
@@ -30,16 +31,38 @@ _CONTAINERS = (":While", ":If", "Call", ":RewriteDataset")
 PARTS = ("convolutions", "products", "other layers", "update", "input")
 
 
-def part_of(operation: str) -> str:
+class Operation(NamedTuple):
+    """An operation that ran.
+
+    Attributes:
+        name: NAME:TYPE of TensorFlow's; XLA's name of one that it has compiled.
+        thread: on which it ran, as the profiler names it.
+        start: in picoseconds.
+        end: likewise.
+        is_compiled: whether XLA has compiled it.
+    """
+
+    name: str
+    thread: str
+    start: int
+    end: int
+    is_compiled: bool = False
+
+
+def part_of(operation: Operation, network: str) -> str:
     """The part that an operation belongs to.
 
     Args:
-        operation: NAME:TYPE. The step is the body of the loop `while`, and calls the network.
+        operation: the operation.
+        network: name of the Keras model.
     """
-    name, _, kind = operation.partition(":")
-    if not name.startswith("while/") or "Iterator" in kind:
+    name, _, kind = operation.name.partition(":")
+    if operation.is_compiled:
+        return "update"
+    if operation.thread.startswith("tf_data") or "Iterator" in kind:
         return "input"
-    if "PartitionedCall/" not in name:
+    # Keras calls a network that it clones functional, functional_1, ...
+    if not re.match(rf"(gradient_tape|{re.escape(network)}\w*|functional\w*)/", name):
         return "update"
     if "Conv2D" in kind:
         return "convolutions"
@@ -55,8 +78,8 @@ def union_length(intervals: list[tuple[int, int]]) -> int:
     return covered
 
 
-def read_profile(directory: pathlib.Path) -> list[tuple[str, int, int]]:
-    """NAME:TYPE, start and end (picoseconds) of every operation of the host in a profile."""
+def read_profile(directory: pathlib.Path) -> list[Operation]:
+    """Every operation of the host in a profile."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     (file,) = directory.rglob("*.xplane.pb")
@@ -66,22 +89,27 @@ def read_profile(directory: pathlib.Path) -> list[tuple[str, int, int]]:
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
-                if re.fullmatch(r"[^:\s]+:_?[A-Z]\w+", name) and not name.endswith(_CONTAINERS):
+                told = {plane.stat_metadata[stat.metadata_id].name for stat in event.stats}
+                compiled = "hlo_op" in told
+                is_plain = re.fullmatch(r"[^:\s]+:_?[A-Z]\w+", name)
+                if compiled or is_plain and not name.endswith(_CONTAINERS):
                     start = line.timestamp_ns * 1000 + event.offset_ps
-                    found.append((name, start, start + event.duration_ps))
+                    end = start + event.duration_ps
+                    found.append(Operation(name, line.name, start, end, compiled))
     return found
 
 
-def shares(operations: list[tuple[str, int, int]]) -> dict[str, float]:
+def shares(operations: list[Operation], network: str) -> dict[str, float]:
     """Share of each part in all operations' time, and of the time that is `idle`.
 
     Args:
-        operations: NAME:TYPE, start and end of each.
+        operations: those of a profile.
+        network: name of the Keras model.
     """
     times = Counter()
-    for operation, start, end in operations:
-        times[part_of(operation)] += end - start
-    intervals = [(start, end) for _, start, end in operations]
+    for operation in operations:
+        times[part_of(operation, network)] += operation.end - operation.start
+    intervals = [(operation.start, operation.end) for operation in operations]
     span = max(end for _, end in intervals) - min(start for start, _ in intervals)
     return {part: times[part] / times.total() for part in PARTS} | {
         "idle": 1 - union_length(intervals) / span
@@ -105,7 +133,7 @@ def _serve(name: str, batch_size: int, steps: int) -> None:
             tf.profiler.experimental.start(directory)
             training.train(steps)
             tf.profiler.experimental.stop()
-            return shares(read_profile(pathlib.Path(directory)))
+            return shares(read_profile(pathlib.Path(directory)), training.model.name)
 
     serve(work)
 
