@@ -140,9 +140,10 @@ lock:
 	$(call lock_extra,gpu,NVIDIA's libraries)
 	$(call lock_extra,release,the tools that check a release)
 
-# Measures the speeds of docs/measured.md anew and writes its tables; alone on the machine.
+# Measures the speeds of docs/measured.md anew and writes its tables, in 25 minutes, alone on the machine.
+#   DATA: the directory of the built database.   KAGGLE: what it was built from.
 figures: $(INSTALLED)
-	$(BIN)/python -m benchmarks.figures
+	$(BIN)/python -m benchmarks.figures --data_dir="$(DATA)" --manual_dir="$(KAGGLE)"
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info .coverage* .mypy_cache

@@ -183,7 +183,8 @@ def _main() -> None:
                 f"  {results[model]['times_faster']:.2f} times faster; waited for input "
                 f"{mine['input']:.2%} of an epoch"
             )
-    print(json.dumps({"benchmark": "end_to_end", "machine": describe(), "models": results}))
+    result = {"benchmark": "end_to_end", "machine": describe(), "epochs": options.epochs}
+    print(json.dumps(result | {"models": results}))
 
 
 if __name__ == "__main__":

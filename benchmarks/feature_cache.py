@@ -2,16 +2,17 @@
 
 Usage:
 
-    python -m benchmarks.feature_cache --data_dir=DATA [--models=vgg19,resnet101] [--rounds=2]
+    python -m benchmarks.feature_cache [--data_dir=DATA] [--models=vgg19,resnet101] [--rounds=2]
 
-Each model trains from random weights (which take as long as any others) on one device, in a process
-of its own. In every round it takes turns at: an epoch of the whole network, validation included;
-the features of all images, computed and written to an empty folder; an epoch on these features; and
-at the parts of the limit: two forward passes over the training images and one over the validation
-images, all in memory already, and the head's steps of an epoch, on one batch over and over. An
-epoch takes as long as the next, so a training is what it begins with and `--epochs` times an epoch.
-The first turn of each, with tracing, is not counted. Checkpoints, which both ways write alike, are
-not part of it: `--whole` measures them too, once, with the commands themselves, from start to end.
+Without a dataset of some hundred images, phantoms are drawn. Each model trains from random weights
+(which take as long as any others) on one device, in a process of its own. In every round it takes
+turns at: an epoch of the whole network, validation included; the features of all images, computed
+and written to an empty folder; an epoch on these features; and at the parts of the limit: two
+forward passes over the training images and one over the validation images, all in memory already,
+and the head's steps of an epoch, on one batch over and over. An epoch takes as long as the next, so
+a training is what it begins with and `--epochs` times an epoch. The first turn of each, with
+tracing, is not counted. Checkpoints, which both ways write alike, are not part of it: `--whole`
+measures them too, once, with the commands themselves, from start to end.
 """
 
 import json
@@ -26,7 +27,9 @@ from collections.abc import Callable
 
 from absl import flags
 
+from benchmarks.built_dataset import built, define_dataset_flags
 from benchmarks.choice import define_choice
+from benchmarks.machine import describe
 from benchmarks.paired import ratio
 from cxr_command.runner import Command
 
@@ -226,11 +229,11 @@ def _whole(name: str, data_dir: str, epochs: int) -> dict[str, float]:
     return seconds
 
 
-def _in_own_process(name: str, options) -> dict[str, list[float]]:
+def _in_own_process(name: str, data_dir: str, rounds: int) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "benchmarks.feature_cache", f"--model={name}",
-             f"--data_dir={options.data_dir}", f"--rounds={options.rounds}"],
+             f"--data_dir={data_dir}", f"--rounds={rounds}"],
             capture_output=True, text=True, env=os.environ | {"CXR_CACHE_DIR": scratch},
         )  # fmt: skip
     if done.returncode:
@@ -254,12 +257,7 @@ def _report(name: str, found: dict, epochs: int) -> None:
 
 
 def _define_flags() -> None:
-    flags.DEFINE_string(
-        "data_dir",
-        None,
-        "Data directory of a built dataset with some hundred images.",
-        required=True,
-    )
+    define_dataset_flags()
     define_choice("models", _MODELS, "Which models.")
     flags.DEFINE_integer("rounds", 2, "Turns that count.", lower_bound=1)
     flags.DEFINE_integer("epochs", 20, "Epochs of a training.", lower_bound=1)
@@ -273,15 +271,16 @@ def _main() -> None:
         print(json.dumps(_work(options.model, options.data_dir, options.rounds)))
         return
     results = {}
-    for name in options.models:
-        found = _totals(_in_own_process(name, options), options.epochs)
-        if options.whole:
-            found |= _whole(name, options.data_dir, options.epochs)
-        _report(name, found, options.epochs)
-        results[name] = found
-    cores = len(os.sched_getaffinity(0))
-    print(json.dumps({"benchmark": "feature_cache", "cores": cores, "epochs": options.epochs,
-                      "models": results}))  # fmt: skip
+    with built(["224x224"]) as (data_dir, _):
+        for name in options.models:
+            seconds = _in_own_process(name, data_dir, options.rounds)
+            found = _totals(seconds, options.epochs)
+            if options.whole:
+                found |= _whole(name, data_dir, options.epochs)
+            _report(name, found, options.epochs)
+            results[name] = found
+    print(json.dumps({"benchmark": "feature_cache", "machine": describe(),
+                      "epochs": options.epochs, "models": results}))  # fmt: skip
 
 
 if __name__ == "__main__":

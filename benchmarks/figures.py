@@ -1,175 +1,150 @@
-"""Measures the figures of docs/measured.md in one sitting, and writes its tables from their JSON.
+"""Measures the figures of docs/measured.md in one sitting, and writes the page from their JSON.
 
-    python -m benchmarks.figures [--figures=opening,predict]
-    python -m benchmarks.figures --figures=          # writes the tables again, measures nothing
+    python -m benchmarks.figures --data_dir=DATA --manual_dir=KAGGLE [--only=input,step]
+    python -m benchmarks.figures --only=          # writes the page again, measures nothing
 
-Every figure is the JSON of one benchmark. It is kept in docs/figures with its command, date and
-revision; the page holds a table between two comments that name the figure. Measure alone on the
-machine: `load` in a table's last line tells whether other work ran.
+`benchmarks.kept_figures` lists the figures, with the commands that measure them. Each is kept in
+docs/figures as soon as it is measured; one that fails does not end the sitting. Measure alone on
+the machine: the last line below a table has the load.
 """
 
 import datetime
 import json
-import pathlib
+import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from absl import flags, logging
 
+from benchmarks.kept_figures import FIGURES, PAGE, ROOT, keep, with_figures
+from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
+from trainer.progress_line import seconds_shown
 
-ROOT = pathlib.Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "measured.md"
-KEPT = ROOT / "docs" / "figures"
-
-Json = Mapping[str, Any]
-# The header, then the rows.
-Table = list[list[str]]
+# What the pages call a directory: the flag that names it.
+_DIRECTORIES = {"DATA": "data_dir", "KAGGLE": "manual_dir"}
+_DIRECTORY = re.compile(rf"(?<==)(?:{'|'.join(_DIRECTORIES)})\b")
+_IDLE = 0.5
 
 
-class Figure(NamedTuple):
-    """A table of the page.
-
-    Attributes:
-        benchmark: the module of this package that measures it.
-        flags: its flags.
-        table: from the benchmark's JSON.
-    """
-
-    benchmark: str
-    flags: tuple[str, ...]
-    table: Callable[[Json], Table]
-
-
-def _checkpoint(found: Json) -> Table:
-    return [
-        ["", "state", "written by a thread: training waits", "written in the loop"],
-        *(
-            [name, f"{row['megabytes']:.0f} MB", f"{row['thread_ms']:.1f} ms",
-             f"{row['loop_ms']:.0f} ms"]
-            for name, row in found["models"].items()
-        ),
-    ]  # fmt: skip
-
-
-def _opening(found: Json) -> Table:
-    return [
-        ["dataset", "first opening, with verification", "later"],
-        [
-            f"{found['bytes'] / 1e9:.2f} GB",
-            f"{found['first_s']:.2f} s",
-            f"{found['later_s']:.3f} s",
-        ],
-    ]
-
-
-def _predict(found: Json) -> Table:
-    rates, peaks = found["images_per_second"], found["peak_mib"]
-    return [
-        [f"{found['network']}, {found['files']:,} files", *rates, "ratio",
-         *(f"peak memory, {int(files):,} files" for files in peaks)],
-        ["images/s", *(f"{rate:,.0f}" for rate in rates.values()), f"{found['over_keras']:.2f}",
-         *(f"{peak:,} MiB" for peak in peaks.values())],
-    ]  # fmt: skip
-
-
-FIGURES = {
-    "checkpoint": Figure("checkpoint", ("--rounds=2",), _checkpoint),
-    "opening": Figure("dataset_open", (), _opening),
-    "predict": Figure("predict_files", ("--files=2000", "--rounds=3"), _predict),
-}  # fmt: skip
-
-
-def measure(name: str) -> None:
-    """Runs a figure's benchmark and keeps what it found.
+def measure(command: str, directories: Mapping[str, str]) -> dict[str, Any]:
+    """Runs a benchmark.
 
     Args:
-        name: of the figure.
+        command: as of `Figure.commands`.
+        directories: what DATA and KAGGLE stand for.
+
+    Returns:
+        The `command` as the page shows it, its `seconds`, and the JSON that it `found`.
 
     Raises:
-        subprocess.CalledProcessError: the benchmark failed.
+        ValueError: it failed.
     """
-    figure = FIGURES[name]
-    words = ["python", "-m", f"benchmarks.{figure.benchmark}", *figure.flags]
-    start = time.monotonic()
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
-    logging.info("%s: %.0f s", name, time.monotonic() - start)
-    kept = {
-        "command": shlex.join(words),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "revision": _revision(),
+    words = ["-m", *shlex.split(f"benchmarks.{command}")]
+    started = time.monotonic()
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, *(_DIRECTORY.sub(lambda called: directories[called[0]], word)
+                               for word in words)],
+            stdout=subprocess.PIPE, stderr=errors, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            errors.seek(0)
+            said = errors.read().strip().splitlines() or ["it said nothing"]
+            raise ValueError(f"benchmarks.{command} ended with {done.returncode}: {said[-1]}")
+    return {
+        "command": shlex.join(["python", *words]),
+        "seconds": round(time.monotonic() - started, 1),
         "found": json.loads(done.stdout.splitlines()[-1]),
     }
-    KEPT.mkdir(exist_ok=True)
-    (KEPT / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def measure_all(names: list[str], directories: Mapping[str, str]) -> list[str]:
+    """Measures figures one after another, and keeps each.
+
+    Args:
+        names: of the figures.
+        directories: what DATA and KAGGLE stand for.
+
+    Returns:
+        Names of those that failed.
+    """
+    revision, failed = _revision(), []
+    for number, name in enumerate(names, start=1):
+        said = f"figure {number} of {len(names)}, {name}"
+        try:
+            with seconds_shown(said):
+                runs = [measure(command, directories) for command in FIGURES[name].commands]
+        except ValueError as error:
+            logging.error("%s: %s", said, error)
+            failed.append(name)
+            continue
+        date = datetime.datetime.now(datetime.UTC).date().isoformat()
+        keep(name, {"date": date, "revision": revision, "runs": runs})
+        logging.info("%s: %.0f s", said, sum(run["seconds"] for run in runs))
+    return failed
 
 
 def _revision() -> str:
+    # Before the first figure is written, which is a change too.
     command = ["git", "describe", "--always", "--dirty", "--abbrev=8"]
     return subprocess.run(  # noqa: S603
         command, cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
-def render(name: str) -> str:
-    """A figure as Markdown: its table, its command, and what it was measured on."""
-    kept = json.loads((KEPT / f"{name}.json").read_text())
-    header, *rows = FIGURES[name].table(kept["found"])
-    lines = [header, ["---"] * len(header), *rows]
-    machine = kept["found"]["machine"]
-    return "\n".join(
-        [
-            *("| " + " | ".join(line) + " |" for line in lines),
-            "",
-            "<!-- needs: the named machine -->",
-            "```sh",
-            kept["command"],
-            "```",
-            "",
-            f"{kept['date']}, {machine['cores']} cores of {machine['processor']}, "
-            f"load {machine['load']} at the end, revision {kept['revision']}.",
-        ]
-    )
-
-
-def with_tables(page: str) -> str:
-    """Puts every figure that is kept between its comments.
+def check(names: list[str], directories: Mapping[str, str], *, allow_load: bool) -> None:
+    """Refuses what cannot be measured, before the first minute is spent.
 
     Args:
-        page: Markdown with `<!-- figure: NAME -->` and `<!-- end -->`, each on a line of its own.
+        names: of the figures.
+        directories: what DATA and KAGGLE stand for.
+        allow_load: whether other work may run.
 
     Raises:
-        KeyError: there is no such figure.
-        OSError: it was not measured yet.
+        ValueError: a name is unknown, a directory is missing, or other work runs.
     """
-    return re.sub(
-        r"(<!-- figure: (\w+) -->\n).*?(<!-- end -->)",
-        lambda found: f"{found[1]}\n{render(found[2])}\n\n{found[3]}",
-        page,
-        flags=re.DOTALL,
-    )
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise ValueError(f"--only: unknown {unknown[0]!r}; expected some of {', '.join(FIGURES)}")
+    for name in names:
+        for called in _DIRECTORY.findall(" ".join(FIGURES[name].commands)):
+            if not os.path.isdir(directories[called]):
+                raise ValueError(
+                    f"--{_DIRECTORIES[called]}={directories[called]} is no directory, and {name} "
+                    f"is measured on the database; give it, or other figures with --only"
+                )
+    if names and not allow_load and (load := os.getloadavg()[0]) > _IDLE:
+        raise ValueError(
+            f"the load of this machine is {load:.1f}, and other work would spoil the figures; "
+            f"wait until it is below {_IDLE}, or give --allow_load"
+        )
 
 
 def _define_flags() -> None:
-    flags.DEFINE_list("figures", list(FIGURES), "Figures to measure; empty: only write the tables.")
+    flags.DEFINE_list("only", None, "Figures to measure; default: all. Empty: only write the page.")
+    flags.DEFINE_string("data_dir", "", "Data directory of the built database: DATA of the page.")
+    flags.DEFINE_string("manual_dir", "", "The database that it was built from: KAGGLE.")
+    flags.DEFINE_bool("allow_load", False, "Measure while other work runs.")
 
 
 def _main() -> None:
-    names = flags.FLAGS.figures
-    if unknown := [name for name in names if name not in FIGURES]:
-        raise ValueError(
-            f"--figures: unknown {unknown[0]!r}; expected some of {', '.join(FIGURES)}"
-        )
-    for name in names:
-        measure(name)
-    PAGE.write_text(with_tables(PAGE.read_text()))
+    options = flags.FLAGS
+    directories = {called: str(options[flag].value) for called, flag in _DIRECTORIES.items()}
+    names = list(FIGURES) if options.only is None else options.only
+    check(names, directories, allow_load=options.allow_load)
+    try:
+        failed = measure_all(names, directories)
+    finally:
+        PAGE.write_text(with_figures(PAGE.read_text()))
+    if failed:
+        print(f"not measured: {', '.join(failed)}; the log says why", file=sys.stderr)
+        sys.exit(ExitCode.FOUND)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import time
 from absl import flags
 
 from benchmarks.end_to_end import theirs
+from benchmarks.machine import describe
 from benchmarks.radiographs import both_forms
 from benchmarks.radiographs import define_flags as define_radiographs_flags
 from cxr_command.runner import Command
@@ -119,7 +120,7 @@ def _main() -> None:
     print(f"original, {original['seconds']:6.1f} s: test accuracy {original['accuracy']:.2%}")
     if found["seconds_until_passed"]:
         print(f"passed in {found['share_of_the_originals_time']:.2f} of its time")
-    print(json.dumps({"benchmark": "time_to_accuracy", **found}))
+    print(json.dumps({"benchmark": "time_to_accuracy", "machine": describe(), **found}))
 
 
 if __name__ == "__main__":

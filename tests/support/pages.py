@@ -83,6 +83,36 @@ def inline_code_of(page):
     ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of a page.
+
+    Attributes:
+        text: its lines.
+        below: those from its end to the next table or heading.
+    """
+
+    text: list[str]
+    below: list[str]
+
+    def rows(self):
+        """The cells of its rows, without the header."""
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in self.text[2:]]
+
+
+def tables_of(page):
+    """A page's tables, in order."""
+    text = page.read_text()
+    lines = text.splitlines()
+    parts = [one for one in _PARSER.parse(text) if one.type in ("table_open", "heading_open")]
+    ends = [*(one.map[0] for one in parts[1:]), len(lines)]
+    return [
+        Table(lines[slice(*part.map)], lines[part.map[1] : end])
+        for part, end in zip(parts, ends, strict=True)
+        if part.type == "table_open"
+    ]
+
+
 def links_of(page):
     """A page's relative links and pictures, without their anchors."""
     attributes = [

@@ -1,0 +1,184 @@
+"""The figures of docs/measured.md: how each is measured, and the page's text from what was found.
+
+A figure is what some benchmarks found, kept in docs/figures as JSON with date and revision. To add
+one, write its table in `benchmarks.tables`, name it in `FIGURES`, and put between two lines
+
+    <!-- figure: NAME -->
+    <!-- end -->
+
+on the page. `<!-- figure: NAME (typed) -->` keeps the text between them until the figure is first
+measured. `<!-- value: NAME -->...<!-- end -->` inside a sentence is a number of `VALUES`.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from benchmarks import tables
+from benchmarks.tables import NETWORKS, Json, Table
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "measured.md"
+KEPT = ROOT / "docs" / "figures"
+
+
+class Figure(NamedTuple):
+    """A table of the page.
+
+    Attributes:
+        commands: what measures it: a module of this package and its flags. DATA is a directory of
+            the built database, KAGGLE the database's own.
+        table: from what each of them found.
+    """
+
+    commands: tuple[str, ...]
+    table: Callable[..., Table]
+
+
+class Value(NamedTuple):
+    """A number in a sentence of the page.
+
+    Attributes:
+        figure: that it is from.
+        text: from what the figure's commands found.
+    """
+
+    figure: str
+    text: Callable[..., str]
+
+
+_INPUT = "input_pipeline --data_dir=DATA --manual_dir=KAGGLE --rounds=3 --seconds=1"
+
+FIGURES = {
+    "opening": Figure(("dataset_open",), tables.opening),
+    "checkpoint": Figure(("checkpoint --rounds=2",), tables.checkpoint),
+    "input": Figure(
+        (f"{_INPUT} --batch_size=16 --ways=records,first,generator,roofline",
+         f"{_INPUT} --batch_size=256 --ways=records,generator,roofline"),
+        tables.input_rates,
+    ),
+    "growth": Figure(
+        ("input_growth --data_dir=DATA --factors=1,10 --workers=1,2 --ways=ours --seconds=1",),
+        tables.input_growth,
+    ),
+    "duplicates": Figure(
+        ("near_duplicates --numbers=5000 --rounds=1",
+         "near_duplicates --numbers=21165 --ways=halves,whole,matrix_products,bitwise_count "
+         "--rounds=1",
+         "near_duplicates --numbers=100000 --ways=halves,whole --rounds=1"),
+        tables.near_duplicates,
+    ),
+    "predict": Figure(("predict_files --files=1000 --rounds=2",), tables.predict),
+    "replicas": Figure(
+        ("scaling --models=lenet,resnet101 --rounds=2 --steps=2",), tables.replicas
+    ),
+    "step_time": Figure(("roofline --rounds=2 --steps=2", "op_times --steps=2"), tables.step_time),
+    "frozen_backbone": Figure(
+        ("feature_cache --images_per_class=10 --rounds=1",), tables.frozen_backbone
+    ),
+    "whole_job": Figure(
+        ("end_to_end --models=resnet101 --images_per_class=20 --epochs=5",
+         "end_to_end --models=resnet101 --images_per_class=20 --epochs=1"),
+        tables.whole_job,
+    ),
+    "overhead": Figure(
+        ("step_overhead --models=resnet101,densenet169 --ways=engine --replicas=1,8 --rounds=1 "
+         "--steps=3",
+         "step_overhead --models=resnet101 --ways=keras --replicas=1 --rounds=1 --steps=3"),
+        tables.step_overhead,
+    ),
+    "step": Figure(
+        ("engine_step --train_backbone --ways=engine,keras --rounds=2 --steps=2",), tables.step
+    ),
+}  # fmt: skip
+
+
+def _by_network(key: str) -> Callable[[Json], str]:
+    """The networks with their number of that key."""
+    return lambda found: ", ".join(
+        f"{NETWORKS[name]} {row[key]:.1f}" for name, row in found["models"].items()
+    )
+
+
+VALUES = {
+    "input_speed_up": Value(
+        "input", lambda found, _: f"{found['over_generator']['records']:,.0f}"
+    ),
+    "frozen_speed_up": Value("frozen_backbone", _by_network("times_faster")),
+    "step_speed_up": Value("step", _by_network("engine_over_keras")),
+}  # fmt: skip
+
+
+def kept(name: str) -> dict[str, Any]:
+    """What was measured of a figure: its `date`, `revision` and `runs`.
+
+    Args:
+        name: of the figure.
+
+    Raises:
+        OSError: it was not measured yet.
+    """
+    return json.loads((KEPT / f"{name}.json").read_text())
+
+
+def keep(name: str, content: dict[str, Any]) -> None:
+    """Writes what `kept` reads."""
+    KEPT.mkdir(exist_ok=True)
+    (KEPT / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def render(name: str) -> str:
+    """A figure as Markdown: its table, its commands, and what it was measured on."""
+    content = kept(name)
+    runs = content["runs"]
+    header, *rows = FIGURES[name].table(*(run["found"] for run in runs))
+    machine = runs[-1]["found"]["machine"]
+    return "\n".join(
+        [
+            *("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows)),
+            "",
+            "<!-- needs: the named machine -->",
+            "```sh",
+            *(run["command"] for run in runs),
+            "```",
+            "",
+            f"Measured {content['date']}, {machine['cores']} cores of {machine['processor']}, "
+            f"load {machine['load']} at the end, revision {content['revision']}.",
+        ]
+    )
+
+
+def with_figures(page: str) -> str:
+    """Puts every figure and value that is kept between its comments.
+
+    Args:
+        page: Markdown.
+
+    Raises:
+        KeyError: there is no such figure or value.
+        OSError: one was not measured yet and is not `(typed)`.
+    """
+    page = re.sub(
+        r"<!-- figure: (\w+)( \(typed\))? -->\n.*?<!-- end -->",
+        lambda found: _between(found, found[1], "figure", lambda: f"\n\n{render(found[1])}\n\n"),
+        page,
+        flags=re.DOTALL,
+    )
+    return re.sub(
+        r"<!-- value: (\w+)( \(typed\))? -->.*?<!-- end -->",
+        lambda found: _between(found, VALUES[found[1]].figure, "value", lambda: _text(found[1])),
+        page,
+    )
+
+
+def _between(found: re.Match[str], figure: str, kind: str, text: Callable[[], str]) -> str:
+    if found[2] and figure in FIGURES and not (KEPT / f"{figure}.json").exists():
+        return found[0]
+    return f"<!-- {kind}: {found[1]} -->{text()}<!-- end -->"
+
+
+def _text(name: str) -> str:
+    value = VALUES[name]
+    return value.text(*(run["found"] for run in kept(value.figure)["runs"]))
