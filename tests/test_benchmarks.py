@@ -21,6 +21,7 @@ from benchmarks import (
     paired,
     radiographs,
     roofline,
+    tables,
 )
 from benchmarks.end_to_end import _train_as_the_original
 from benchmarks.training import Training
@@ -266,7 +267,9 @@ def test_scaling_compares_with_the_first():
     found = last_line(
         "benchmarks.scaling", "--models=lenet", "--replicas=1,2", "--rounds=1", "--steps=1",
         "--batch_size=4",
-    )["models"]["lenet"]  # fmt: skip
+    )  # fmt: skip
+    assert [len(row) for row in tables.replicas(found)] == [3, 3]
+    found = found["models"]["lenet"]
     rates = found["images_per_second"]
     assert found["kept"]["1"] == 1
     assert found["kept"]["2"] == pytest.approx(rates["2"] / rates["1"], rel=0.02)
@@ -323,7 +326,9 @@ def test_a_whole_job_is_measured_both_ways(data_dir, phantom_database):
     found = last_line(
         "benchmarks.end_to_end", "--models=lenet", "--epochs=1", f"--data_dir={data_dir}",
         f"--manual_dir={phantom_database}",
-    )["models"]["lenet"]  # fmt: skip
+    )  # fmt: skip
+    assert tables.whole_job(found)[1][0] == "LeNet, 1 epoch(s)"
+    found = found["models"]["lenet"]
     assert found["times_faster"] == pytest.approx(
         found["original"]["seconds"] / found["ours"]["seconds"]
     )
@@ -343,7 +348,9 @@ def test_the_input_pipeline_is_measured_on_phantoms():
 
 
 def test_all_searches_for_near_duplicates_find_the_same():
-    found = last_line("benchmarks.near_duplicates", "--numbers=150,300", "--rounds=1")["numbers"]
+    found = last_line("benchmarks.near_duplicates", "--numbers=150,300", "--rounds=1")
+    assert all(all(row) for row in tables.near_duplicates(found))
+    found = found["numbers"]
     assert list(found) == ["150", "300"]
     for row in found.values():
         assert row["pairs"] > 0
@@ -353,6 +360,7 @@ def test_all_searches_for_near_duplicates_find_the_same():
 @pytest.mark.slow
 def test_predicting_files_is_measured_beside_keras():
     found = last_line("benchmarks.predict_files", "--files=200", "--rounds=1")
+    assert tables.predict(found)[0][0] == "LeNet, 200 files"
     rates = found["images_per_second"]
     assert found["over_keras"] == pytest.approx(rates["trainer.predict"] / rates["keras"], 0.01)
     assert list(found["peak_mib"]) == ["100", "200"]
@@ -412,6 +420,8 @@ def test_growing_input_is_measured_on_phantoms():
     found = last_line(
         "benchmarks.input_growth", "--images_per_class=10", "--factors=1,2", "--workers=1,2",
         "--ways=ours", "--batch_size=4", "--seconds=0.1", "--images_per_shard=16",
-    )["rows"]  # fmt: skip
+    )  # fmt: skip
+    assert [row[1] for row in tables.input_growth(found)] == ["workers", "1", "2", "1", "2"]
+    found = found["rows"]
     assert [(row["factor"], row["workers"]) for row in found] == [(1, 1), (1, 2), (2, 1), (2, 2)]
     assert [row["asked"] for row in found] == pytest.approx([1, 0.5, 1, 0.5], rel=0.05)

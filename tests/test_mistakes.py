@@ -551,7 +551,9 @@ MISTAKES = [
     ),
     ("near-duplicates of nothing", "cxr_tfds.near_duplicates --manual_dir=empty", "no folder emp"),
     # Benchmarks.
-    ("no data to measure on", "benchmarks.feature_cache", "--data_dir is missing"),
+    ("no run to measure", "benchmarks.strangers --data_dir=data", "--workdir is missing"),
+    ("no data to measure on", "benchmarks.figures", "--data_dir= is no directory, and input is"),
+    ("a figure unknown", "benchmarks.figures --only=speed", "unknown 'speed'; expected some of op"),
     ("models unknown", "benchmarks.engine_step --models=alexnet", "expected some of lenet, resn"),
     (
         "half of the data",
