@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks import tables
-from benchmarks.tables import NETWORKS, Json, Table
+from benchmarks.tables import NETWORKS, Table
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measured.md"
@@ -50,6 +50,7 @@ class Value(NamedTuple):
 
 
 _INPUT = "input_pipeline --data_dir=DATA --manual_dir=KAGGLE --rounds=3 --seconds=1"
+_STEP = "engine_step --train_backbone --ways=engine,keras --rounds=2"
 
 FIGURES = {
     "opening": Figure(("dataset_open",), tables.opening),
@@ -74,9 +75,9 @@ FIGURES = {
     "replicas": Figure(
         ("scaling --models=lenet,resnet101 --rounds=2 --steps=2",), tables.replicas
     ),
-    "step_time": Figure(("roofline --rounds=2 --steps=2", "op_times --steps=2"), tables.step_time),
+    "step_time": Figure(("roofline --rounds=2 --steps=1", "op_times --steps=1"), tables.step_time),
     "frozen_backbone": Figure(
-        ("feature_cache --images_per_class=10 --rounds=1",), tables.frozen_backbone
+        ("feature_cache --images_per_class=8 --rounds=1",), tables.frozen_backbone
     ),
     "whole_job": Figure(
         ("end_to_end --models=resnet101 --images_per_class=20 --epochs=5",
@@ -84,21 +85,22 @@ FIGURES = {
         tables.whole_job,
     ),
     "overhead": Figure(
-        ("step_overhead --models=resnet101,densenet169 --ways=engine --replicas=1,8 --rounds=1 "
-         "--steps=3",
-         "step_overhead --models=resnet101 --ways=keras --replicas=1 --rounds=1 --steps=3"),
+        ("step_overhead --models=densenet169 --ways=engine --replicas=1,8 --rounds=1 --steps=3",
+         "step_overhead --models=densenet169 --ways=keras --replicas=1 --rounds=1 --steps=3"),
         tables.step_overhead,
     ),
     "step": Figure(
-        ("engine_step --train_backbone --ways=engine,keras --rounds=2 --steps=2",), tables.step
+        (f"{_STEP} --models=lenet --steps=16",
+         f"{_STEP} --models=resnet101,vgg19,densenet169 --steps=1"),
+        tables.step,
     ),
 }  # fmt: skip
 
 
-def _by_network(key: str) -> Callable[[Json], str]:
+def _by_network(key: str) -> Callable[..., str]:
     """The networks with their number of that key."""
-    return lambda found: ", ".join(
-        f"{NETWORKS[name]} {row[key]:.1f}" for name, row in found["models"].items()
+    return lambda *found: ", ".join(
+        f"{NETWORKS[name]} {row[key]:.1f}" for run in found for name, row in run["models"].items()
     )
 
 

@@ -98,14 +98,15 @@ def step_time(rates: Json, shares: Json) -> Table:
     ]  # fmt: skip
 
 
-def step(found: Json) -> Table:
-    """`engine_step` of the engine and Keras."""
+def step(*found: Json) -> Table:
+    """`engine_step` of the engine and Keras, for any networks."""
     return [
         ["images/s", *_STEP_WAYS.values(), "times as fast"],
         *(
             [NETWORKS[name], *(f"{row['images_per_second'][way]:.2f}" for way in _STEP_WAYS),
              f"{row['engine_over_keras']:.2f}"]
-            for name, row in found["models"].items()
+            for run in found
+            for name, row in run["models"].items()
         ),
     ]  # fmt: skip
 
@@ -145,10 +146,10 @@ def step_overhead(*found: Json) -> Table:
 def whole_job(*found: Json) -> Table:
     """`end_to_end`, once for each number of epochs."""
     return [
-        ["load, train, evaluate", "this project", "of that, evaluation and report",
+        ["load, train, evaluate", "epochs", "this project", "of that, evaluation and report",
          "ImageDataGenerator and `fit`", "times as fast"],
         *(
-            [f"{NETWORKS[name]}, {run['epochs']} epoch(s)", f"{row['ours']['seconds']:.1f} s",
+            [NETWORKS[name], str(run["epochs"]), f"{row['ours']['seconds']:.1f} s",
              f"{row['ours']['evaluation']:.1f} s", f"{row['original']['seconds']:.1f} s",
              f"{row['times_faster']:.2f}"]
             for run in found
