@@ -77,11 +77,11 @@ FIGURES = {
     ),
     "step_time": Figure(("roofline --rounds=2 --steps=1", "op_times --steps=1"), tables.step_time),
     "frozen_backbone": Figure(
-        ("feature_cache --images_per_class=8 --rounds=1",), tables.frozen_backbone
+        ("feature_cache --models=vgg19 --images_per_class=30 --rounds=1",), tables.frozen_backbone
     ),
     "whole_job": Figure(
-        ("end_to_end --models=resnet101 --images_per_class=20 --epochs=5",
-         "end_to_end --models=resnet101 --images_per_class=20 --epochs=1"),
+        ("end_to_end --models=resnet101 --images_per_class=30 --epochs=5",
+         "end_to_end --models=resnet101 --images_per_class=30 --epochs=1"),
         tables.whole_job,
     ),
     "overhead": Figure(
