@@ -566,10 +566,10 @@ CACHES = [
     Fault("a key of the kept features that is none", FROZEN.replace("=frozen", "=new"), 0, "",
           damage.write("cache/*train*/key.json", "{"), caches_set_aside, **KEPT),
     Fault("a byte of the decoded images changed", ENCODED_AGAIN, 0, "damaged",
-          damage.flip("cache/other*train*/*.tfrecord"), caches_set_aside,
+          damage.flip("cache/other*train*/*.npy"), caches_set_aside,
           **KEPT | {"writes": "cache/"}),
     Fault("decoded images cut short", ENCODED_AGAIN, 0, "damaged",
-          damage.truncate("cache/other*train*/*.tfrecord"), caches_set_aside,
+          damage.truncate("cache/other*train*/*.npy"), caches_set_aside,
           **KEPT | {"writes": "cache/"}),
 ]  # fmt: skip
 
