@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from benchmarks import tables
-from benchmarks.tables import NETWORKS, Table
+from benchmarks.tables import NETWORKS, Json, Table
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measured.md"
@@ -31,10 +31,12 @@ class Figure(NamedTuple):
         commands: what measures it: a module of this package and its flags. DATA is a directory of
             the built database, KAGGLE the database's own.
         table: from what each of them found.
+        on_gpu: whether it is measured on a GPU, by `--only` with its name.
     """
 
     commands: tuple[str, ...]
     table: Callable[..., Table]
+    on_gpu: bool = False
 
 
 class Value(NamedTuple):
@@ -94,6 +96,13 @@ FIGURES = {
          f"{_STEP} --models=resnet101,vgg19,densenet169 --steps=1"),
         tables.step,
     ),
+    # On a GPU; the second command's minutes ended after ResNet-101.
+    "gpu": Figure(
+        ("node --models=lenet,vgg19,resnet101 --xla=on --batch_size=128",
+         "node --models=resnet101,vgg19,lenet --xla=off --batch_size=128",
+         "node --models=vgg19,lenet --xla=off --batch_size=128"),
+        tables.node, on_gpu=True,
+    ),
 }  # fmt: skip
 
 
@@ -136,7 +145,6 @@ def render(name: str) -> str:
     content = kept(name)
     runs = content["runs"]
     header, *rows = FIGURES[name].table(*(run["found"] for run in runs))
-    machine = runs[-1]["found"]["machine"]
     return "\n".join(
         [
             *("| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows)),
@@ -146,9 +154,16 @@ def render(name: str) -> str:
             *(run["command"] for run in runs),
             "```",
             "",
-            f"Measured {content['date']}, {machine['cores']} cores of {machine['processor']}, "
-            f"load {machine['load']} at the end, revision {content['revision']}.",
+            _stamp(content, runs[-1]["found"]["machine"]),
         ]
+    )
+
+
+def _stamp(content: Json, machine: Json) -> str:
+    processor = f"{machine['cores']} cores of {machine['processor']}"
+    return (
+        f"Measured {content['date']}, {', '.join([*machine['gpus'], processor])}, "
+        f"load {machine['load']} at the end, revision {content['revision']}."
     )
 
 

@@ -193,6 +193,23 @@ def predict(found: Json) -> Table:
     ]  # fmt: skip
 
 
+def node(*found: Json) -> Table:
+    """`node`, of any networks, with XLA and without."""
+    rows = {(row["model"], row["mode"], row["xla"]): row for run in found for row in run["rows"]}
+    ways = list(dict.fromkeys((model, mode) for model, mode, _ in rows))
+    return [
+        ["images/s", "XLA", "without", "share of a large matrix product with XLA", "without",
+         "waits for input"],
+        *(
+            [f"{NETWORKS[model]}, {'all weights' if mode == 'full' else 'frozen backbone'}",
+             *(f"{rows[model, mode, xla]['images_per_second']:,.0f}" for xla in (True, False)),
+             *(_percent(rows[model, mode, xla]["of_matrix_product"]) for xla in (True, False)),
+             _percent(rows[model, mode, True]["shares"]["input"])]
+            for model, mode in ways
+        ),
+    ]  # fmt: skip
+
+
 def near_duplicates(*found: Json) -> Table:
     """`near_duplicates`, of any ways and numbers of fingerprints."""
     seconds = {

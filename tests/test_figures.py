@@ -11,7 +11,7 @@ from benchmarks.kept_figures import FIGURES, PAGE, VALUES, Figure, with_figures
 from tests.support import pages
 from tests.support.pages import PAGES, ROOT, name_of
 
-MACHINE = {"processor": "Some CPU", "cores": 2, "load": 0.5}
+MACHINE = {"processor": "Some CPU", "cores": 2, "load": 0.5, "gpus": []}
 KEPT = {
     "date": "2026-01-02",
     "revision": "0123abcd",
