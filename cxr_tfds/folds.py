@@ -17,15 +17,16 @@ fold 0 of five for validation, and the other four to train on:
     train = everything.filter(lambda example: tf.reduce_all(example["id"] != held_out))
 """
 
+import os
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
 
 from absl import flags
 
-from cxr_command import csv_file, dealing, split_table
+from cxr_command import csv_file, dealing, split_table, whole_file
 from cxr_command.runner import Command
-from cxr_tfds import dataset_flags, whole_file
+from cxr_tfds import dataset_flags
 
 
 def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
@@ -47,8 +48,13 @@ def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
 
 def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:
     table = [[row.id, row.label, row.group, fold_of[row.id]] for row in rows]
-    with whole_file.writing(path) as file:
-        file.write(csv_file.encode([["id", "label", "group", "fold"], *table]).decode())
+    content = csv_file.encode([["id", "label", "group", "fold"], *table])
+    place = pathlib.Path(os.path.realpath(path))  # A link stays, and its file is written.
+    if place.exists() and not place.is_file():
+        place.write_bytes(content)  # A device, such as /dev/stdout.
+        return
+    with whole_file.writing(place, shared=True) as partial:
+        partial.write_bytes(content)
 
 
 def _define_flags() -> None:

@@ -1,4 +1,6 @@
 import csv
+import os
+import pathlib
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -80,16 +82,48 @@ def test_wrong_flags_end_with_one_sentence(tmp_path, flag):
     assert not (tmp_path / "folds.csv").exists()
 
 
+def write(path):
+    rows = rows_with_groups()[:1]
+    folds._write(path, rows, {rows[0].id: 0})
+
+
+WRITTEN = b"id,label,group,fold\nCOVID-1,COVID,COVID-1,0\n"
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == WRITTEN
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write(tmp_path / "pipe")
+    assert os.read(reader, 100) == WRITTEN
+    assert (tmp_path / "pipe").is_fifo()
+    os.close(reader)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError):
+        write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_disk_that_is_full_keeps_the_older_file(tmp_path, monkeypatch):
     (tmp_path / "folds.csv").write_text("an older one")
 
-    def fail(*_, **options):
+    def write_half(path, content):
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folds.csv_file, "encode", fail)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", write_half)
     with pytest.raises(OSError, match="No space"):
-        rows = rows_with_groups()
-        folds._write(tmp_path / "folds.csv", rows, {row.id: "0" for row in rows})
+        write(tmp_path / "folds.csv")
     assert (tmp_path / "folds.csv").read_text() == "an older one"
     assert [path.name for path in tmp_path.iterdir()] == ["folds.csv"]
 

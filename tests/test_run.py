@@ -44,7 +44,7 @@ def test_rows_of_metrics_survive_the_way_to_disk(tmp_path):
     run.write_metrics(rows)
     assert run.read_metrics() == rows
     assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()] == rows
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*partial*"))
 
 
 CALIBRATION = {

@@ -15,6 +15,7 @@ import stat
 import tensorflow as tf
 from absl import logging
 
+from cxr_command import whole_file
 from cxr_command.checksums import sha256_of
 from trainer.data.cache_folder import cache_root
 from trainer.errors import UserError
@@ -75,9 +76,8 @@ class CompileCache:
             for path in self._executables():
                 digest = path.with_name(path.name + _DIGEST)
                 if not digest.exists():
-                    partial = digest.with_name(f"{digest.name}.{os.getpid()}")
-                    partial.write_text(sha256_of(path))
-                    partial.replace(digest)
+                    with whole_file.writing(digest, shared=True) as partial:
+                        partial.write_text(sha256_of(path))
 
     def _executables(self) -> list[pathlib.Path]:
         return sorted(self.folder.glob("*.pb")) if self.folder.is_dir() else []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
+from cxr_command import whole_file
 from cxr_command.foreign_text import first_line
 from trainer.errors import UserError
 from trainer.json_file import (
@@ -212,10 +213,10 @@ class Run:
         """
         if not self.writes:
             return
-        partial = self.path / "partial.keras"
-        with _explained(self.model_file, partial):
+        with _explained(self.model_file), whole_file.writing(self.model_file) as partial:
             model.save(partial)
-            os.replace(partial, self.model_file)
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())  # It took hours: not even a power cut may cost it.
 
     def load_model(self) -> "BestModel":
         """Loads the best epoch's model, in safe mode.
@@ -234,10 +235,8 @@ class Run:
     def _write(self, path: pathlib.Path, text: str) -> None:
         if not self.writes:
             return
-        partial = path.with_name(path.name + ".partial")
-        with _explained(path, partial):
+        with _explained(path), whole_file.writing(path) as partial:
             partial.write_text(text)
-            os.replace(partial, path)
 
 
 def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Run:
@@ -287,13 +286,11 @@ def _read_if_there(path: pathlib.Path, fields: Mapping[str, Field]) -> dict[str,
 
 
 @contextlib.contextmanager
-def _explained(path: pathlib.Path, partial: pathlib.Path) -> Iterator[None]:
-    """Turns a failure to write into a sentence, and leaves nothing half-written."""
+def _explained(path: pathlib.Path) -> Iterator[None]:
+    """Turns a failure to write into a sentence."""
     try:
         yield
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
         raise UserError(
             f"{path} could not be written ({first_line(error)}); make room, then run the same "
             "command again"

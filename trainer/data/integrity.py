@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from cxr_command import checksums, record_index
+from cxr_command import checksums, record_index, whole_file
 from trainer.data import stamps
 from trainer.errors import Damaged
 from trainer.json_file import text
@@ -100,13 +100,8 @@ def _recall(path: pathlib.Path) -> np.ndarray | None:
 
 def _keep(path: pathlib.Path, index: np.ndarray) -> None:
     """Writes an index; where it cannot be written, the next opening takes longer."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with contextlib.suppress(OSError):
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.save(file, index, allow_pickle=False)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with whole_file.writing(path, shared=True) as partial:
+            np.save(partial, index, allow_pickle=False)
             stamps.keep(path.with_suffix(".json"), {"sha256": checksums.sha256_of(partial)})
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ are mapped to be read in any order. `key.json` beside them spells out what the r
 import contextlib
 import json
 import math
-import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from cxr_command import whole_file
 from cxr_command.checksums import SUMS, lines_of, parse, sha256_of
 from trainer.data.cache_folder import folder_of, locked, set_aside
 from trainer.data.mapped_files import MappedFiles, map_files
@@ -126,16 +126,13 @@ class KeptRows:
             UserError: the disk is full.
         """
         path = self._partial / f"{first:08d}.npy"
-        beside = path.with_suffix(".partial")
         try:
-            with beside.open("wb") as file:
+            with whole_file.writing(path) as partial:
                 # Unsigned integers of the same size: NumPy's files know no bfloat16.
-                np.save(file, rows.view(f"u{self.dtype.size}"), allow_pickle=False)
-            with (self._partial / SUMS).open("a") as sums:
-                sums.write(lines_of({path.name: sha256_of(beside)}))
-            os.replace(beside, path)
+                np.save(partial, rows.view(f"u{self.dtype.size}"), allow_pickle=False)
+                with (self._partial / SUMS).open("a") as sums:
+                    sums.write(lines_of({path.name: sha256_of(partial)}))
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise self._not_written(error) from error
 
     def finish(self) -> None:

@@ -12,6 +12,7 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from cxr_command import whole_file
 from cxr_command.checksums import sha256_of
 from trainer.data.cache_folder import cache_root
 from trainer.errors import Damaged, Unreadable
@@ -62,14 +63,10 @@ def folder() -> pathlib.Path:
 
 def keep(path: pathlib.Path, content: dict) -> None:
     """Writes a file of `folder`; where it cannot be written, the next reading takes longer."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with contextlib.suppress(OSError):
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with whole_file.writing(path, shared=True) as partial:
             partial.write_text(json.dumps({"sha256": _sha256(content), "content": content}))
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def recall(path: pathlib.Path, fields: Mapping[str, Field]) -> dict | None:

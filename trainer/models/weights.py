@@ -12,6 +12,7 @@ import h5py
 import keras
 from absl import logging
 
+from cxr_command import whole_file
 from cxr_command.checksums import sha256_of
 from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged, UserError
@@ -148,16 +149,14 @@ def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
     if os.path.lexists(path):
         _require_md5(path, imagenet.md5)
         return path
-    partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
     try:
-        # To the file itself Keras would write bit by bit.
-        keras.utils.get_file(
-            partial.name, imagenet.url, cache_dir=str(_keras_home()), cache_subdir="models",
-            file_hash=imagenet.md5,
-        )  # fmt: skip
-        os.replace(partial, path)
+        with whole_file.writing(path, shared=True) as partial:
+            # To the file itself Keras would write bit by bit.
+            keras.utils.get_file(
+                partial.name, imagenet.url, cache_dir=str(_keras_home()), cache_subdir="models",
+                file_hash=imagenet.md5,
+            )  # fmt: skip
     except Exception as error:
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"the ImageNet weights are not on this machine and could not be downloaded "
             f"({first_line(error)}); fetch {imagenet.url} on a machine with network and put it at "

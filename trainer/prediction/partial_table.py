@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cxr_command import csv_file, stop_signals
+from cxr_command import csv_file, stop_signals, whole_file
 from trainer.directory import writing_to
 from trainer.errors import Preempted, UserError
 from trainer.evaluation.training_features import FILES, TrainingFeatures, save
@@ -98,14 +98,13 @@ class PartialTable:
             fitted: the features of the training, likewise.
         """
         text = json.dumps({"asked": asked, "chosen": chosen}, indent=2) + "\n"
-        unfinished = self._settings.with_suffix(".new")
         with writing_to(self.output.parent):
             self._rows.unlink(missing_ok=True)
             self._remove_features()
             if fitted:
                 save(fitted, self.folder)
-            unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, self._settings)
+            with whole_file.writing(self._settings) as partial:
+                partial.write_text(text, encoding="utf-8")
 
     def kept(self, header: Sequence[str], paths: Iterable[str]) -> Iterator[tuple[list[str], int]]:
         """The rows that an earlier call has written, up to the first that is not as it must be.

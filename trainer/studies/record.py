@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import Any
 
+from cxr_command import whole_file
 from trainer.directory import writing_to
 from trainer.errors import UserError
 from trainer.json_file import Field, integer, list_of, mapping, read_object, record, text
@@ -74,13 +75,8 @@ def write(study_dir: pathlib.Path, content: dict[str, Any]) -> None:
     Raises:
         UserError: the disk is full, or the directory cannot be written to.
     """
-    partial = study_dir / f"{NAME}.partial"
-    with writing_to(study_dir):
-        try:
-            partial.write_text(json.dumps(content, indent=2) + "\n")
-            os.replace(partial, study_dir / NAME)
-        finally:
-            partial.unlink(missing_ok=True)
+    with writing_to(study_dir), whole_file.writing(study_dir / NAME) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def require_extended(study_dir: pathlib.Path, plan: Plan) -> None:

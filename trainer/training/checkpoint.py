@@ -147,7 +147,7 @@ class Checkpoints:
             arrays: dict[str, Any] = {name: np.asarray(tensor) for name, tensor in state.items()}
             np.savez(partial / _STATE, **arrays)
             progress.write(partial / _PROGRESS)
-            partial.rename(self._directory / name)
+            partial.rename(self._directory / name)  # A folder: it cannot replace an older one.
         except (tf.errors.OpError, OSError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(

@@ -1,6 +1,5 @@
 """Keeps what a trial with and without XLA measured, for the next run of the same program."""
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,6 +11,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
+from cxr_command import whole_file
 from trainer.data.cache_folder import cache_root
 from trainer.diagnosis import facts, gpus
 from trainer.errors import UserError
@@ -109,12 +109,9 @@ class KeptTrial:
             "with_xla": dataclasses.asdict(outcomes[True]),
             "without_xla": dataclasses.asdict(outcomes[False]),
         }
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(content, indent=2) + "\n")
-            partial.replace(self.path)
+            with whole_file.writing(self.path, shared=True) as partial:
+                partial.write_text(json.dumps(content, indent=2) + "\n")
         except OSError as error:
-            with contextlib.suppress(OSError):
-                partial.unlink()
             logging.warning("the trial's result is not kept: %s", error)

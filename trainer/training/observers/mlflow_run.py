@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import logging
 
+from cxr_command import whole_file
 from cxr_command.foreign_text import first_line
 from trainer.directory import require_writable
 from trainer.errors import UserError
@@ -185,9 +186,8 @@ class MlflowRun(Observer):
         return client, self._run_id
 
     def _write_run_id(self) -> None:
-        partial = self._file.with_name(self._file.name + ".partial")
-        partial.write_text(json.dumps({"uri": self._uri, "run_id": self._run_id}) + "\n")
-        os.replace(partial, self._file)
+        with whole_file.writing(self._file) as partial:
+            partial.write_text(json.dumps({"uri": self._uri, "run_id": self._run_id}) + "\n")
 
     def _read_run_id(self) -> str | None:
         """Of the run that this directory has at the same address."""
