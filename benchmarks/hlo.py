@@ -6,6 +6,7 @@ What is read is XLA's protocol buffer, `HloModuleProto` of xla/service/hlo.proto
 import collections
 import functools
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -16,12 +17,18 @@ from tensorflow.compiler.xla.service import hlo_pb2
 from tensorflow.python.eager.polymorphic_function import compiler_ir
 
 LOW_PRECISION = ("BF16", "F16")
-_FLOATS = {"F32", "F64", *LOW_PRECISION}
+_FLOAT = re.compile(r"B?F\d")
 # They exchange data with the host, or may: nothing here needs a custom call before optimization.
 _HOST_CALLS = ("custom-call", "infeed", "outfeed", "recv", "send")
 # They hand on the elements of an argument, or a part of them.
 _HANDING_ON = ("bitcast", "convert", "copy", "get-tuple-element", "reshape", "slice")
-_SIZES = {"PRED": 1, "S8": 1, "U8": 1, "BF16": 2, "F16": 2, "F64": 8, "S64": 8, "U64": 8}
+_SIZES = {
+    **dict.fromkeys(("PRED", "S8", "U8"), 1),
+    **dict.fromkeys(("S16", "U16", "F16", "BF16"), 2),
+    **dict.fromkeys(("S32", "U32", "F32"), 4),
+    **dict.fromkeys(("S64", "U64", "F64", "C64"), 8),
+    "C128": 16,
+}
 
 
 class Instruction(NamedTuple):
@@ -47,8 +54,10 @@ class Instruction(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of its result, which must be an array."""
-        return math.prod(self.proto.shape.dimensions) * _SIZES.get(self.element_type, 4)
+        """Bytes of its result, which must be an array of a type whose size is known."""
+        if self.element_type not in _SIZES:
+            raise ValueError(f"{self}: the size is known of {', '.join(_SIZES)} alone")
+        return math.prod(self.proto.shape.dimensions) * _SIZES[self.element_type]
 
     def __str__(self) -> str:
         shape = ",".join(map(str, self.proto.shape.dimensions))
@@ -122,7 +131,7 @@ class Program:
             for part in (one, *self.operands(one))
             for shape in _arrays(part.proto.shape)
         )
-        return _FLOATS.intersection(map(_type_name, shapes))
+        return set(filter(_FLOAT.match, map(_type_name, shapes)))
 
     def in_float64(self) -> list[Instruction]:
         """Instructions that read or write float64."""

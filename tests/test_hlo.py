@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.python import xla
+from tensorflow.compiler.xla import xla_data_pb2
+from tensorflow.compiler.xla.service import hlo_pb2
 
-from benchmarks.hlo import read_program
+from benchmarks.hlo import Instruction, Program, read_program
 
 VECTOR = tf.TensorSpec([4], tf.float32)
 SQUARE = tf.TensorSpec([3, 3], tf.float32)
@@ -37,6 +39,25 @@ def test_a_dot_product_in_bfloat16():
     assert found.float_types(found.products()) == {"BF16"}
     assert found.flops() == 2 * 2 * 3 * 5
     assert found.product_bytes() == (6 + 15 + 10) * 2
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+     "float16", "bfloat16", "float32", "float64", "complex64", "complex128"],
+)  # fmt: skip
+def test_bytes_of_every_type_are_tensorflows(dtype):
+    found = program(lambda x: x, tf.TensorSpec([3, 5], dtype))
+    (argument,) = found.of_opcode("parameter")
+    assert argument.num_bytes == 15 * tf.as_dtype(dtype).size
+
+
+def test_a_type_of_unknown_size_is_named_and_not_guessed():
+    shape = {"element_type": xla_data_pb2.F8E5M2, "dimensions": [4]}
+    one = Instruction(0, hlo_pb2.HloInstructionProto(opcode="copy", shape=shape))
+    with pytest.raises(ValueError, match=r"^F8E5M2\[4\] copy .*: the size is known of PRED, "):
+        _ = one.num_bytes
+    assert Program(b"").float_types([one]) == {"F8E5M2"}
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])

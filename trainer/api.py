@@ -40,6 +40,7 @@ from trainer.evaluation.provenance import provenance
 from trainer.explain import options as of_explanation
 from trainer.explain.explanation import Explainer, Explanation
 from trainer.explain.run_gallery import write_gallery
+from trainer.given_value import typed
 from trainer.gpu_memory import let_memory_grow
 from trainer.memory import memory_told
 from trainer.models import build as build_model
@@ -65,8 +66,10 @@ def open_dataset(data_dir: _Path | None = None, name: str = DEFAULT_DATASET) -> 
         UserError: there is no such dataset.
     """
     _start()
-    directory = settings.typed(str, "data_dir", data_dir or opening.default_data_dir())
-    return opening.open_dataset(settings.typed(str, "dataset", name), directory)
+    directory = "" if data_dir is None else typed(str, "data_dir", data_dir)
+    return opening.open_dataset(
+        typed(str, "dataset", name), directory or opening.default_data_dir()
+    )
 
 
 def train(
@@ -97,8 +100,8 @@ def train(
         Preempted: it was interrupted; a checkpoint has been saved.
         WorkerLost: another worker is gone.
     """
-    if directory := chosen.get("compile_cache_dir"):
-        CompileCache(settings.typed(str, "compile_cache_dir", directory)).use()
+    if (directory := chosen.get("compile_cache_dir")) is not None:
+        CompileCache(typed(str, "compile_cache_dir", directory)).use()
     _start()
     asked = {"model": model, "data_dir": data_dir, "workdir": workdir, "recipe": recipe}
     return main.train(make_request(asked | chosen))
@@ -201,11 +204,12 @@ def _paths(flag: str, given: Any) -> list[str]:
 
 
 def _text(flag: str, given: Any) -> str:
-    return settings.typed(str, flag, given.path if isinstance(given, Run) else given)
+    return typed(str, flag, given.path if isinstance(given, Run) else given)
 
 
 def _writable(output_dir: _Path | None) -> pathlib.Path | None:
-    return require_writable(_text("output_dir", output_dir), "output_dir") if output_dir else None
+    directory = "" if output_dir is None else _text("output_dir", output_dir)
+    return require_writable(directory, "output_dir") if directory else None
 
 
 def _command(name: str, options: Any, output_dir: _Path | None, **given: list[str]) -> str:

@@ -12,8 +12,6 @@ of them in config.json are derived from its fields.
 import dataclasses
 import difflib
 import math
-import numbers
-import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -23,27 +21,20 @@ from absl import flags
 
 from cxr_command import usage
 from trainer.errors import UserError
+from trainer.given_value import LARGEST_FLOAT, shown, typed
 
 # The flags are those of the command that has them defined.
 flags.disclaim_key_flags()
 
 _KEY, _TITLE, _IN_RECIPES = "setting", "title_in_help", "is_in_recipes"
-# What TensorFlow's float32 and the C functions behind it can hold.
-_LARGEST_FLOAT, _LARGEST_INTEGER = 3.4e38, 2**32 - 1
+# What the C functions behind TensorFlow can hold.
+_LARGEST_INTEGER = 2**32 - 1
 _FLAGS: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
     tuple: flags.DEFINE_list,
-}
-# Of the values that Python code gives: what stands for a type, how it becomes one, what it is.
-_GIVEN: dict[type, tuple[type | tuple[type, ...], Callable[[Any], Any], str]] = {
-    bool: (bool, bool, "True or False"),
-    int: (numbers.Integral, int, "a whole number"),
-    float: (numbers.Real, float, "a number"),
-    str: ((str, os.PathLike), os.fspath, "text"),
-    tuple: ((list, tuple), tuple, "a list"),
 }
 _Section = TypeVar("_Section", bound=type)
 # What a flag says of a number that a trial finds.
@@ -209,12 +200,20 @@ def fill(cls: type, values: Mapping[str, Any]) -> Any:
     Raises:
         UserError: a value is of another type or out of its range; the text holds it.
     """
-    names = [field.name for field in dataclasses.fields(cls)]
-    given = {name: values[name] for name in names if name in values}
-    made = cls(**{name: _typed(cls, name, value) for name, value in given.items()})
+    made = cls(**of_section(cls, values))
     for name, known in declared(cls).items():
         _check(name, getattr(made, name), known)
     return made
+
+
+def of_section(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that are a section's settings, each of its type; any may be None.
+
+    Raises:
+        UserError: a value is of another type; the text holds it.
+    """
+    names = [field.name for field in dataclasses.fields(cls)]
+    return {name: _typed(cls, name, values[name]) for name in names if name in values}
 
 
 def _typed(cls: type, name: str, value: Any) -> Any:
@@ -227,49 +226,32 @@ def _typed(cls: type, name: str, value: Any) -> Any:
         element, _ = typing.get_args(typing.get_type_hints(cls)[name])
         for one in made:
             if not isinstance(one, element):
-                raise UserError(f"--{name}={value!r}: {one!r} in it is of another type")
+                raise UserError(f"--{name}={shown(value)}: {shown(one)} in it is of another type")
     return made
 
 
-def typed(kind: type, name: str, value: Any) -> Any:
-    """A value as its flag would have given it: 1 for a number of float is 1.0.
-
-    Args:
-        kind: the flag's type; for `str`, a path will do.
-        name: of the flag, for the error's text.
-        value: what was given.
-
-    Raises:
-        UserError: it is of another type, or a text with a null character, which no path can have.
-    """
-    accepted, convert, what = _GIVEN[kind]
-    if not isinstance(value, accepted) or isinstance(value, bool) != (kind is bool):
-        raise UserError(f"--{name}={value!r}: expected {what}")
-    if kind is str and "\0" in str(value):
-        raise UserError(f"--{name}={value!r}: expected {what} without a null character")
-    return convert(value)
-
-
 def _check(name: str, value: Any, known: Setting) -> None:
+    found = f"--{name}={value if isinstance(value, str) else shown(value)}"
     if value in known.retired:
-        raise UserError(f"--{name}={value} is no longer needed: {known.retired[value]}")
+        raise UserError(f"{found} is no longer needed: {known.retired[value]}")
     if known.choices and value not in known.choices:
-        raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
-    if known.is_positive and not 0 < value < _LARGEST_FLOAT:
-        raise UserError(f"--{name}={value}: expected a positive float32 number")
+        raise UserError(f"{found}: expected one of {', '.join(known.choices)}")
+    if known.is_positive and not 0 < value < LARGEST_FLOAT:
+        raise UserError(f"{found}: expected a positive float32 number")
     if type(value) is int and value > _LARGEST_INTEGER:
-        raise UserError(f"--{name}={value}: expected {_LARGEST_INTEGER} or less")
+        raise UserError(f"{found}: expected {_LARGEST_INTEGER} or less")
     if known.within and value is not None:
         least, bound = known.within
         if not least <= value < bound:
             below = "" if bound == math.inf else f" and below {bound}"
-            raise UserError(f"--{name}={value}: expected {least} or more{below}")
+            raise UserError(f"{found}: expected {least} or more{below}")
 
 
 def as_flags(made: Any) -> list[str]:
-    """What a command is given for a section of these values."""
+    """What a command is given for a section of these values; absl quotes elements of lists."""
+    of_list = flags.CsvListSerializer(",").serialize
     return [
-        f"--{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        f"--{name}={of_list(list(value)) if isinstance(value, tuple) else value}"
         for name, value in changed(made).items()
     ]
 

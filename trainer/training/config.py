@@ -151,7 +151,8 @@ def decided_by_trial(asked: Mapping[str, Any]) -> tuple[str, ...]:
     Args:
         asked: settings by name.
     """
-    if asked.get("global_batch_size") != AUTO:
+    size = asked.get("global_batch_size")
+    if not (isinstance(size, str) and size == AUTO):  # An array would compare its elements.
         return ()
     return ("global_batch_size", *(name for name in _LEARNING_RATES if asked.get(name) is None))
 
@@ -207,6 +208,8 @@ def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
     settings.require_known(asked, defaults())
     settings.fill(Task, {"model": model, "recipe": recipe})
     chosen = {name: value for name, value in asked.items() if value is not None}
+    for cls in sections().values():
+        chosen |= settings.of_section(cls, chosen)
     named = RECIPES[recipe][model]
     if named.get("head_epochs") and chosen.get("weights") == "none":
         named = named | FROM_SCRATCH.get(model, {})
