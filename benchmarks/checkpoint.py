@@ -26,6 +26,7 @@ def _measure(name: str, rounds: int, directory: str | None) -> dict[str, float]:
 
     from benchmarks.training import build
     from trainer.training.checkpoint import Checkpoints
+    from trainer.training.computation import Computation
     from trainer.training.engine import Engine
     from trainer.training.objective import Objective
     from trainer.training.progress import Progress
@@ -33,7 +34,7 @@ def _measure(name: str, rounds: int, directory: str | None) -> dict[str, float]:
     model, _ = build(name, image_shape=(64, 64, 1), train_backbone=name != "lenet")
     optimizer = keras.optimizers.AdamW(1e-5, use_ema=True)
     engine = Engine(
-        tf.distribute.OneDeviceStrategy("/cpu:0"), model, optimizer, objective=Objective(4)
+        tf.distribute.OneDeviceStrategy("/cpu:0"), model, Computation(optimizer, Objective(4))
     )
     stood_still: dict[str, list[float]] = {"thread": [], "loop": []}
     with tempfile.TemporaryDirectory(dir=directory) as folder:

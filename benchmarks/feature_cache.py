@@ -57,83 +57,93 @@ def _work(name: str, data_dir: str, rounds: int) -> dict[str, list[float]]:
 
 
 def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
-    import keras
-    import tensorflow as tf
-
-    from trainer import hardware, models
-    from trainer.data.example_stream import read_examples
-    from trainer.data.opening import open_dataset
-    from trainer.data.source import DEFAULT_DATASET
-    from trainer.training import config as configuration
-    from trainer.training import features
-    from trainer.training.interruption import StopRequest
-    from trainer.training.phases import plan, prepare
-
-    dataset = open_dataset(DEFAULT_DATASET, data_dir)
-    config = configuration.make("seed", name, _settings(dataset.name, data_dir))
-    devices = hardware.resolve(hardware.Placement("one_device", "float32", "auto", 0))
-    keras.utils.set_random_seed(0)
-    model = models.build(name, image_shape=dataset.image_shape)
-    phases = plan(config.phases, config.optimization, config.network)
-    prepare(model, phases[0])
-    images = [
-        read_examples(dataset, split, cache="off", shuffle_seed=seed)
-        for split, seed in (("train", 0), ("validation", None))
-    ]
-    frozen, why = features.plan_features(config, phases, dataset, model, devices)
-    assert frozen, why
-    kept = []
-
-    def compute() -> None:
-        for cache in (frozen.train, frozen.validation):
-            shutil.rmtree(cache.folder, ignore_errors=True)
-        kept[:] = frozen.compute(images[0], images[1], devices, StopRequest())
-
-    compute()
-    epochs = {
-        "whole_epoch": _Epochs(config, devices, model, None, images),
-        "head_epoch": _Epochs(config, devices, model, frozen.backbone.output, kept),
-    }
-    forward = tf.function(frozen.backbone)
-    batches = [
-        [batch["image"] for batch in examples.one_pass(features.BATCH)] for examples in images
-    ]
-
-    def forward_passes() -> None:
-        for batch in batches[0] * 2 + batches[1]:
-            forward(batch, training=False)
-
-    head = epochs["head_epoch"]
+    training = _Training(name, data_dir)
+    training.compute_features()
+    whole = _Epochs(training, None, training.images)
+    head = _Epochs(training, training.frozen.backbone.output, training.kept)
     return {
-        "whole_epoch": epochs["whole_epoch"].run,
-        "features": compute,
+        "whole_epoch": whole.run,
+        "features": training.compute_features,
         "head_epoch": head.run,
-        "forward_passes": forward_passes,
+        "forward_passes": training.forward_passes,
         "head_steps": head.steps_on_one_batch,
         "update": head.updates,
     }
 
 
+class _Training:
+    """A training by the seed recipe, prepared as trainer.main does, and the features it keeps."""
+
+    def __init__(self, name: str, data_dir: str) -> None:
+        import keras
+        import tensorflow as tf
+
+        from trainer import hardware, models
+        from trainer.data.example_stream import read_examples
+        from trainer.data.opening import open_dataset
+        from trainer.data.source import DEFAULT_DATASET
+        from trainer.training import config as configuration
+        from trainer.training import features
+        from trainer.training.phases import plan, prepare
+
+        dataset = open_dataset(DEFAULT_DATASET, data_dir)
+        self.config = config = configuration.make("seed", name, _settings(dataset.name, data_dir))
+        self.devices = hardware.resolve(hardware.Placement("one_device", "float32", "auto", 0))
+        keras.utils.set_random_seed(0)
+        self.model = models.build(name, image_shape=dataset.image_shape)
+        phases = plan(config.phases, config.optimization, config.network)
+        prepare(self.model, phases[0])
+        train, validation = (
+            read_examples(dataset, split, cache="off", shuffle_seed=seed)
+            for split, seed in (("train", 0), ("validation", None))
+        )
+        self.images = train, validation
+        frozen, why = features.plan_features(config, phases, dataset, self.model, self.devices)
+        assert frozen, why
+        self.frozen, self._forward = frozen, tf.function(frozen.backbone)
+        self._batches = [
+            [batch["image"] for batch in examples.one_pass(features.BATCH)]
+            for examples in self.images
+        ]
+
+    def compute_features(self) -> None:
+        """Computes the features of all images anew, and writes them."""
+        from trainer.training.interruption import StopRequest
+
+        for cache in (self.frozen.train, self.frozen.validation):
+            shutil.rmtree(cache.folder, ignore_errors=True)
+        self.kept = self.frozen.compute(*self.images, self.devices, StopRequest())
+
+    def forward_passes(self) -> None:
+        """The backbone's forward passes, of images that are in memory."""
+        for batch in self._batches[0] * 2 + self._batches[1]:
+            self._forward(batch, training=False)
+
+
 class _Epochs:
     """Trains and validates on images, or a head on features, as a run of trainer.main does."""
 
-    def __init__(self, config, devices, model, start, examples) -> None:
+    def __init__(self, training: _Training, start, examples) -> None:
         import keras
         import tensorflow as tf
 
         from trainer.data.augment import Augmentation
         from trainer.data.input import distribute_batches
+        from trainer.training.computation import Computation
         from trainer.training.engine import Engine
         from trainer.training.execution import Execution
         from trainer.training.objective import Objective
 
+        config, devices = training.config, training.devices
         self._engine = Engine(
             devices.strategy,
-            model,
-            keras.optimizers.Adam(config.optimization.learning_rate),
-            objective=Objective(4),
-            start=start,
-            augmentation=Augmentation(flip=True) if start is None else None,
+            training.model,
+            Computation(
+                keras.optimizers.Adam(config.optimization.learning_rate),
+                Objective(4),
+                start=start,
+                augmentation=Augmentation(flip=True) if start is None else None,
+            ),
             execution=Execution(xla=devices.xla, xla_update=devices.xla_update),
         )
         batch_size = config.batching.global_batch_size

@@ -38,6 +38,7 @@ def _engine(
     from trainer import hardware
     from trainer.data.input import distribute_batches
     from trainer.models.fused_normalization import fuse_normalization
+    from trainer.training.computation import Computation
     from trainer.training.engine import Engine
     from trainer.training.execution import Execution
     from trainer.training.objective import Objective
@@ -50,9 +51,7 @@ def _engine(
     engine = Engine(
         devices.strategy,
         fuse_normalization(model),
-        optimizer,
-        objective=Objective(4),
-        clip_norm=1.0,
+        Computation(optimizer, Objective(4), clip_norm=1.0),
         execution=Execution(xla=devices.xla, xla_update=devices.xla_update),
     )
     examples = in_memory(_IMAGES, (size, size, 1))

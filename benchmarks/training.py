@@ -13,6 +13,7 @@ from trainer.data.example_stream import ExampleStream
 from trainer.data.input import distribute_batches
 from trainer.hardware import Hardware
 from trainer.models.fused_normalization import fuse_normalization
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.loss_scale import DynamicLossScale
@@ -78,8 +79,7 @@ class Training:
         self.engine = Engine(
             strategy,
             self.model,
-            optimizer,
-            objective=Objective(4),
+            Computation(optimizer, Objective(4)),
             execution=Execution(
                 xla=devices.xla,
                 xla_update=devices.xla_update,

@@ -11,6 +11,7 @@ from trainer import models
 from trainer.data.augment import uniform_draws
 from trainer.data.input import distribute_batches, read_clock
 from trainer.models.fused_normalization import fuse_normalization
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
@@ -400,7 +401,7 @@ def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
     model = models.build(name, image_shape=dataset.image_shape)
     before = [weight.numpy() for weight in model.trainable_variables]
     frozen = [weight.numpy() for weight in model.non_trainable_variables]
-    engine = Engine(strategy, model, adam(), objective=Objective(4))
+    engine = Engine(strategy, model, Computation(adam(), Objective(4)))
     engine.train(iter(distribute_batches(examples, strategy, 4, augment_seed=0)), 1)
     model.set_weights(engine.weights())
     after = [weight.numpy() for weight in model.trainable_variables]

@@ -21,6 +21,7 @@ from trainer.errors import Preempted, Unreadable, UserError
 from trainer.hardware import Hardware
 from trainer.models.backbones import BACKBONES
 from trainer.training import config, features
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import measure
@@ -109,10 +110,12 @@ def losses(small, network, strategy, start=None, examples=None, epochs=3, rate=1
     engine = Engine(
         strategy,
         network,
-        keras.optimizers.Adam(rate),
-        objective=Objective(4),
-        start=start,
-        augmentation=Augmentation(flip=True) if start is None else None,
+        Computation(
+            keras.optimizers.Adam(rate),
+            Objective(4),
+            start=start,
+            augmentation=Augmentation(flip=True) if start is None else None,
+        ),
     )
     batches = iter(distribute_batches(train, strategy, BATCH, augment_seed=SEED))
     held_out = iter(distribute_batches(validation, strategy, BATCH))

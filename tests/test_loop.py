@@ -11,6 +11,7 @@ from trainer.errors import Preempted
 from trainer.run import Run
 from trainer.training import config
 from trainer.training.checkpoint import Checkpoints
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
@@ -61,8 +62,8 @@ def make_loop(path, observers, stop_request=None, **settings):
 
     def start_phase(phase):
         return Engine(
-            two_replicas(), small_lenet(), keras.optimizers.Adam(1e-3), objective=Objective(4),
-            stop_request=stop_request,
+            two_replicas(), small_lenet(),
+            Computation(keras.optimizers.Adam(1e-3), Objective(4)), stop_request=stop_request,
         )  # fmt: skip
 
     run = Run(path)

@@ -10,6 +10,7 @@ from tests.support.toy import examples_of
 from trainer import models
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.objective import Objective
@@ -30,10 +31,12 @@ def traced_loop(name, strategy, **execution):
     engine = Engine(
         strategy,
         model,
-        build_optimizer(chosen, total_steps=9),
-        objective=Objective(4),
-        clip_norm=1.0,
-        augmentation=Augmentation(flip=True),
+        Computation(
+            build_optimizer(chosen, total_steps=9),
+            Objective(4),
+            augmentation=Augmentation(flip=True),
+            clip_norm=1.0,
+        ),
         execution=Execution(xla=True, **execution),
     )
     images = np.zeros((4, SIZE, SIZE, 1), np.uint8)

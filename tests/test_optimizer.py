@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tests.conftest import one_device, two_replicas
 from trainer.settings import declared
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.objective import Objective
@@ -29,8 +30,7 @@ def after_steps(strategy, steps, gradient, chosen, *, total_steps=1, compiled=Tr
     engine = Engine(
         strategy,
         model,
-        build_optimizer(chosen, total_steps=total_steps),
-        objective=Objective(2),
+        Computation(build_optimizer(chosen, total_steps=total_steps), Objective(2)),
         execution=Execution(xla=compiled),
     )
     gradients = {

@@ -9,6 +9,7 @@ from trainer import models
 from trainer.data.input import distribute_batches
 from trainer.errors import UserError
 from trainer.training import config
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.objective import Objective
 from trainer.training.phases import Phase, plan, prepare
@@ -99,9 +100,7 @@ def test_each_phase_of_strong_changes_the_weights_it_names_and_no_others(name):
         engine = Engine(
             strategy,
             model,
-            keras.optimizers.Adam(1e-3),
-            objective=Objective(4),
-            augmentation=made.augmentation,
+            Computation(keras.optimizers.Adam(1e-3), Objective(4), augmentation=made.augmentation),
         )
         batches = distribute_batches(make_examples(4), strategy, 4, augment_seed=0)
         engine.train(iter(batches), 1)

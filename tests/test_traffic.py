@@ -10,6 +10,7 @@ from tests.conftest import one_device
 from tests.support import toy
 from trainer.data.input import distribute_batches
 from trainer.training import engine
+from trainer.training.computation import Computation
 from trainer.training.execution import Execution
 from trainer.training.objective import Objective
 
@@ -38,8 +39,7 @@ def test_the_engine_reduces_so_many_bytes(network, precision, monkeypatch):
     made = engine.Engine(
         one_device(),
         model,
-        optimizer,
-        objective=Objective(4),
+        Computation(optimizer, Objective(4)),
         execution=Execution(reduce_dtype=precision),
     )
     batches = iter(distribute_batches(toy.make_examples(16), one_device(), 16, augment_seed=0))

@@ -8,6 +8,7 @@ from trainer import models
 from trainer.data.augment import Augmentation
 from trainer.data.example_stream import ExampleStream
 from trainer.data.input import distribute_batches
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.objective import Objective
@@ -71,11 +72,13 @@ def train(
     engine = Engine(
         strategy,
         model,
-        optimizer(),
-        objective=objective,
-        augmentation=Augmentation(flip=True) if flip else None,
+        Computation(
+            optimizer(),
+            objective,
+            augmentation=Augmentation(flip=True) if flip else None,
+            clip_norm=clip_norm,
+        ),
         execution=Execution(xla=xla, **execution),
-        clip_norm=clip_norm,
         stop_request=stop_request,
     )
     batches = iter(distribute_batches(examples, strategy, BATCH, augment_seed=3))

@@ -12,6 +12,7 @@ from tests.support import toy
 from trainer import hardware
 from trainer.data.augment import Augmentation
 from trainer.data.input import distribute_batches
+from trainer.training.computation import Computation
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.objective import Objective
@@ -53,9 +54,7 @@ def train(strategy, batch, network, optimizer, precision, xla):
     engine = Engine(
         strategy,
         model,
-        rule,
-        objective=objective,
-        augmentation=augmentation,
+        Computation(rule, objective, augmentation=augmentation),
         execution=Execution(xla=xla),
     )
     batches = distribute_batches(toy.make_examples(103), strategy, batch, augment_seed=3)

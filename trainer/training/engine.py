@@ -13,15 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.data.augment import Augmentation
 from trainer.data.input import LOADED_AT
 from trainer.models.taps import Taps
 from trainer.training import step_clock
+from trainer.training.computation import Computation
 from trainer.training.execution import Execution
 from trainer.training.first_step import FirstStep
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import Totals, measure
-from trainer.training.objective import Objective
 from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
 from trainer.training.step import Step
 from trainer.training.step_result import StepResult
@@ -39,13 +38,9 @@ class Engine:
         self,
         strategy: tf.distribute.Strategy,
         model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
+        computation: Computation,
         *,
-        objective: Objective,
         execution: Execution = _PLAIN,
-        start: keras.KerasTensor | None = None,
-        augmentation: Augmentation | None = None,
-        clip_norm: float | None = None,
         stop_request: StopRequest | None = None,
         train_step: TracedOnce | None = None,
     ) -> None:
@@ -55,35 +50,25 @@ class Engine:
             strategy: the strategy to train under.
             model: a model of `trainer.models.build`, made outside of the strategy's scope. Its own
                 variables are read here and by nobody later: `weights` has what became of them.
-            optimizer: a Keras optimizer, not built; every replica takes a copy.
-            objective: the losses.
-            execution: how its steps are computed.
-            start: the tensor of the model that batches hold, as `features`, the values of: the
-                features of a frozen backbone, for example; None: the model's input.
-            augmentation: how training images are changed by their draws; None leaves them.
-            clip_norm: the largest global norm of the reduced gradients; None clips nothing.
+            computation: what its steps compute.
+            execution: how they are computed.
             stop_request: asks to stop between steps; None never does.
             train_step: of an engine whose steps are the same, so that nothing is compiled twice.
         """
-        self.model, self._strategy = model, strategy
+        self.model, self._strategy, self._stop_request = model, strategy, stop_request
+        self._execution, self._clip_norm = execution, computation.clip_norm
         self._packings = pack_model(model)
-        self._step = Step(
-            model, self._packings, objective, start=start, augmentation=augmentation,
-            accumulation_steps=execution.accumulation_steps, reduce_dtype=execution.reduce_dtype,
-        )  # fmt: skip
-        xla, loss_scale = execution.xla, execution.loss_scale
-        self._has_loss_scale = loss_scale is not None
-        self._clip_norm, self._stop_request = clip_norm, stop_request
-        self._xla_update = xla if execution.xla_update is None else execution.xla_update
+        self._step = Step(model, self._packings, computation, execution)
         values = self._packings.map(lambda packing: packing.values())
-        devices = strategy.extended.worker_devices
-        self._replicas = [Replica(device, values, optimizer, loss_scale) for device in devices]
+        devices, xla = strategy.extended.worker_devices, execution.xla
+        self._replicas = [
+            Replica(device, values, computation.optimizer, execution.loss_scale)
+            for device in devices
+        ]
         self._has_peers = strategy.num_replicas_in_sync > len(self._replicas)
         self._take_over_from_chief()
-        self._accumulation_steps = execution.accumulation_steps
-        classes = Taps(model).num_classes
+        classes, place = Taps(model).num_classes, shared_device(devices)
         self.train_totals, self.eval_totals = Totals(strategy, classes), Totals(strategy, classes)
-        place = shared_device(devices)
         self.train_step = train_step or TracedOnce(self._step.train, jit_compile=xla, device=place)
         self._eval_step = TracedOnce(self._step.evaluate, jit_compile=xla, device=place)
         self._updates: list[tf.types.experimental.ConcreteFunction] = []
@@ -178,7 +163,7 @@ class Engine:
     def flops(self) -> int:
         """Floating-point operations of one replica's forward and backward pass, once traced."""
         graph = self.train_step.concrete.graph
-        return flops.count(graph, graph.outputs, turns=self._accumulation_steps)
+        return flops.count(graph, graph.outputs, turns=self._execution.accumulation_steps)
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
@@ -186,7 +171,7 @@ class Engine:
 
     def loss_scale(self) -> float | None:
         """What the next step's loss is multiplied by; None without a loss scale."""
-        return float(self._replicas[0].loss_scale()) if self._has_loss_scale else None
+        return float(self._replicas[0].loss_scale()) if self._execution.loss_scale else None
 
     def _take_over_from_chief(self) -> None:
         """Makes the weights of all workers those of the first, whatever they drew or read."""
@@ -255,7 +240,7 @@ class Engine:
         self._updates = self._updates or [
             replica.update_function(
                 self._step, self._strategy.num_replicas_in_sync, self._clip_norm,
-                jit_compile=self._xla_update,
+                jit_compile=self._execution.compiles_update,
             ).get_concrete_function(reduced)
             for replica in self._replicas
         ]  # fmt: skip

@@ -23,3 +23,8 @@ class Execution:
     accumulation_steps: int = 1
     reduce_dtype: str | None = None
     loss_scale: DynamicLossScale | None = None
+
+    @property
+    def compiles_update(self) -> bool:
+        """Whether XLA compiles the update."""
+        return self.xla if self.xla_update is None else self.xla_update

@@ -6,13 +6,14 @@ import keras
 
 from trainer.data.example_stream import ExampleStream
 from trainer.hardware import Hardware
+from trainer.training.computation import Computation
 from trainer.training.config import Config
 from trainer.training.engine import Engine
 from trainer.training.execution import Execution
 from trainer.training.interruption import StopRequest
 from trainer.training.loss_scale import DynamicLossScale
 from trainer.training.objective import Loss, Objective, balanced_class_weights
-from trainer.training.optimizer import build_optimizer
+from trainer.training.optimizer import Optimization, build_optimizer
 from trainer.training.phases import Phase, prepare
 from trainer.training.traced_once import TracedOnce
 
@@ -51,25 +52,30 @@ def build_engine(
     prepare(model, phase)
     images_of_replica = config.batching.global_batch_size // devices.num_replicas
     kind, traced = (phase, images_of_replica, devices.xla), {} if traced is None else traced
-    optimizer = build_optimizer(
-        dataclasses.replace(config.optimization, learning_rate=phase.learning_rate),
-        total_steps=phase.epochs * steps_per_epoch,
-        steps_per_epoch=steps_per_epoch,
-    )
-    engine = Engine(
-        devices.strategy,
-        model,
-        optimizer,
-        objective=_objective(config.loss, model.output.shape[-1], train_examples),
-        execution=_execution(devices, config.batching.accumulation_steps),
+    computation = Computation(
+        _optimizer(config.optimization, phase, steps_per_epoch),
+        _objective(config.loss, model.output.shape[-1], train_examples),
         start=start,
         augmentation=config.augmentation if start is None else None,
         clip_norm=config.optimization.clip_norm or None,
-        stop_request=stop_request,
-        train_step=traced.get(kind),
     )
+    engine = Engine(
+        devices.strategy, model, computation,
+        execution=_execution(devices, config.batching.accumulation_steps),
+        stop_request=stop_request, train_step=traced.get(kind),
+    )  # fmt: skip
     traced[kind] = engine.train_step
     return engine
+
+
+def _optimizer(
+    chosen: Optimization, phase: Phase, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+    return build_optimizer(
+        dataclasses.replace(chosen, learning_rate=phase.learning_rate),
+        total_steps=phase.epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+    )
 
 
 def _objective(loss: Loss, classes: int, examples: ExampleStream) -> Objective:

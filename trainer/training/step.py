@@ -9,11 +9,12 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from trainer.data.augment import Augmentation, augment
+from trainer.data.augment import augment
 from trainer.models.taps import Taps
+from trainer.training.computation import Computation
 from trainer.training.dropout import training_network
+from trainer.training.execution import Execution
 from trainer.training.metrics import count, count_not_finite, empty_sums
-from trainer.training.objective import Objective
 from trainer.training.vectors import Vectors, bind, count_trained
 
 
@@ -41,34 +42,27 @@ class Step:
         self,
         model: keras.Model,
         packings: Vectors,
-        objective: Objective,
-        *,
-        start: keras.KerasTensor | None = None,
-        augmentation: Augmentation | None = None,
-        accumulation_steps: int = 1,
-        reduce_dtype: str | None = None,
+        computation: Computation,
+        execution: Execution,
     ) -> None:
         """Prepares both; traces nothing.
 
         Args:
             model: a model of `trainer.models.build`.
             packings: of its weights.
-            objective: the losses.
-            start: the tensor of the model that batches hold, as `features`, the values of; None:
-                the model's input, held as `image`.
-            augmentation: how training images are changed by their draws; None leaves them.
-            accumulation_steps: number of micro-batches that a batch is split into.
-            reduce_dtype: dtype of the gradients that leave the step; None: the weights'.
+            computation: what they compute.
+            execution: how they compute it.
         """
-        self._packings, self._objective = packings, objective
+        start = computation.start
+        self._packings, self._objective = packings, computation.objective
         self._network = keras.Model(model.input if start is None else start, Taps(model).logits)
         self._inputs = "image" if start is None else "features"
         self._training_network = training_network(model, start)
-        self._augmentation = augmentation
-        self._accumulation_steps = accumulation_steps
+        self._augmentation = computation.augmentation
+        self._accumulation_steps = execution.accumulation_steps
         self._dtype = packings.decayed.dtype
         self._num_trained = count_trained(packings)
-        self._reduce_dtype = reduce_dtype or self._dtype
+        self._reduce_dtype = execution.reduce_dtype or self._dtype
 
     def train(
         self, vectors: Vectors, batch: dict, scale: tf.Tensor, stop_asked: tf.Tensor
