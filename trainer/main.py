@@ -56,16 +56,7 @@ from trainer.training.decisions import trials_before
 from trainer.training.interruption import StopRequest
 from trainer.training.loop import Loop
 from trainer.training.objective import require_all_classes
-from trainer.training.observers.compile_cache_sealer import CompileCacheSealer
-from trainer.training.observers.epoch_log import EpochLog
-from trainer.training.observers.epoch_progress import EpochProgress
-from trainer.training.observers.metrics_file import MetricsFile
-from trainer.training.observers.mlflow_run import MlflowRun
-from trainer.training.observers.observer import Observer
-from trainer.training.observers.profile import Profile
-from trainer.training.observers.prometheus_file import PrometheusFile
-from trainer.training.observers.status_file import StatusFile
-from trainer.training.observers.tensorboard import TensorBoard
+from trainer.training.observers.chosen import choose_observers
 from trainer.training.phase_engine import TracedSteps, build_engine
 from trainer.training.phases import Phase, plan, prepare
 from trainer.training.record import describe_training
@@ -151,7 +142,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
     run.write_config(content)
     batch_size = config.batching.global_batch_size
     batch = first_batch(examples[0], batch_size, config.task.seed, change_batch)
-    observers = _observers(run, request, content, _network_input(model, config, batch))
+    observers = choose_observers(run, request, content, _network_input(model, config, batch))
     if frozen:
         examples = frozen.compute(*examples, devices, stop_request)
     loop = Loop(
@@ -175,46 +166,6 @@ def _tell_result(loop: Loop, run: Run) -> None:
         "evaluate it: python -m trainer.evaluate --workdir=%s --output_dir=REPORT",
         shlex.quote(str(run.path)),
     )
-
-
-def _observers(
-    run: Run, request: Request, content: dict[str, Any], images: np.ndarray
-) -> list[Observer]:
-    """The observers of the training; with several workers, those that write are the chief's.
-
-    Args:
-        run: the run's directory.
-        request: what to train.
-        content: of config.json.
-        images: the first batch as the network sees it.
-    """
-    config, class_names = request.config, request.dataset.class_names
-    rows = run.read_metrics()  # On every worker, so that all of them refuse a damaged file.
-    on_all_workers: list[Observer] = [
-        CompileCacheSealer(CompileCache(config.hardware.compile_cache_dir)),
-        EpochLog(config.phases.epochs),
-    ]
-    if not run.writes:
-        return on_all_workers
-    tensorboard = TensorBoard(run.tensorboard, class_names)
-    tensorboard.write_settings(content["config"], content)
-    tensorboard.write_layout()
-    tensorboard.write_batch(images)
-    if_asked: list[Observer] = []
-    if request.profile_steps:
-        if_asked.append(Profile(run.tensorboard, *request.profile_steps))
-    if request.prometheus_file:
-        if_asked.append(PrometheusFile(request.prometheus_file, run.path.name))
-    if request.mlflow_uri:
-        if_asked.append(MlflowRun(request.mlflow_uri, run.path, content["config"]))
-    return [
-        MetricsFile(run, rows),
-        tensorboard,
-        StatusFile(run),
-        EpochProgress(config.phases.epochs, config.batching.global_batch_size),
-        *if_asked,
-        *on_all_workers,
-    ]
 
 
 def _build_models(request: Request, devices: hardware.Hardware) -> tuple[keras.Model, keras.Model]:
