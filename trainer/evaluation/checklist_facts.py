@@ -1,17 +1,10 @@
-"""Sentences about the data, training, evaluation and results, for the reviewer's checklist."""
+"""What the reviewer's checklist asks for, as sentences; `training_facts` has those of training."""
 
 from collections.abc import Mapping
 
-from trainer.evaluation import metrics, sentences
+from trainer.evaluation import metrics, sentences, training_facts
 from trainer.evaluation.formats import percent
-from trainer.evaluation.population import population
 from trainer.evaluation.sentences import Content, of_models
-
-_AUGMENTATIONS = ("flip", "rotation", "shift", "zoom", "brightness", "contrast", "erasing")
-_OPTIMIZATION = (
-    "recipe", "optimizer", "learning_rate", "schedule", "weight_decay", "global_batch_size",
-    "epochs", "patience", "label_smoothing", "dropout", "deterministic",
-)  # fmt: skip
 
 
 def facts(report: Content) -> dict[str, str | None]:
@@ -25,7 +18,7 @@ def facts(report: Content) -> dict[str, str | None]:
     """
     return {
         **_of_data(report),
-        **_of_training(report),
+        **training_facts.of_training(report),
         **_of_evaluation(report),
         **_of_results(report),
     }
@@ -38,34 +31,20 @@ def _of_data(report: Content) -> dict[str, str | None]:
         f"{', '.join(report['class_names'])}: {', '.join(report['models'])}, on "
         f"{sentences.place(report)}.",
         "purpose": report["research_use"],
-        "trained_on": of_models(report, _trained_on),
         "evaluated": sentences.evaluated(report),
         "digest": f"SHA-256 of the sorted lines id,label: {report['split_digest']}.",
         "counts": f"{report['examples']} radiographs: {counts}",
-        "sizes": " ".join(filter(None, [of_models(report, _sizes), f"Evaluated: {counts}"])),
+        "sizes": " ".join(
+            filter(None, [of_models(report, training_facts.sizes), f"Evaluated: {counts}"])
+        ),
         "left_out": _left_out(report),
         "unit": _unit(report),
-        "population": of_models(report, _population),
         "characteristics": _characteristics(report),
         "difference": _difference(report),
         "sources": of_models(report, _sources),
         "labels": "The label of each radiograph in the dataset, folder or table.",
         "no_judgement": "Not applicable: the model only uses pixel values.",
         "unreadable": "trainer.predict skips and lists unreadable files.",
-    }
-
-
-def _of_training(report: Content) -> dict[str, str | None]:
-    return {
-        "input": of_models(report, _input),
-        "network": of_models(report, _network),
-        "weights": of_models(report, _weights),
-        "training": of_models(report, _training),
-        "selection": of_models(report, _selection),
-        "ensemble": of_models(report, _ensemble),
-        "imbalance": of_models(report, _imbalance),
-        "software": of_models(report, lambda model: _versions(model["run_config"], "Trained with")),
-        "files": of_models(report, _files),
     }
 
 
@@ -85,7 +64,7 @@ def _of_evaluation(report: Content) -> dict[str, str | None]:
         f"{report['tta']}); they are in {files}.",
         "heatmaps": "Not in this report: trainer.export_gradcam computes heatmaps and compares "
         "them with a chance baseline.",
-        "evaluated_with": _versions(report, "Evaluated with"),
+        "evaluated_with": sentences.versions(report, "Evaluated with"),
         "is_internal": f"This report: {sentences.place(report)}."
         if report["dataset"]
         else "Not in this report.",
@@ -110,35 +89,6 @@ def _of_results(report: Content) -> dict[str, str | None]:
     }
 
 
-def _config(model: Content) -> Mapping[str, object]:
-    return model["run_config"]["config"] if model["run_config"] else {}
-
-
-def _trained_on(model: Content) -> str | None:
-    if not model["run_config"]:
-        return None
-    config = _config(model)
-    fold, share = config.get("fold"), config.get("source_share")
-    part = (
-        f"fold {fold} held out, the next fold used for validation"
-        if fold
-        else f"split {config.get('train_split', 'train')}"
-    )
-    drawn = f", resampled with --source_share={share}" if share else ""
-    return f"Trained on {config['dataset']}, {part}{drawn}."
-
-
-def _sizes(model: Content) -> str | None:
-    if not model["run_config"]:
-        return None
-    data, tuning = model["run_config"]["dataset"], model["tuning"]
-    tuned = f", {tuning['examples']} to tune temperature and thresholds" if tuning else ""
-    return (
-        f"{data['train_examples']} training radiographs, {data['validation_examples']} to "
-        f"select the epoch{tuned}."
-    )
-
-
 def _left_out(report: Content) -> str:
     left_out = report["left_out"]
     if not left_out:
@@ -155,11 +105,6 @@ def _unit(report: Content) -> str | None:
         f"The {report['examples']} radiographs form {groups} groups of one patient or of copies of "
         "one radiograph, according to the dataset or table; the bootstrap resamples groups."
     )
-
-
-def _population(model: Content) -> str | None:
-    config = _config(model)
-    return population(str(config["dataset"])) if config else None
 
 
 def _characteristics(report: Content) -> str | None:
@@ -186,79 +131,6 @@ def _sources(model: Content) -> str | None:
         return None
     counts = (f"{name} {part['examples']}" for name, part in model["by_source"].items())
     return f"Evaluated by source: {', '.join(counts)}."
-
-
-def _input(model: Content) -> str | None:
-    if not model["run_config"]:
-        return None
-    shape = " x ".join(map(str, model["run_config"]["dataset"]["image_shape"]))
-    config = _config(model)
-    scaling = f", scaled inside the model ({config['scaling']})" if "scaling" in config else ""
-    return f"One grayscale radiograph, resized to {shape} uint8{scaling}; no other patient data."
-
-
-def _network(model: Content) -> str | None:
-    if not model["run_config"]:
-        return None
-    parameters = model["run_config"]["parameters"]
-    return (
-        f"{model['model']}, {parameters['total']:,} parameters, {parameters['trainable']:,} of "
-        "them trainable."
-    )
-
-
-def _weights(model: Content) -> str | None:
-    config = _config(model)
-    if "weights" not in config:
-        return None
-    if config["weights"] == "none":
-        return f"Random weights, seed {config['seed']}."
-    return (
-        f"Pretrained weights {config['weights']}; the other layers random, seed {config['seed']}."
-    )
-
-
-def _settings(model: Content, names: tuple[str, ...]) -> str:
-    config = _config(model)
-    return ", ".join(f"{name.replace('_', ' ')} {config[name]}" for name in names if name in config)
-
-
-def _training(model: Content) -> str | None:
-    chosen, drawn = _settings(model, _OPTIMIZATION), _settings(model, _AUGMENTATIONS)
-    if not chosen:
-        return None
-    return f"{chosen}; augmentation: {drawn}. All settings: run_config in report.json."
-
-
-def _selection(model: Content) -> str | None:
-    if not model["run_config"]:
-        return None
-    examples = model["run_config"]["dataset"]["validation_examples"]
-    return f"The epoch with the lowest loss on {examples} validation radiographs was selected."
-
-
-def _ensemble(model: Content) -> str | None:
-    if not model["members"]:
-        return "A single model."
-    return f"The mean of the probabilities of {', '.join(model['members'])}."
-
-
-def _imbalance(model: Content) -> str | None:
-    settings = _settings(model, ("class_weights",))
-    return f"{settings.capitalize()}." if settings else None
-
-
-def _versions(content: Content | None, made: str) -> str | None:
-    versions = (content or {}).get("versions")
-    if not versions:
-        return None
-    return f"{made} {', '.join(f'{name} {version}' for name, version in versions.items())}."
-
-
-def _files(model: Content) -> str | None:
-    if not model["run_config"]:
-        return None
-    return f"model.keras of {model['run']}, SHA-256 {model['model_sha256']}."
 
 
 def _subgroups(model: Content) -> str | None:

@@ -176,6 +176,14 @@ def shortcut_control(model: Content) -> str | None:
     )
 
 
+def versions(content: Content | None, made: str) -> str | None:
+    """The software that something was made with; `made` begins the sentence."""
+    found = (content or {}).get("versions")
+    if not found:
+        return None
+    return f"{made} {', '.join(f'{name} {version}' for name, version in found.items())}."
+
+
 def remarks(report: Content) -> str:
     """What limits the numbers."""
     return " ".join(report["remarks"]) or "The report notes no limitation of its examples."
