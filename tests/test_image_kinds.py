@@ -30,7 +30,10 @@ STORED = {
     7: lambda a: np.swapaxes(np.rot90(a, 2), 0, 1),
     8: lambda a: np.rot90(a, -1),
 }
-served = tf.function(lambda encoded: decode_radiograph(encoded, SHAPE))
+served = tf.function(
+    lambda encoded: decode_radiograph(encoded, SHAPE),
+    input_signature=[tf.TensorSpec([], tf.string)],  # Bytes themselves would be traced one by one.
+)
 
 
 def written(image, kind, **options):
