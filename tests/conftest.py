@@ -85,11 +85,11 @@ def small_phantoms(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
-    """The directory of a LeNet trained for two epochs under two virtual replicas."""
+    """The directory of a small LeNet trained for two epochs under two virtual replicas."""
     workdir = tmp_path_factory.mktemp("runs") / "lenet"
     run_command(
-        "trainer.main", "--model=lenet", "--recipe=seed", "--strategy=mirrored",
-        "--virtual_devices=2",
+        "trainer.main", "--model=lenet", "--recipe=seed", "--input_pooling=4",
+        "--strategy=mirrored", "--virtual_devices=2",
         "--epochs=2", f"--data_dir={data_dir}", f"--workdir={workdir}",
     )  # fmt: skip
     return workdir

@@ -222,7 +222,7 @@ def test_a_run_with_both_trials_is_the_run_of_their_answers_and_goes_on_with_the
     data_dir, cache_folder, tmp_path
 ):
     decided, plain = tmp_path / "decided", tmp_path / "plain"
-    flags = [*TRAIN, "--epochs=1", f"--data_dir={data_dir}"]
+    flags = [*TRAIN, "--input_pooling=4", "--epochs=1", f"--data_dir={data_dir}"]
 
     def on_gpus():
         done = subprocess.run(  # noqa: S603

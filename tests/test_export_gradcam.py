@@ -59,7 +59,7 @@ def test_each_example_has_a_panel_on_the_page_and_a_raw_heatmap(of_split):
         assert f'src="{row["panel"]}"' in page
         heatmap = np.load(of_split / row["heatmap"])
         assert heatmap.dtype == np.float32
-        assert heatmap.shape == (109, 109)  # 224, convolved to 222, pooled to 111, convolved.
+        assert heatmap.shape == (25, 25)  # 224, pooled to 56, 54, halved to 27, 25.
         assert heatmap.min() >= 0
         assert (row["empty"] == "True") == (heatmap.max() == 0)
 
@@ -101,7 +101,7 @@ def test_radiographs_are_chosen_by_id_and_a_named_class_explained(finished_run, 
     assert {(row["target"], row["method"], row["layer"]) for row in rows} == {
         ("Viral Pneumonia", "layercam", "conv1")
     }
-    assert np.load(tmp_path / rows[0]["heatmap"]).shape == (222, 222)
+    assert np.load(tmp_path / rows[0]["heatmap"]).shape == (54, 54)
 
 
 def test_own_files_are_explained_by_the_best_of_several_runs_and_the_unreadable_reported(

@@ -204,9 +204,9 @@ def test_mlflow_tells_its_makers_nothing(tmp_path):
 def test_mlflow_has_what_metrics_jsonl_has(data_dir, uri, tmp_path):
     workdir = tmp_path / "lenet"
     run_command(
-        "trainer.main", "--model=lenet", "--recipe=seed", "--strategy=mirrored",
-        "--virtual_devices=2", "--epochs=1", f"--data_dir={data_dir}", f"--workdir={workdir}",
-        f"--mlflow_uri={uri}",
+        "trainer.main", "--model=lenet", "--recipe=seed", "--input_pooling=4",
+        "--strategy=mirrored", "--virtual_devices=2", "--epochs=1",
+        f"--data_dir={data_dir}", f"--workdir={workdir}", f"--mlflow_uri={uri}",
     )  # fmt: skip
     (row,) = map(json.loads, (workdir / "metrics.jsonl").open())
     assert row.pop("phase") and row.pop("epoch") == 1

@@ -156,8 +156,8 @@ def test_what_is_wrong_with_a_plan_is_said_before_the_first_run(small_data, tmp_
 def test_a_run_of_other_settings_is_not_taken_for_done(finished_run, data_dir, tmp_path):
     shutil.copytree(finished_run, tmp_path / "run")
     text = (
-        f"model = lenet\nrecipe = seed\nstrategy = mirrored\nvirtual_devices = 2\n"
-        f"data_dir = {data_dir}\nepochs = 2\n"
+        f"model = lenet\nrecipe = seed\ninput_pooling = 4\n"
+        f"strategy = mirrored\nvirtual_devices = 2\ndata_dir = {data_dir}\nepochs = 2\n"
     )
     require_valid(parse(text).runs, tmp_path)
     for line, said in {

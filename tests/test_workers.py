@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 FLAGS = [
     "--model=lenet",
     "--recipe=seed",
+    "--input_pooling=4",
     "--strategy=multi_worker",
     "--epochs=2",
     "--global_batch_size=16",
