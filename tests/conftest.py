@@ -3,6 +3,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import functools
+import gc
 import pathlib
 import signal
 import socket
@@ -23,6 +24,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Two logical devices serve as replicas in all tests of this process.
 devices.split()
+
+
+def pytest_collection_finish():
+    gc.freeze()  # What was imported stays.
+    gc.set_threshold(10_000)  # Tracing makes many objects and little garbage.
 
 
 def pytest_runtest_setup(item):

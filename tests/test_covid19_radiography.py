@@ -230,27 +230,31 @@ def test_duplicates_get_one_group_and_one_split(tmp_path):
     assert len({(row.group, row.split) for row in rows}) == len(groups)
 
 
-@pytest.mark.parametrize("config", ["full", "224x224"])
-def test_shards_are_the_same_bytes_whatever_the_order_of_folders(
-    config, manual_dir, data_dir, tmp_path
-):
-    # The other process hashes strings otherwise, and is told every folder's files backwards.
+@pytest.fixture(scope="module")
+def built_backwards(manual_dir, tmp_path_factory):
+    """Both datasets from a process that hashes strings otherwise, and lists folders backwards."""
+    folder = tmp_path_factory.mktemp("backwards")
     program = (
         "import sys, cxr_tfds; import tensorflow_datasets as tfds; from etils import epath;"
         "listed = epath.gpath.PosixGPath.iterdir;"
         "epath.gpath.PosixGPath.iterdir = lambda path: sorted(listed(path), reverse=True);"
-        "config = tfds.download.DownloadConfig(manual_dir=sys.argv[2]);"
-        "builder = tfds.builder(sys.argv[1], data_dir=sys.argv[3]);"
-        "builder.download_and_prepare(download_config=config)"
+        "config = tfds.download.DownloadConfig(manual_dir=sys.argv[1]);"
+        "build = lambda name: tfds.builder(f'covid19_radiography/{name}', data_dir=sys.argv[2])"
+        ".download_and_prepare(download_config=config);"
+        "build('full'); build('224x224')"
     )
-    arguments = [f"covid19_radiography/{config}", str(manual_dir), str(tmp_path)]
     subprocess.run(  # noqa: S603
-        [sys.executable, "-c", program, *arguments],
+        [sys.executable, "-c", program, str(manual_dir), str(folder)],
         env={"PYTHONHASHSEED": "7", "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
         check=True,
         capture_output=True,
     )
-    built = files_and_hashes(version_dir(tmp_path, config))
+    return folder
+
+
+@pytest.mark.parametrize("config", ["full", "224x224"])
+def test_shards_are_the_same_bytes_whatever_the_order_of_folders(config, data_dir, built_backwards):
+    built = files_and_hashes(version_dir(built_backwards, config))
     assert built == files_and_hashes(version_dir(data_dir, config))
     assert sum("tfrecord" in name for name in built) == 3
 

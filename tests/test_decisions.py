@@ -2,10 +2,7 @@
 
 import dataclasses
 import json
-import os
 import random
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -219,19 +216,19 @@ def test_a_failure_is_told_by_the_line_that_says_something(text, told, model, mo
 
 
 def test_a_run_with_both_trials_is_the_run_of_their_answers_and_goes_on_with_them(
-    data_dir, cache_folder, tmp_path
+    data_dir, cache_folder, forks, tmp_path
 ):
     decided, plain = tmp_path / "decided", tmp_path / "plain"
     flags = [*TRAIN, "--input_pooling=4", "--epochs=1", f"--data_dir={data_dir}"]
 
     def on_gpus():
-        done = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "tests.support.train_as_on_gpus", *flags,
-             "--global_batch_size=auto", f"--workdir={decided}"],
-            cwd=ROOT, env=os.environ | {"CXR_CACHE_DIR": str(cache_folder)},
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        done = forks.run(
+            "tests.support.train_as_on_gpus",
+            [*flags, "--global_batch_size=auto", f"--workdir={decided}"],
+            ROOT,
+            {"CXR_CACHE_DIR": str(cache_folder)},
+        )
+        assert done.code == 0, done.said
         return done.stderr
 
     said = on_gpus()

@@ -79,10 +79,13 @@ class _Server:
 
 def _serve(orders: socket.socket) -> None:
     """Does what it is told until nobody is left to tell it anything."""
+    gc.disable()
     for module in _IMPORTED:
         importlib.import_module(module)
     _import_datasets()
     gc.freeze()  # A collection in a fork would touch, and so copy, all that was imported.
+    gc.set_threshold(10_000)  # Tracing makes many objects and little garbage.
+    gc.enable()
     server = _Server()
     while True:
         order, files, _, _ = socket.recv_fds(orders, MOST_BYTES, 2)
