@@ -391,14 +391,14 @@ def test_evaluation_counts_every_example_once(strategy):
 
 
 @pytest.mark.parametrize(
-    "name", ["lenet", "resnet101", "vgg19", pytest.param("densenet169", marks=pytest.mark.slow)]
-)
-def test_each_model_takes_a_step_on_phantoms_under_two_replicas(name, dataset):
-    from trainer.data.example_stream import read_examples
-
+    ("name", "size"),
+    [("lenet", 224), ("resnet101", SIZE), ("vgg19", SIZE),
+     pytest.param("densenet169", 224, marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_each_model_takes_a_step_under_two_replicas(name, size):
     strategy = two_replicas()
-    examples = read_examples(dataset, "train", cache="off", shuffle_seed=0)
-    model = models.build(name, image_shape=dataset.image_shape)
+    examples = make_examples(2 * BATCH, size=size)
+    model = models.build(name, image_shape=(size, size, 1))
     before = [weight.numpy() for weight in model.trainable_variables]
     frozen = [weight.numpy() for weight in model.non_trainable_variables]
     engine = Engine(strategy, model, Computation(adam(), Objective(4)))

@@ -25,12 +25,17 @@ def train(strategy, virtual_devices, output, worker=None, ports=()):
     return bare_machine().start("tests.support.train_toy", flags, ROOT, environment)
 
 
+def finish(process):
+    _, said = process.communicate(timeout=500)
+    assert process.returncode == 0, said
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """Weights after 50 steps, by way of training and case."""
     folder = tmp_path_factory.mktemp("weights")
-    waiting = [train("one_device", 0, folder / "one.npz")]
-    waiting += [
+    finish(train("one_device", 0, folder / "one.npz"))  # The others' forks take over its functions.
+    waiting = [
         train(strategy, devices, folder / f"{way}.npz")
         for way, (strategy, devices) in WAYS.items()
         if strategy == "mirrored"
@@ -43,8 +48,7 @@ def weights(tmp_path_factory):
         for worker in range(2)
     ]
     for process in waiting:
-        _, said = process.communicate(timeout=500)
-        assert process.returncode == 0, said
+        finish(process)
     return {file.stem: dict(np.load(file)) for file in folder.iterdir()}
 
 

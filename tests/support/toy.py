@@ -17,12 +17,12 @@ SIZE = 32
 BATCH = 16
 
 
-def make_examples(count: int, seed: int = 0) -> ExampleStream:
+def make_examples(count: int, seed: int = 0, size: int = SIZE) -> ExampleStream:
     """Images whose class shows in the brightness of their upper half."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, count)
-    images = rng.integers(0, 60, (count, SIZE, SIZE, 1))
-    images[:, : SIZE // 2] += 50 * labels[:, None, None, None]
+    images = rng.integers(0, 60, (count, size, size, 1))
+    images[:, : size // 2] += 50 * labels[:, None, None, None]
     return examples_of(images.astype(np.uint8), labels)
 
 
