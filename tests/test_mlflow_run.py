@@ -2,11 +2,9 @@
 
 import contextlib
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 
 import pytest
 
@@ -187,18 +185,17 @@ def test_a_damaged_id_is_refused_before_training(uri, directory):
         MlflowRun(uri, directory, CONFIG)
 
 
-def test_mlflow_tells_its_makers_nothing(tmp_path):
+def test_mlflow_tells_its_makers_nothing(forks, tmp_path):
     code = (
-        "import pathlib; from trainer.training.observers.mlflow_run import MlflowRun;"
+        "import os, pathlib;"
+        "own = {name: os.environ[name] for name in ('PATH', 'HOME')};"
+        "os.environ.clear(); os.environ.update(own);"  # Without the signs of a test or of a CI.
+        "from trainer.training.observers.mlflow_run import MlflowRun;"
         f"MlflowRun('sqlite:///{tmp_path}/a.db', pathlib.Path('{tmp_path}'), {{}});"
         "from mlflow.telemetry import get_telemetry_client; print(get_telemetry_client())"
     )
-    names = ("PATH", "HOME", "LANG")
-    environment = {name: os.environ[name] for name in names if name in os.environ}
-    said = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert said.stdout == "None\n", said.stderr
+    done = forks.run("-c", [code], ROOT)
+    assert done.stdout == "None\n", done.stderr
 
 
 def test_mlflow_has_what_metrics_jsonl_has(data_dir, uri, tmp_path):

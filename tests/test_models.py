@@ -1,3 +1,5 @@
+import dataclasses
+import hashlib
 import pathlib
 import shutil
 import subprocess
@@ -10,9 +12,9 @@ import pytest
 import scipy.special
 from keras.src.legacy.saving import legacy_h5_format
 
-from tests.conftest import ROOT
 from trainer import models
 from trainer.errors import Unreadable, UserError
+from trainer.models.backbones import BACKBONES
 
 SMALL = (64, 64, 1)
 VGG19_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -264,34 +266,17 @@ def test_every_weight_of_batch_normalization_is_read_from_a_file(densenet169):
     assert_holds(weights_by_layer(model), expected)
 
 
-def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path):
+def test_imagenet_weights_are_taken_from_keras_home(vgg19, tmp_path, monkeypatch):
     expected, path = vgg19
     (tmp_path / "models").mkdir()
     shutil.copy(path, tmp_path / "models" / VGG19_FILE)
-    run_python(
-        """if True:
-        import dataclasses, hashlib, pathlib, sys, numpy
-        from trainer import models
-        from trainer.models.backbones import BACKBONES
-        file = pathlib.Path(sys.argv[2])
-        of_file = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
-        vgg19 = BACKBONES["vgg19"]
-        imagenet = dataclasses.replace(vgg19.imagenet, md5=of_file)
-        BACKBONES["vgg19"] = dataclasses.replace(vgg19, imagenet=imagenet)
-        model = models.build(
-            "vgg19", models.Architecture(weights="imagenet"), image_shape=(64, 64, 1)
-        )
-        numpy.savez(sys.argv[1], **{
-            f"{layer.name}/{index}": weight
-            for layer in model.layers for index, weight in enumerate(layer.get_weights())
-        })
-        """,
-        tmp_path / "found.npz",
-        path,
-        env={"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"},
-    )  # fmt: skip
-    with np.load(tmp_path / "found.npz") as found:
-        assert_holds(found, expected)
+    of_file = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    published = BACKBONES["vgg19"]
+    imagenet = dataclasses.replace(published.imagenet, md5=of_file)
+    monkeypatch.setitem(BACKBONES, "vgg19", dataclasses.replace(published, imagenet=imagenet))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    model = models.build("vgg19", models.Architecture(weights="imagenet"), image_shape=SMALL)
+    assert_holds(weights_by_layer(model), expected)
 
 
 def test_the_weights_of_another_network_are_refused(tmp_path):
