@@ -75,6 +75,35 @@ def vgg19(tmp_path_factory):
     return weights_by_layer(network), path
 
 
+def narrow_vgg19(include_top, weights, input_tensor):
+    """The layers of VGG-19 with an eighth of the channels."""
+    x = input_tensor
+    for block, (convolutions, channels) in enumerate(
+        [(2, 8), (2, 16), (4, 32), (4, 64), (4, 64)], start=1
+    ):
+        for number in range(1, convolutions + 1):
+            options = {"padding": "same", "activation": "relu"}
+            x = keras.layers.Conv2D(channels, 3, name=f"block{block}_conv{number}", **options)(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), x, name="vgg19")
+
+
+@pytest.fixture(scope="module")
+def narrow_file(tmp_path_factory):
+    """The weights file of a narrow VGG-19."""
+    path = tmp_path_factory.mktemp("weights") / "narrow.h5"
+    write_legacy_weights(narrow_vgg19(False, None, keras.Input((32, 32, 3))), path)
+    return path
+
+
+@pytest.fixture
+def narrow(narrow_file, monkeypatch):
+    """The same, while VGG-19 is narrow."""
+    thin = dataclasses.replace(BACKBONES["vgg19"], application=narrow_vgg19)
+    monkeypatch.setitem(BACKBONES, "vgg19", thin)
+    return narrow_file
+
+
 @pytest.fixture(scope="module")
 def densenet169(tmp_path_factory):
     """A frozen DenseNet-169 that has read a weights file, and the backbone's weights by layer."""
@@ -312,20 +341,20 @@ def swap_layers(file):
     ("change", "said"),
     [
         (rename_layer, "layer block2_conv1 is not in the file"),
-        (reshape_layer, r"layer block3_conv2 has the shapes.*\(7,\).*expected.*\(256,\)"),
+        (reshape_layer, r"layer block3_conv2 has the shapes.*\(7,\).*expected.*\(32,\)"),
         (swap_layers, "the file.s layers are in another order"),
     ],
 )
-def test_a_layer_that_does_not_match_is_named(vgg19, tmp_path, change, said):
+def test_a_layer_that_does_not_match_is_named(narrow, tmp_path, change, said):
     path = tmp_path / "changed.h5"
-    shutil.copy(vgg19[1], path)
+    shutil.copy(narrow, path)
     with h5py.File(path, "r+") as file:
         change(file)
     with pytest.raises(UserError, match=f"{path} do not fit vgg19: {said}"):
         models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
 
 
-def test_a_file_that_holds_no_weights_is_refused(tmp_path):
+def test_a_file_that_holds_no_weights_is_refused(narrow, tmp_path):
     for name in ("garbage.h5", "garbage.keras", "garbage.txt"):
         path = tmp_path / name
         path.write_bytes(b"no weights")
@@ -377,9 +406,9 @@ def replace_array(layer):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_weights_that_are_damaged_are_a_sentence(vgg19, tmp_path, damage):
+def test_weights_that_are_damaged_are_a_sentence(narrow, tmp_path, damage):
     path = tmp_path / "damaged.h5"
-    shutil.copy(vgg19[1], path)
+    shutil.copy(narrow, path)
     with h5py.File(path, "r+") as file:
         DAMAGES[damage](file)
     with pytest.raises(UserError, match=f"the weights in {path} do not fit vgg19: ") as raised:
@@ -388,20 +417,20 @@ def test_weights_that_are_damaged_are_a_sentence(vgg19, tmp_path, damage):
 
 
 @pytest.mark.parametrize("name", ["a.h5", "a.weights.h5", "a.keras", "a.hdf5", "a", "a.json"])
-def test_weights_that_were_cut_short_are_a_sentence(vgg19, tmp_path, name):
+def test_weights_that_were_cut_short_are_a_sentence(narrow, tmp_path, name):
     path = tmp_path / name
-    path.write_bytes(vgg19[1].read_bytes()[:50_000])
+    path.write_bytes(narrow.read_bytes()[:50_000])
     with pytest.raises(UserError, match=f"the weights in {path} do not fit vgg19: "):
         models.build("vgg19", models.Architecture(weights=str(path)), image_shape=SMALL)
 
 
-def test_weights_that_cannot_be_read_are_not_called_damaged(vgg19, monkeypatch):
+def test_weights_that_cannot_be_read_are_not_called_damaged(narrow, monkeypatch):
     def fail(path):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", fail)
     with pytest.raises(Unreadable, match="Input/output error. and may be whole"):
-        models.build("vgg19", models.Architecture(weights=str(vgg19[1])), image_shape=SMALL)
+        models.build("vgg19", models.Architecture(weights=str(narrow)), image_shape=SMALL)
 
 
 def test_weights_below_a_directory_of_any_name_are_read(vgg19, tmp_path):
