@@ -1,8 +1,8 @@
-"""Augmentation of training batches: draws made on the host, transformations run on the device.
+"""Augmentation of training batches: random draws on the host, transformations on the device.
 
-Every draw is a pure function of (seed, epoch, example), so an example looks the same in a given
-epoch whatever the batch, the replica or the worker it falls to. Gray values are changed before the
-network scales them, so that their range is known: 0 to 255.
+Every draw is a pure function of (seed, epoch, example), so an example is augmented identically in a
+given epoch regardless of its batch, replica or worker. Gray values are changed before the network
+scales them, so that their range is known: 0 to 255.
 """
 
 import dataclasses
@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from trainer.settings import section, setting
 
-# How many uniform draws of an example each purpose takes. A new purpose goes last, so that the
-# others' draws stay what they are.
+# Number of uniform draws per example for each purpose. Append new purposes, so that the draws of
+# the others do not change.
 _DRAWS_TAKEN = {
     "flip": 1,
     "rotation": 1,
@@ -27,7 +27,7 @@ _DRAWS_TAKEN = {
 }
 NUM_DRAWS = sum(_DRAWS_TAKEN.values())
 
-# Of an erased rectangle, its share of the image and its height over its width.
+# Area of an erased rectangle relative to the image, and its ratio of height to width.
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.2), (0.5, 2.0)
 
 # Increment and finalizer of the generator SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable
@@ -43,16 +43,16 @@ _SCRAMBLING = (
 @section("Augmentation", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How strongly training images are changed; the defaults change nothing.
+    """Strength of the augmentation; the defaults leave images unchanged.
 
     Attributes:
         flip: whether half of the images are mirrored left to right.
         rotation: largest angle, degrees.
         shift: largest shift in each direction, as a share of the side.
-        zoom: largest change of the size, as a share of it.
+        zoom: largest relative change of the size.
         brightness: largest change of the gray values, as a share of 255.
-        contrast: largest change of the distance of gray values to their mean, as a share of it.
-        erasing: probability that a rectangle of a random gray is laid over the image.
+        contrast: largest relative change of the gray values' distance to their mean.
+        erasing: probability of covering a rectangle with a random gray.
     """
 
     flip: bool = setting(False, "Randomly flip training images left to right.")
@@ -85,37 +85,37 @@ def uniform_draws(ids: tf.Tensor, seed: int, epoch: tf.Tensor) -> tf.Tensor:
 
 
 def streams(seeds: tf.Tensor, length: int) -> tf.Tensor:
-    """A stream of uniform numbers for each seed.
+    """Generates a stream of uniform numbers for each seed.
 
     Args:
         seeds: `[batch] uint64`.
-        length: of each stream.
+        length: numbers per stream.
 
     Returns:
         `[batch, length] float32` in [0, 1).
     """
     counters = np.arange(1, length + 1, dtype=np.uint64) * _GOLDEN_GAMMA
     bits = scramble(scramble(seeds)[:, None] + counters)
-    # The upper 24 bits: what float32 can hold exactly in [0, 1).
+    # The upper 24 bits, which float32 represents exactly in [0, 1).
     return tf.cast(tf.bitwise.right_shift(bits, np.uint64(40)), tf.float32) / 2**24
 
 
 def scramble(bits: tf.Tensor) -> tf.Tensor:
-    """Maps 64 bits to 64 bits, one to one."""
+    """Mixes 64 bits with a bijective function."""
     for shift, factor in _SCRAMBLING:
         bits = (bits ^ tf.bitwise.right_shift(bits, shift)) * factor
     return bits
 
 
 def draws_for(purpose: str, draws: tf.Tensor) -> tf.Tensor:
-    """The draws that are allocated to a purpose.
+    """Returns the draws allocated to a purpose.
 
     Args:
         purpose: name of a setting of `Augmentation`, or of a layer that drops features.
         draws: `[batch, NUM_DRAWS] float32`.
 
     Returns:
-        `[batch]`, or `[batch, n]` where it takes n.
+        `[batch]`, or `[batch, n]` if the purpose uses n draws.
     """
     names = list(_DRAWS_TAKEN)
     first = sum(_DRAWS_TAKEN[name] for name in names[: names.index(purpose)])
@@ -124,7 +124,7 @@ def draws_for(purpose: str, draws: tf.Tensor) -> tf.Tensor:
 
 
 def is_flipped(draws: tf.Tensor) -> tf.Tensor:
-    """Which images are mirrored: the half whose draw is below 0.5.
+    """Returns which images are mirrored: those whose draw is below 0.5, half on average.
 
     Args:
         draws: `[batch, NUM_DRAWS] float32` in [0, 1).
@@ -135,16 +135,16 @@ def is_flipped(draws: tf.Tensor) -> tf.Tensor:
     return draws_for("flip", draws) < 0.5
 
 
-# Compiled whatever the rest of the step is: XLA fuses the warp's gathers, which then run three
-# times faster on a CPU, and every device and mode computes the same pixels.
+# Always compiled, even if the rest of the step is not: XLA fuses the warp's gathers, which makes
+# them three times faster on a CPU, and all devices and modes compute the same pixels.
 @tf.function(jit_compile=True)
 def augment(images: tf.Tensor, draws: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
-    """Changes images at random.
+    """Applies random augmentation to images.
 
     Args:
         images: `[batch, height, width, channels] uint8`, of static shape.
         draws: `[batch, NUM_DRAWS] float32` in [0, 1).
-        augmentation: how strongly.
+        augmentation: strength of each transformation.
 
     Returns:
         The images, same shape and dtype.
@@ -178,7 +178,7 @@ def horizontal_flip(images: tf.Tensor, flipped: tf.Tensor) -> tf.Tensor:
 
     Args:
         images: `[batch, height, width, channels]`, any dtype.
-        flipped: `[batch] bool`, which.
+        flipped: `[batch] bool`, which images to mirror.
 
     Returns:
         The images, same shape and dtype.
@@ -191,7 +191,7 @@ def warp(
 ) -> tf.Tensor:
     """Rotates and zooms images about their centre, then shifts them, in one bilinear sampling.
 
-    What comes in from outside repeats the nearest border pixel.
+    Positions outside the image take the nearest border pixel.
 
     Args:
         images: `[batch, height, width, channels] uint8`.
@@ -206,7 +206,7 @@ def warp(
     rows, columns = _source_positions(height, width, degrees, shifts, zooms)
     top, left = tf.floor(rows), tf.floor(columns)
     down, right = (rows - top)[..., None], (columns - left)[..., None]
-    # Each pixel with its three neighbours, so that one gather fetches all four.
+    # Each pixel is stored with its three neighbours, so that one gather fetches all four.
     padded = tf.concat([images, images[:, -1:]], axis=1)
     padded = tf.concat([padded, padded[:, :, -1:]], axis=2)
     neighbours = tf.stack(
@@ -228,7 +228,7 @@ def warp(
 def _source_positions(
     height: int, width: int, degrees: tf.Tensor, shifts: tf.Tensor, zooms: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Row and column of the source, each `[batch, height, width]`, where a pixel is sampled."""
+    """Returns the source row and column of each output pixel, each `[batch, height, width]`."""
     radians = degrees * (3.141592653589793 / 180)
     cosine, sine = (tf.cos(radians) / zooms, tf.sin(radians) / zooms)
     cosine, sine = cosine[:, None, None], sine[:, None, None]
@@ -246,7 +246,7 @@ def _source_positions(
 
 
 def change_tone(pixels: tf.Tensor, *, brightness: tf.Tensor, contrast: tf.Tensor) -> tf.Tensor:
-    """Stretches gray values about the image's mean and adds to them; may leave 0 to 255.
+    """Scales gray values about the image's mean and adds an offset; results may leave [0, 255].
 
     Args:
         pixels: `[batch, height, width, channels] float32`.
@@ -262,15 +262,16 @@ def change_tone(pixels: tf.Tensor, *, brightness: tf.Tensor, contrast: tf.Tensor
 
 
 def erase(pixels: tf.Tensor, draws: tf.Tensor, probability: float) -> tf.Tensor:
-    """Lays a rectangle over some images (Zhong et al. 2020, "Random Erasing Data Augmentation").
+    """Covers a rectangle of some images (Zhong et al. 2020, "Random Erasing Data Augmentation").
 
-    Its corner may lie anywhere, so that it is cut off at the right and lower border.
+    The upper left corner may lie anywhere, so the rectangle is clipped at the right and lower
+    border.
 
     Args:
         pixels: `[batch, height, width, channels] float32`.
-        draws: `[batch, 5] float32` in [0, 1): whether, area and aspect, row, column; the first
-            also decides the gray.
-        probability: share of the images.
+        draws: `[batch, 5] float32` in [0, 1): whether to erase, area, aspect ratio, row and column;
+            the first also determines the gray value.
+        probability: probability of erasing, per image.
 
     Returns:
         `[batch, height, width, channels] float32`.
@@ -290,5 +291,5 @@ def erase(pixels: tf.Tensor, draws: tf.Tensor, probability: float) -> tf.Tensor:
 
 
 def _around_zero(draws: tf.Tensor, largest: float) -> tf.Tensor:
-    """Draws from [0, 1) spread over [-largest, largest)."""
+    """Maps draws from [0, 1) to [-largest, largest)."""
     return largest * (2 * draws - 1)

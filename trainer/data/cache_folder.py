@@ -1,4 +1,4 @@
-"""Where caches lie: folders of a local disk, named after all that their content depends on."""
+"""Cache folders on a local disk, named after everything their content depends on."""
 
 import contextlib
 import hashlib
@@ -16,13 +16,13 @@ from trainer.lock import lock_file
 
 
 def cache_root() -> pathlib.Path:
-    """Where caches are kept: CXR_CACHE_DIR, else a folder of the temporary directory."""
+    """Returns the root of the caches: CXR_CACHE_DIR, else a folder of the temporary directory."""
     default = pathlib.Path(tempfile.gettempdir()) / "cxr-trainer-cache"
     return pathlib.Path(os.environ.get("CXR_CACHE_DIR", default))
 
 
 def free_bytes() -> int:
-    """The room on the disk of `cache_root`."""
+    """Returns the free space, in bytes, on the disk of `cache_root`."""
     existing = next(path for path in (cache_root(), *cache_root().parents) if path.exists())
     return shutil.disk_usage(existing).free
 
@@ -31,14 +31,14 @@ def free_bytes() -> int:
 def locked(
     folder: pathlib.Path, while_waiting: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """While open, no other process fills a cache's folder.
+    """Locks a cache's folder against other processes that would fill it.
 
     Args:
-        folder: the folder; it need not exist.
-        while_waiting: called every second while another process does.
+        folder: the folder, which need not exist.
+        while_waiting: called every second while another process holds the lock.
 
     Raises:
-        OSError: no file can be written beside the folder.
+        OSError: the lock file beside the folder cannot be written.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
@@ -50,7 +50,7 @@ def locked(
 
 
 def set_aside(path: pathlib.Path) -> None:
-    """Renames what is damaged; what was set aside in its place before is replaced."""
+    """Renames a damaged file or folder, replacing a previously renamed one."""
     aside = path.with_name(f"damaged-{path.name}")
     if aside.is_dir():
         shutil.rmtree(aside)
@@ -59,13 +59,13 @@ def set_aside(path: pathlib.Path) -> None:
 
 
 def folder_of(dataset: str, split: str, kind: str, key: str) -> pathlib.Path:
-    """Names the folder of a split's cache; creates nothing.
+    """Returns the folder of a split's cache; creates nothing.
 
     Args:
         dataset: name of a built dataset.
         split: its split.
-        kind: of the cache.
-        key: spells out all that the content depends on.
+        kind: kind of cache.
+        key: describes everything the content depends on.
     """
     digest = hashlib.sha256(key.encode()).hexdigest()[:16]
     name = re.sub(r"[^\w.-]", "-", f"{dataset}-{split}")

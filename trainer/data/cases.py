@@ -1,4 +1,4 @@
-"""Labelled radiographs of a table, with what it says of each: whose, where, how they were taken."""
+"""Labelled radiographs listed in a table, with patient, site and acquisition attributes."""
 
 import pathlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from trainer.parsing import unreadable
 ATTRIBUTES = ("site", "sex", "age", "view", "device")
 _UNKNOWN = "unknown"
 _NOT_READ = ("split", "mask")
-# The first year of each group of ages but the first.
+# The first year of every age group except the first group.
 _AGES = (18, 40, 60, 80)
 
 
@@ -27,20 +27,21 @@ def load_manifest(
     *,
     any_view: bool = False,
 ) -> Examples:
-    """Reads the radiographs of a table.
+    """Reads the radiographs listed in a table.
 
     Args:
-        path: the CSV file, with the columns path and label; `manifest` says which others are read.
-        class_names: names of the classes, of which each label must be one.
+        path: the CSV file with the columns path and label; `manifest` lists the optional columns.
+        class_names: names of the classes; each label must be one of them.
         image_shape: `[height, width, 1]` to resize to.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Returns:
-        The examples; an id is the path in the table, a source the site, and a group a patient.
+        The examples; `ids` are the paths in the table, `sources` the sites, and `groups` the
+        patients.
 
     Raises:
-        UserError: it is no such table, or no file of it can be read.
-        Unreadable: a file could not be read, and may be whole.
+        UserError: the table is invalid, or none of its files can be read.
+        Unreadable: a file could not be read but may be intact.
     """
     table = _read(path, class_names)
     account, files = Account(), [table.folder / case.path for case in table.cases]
@@ -81,7 +82,7 @@ def _read(path: pathlib.Path, class_names: Sequence[str]) -> manifest.Manifest:
 
 
 def _groups(table: manifest.Manifest, cases: Sequence[manifest.Case]) -> np.ndarray | None:
-    """The patient of each case, joined with those of the same group; None if there are none."""
+    """Returns each case's patient, merged with those of the same group; None if unknown."""
     if {"patient", "group"}.isdisjoint(table.columns):
         return None
     of_case = {
@@ -103,10 +104,10 @@ def _of_attribute(name: str, cases: Sequence[manifest.Case]) -> np.ndarray:
 
 
 def age_group(years: str) -> str:
-    """The group of an age: 0-17, 18-39, 40-59, 60-79 or 80+.
+    """Returns the age group: 0-17, 18-39, 40-59, 60-79 or 80+.
 
     Args:
-        years: a number, such as 61 or 0.5.
+        years: age in years, such as 61 or 0.5.
     """
     first = [0, *_AGES]
     place = int(np.searchsorted(_AGES, float(years), side="right"))

@@ -1,8 +1,8 @@
-"""Loading of batches on other hosts, by tf.data service.
+"""Loads batches on other hosts with the tf.data service.
 
-Each data host runs its own tf.data service with one worker. It loads the batches whose turn is its
-own, by their numbers; the trainer takes from the hosts in turn. So the batches, and what a resumed
-run goes on with, are those of loading on the spot.
+Each data host runs its own tf.data service with one worker. With n hosts, each host loads every
+n-th batch number, and the trainer reads from the hosts round-robin. The batches, and the position
+at which a resumed run continues, are therefore the same as with local loading.
 """
 
 import socket
@@ -20,10 +20,10 @@ _RETRY_SECONDS = 0.5
 
 
 def parse_addresses(text: str | None) -> tuple[str, ...]:
-    """Splits `HOST:PORT[,HOST:PORT...]`; empty for None.
+    """Parses `HOST:PORT[,HOST:PORT...]`; returns an empty tuple for None.
 
     Raises:
-        UserError: it is something else.
+        UserError: the text has another form.
     """
     addresses = tuple(text.split(",")) if text else ()
     for address in addresses:
@@ -37,14 +37,14 @@ def parse_addresses(text: str | None) -> tuple[str, ...]:
 
 
 def require_hosts(addresses: Sequence[str], patience: float) -> None:
-    """Waits until every data host answers: they may be starting too.
+    """Waits until every data host answers, as they may still be starting.
 
     Args:
-        addresses: `HOST:PORT` of each.
-        patience: seconds to wait for each.
+        addresses: `HOST:PORT` of each data host.
+        patience: seconds to wait for each host.
 
     Raises:
-        WorkerLost: one does not answer.
+        WorkerLost: a host does not answer.
     """
     connect_directly(addresses)
     for address in addresses:
@@ -62,7 +62,7 @@ def require_hosts(addresses: Sequence[str], patience: float) -> None:
 
 
 def _refusal(address: str) -> str | None:
-    """Why nothing answers at an address; None if something does."""
+    """Returns why an address does not answer; None if it does."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=_RETRY_SECONDS).close()
@@ -79,18 +79,18 @@ def load_on_hosts(
     """Loads batches on data hosts, in the order of their numbers.
 
     Args:
-        numbers: an endless dataset of the batches' numbers.
-        load: makes of such a dataset the dataset of loaded batches.
+        numbers: an infinite dataset of batch numbers.
+        load: maps such a dataset to the dataset of loaded batches.
         addresses: `HOST:PORT` of each host.
 
     Returns:
-        What `load(numbers)` gives.
+        A dataset with the same elements as `load(numbers)`.
     """
     count = len(addresses)
     shares = [
         load(numbers.shard(count, index)).apply(
             tf.data.experimental.service.distribute(
-                # One worker in each service: it has its whole dataset, in order.
+                # Each service has one worker, which reads its whole dataset in order.
                 tf.data.experimental.service.ShardingPolicy.OFF,
                 f"grpc://{address}",
             )

@@ -1,4 +1,4 @@
-"""A dataset that `tfds build` made: where it lies, its classes, its sizes."""
+"""A dataset built by `tfds build`: its location, classes and sizes."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ from trainer.errors import Damaged, UserError
 from trainer.memory import is_of_memory
 from trainer.parsing import unreadable
 
-# The label that TFDS stores where there is none.
+# The label that TFDS stores for an unknown class.
 UNKNOWN = -1
 
 
@@ -34,10 +34,10 @@ class BuiltDataset:
         name: TFDS name, `name/config:version`.
         data_dir: the directory given to `tfds build --data_dir`.
         class_names: names of the classes in the order of their labels.
-        image_shape: `[height, width, 1]` of the gray uint8 images that it gives.
-        stores_pixels: whether its records hold the bytes of such images, and need no decoding.
+        image_shape: `[height, width, 1]` of its gray uint8 images.
+        stores_pixels: whether its records hold raw pixels, which need no decoding.
         builder: the read-only TFDS builder of the files on disk.
-        source_mix: what `select` draws of each split; None: all examples.
+        source_mix: the sampling by source that `select` applies to each split; None: all examples.
     """
 
     name: str
@@ -50,14 +50,14 @@ class BuiltDataset:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of examples of every split, by its name."""
+        """Number of examples of every split, by name."""
         return {name: split.num_examples for name, split in self.builder.info.splits.items()}
 
     def require_classes(self, class_names: Sequence[str]) -> None:
-        """Checks that the dataset has a run's classes.
+        """Checks that the dataset has the same classes as a run.
 
         Raises:
-            UserError: it has others, or in another order.
+            UserError: the classes or their order differ.
         """
         if list(self.class_names) != list(class_names):
             raise UserError(
@@ -66,15 +66,15 @@ class BuiltDataset:
             )
 
     def require_content(self, run: str, stored: Mapping[str, Any]) -> None:
-        """Checks that nobody has built the dataset anew since a run was trained on it.
+        """Checks that the dataset has not been rebuilt with other content since a run was trained.
 
         Args:
             run: the run's name.
             stored: its config.json.
 
         Raises:
-            UserError: it holds other radiographs now. Of a dataset elsewhere, which the user has
-                named, that is only logged.
+            UserError: its radiographs have changed. For a dataset at another location, chosen by
+                the user, a difference is only logged.
         """
         changed = self.changed_splits(stored["dataset"].get("digests", {}))
         if not changed:
@@ -107,43 +107,43 @@ class BuiltDataset:
 
     @property
     def file_format(self) -> str:
-        """Of its shards, as of `record_index`."""
+        """Format of its shards, as of `record_index`."""
         return self.builder.info.file_format.value
 
     def shard_lengths(self, split: str) -> list[int]:
-        """Number of records of each of a split's files."""
+        """Returns the number of records in each of a split's files."""
         return list(self.builder.info.splits[split].shard_lengths)
 
     def files(self, split: str) -> list[str]:
-        """Paths of a split's shards, in order, verified; raises as `index` does."""
+        """Returns the paths of a split's verified shards, in order; raises as `index` does."""
         self.index(split)
         return self._paths(split)
 
     def digest(self, split: str) -> str:
-        """A SHA-256 that stands for what a split holds; raises as `index` does."""
+        """Returns a SHA-256 of a split's content; raises as `index` does."""
         return self._verify(split)[0]
 
     def index(self, split: str) -> np.ndarray:
-        """Where a split's records lie, as of `record_index`, verified.
+        """Returns the positions of a split's records, as of `record_index`, after verification.
 
         Raises:
-            Damaged: its files are not what was built.
-            Unreadable: one could not be read, and may be whole.
+            Damaged: its files differ from what was built.
+            Unreadable: a file could not be read but may be intact.
         """
         return self._verify(split)[1]
 
     def digests(self) -> dict[str, str]:
-        """`digest` of every split that has examples, by its name."""
+        """Returns `digest` of every split that has examples, by name."""
         splits = self.builder.info.splits
         return {name: self.digest(name) for name in sorted(splits) if splits[name].num_examples}
 
     def changed_splits(self, digests: Mapping[str, str]) -> list[str]:
-        """The splits that held something else when `digests` gave this."""
+        """Returns the splits whose content has changed since `digests` was called."""
         now = self.digests()
         return sorted(name for name in digests if now.get(name) != digests[name])
 
     def _verify(self, split: str) -> tuple[str, np.ndarray]:
-        """Digest and index of a split whose files are what was built."""
+        """Verifies a split's files; returns their digest and index."""
         self.num_examples(split)
         paths = self._paths(split)
         beside = record_index.name_of(re.split("[/:]", self.name)[0], split)
@@ -157,7 +157,7 @@ class BuiltDataset:
         return [str(path) for path in self.builder.info.splits[split].filepaths]
 
     def _require_consistent(self, split: str, index: np.ndarray) -> None:
-        """Compares what the shards hold with what the dataset says."""
+        """Compares the number of records in the shards with the dataset's metadata."""
         expected = self.shard_lengths(split)
         found = np.bincount(index["shard"], minlength=len(expected)).tolist()
         if found != expected:
@@ -177,7 +177,7 @@ class BuiltDataset:
 
     @contextlib.contextmanager
     def reading(self, split: str) -> Iterator[None]:
-        """While open, reading a damaged record of a split raises `Damaged`."""
+        """Raises `Damaged` when a damaged record of a split is read inside the context."""
         try:
             yield
         except integrity.READING_ERRORS as error:
@@ -202,7 +202,7 @@ class BuiltDataset:
 
 
 def _is_of_reading(error: Exception) -> bool:
-    """Whether an error of TensorFlow comes from the input, and not from a step."""
+    """Whether a TensorFlow error comes from the input pipeline and not from a step."""
     if isinstance(error, UnicodeDecodeError):
         *_, (frame, _) = traceback.walk_tb(error.__traceback__)
         return frame.f_globals["__name__"].startswith("tensorflow")

@@ -1,9 +1,9 @@
-"""Keeps the threads of TensorFlow's per-device buffers from holding up the end of a run.
+"""Keeps the threads of TensorFlow's per-device buffers from delaying the end of a run.
 
-tf.distribute puts a small dataset with a prefetch buffer in front of each device, and leaves the
-autotuner of tf.data on in it, though nothing is there to tune. Closing such a dataset wakes the
-autotuner's thread a moment before it is marked as cancelled, so that it often sleeps on, for up
-to a minute each. There is no public setting for these datasets.
+tf.distribute adds a small dataset with a prefetch buffer in front of each device, with tf.data's
+autotuner enabled although there is nothing to tune. Closing such a dataset wakes the autotuner's
+thread just before marking it as cancelled, so the thread often goes back to sleep, for up to a
+minute per buffer. There is no public setting for these datasets.
 """
 
 import functools
@@ -15,9 +15,9 @@ from tensorflow.python.data.ops import multi_device_iterator_ops
 
 @functools.cache
 def disable_autotuner() -> None:
-    """Switches the autotuner off in the per-device buffers of CPUs, for this process.
+    """Disables the autotuner in the per-device buffers of CPUs, for this process.
 
-    GPUs keep theirs, because the operation that carries the setting is made for CPUs alone.
+    GPU buffers are unaffected, because the operation that carries the setting only exists for CPUs.
     """
     create = getattr(multi_device_iterator_ops, "_create_device_dataset", None)
     if create is None or tf.config.list_physical_devices("GPU"):

@@ -1,4 +1,4 @@
-"""Decoded images, kept on the local disk: of datasets that store them encoded or compressed."""
+"""A cache of decoded images on the local disk, for datasets that store them encoded."""
 
 import dataclasses
 
@@ -12,19 +12,19 @@ from trainer.data.records import Records, read_batches
 from trainer.errors import UserError
 from trainer.progress_line import ProgressLine
 
-# Raised when the pixels that the same files give change.
+# Increase when the same files would decode to different pixels.
 _VERSION = 3
-# Images of a shard.
+# Images per shard.
 _SHARD = 2048
 
 
 def decoded_images(dataset: BuiltDataset, split: str, records: Records) -> KeptRows:
-    """Where the decoded images of some records are kept; nothing is decoded.
+    """Returns the cache for the decoded images of some records; decodes nothing.
 
     Args:
         dataset: a built dataset.
         split: its split.
-        records: of that.
+        records: records of the split.
     """
     key = {
         "version": _VERSION,
@@ -39,17 +39,17 @@ def decoded_images(dataset: BuiltDataset, split: str, records: Records) -> KeptR
 
 
 def fits(images: KeptRows) -> bool:
-    """Whether the disk has twice the room that the images need, or holds them."""
+    """Whether the disk already holds the images, or has twice the space they need."""
     return images.folder.exists() or images.bytes_needed < free_bytes() / 2
 
 
 def decode_once(dataset: BuiltDataset, records: Records, images: KeptRows) -> None:
-    """Decodes what the disk lacks, unless another process is just doing so.
+    """Decodes the images missing from the cache, or waits for another process that is doing so.
 
     Args:
         dataset: a built dataset.
-        records: of it.
-        images: what `decoded_images` returned for them.
+        records: records of the dataset.
+        images: their cache, as returned by `decoded_images`.
 
     Raises:
         UserError: the disk is too full.

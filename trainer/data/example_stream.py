@@ -1,4 +1,4 @@
-"""The examples of a split, read by position from where their bytes lie."""
+"""Random access to the examples of a split by position."""
 
 import dataclasses
 import functools
@@ -20,15 +20,16 @@ from trainer.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class ExampleStream:
-    """The examples of one split, by position.
+    """The examples of one split, read by position.
 
     Attributes:
-        labels: `[examples] int64`, their classes.
-        load: positions `[batch] int64`, of a static shape, to `image` `[batch, H, W, C] uint8`,
+        labels: `[examples] int64`, the classes.
+        load: maps positions `[batch] int64`, of static shape, to `image` `[batch, H, W, C] uint8`,
             `label` `[batch] int64`, `id` `[batch] string` and the `position` itself.
-        shuffle_seed: seed of the order, another in each epoch; None keeps the order of the files.
-        cache: whether their decoded images are held on the disk, `disk` or `off`.
-        finish: completes a batch for training once its draws are known; None if `load` does all.
+        shuffle_seed: seed of the order, which differs in each epoch; None keeps the order of the
+            files.
+        cache: whether decoded images are cached, `disk` or `off`.
+        finish: completes a training batch once its draws are known; None if `load` does everything.
     """
 
     labels: np.ndarray
@@ -43,19 +44,19 @@ class ExampleStream:
         return len(self.labels)
 
     def in_file_order(self) -> "ExampleStream":
-        """The same examples, in the order of their files in every epoch."""
+        """Returns the same examples, in file order in every epoch."""
         return dataclasses.replace(self, shuffle_seed=None)
 
     def positions(self, rows: tf.Tensor, epoch: tf.Tensor) -> tf.Tensor:
-        """The examples in some places of an epoch, as of `order.positions`."""
+        """Returns the examples at some places of an epoch, as of `order.positions`."""
         return order.positions(rows, self.size, self.shuffle_seed, epoch)
 
     def steps_per_epoch(self, global_batch_size: int) -> int:
-        """Number of global batches that hold every example once."""
+        """Returns the number of global batches that cover every example once."""
         return -(-self.size // global_batch_size)
 
     def one_pass(self, batch_size: int) -> tf.data.Dataset:
-        """Batches of what `load` gives, every example once; the last batch may be smaller."""
+        """Returns every loaded example once, in batches; the last batch may be smaller."""
 
         def load(first: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
             rows = first + tf.range(size, dtype=tf.int64)
@@ -70,7 +71,7 @@ class ExampleStream:
         return batches.prefetch(tf.data.AUTOTUNE)
 
     def count_labels(self, num_classes: int) -> np.ndarray:
-        """Number of examples of each class, `[num_classes] int64`."""
+        """Returns the number of examples per class, `[num_classes] int64`."""
         return np.bincount(self.labels, minlength=num_classes)
 
 
@@ -82,17 +83,18 @@ def read_examples(
 
     Args:
         dataset: a built dataset.
-        split: its split, or part of one in TFDS' notation.
-        cache: of images that are stored encoded: `disk` decodes them once to the local disk, `off`
-            in every epoch; `auto` takes the disk if it has twice the room.
+        split: its split, or part of one in TFDS notation.
+        cache: cache for images that are stored encoded: `disk` decodes them once to the local disk,
+            `off` decodes them in every epoch; `auto` uses the disk if it has twice the space
+            needed.
         shuffle_seed: as of `ExampleStream`.
-        on_hosts: whether data hosts load the examples: they read the files, and map nothing.
+        on_hosts: whether data hosts load the examples; these read the files without mapping them.
 
     Returns:
         The examples.
 
     Raises:
-        UserError: there is no such split, it is damaged, or there is no room on the disk.
+        UserError: the split does not exist or is damaged, or the disk is too full.
     """
     records = select(dataset, split)
     resolved = _resolve_cache(dataset, split, records, "off" if on_hosts else cache)
@@ -123,7 +125,7 @@ def read_examples(
 
 
 def _resolve_cache(dataset: BuiltDataset, split: str, records: Records, cache: str) -> str:
-    """Decides whether decoded images are kept on the disk, and says why."""
+    """Decides whether decoded images are cached on the disk, and logs the reason."""
     if dataset.stores_pixels and records.are_mapped:
         if cache == "disk":
             logging.info("cache of %s: off, because its files already hold decoded images", split)
@@ -143,10 +145,10 @@ def _resolve_cache(dataset: BuiltDataset, split: str, records: Records, cache: s
 
 
 def _can_be_mapped(split: str, records: Records) -> bool:
-    """Whether files are mapped; if not, the reason is logged.
+    """Whether the files can be memory-mapped; if not, logs the reason.
 
-    What the memory cannot hold is better read in ranges: the system reads on around each place of a
-    mapped file, up to megabytes that another worker may need.
+    Files that exceed the memory are better read in ranges: the operating system reads ahead around
+    each access to a mapped file, up to megabytes, and evicts pages that others may need.
     """
     size, free = sum(map(os.path.getsize, records.paths)), psutil.virtual_memory().available
     if size > free:
@@ -167,13 +169,13 @@ Load = Callable[[tf.Tensor], tf.Tensor]
 
 
 def _cut_images(files: MappedFiles, offsets: np.ndarray, size: int) -> Load:
-    """Copies pixels from where they lie."""
+    """Returns a loader that copies raw pixels from the mapped files."""
     places = tf.constant(offsets)
     return lambda positions: files.rows(tf.gather(places, positions), size)
 
 
 def _map_records(records: Records) -> Load:
-    """Copies serialized records from where they lie."""
+    """Returns a loader that copies serialized records from the mapped files."""
     files = map_files(records.paths)
     offsets = tf.constant(records.offsets())
     lengths = tf.constant(records.index["length"].astype(np.int64))

@@ -1,4 +1,4 @@
-"""Labelled radiographs in memory, with all that is known of each: what is evaluated, explained."""
+"""Labelled radiographs in memory, with their metadata, for evaluation and explanation."""
 
 import dataclasses
 import hashlib
@@ -23,11 +23,11 @@ class Example:
 
     Attributes:
         id: the example's id, or the file's name.
-        source: the collection it was taken from, or the file's path; empty if nobody knows.
-        label: its true class, None if nobody knows.
+        source: the collection it was taken from, or the file's path; empty if unknown.
+        label: its true class, None if unknown.
         image: `[H, W, 1] uint8`.
-        lungs: `[H, W] bool`, None if nobody drew them.
-        finding: `[H, W] bool`, None if there is none or nobody drew it.
+        lungs: `[H, W] bool`, the lung mask; None if there is none.
+        finding: `[H, W] bool`, the mask of the finding; None if there is none.
     """
 
     id: str
@@ -40,21 +40,20 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Examples in memory: about 100 kB for each of 224x224.
+    """Examples in memory; about 100 kB each at 224x224.
 
     Attributes:
         class_names: names of the classes in the order of their labels.
         ids: `[examples] str`.
         labels: `[examples] int`, the true classes.
         images: `[examples, H, W, 1] uint8`.
-        sources: `[examples] str`, the collection each was taken from; None if nobody knows.
-        groups: `[examples] str`, the same for all copies of a radiograph; None if nobody knows.
-        masks: `[masked, H, W, 1] bool`, true in the lungs, of the examples `masked`; None if there
-            are none.
-        masked: `[masked] int`, the examples that have a mask; None likewise.
-        account: of a user's own files, what was read and what was left out.
-        attributes: of what is known of each beside its source, such as `view`, the name to
-            `[examples] str`.
+        sources: `[examples] str`, the collection each was taken from; None if unknown.
+        groups: `[examples] str`, equal for all copies of a radiograph; None if unknown.
+        masks: `[masked, H, W, 1] bool`, true in the lungs, for the examples in `masked`; None if
+            there are none.
+        masked: `[masked] int`, rows of the examples that have a mask; None if there are none.
+        account: for a user's own files, the counts of files read and skipped.
+        attributes: further metadata, such as `view`: maps its name to `[examples] str`.
     """
 
     class_names: tuple[str, ...]
@@ -70,7 +69,7 @@ class Examples:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the sorted lines `id,label`: which radiographs these are."""
+        """Returns the SHA-256 of the sorted lines `id,label`, which identifies the examples."""
         lines = (
             f"{example_id},{self.class_names[label]}\n"
             for example_id, label in zip(self.ids, self.labels, strict=True)
@@ -78,13 +77,13 @@ class Examples:
         return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
     def take(self, rows: np.ndarray) -> Iterator[Example]:
-        """The examples in some rows, one by one.
+        """Iterates over the examples in some rows.
 
         Args:
             rows: `[taken] int`.
 
         Yields:
-            Each.
+            One example per row.
         """
         lungs: dict[int, np.ndarray] = {}
         if self.masks is not None and self.masked is not None:
@@ -103,15 +102,15 @@ def load_split(dataset: BuiltDataset, split: str) -> Examples:
     """Reads a split of a built dataset, in the order of its files.
 
     Args:
-        dataset: a built dataset; its features `source`, `group` and `mask` are read where it has
-            them. A mask is not 0 in the lungs, and all 0 where there is none.
+        dataset: a built dataset; its features `source`, `group` and `mask` are read if present. A
+            mask is non-zero in the lungs, and all 0 if there is none.
         split: its split.
 
     Returns:
         The examples.
 
     Raises:
-        UserError: there is no such split, or it is empty.
+        UserError: the split does not exist or is empty.
     """
     columns = _columns(dataset, split, "image", "source", "group", "mask")
     masks, masked = _masks(columns)
@@ -128,7 +127,7 @@ def load_split(dataset: BuiltDataset, split: str) -> Examples:
 
 
 def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads the classes and the sources of a split and decodes no image.
+    """Reads the classes and sources of a split without decoding images.
 
     Args:
         dataset: a built dataset with a feature `source`.
@@ -138,14 +137,14 @@ def labels_and_sources(dataset: BuiltDataset, split: str) -> tuple[np.ndarray, n
         `[examples] int` and `[examples] str`.
 
     Raises:
-        UserError: it has no such feature.
+        UserError: the dataset has no such feature.
     """
     records = select(dataset, split)
     return records.index["label"], sources_of(dataset, split, records)
 
 
 def count_sources(dataset: BuiltDataset, split: str) -> dict[str, dict[str, int]]:
-    """How many examples of each class are from each source; raises as `labels_and_sources`."""
+    """Counts the examples of each class and source; raises as `labels_and_sources`."""
     labels, sources = labels_and_sources(dataset, split)
     return {
         name: dict(zip(*(part.tolist() for part in counted), strict=True))
@@ -161,19 +160,19 @@ def load_folder(
     *,
     any_view: bool = False,
 ) -> Examples:
-    """Reads a user's own images, one sub-folder for each class.
+    """Reads a user's own images from one sub-folder per class.
 
     Args:
         directory: the folder.
-        class_names: names of the classes, which the sub-folders must have.
+        class_names: names of the classes; every sub-folder must be named after one.
         image_shape: `[height, width, 1]` to resize to.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Returns:
-        The examples; an id is the file's path below the folder.
+        The examples; `ids` are the file paths relative to the folder.
 
     Raises:
-        UserError: the folder has another layout, or no file of it can be read.
+        UserError: the folder has another layout, or none of its files can be read.
     """
     files, left_out = own_files.find_labelled(directory, class_names)
     account, paths = Account(left_out), [path for path, _ in files]
@@ -194,7 +193,7 @@ def _path_below(directory: pathlib.Path, path: pathlib.Path) -> str:
 
 
 def _columns(dataset: BuiltDataset, split: str, *features: str) -> dict[str, np.ndarray]:
-    """Those of the features that the dataset has, each as one array."""
+    """Reads those of the features that the dataset has, each as one array."""
     records = select(dataset, split)
     with dataset.reading(split):
         batches = list(read_batches(dataset, records, features))
@@ -203,7 +202,7 @@ def _columns(dataset: BuiltDataset, split: str, *features: str) -> dict[str, np.
 
 
 def _masks(columns: dict) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The masks that are there and their rows."""
+    """Returns the existing masks and their rows."""
     masks = columns.get("mask")
     if masks is None or masks.shape != columns["image"].shape or not masks.any():
         return None, None

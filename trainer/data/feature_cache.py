@@ -1,7 +1,7 @@
-"""Features of a split's images, computed once by a frozen backbone and kept on the local disk.
+"""Features of a split's images, computed once by a frozen backbone and cached on the local disk.
 
-A row holds the features of one image `[views, width]`: as it is and, where there are two, mirrored.
-A batch copies only the rows and views that it holds.
+A row holds the features of one image, `[views, width]`: of the original and, with two views, of the
+mirrored image. A batch copies only the rows and views it needs.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ from trainer.data.selection import select
 
 
 class FeatureCache(KeptRows):
-    """The features of one split's images."""
+    """The cached features of one split's images."""
 
     def __init__(
         self, dataset: BuiltDataset, split: str, key: dict, *, views: int, width: int, dtype: str
     ) -> None:
-        """Names its folder; creates nothing.
+        """Determines the folder; creates nothing.
 
         Args:
             dataset: a built dataset.
             split: its split.
-            key: plain values: all that the features depend on.
-            views: of each image: 1, or 2 with the mirrored one.
+            key: everything the features depend on, as plain values.
+            views: views per image: 1, or 2 including the mirrored image.
             width: number of features.
-            dtype: of the features.
+            dtype: dtype of the features.
         """
         self.views, self.width = views, width
         super().__init__(
@@ -38,21 +38,21 @@ class FeatureCache(KeptRows):
         )  # fmt: skip
 
     def examples(self, images: ExampleStream) -> ExampleStream:
-        """The examples with features in the place of images, in the same order.
+        """Returns the examples with features in place of images, in the same order.
 
         Args:
             images: the split's examples.
 
         Returns:
-            A stream whose batches hold, as `features`, features `[batch, width]` of the view that
-            the draws choose; of the image as it is where there are no draws.
+            A stream whose batches hold `features`, `[batch, width]`, of the view selected by the
+            draws; of the original image if there are no draws.
         """
         files, starts = self.mapped()
         offsets, bytes_of_view = tf.constant(starts), self.row_bytes // self.views
 
         def load(positions: tf.Tensor) -> dict:
             batch = images.load(positions)
-            # The pixels are not asked for, so they are never read.
+            # The pixels are not requested, so tf.data never reads them.
             return {name: batch[name] for name in ("id", "label", "position")}
 
         def finish(batch: dict) -> dict:

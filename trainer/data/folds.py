@@ -1,7 +1,7 @@
-"""Cross-validation folds over all examples of a dataset, named like a split.
+"""Cross-validation folds over all examples of a dataset, addressed like splits.
 
-`fold 0 of 5` is one of five folds, `folds 2,3,4 of 5` are three of them. All splits are joined and
-dealt as `cxr_tfds.folds` deals them: every class in the same proportions, no group torn apart.
+`fold 0 of 5` is one of five folds, `folds 2,3,4 of 5` are three of them. All splits are merged and
+divided by `cxr_tfds.folds`: stratified by class, without dividing a group.
 """
 
 import functools
@@ -19,16 +19,16 @@ from trainer.parsing import parsing
 
 _SPLIT = re.compile(r"folds? (\d{1,3}(?:,\d{1,3})*) of (\d{1,3})", re.ASCII)
 _FOLD = re.compile(r"(\d{1,3})/(\d{1,3})", re.ASCII)
-# One is held out, one is validated on, and one at least is trained on.
+# One fold is held out, one is for validation, and at least one is for training.
 FEWEST, MOST = 3, 999
 
 
 class Folds(NamedTuple):
-    """Some folds of a dataset.
+    """A selection of a dataset's folds.
 
     Attributes:
-        taken: their numbers, from 0.
-        number: how many folds the dataset is dealt into.
+        taken: numbers of the selected folds, from 0.
+        number: number of folds the dataset is divided into.
     """
 
     taken: tuple[int, ...]
@@ -36,12 +36,12 @@ class Folds(NamedTuple):
 
 
 class FoldSplits(NamedTuple):
-    """What a run of cross-validation does with the folds, each as a split's name.
+    """The splits of one cross-validation run, as split names.
 
     Attributes:
         train: the folds to train on.
-        validation: the fold that chooses the epoch, and temperature and thresholds.
-        held_out: the fold that neither has seen.
+        validation: the fold that selects the epoch, the temperature and the thresholds.
+        held_out: the fold used for neither.
     """
 
     train: str
@@ -50,10 +50,10 @@ class FoldSplits(NamedTuple):
 
 
 def parse(split: str) -> Folds | None:
-    """Reads the name of a split; None if it names no folds.
+    """Parses the name of a split; returns None if it does not name folds.
 
     Raises:
-        UserError: there are no such folds.
+        UserError: the folds do not exist.
     """
     found = _SPLIT.fullmatch(split)
     if not found:
@@ -67,13 +67,13 @@ def parse(split: str) -> Folds | None:
 
 
 def splits_of(fold: str) -> FoldSplits:
-    """The splits of a run that holds one fold out.
+    """Returns the splits of a run that holds one fold out.
 
     Args:
         fold: `K/N`: fold K, from 0, of N.
 
     Raises:
-        UserError: it is something else, or too few folds.
+        UserError: the text has another form, or there are too few folds.
     """
     found = _FOLD.fullmatch(fold)
     held_out, number = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -92,19 +92,20 @@ def splits_of(fold: str) -> FoldSplits:
 
 
 def deal(dataset: BuiltDataset, index: np.ndarray, folds: int) -> np.ndarray:
-    """Deals the examples of a dataset into folds.
+    """Assigns the examples of a dataset to folds.
 
     Args:
         dataset: a built dataset.
-        index: `[examples]`, as of `record_index`: all of its splits, none of unknown class.
-        folds: how many.
+        index: `[examples]`, as of `record_index`: the examples of all splits, without those of
+            unknown class.
+        folds: number of folds.
 
     Returns:
-        `[examples] int`, the fold of each.
+        `[examples] int`, the fold of each example.
 
     Raises:
-        UserError: there are fewer groups than folds, or one fold.
-        Damaged: the table of splits is not what was built.
+        UserError: there are fewer groups than folds, or only one fold.
+        Damaged: the table of splits differs from what was built.
     """
     labels = tuple(dataset.class_names[label] for label in index["label"])
     try:
@@ -113,7 +114,7 @@ def deal(dataset: BuiltDataset, index: np.ndarray, folds: int) -> np.ndarray:
         raise UserError(f"{dataset.name}: {error}") from error
 
 
-# Each of a run's three splits asks for the same folds.
+# All three splits of a run request the same folds.
 @functools.lru_cache(maxsize=1)
 def _deal(labels: tuple[str, ...], groups: tuple[str, ...], folds: int) -> np.ndarray:
     fold_of = dealing.deal_folds(dict(enumerate(labels)), dict(enumerate(groups)), folds)
@@ -121,7 +122,7 @@ def _deal(labels: tuple[str, ...], groups: tuple[str, ...], folds: int) -> np.nd
 
 
 def _groups(dataset: BuiltDataset, index: np.ndarray) -> tuple[str, ...]:
-    """The group of each example: by content where the builder wrote a table, else as stored."""
+    """Returns each example's group: by content if the builder wrote a table, else as stored."""
     ids = _texts(index["id"])
     contents = _contents(dataset)
     if contents is None:
@@ -136,7 +137,7 @@ def _texts(column: np.ndarray) -> tuple[str, ...]:
 
 
 def _contents(dataset: BuiltDataset) -> dict[str, str] | None:
-    """What each group is called by its content, of each id; None where no table was built."""
+    """Maps ids to content-based group names; None if the builder wrote no table."""
     folder = pathlib.Path(dataset.files(next(iter(dataset.digests())))[0]).parent
     path = folder / split_table.NAME
     if not path.exists() and path.name not in integrity.read_sums(folder):

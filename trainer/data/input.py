@@ -1,10 +1,10 @@
-"""The input pipeline: shards of a built dataset to uint8 batches, one for each replica and step.
+"""The input pipeline: from a dataset's shards to uint8 batches, one per replica and step.
 
-A batch is a function of its number: the number gives epoch and step, these with the seed the
-positions of its examples, and the index of records where their bytes lie. Each worker makes its own
-batches and reads nothing else, and a training goes on anywhere at no cost. An epoch is
-`steps_per_epoch` global batches; where the last one is not full it is filled with examples that
-weigh nothing, so shapes are static, as XLA wants them, and every example counts exactly once.
+A batch is a pure function of its number: the number determines epoch and step, which with the seed
+determine the positions of its examples; the record index maps these to bytes. Each worker reads
+only its own batches, and a training resumes at any step without skipping data. An epoch has
+`steps_per_epoch` global batches. An incomplete last batch is padded with examples of weight 0, so
+shapes are static, as XLA requires, and every example counts exactly once.
 """
 
 import os
@@ -17,9 +17,9 @@ from trainer.data.data_service import load_on_hosts
 from trainer.data.device_buffers import disable_autotuner
 from trainer.data.example_stream import ExampleStream
 
-# Batches of each replica that wait loaded: enough to cover a slow read, few enough to hold.
+# Prefetched batches per replica: enough to hide a slow read, few enough to fit in memory.
 _BATCHES_AHEAD = 8
-# The key of the time at which a batch was loaded.
+# Key of the time at which a batch was loaded.
 LOADED_AT = "loaded_at"
 
 ChangeBatch = Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
@@ -36,26 +36,26 @@ def distribute_batches(
     data_hosts: Sequence[str] = (),
     timed: bool = False,
 ) -> tf.distribute.DistributedDataset | tf.data.Dataset:
-    """Endless epochs of batches, each replica's prefetched to its device.
+    """Returns an infinite sequence of batches, prefetched to each replica's device.
 
-    The replicas' batches are consecutive slices of the global batch, so the global batch is the
-    same whatever the number of replicas and of workers.
+    The replicas' batches are consecutive slices of the global batch, so the global batch does not
+    depend on the number of replicas or workers.
 
     Args:
-        examples: what `read_examples` returned.
+        examples: the examples returned by `read_examples`.
         strategy: the strategy that will consume the batches.
         global_batch_size: a multiple of the number of replicas.
-        augment_seed: seed of the draws for augmentation; None makes none.
-        change_batch: changes each replica's batch, on the host, one after the other.
-        start: the epoch, and the step of it, to start with.
-        data_hosts: `HOST:PORT` of the data hosts that load the batches; none: they are loaded here.
-        timed: whether batches tell when they were loaded; a deterministic TensorFlow refuses to
-            read the clock.
+        augment_seed: seed of the draws for augmentation; None: no draws.
+        change_batch: function applied to each replica's batch on the host, sequentially.
+        start: epoch and step within it to start from.
+        data_hosts: `HOST:PORT` of the data hosts that load the batches; empty: load locally.
+        timed: whether batches contain the time at which they were loaded; not allowed with
+            deterministic operations, which cannot read the clock.
 
     Returns:
-        A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`,
-        `weight` `[b] float32` (0 for filling rows), with a seed `draws` `[b, NUM_DRAWS] float32`
-        and, if timed, `loaded_at`, what `read_clock` gave then; b is the batch of one replica.
+        A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`, `weight` `[b]
+        float32` (0 for padding), `draws` `[b, NUM_DRAWS] float32` if there is a seed and, if timed,
+        `loaded_at` as returned by `read_clock`; b is the batch size of one replica.
     """
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -76,15 +76,15 @@ def repeat_first_batch(
     *,
     timed: bool = False,
 ) -> tf.distribute.DistributedDataset | tf.data.Dataset:
-    """The first batch of training again and again, which costs nothing to load after the first.
+    """Repeats the first training batch, which costs nothing to load after the first time.
 
     Args:
-        examples: as of `distribute_batches`, as all others.
-        strategy: of one replica.
-        batch_size: of that replica.
-        augment_seed: likewise.
-        change_batch: likewise.
-        timed: likewise.
+        examples: as of `distribute_batches`.
+        strategy: a strategy with one replica.
+        batch_size: batch size of that replica.
+        augment_seed: as of `distribute_batches`.
+        change_batch: as of `distribute_batches`.
+        timed: as of `distribute_batches`.
     """
 
     def same_batch(context: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -101,8 +101,8 @@ def _distributed(
     strategy: tf.distribute.Strategy,
 ) -> tf.distribute.DistributedDataset | tf.data.Dataset:
     if _is_one_cpu(strategy):
-        # The batches lie where they are needed: the buffer in front of each device would cost as
-        # much as loading a batch of 16.
+        # The batches are created on the device that uses them: the buffer in front of each device
+        # would cost as much as loading a batch of 16.
         return replica_batches(tf.distribute.InputContext())
     disable_autotuner()
     return strategy.distribute_datasets_from_function(replica_batches)
@@ -119,7 +119,7 @@ def first_batch(
     augment_seed: int,
     change_batch: ChangeBatch | None = None,
 ) -> dict[str, tf.Tensor]:
-    """The first batch of training, undistributed: what `distribute_batches` would begin with."""
+    """Returns the first training batch, undistributed: the first one of `distribute_batches`."""
     context = tf.distribute.InputContext()
     return next(
         iter(worker_batches(examples, batch_size, context, augment_seed, (0, 0), change_batch))
@@ -136,23 +136,23 @@ def worker_batches(
     data_hosts: Sequence[str] = (),
     timed: bool = False,
 ) -> tf.data.Dataset:
-    """The endless batches of one worker, undistributed: its replicas' of each step in turn.
+    """Returns the infinite batches of one worker, undistributed: for each step, one per replica.
 
     Args:
-        examples: as of `distribute_batches`, as all that follow but two.
-        global_batch_size: likewise.
-        context: which worker of how many, and the number of replicas of all.
-        augment_seed: likewise.
-        start: the epoch, and the step of it, to start with.
-        change_batch: likewise.
-        data_hosts: likewise.
-        timed: likewise.
+        examples: as of `distribute_batches`.
+        global_batch_size: as of `distribute_batches`.
+        context: index of the worker, number of workers, and total number of replicas.
+        augment_seed: as of `distribute_batches`.
+        start: epoch and step within it to start from.
+        change_batch: as of `distribute_batches`.
+        data_hosts: as of `distribute_batches`.
+        timed: as of `distribute_batches`.
     """
     load = _loader(examples, global_batch_size, context, augment_seed)
     steps = examples.steps_per_epoch(global_batch_size)
     first_epoch, first_step = start
-    # An endless dataset spares tf.distribute its handling of partial batches, which would put a
-    # conditional and dynamic shapes in front of every step.
+    # With an infinite dataset, tf.distribute skips its handling of partial batches, which would add
+    # a conditional and dynamic shapes to every step.
     numbers = tf.data.Dataset.range(
         (first_epoch * steps + first_step) * _replicas_here(context), tf.int64.max
     )
@@ -179,13 +179,13 @@ def _loader(
     context: tf.distribute.InputContext,
     augment_seed: int | None,
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-    """Loads a batch of this worker, by its number since the first step of the first epoch."""
+    """Returns a loader of this worker's batches by their number, counted from the first epoch."""
     batch_size = context.get_per_replica_batch_size(global_batch_size)
     steps = examples.steps_per_epoch(global_batch_size)
     replicas, replicas_here = context.num_replicas_in_sync, _replicas_here(context)
     first_replica = context.input_pipeline_id * replicas_here
 
-    @tf.autograph.experimental.do_not_convert  # Nothing is to be converted, which takes a while.
+    @tf.autograph.experimental.do_not_convert  # Nothing to convert, and trying takes a while.
     def load(number: tf.Tensor) -> dict[str, tf.Tensor]:
         step, replica = number // replicas_here, first_replica + number % replicas_here
         epoch = step // steps
@@ -193,7 +193,7 @@ def _loader(
         rows = first + tf.range(batch_size, dtype=tf.int64)
         batch = examples.load(examples.positions(rows, epoch))
         batch["weight"] = tf.cast(rows < examples.size, tf.float32)
-        # Strings cannot enter a compiled function; an id is only needed for the draws.
+        # Strings cannot enter a compiled function; ids are only needed for the draws.
         ids = batch.pop("id")
         if augment_seed is not None:
             batch["draws"] = augment.uniform_draws(ids, augment_seed, epoch)
@@ -207,12 +207,12 @@ def _loader(
 
 def _options() -> tf.data.Options:
     options = tf.data.Options()
-    # The order is a promise: an interrupted run goes on with it, and replicas and workers share it.
+    # The order must be deterministic: an interrupted run continues it, and all replicas share it.
     options.deterministic = True
-    # Of their own, so that no batch queues behind the operations of the step.
+    # A private thread pool, so that no batch queues behind the operations of the step.
     options.threading.private_threadpool_size = os.cpu_count()
-    # The buffers are fixed and need no memory budget. The autotuner's thread keeps an iterator from
-    # closing for a minute or more at a run's end.
+    # Fixed buffers need no memory budget. The autotuner's thread would keep an iterator from
+    # closing for a minute or more at the end of a run.
     options.autotune.enabled = False
     return options
 
@@ -222,6 +222,6 @@ def _with_time(batch: dict) -> dict:
 
 
 def read_clock(after: Sequence[tf.Tensor] = ()) -> tf.Tensor:
-    """Microseconds on this machine's clock once tensors are known, an int64 scalar."""
+    """Reads this machine's clock, in microseconds, once tensors are computed; an int64 scalar."""
     with tf.control_dependencies(after):
         return tf.cast(tf.timestamp() * 1e6, tf.int64)

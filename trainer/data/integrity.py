@@ -1,4 +1,4 @@
-"""Whether a split's shards hold what their dataset says, verified once for each content."""
+"""Verification that a split's shards match their dataset, done once for each content."""
 
 import contextlib
 import hashlib
@@ -16,20 +16,20 @@ from trainer.errors import Damaged
 from trainer.json_file import text
 from trainer.parsing import parsing, unreadable
 
-# What TensorFlow raises for a record that is not what it should be: the last, where its message
-# would quote bytes that are no text.
+# Raised by TensorFlow for an invalid record; the last one where its message would quote bytes that
+# are not valid UTF-8.
 READING_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, UnicodeDecodeError)
 _SUM = {"sha256": text()}
 
 
 def digest_of(paths: Sequence[str]) -> str:
-    """One SHA-256 for a split's shards: of their names and digests.
+    """Computes one SHA-256 for a split's shards, from their names and digests.
 
     Args:
         paths: the shards.
 
     Raises:
-        Damaged: a shard is missing, or is not what stands in `SHA256SUMS` beside it.
+        Damaged: a shard is missing or differs from its digest in `SHA256SUMS`.
         Unreadable: a file could not be read.
     """
     found = dict(zip(map(os.path.basename, paths), stamps.digests_of(paths), strict=True))
@@ -41,11 +41,11 @@ def digest_of(paths: Sequence[str]) -> str:
 
 
 def read_sums(folder: pathlib.Path) -> dict[str, str]:
-    """The digests that a builder wrote beside its files, by name; empty where it wrote none.
+    """Reads the digests a builder wrote beside its files, by name; empty if it wrote none.
 
     Raises:
-        Damaged: the file holds something else.
-        Unreadable: it could not be read.
+        Damaged: the file is invalid.
+        Unreadable: the file could not be read.
     """
     path = folder / checksums.SUMS
     if not path.exists():
@@ -55,24 +55,24 @@ def read_sums(folder: pathlib.Path) -> dict[str, str]:
 
 
 def index_of(paths: Sequence[str], digest: str, file_format: str, beside: str) -> np.ndarray:
-    """The index of a split's records: the builder's, or one that is made once and kept.
+    """Returns the index of a split's records: the builder's, or one that is built once and cached.
 
     Args:
         paths: the shards.
-        digest: of them.
-        file_format: of them, as of `record_index`.
-        beside: the file name under which a builder writes the index.
+        digest: digest of the shards.
+        file_format: format of the shards, as of `record_index`.
+        beside: file name of the builder's index, in the folder of the shards.
 
     Returns:
-        As of `record_index`. Where it has to be made, TFRecord's checksums are compared.
+        The index, as of `record_index`. If it has to be built, TFRecord's checksums are verified.
 
     Raises:
-        Damaged: the index or a record is damaged, or a record is no example with a label.
+        Damaged: the index or a record is damaged, or a record is not an example with a label.
         Unreadable: a file could not be read.
     """
     folder = pathlib.Path(paths[0]).parent
     if beside in read_sums(folder):
-        digest_of([str(folder / beside)])  # It is the file that was built.
+        digest_of([str(folder / beside)])  # Verifies the builder's index.
         with parsing(folder / beside, "build the dataset again"):
             return record_index.read(folder / beside)
     kept_in = stamps.folder() / f"index-of-{digest}.npy"
@@ -90,7 +90,7 @@ def index_of(paths: Sequence[str], digest: str, file_format: str, beside: str) -
 
 
 def _recall(path: pathlib.Path) -> np.ndarray | None:
-    """Reads what `_keep` wrote; None where there is none, or it is damaged."""
+    """Reads a cached index; None if it is missing or damaged."""
     known = stamps.recall(path.with_suffix(".json"), _SUM)
     with contextlib.suppress(OSError, ValueError):
         if known and known["sha256"] == checksums.sha256_of(path):
@@ -99,7 +99,7 @@ def _recall(path: pathlib.Path) -> np.ndarray | None:
 
 
 def _keep(path: pathlib.Path, index: np.ndarray) -> None:
-    """Writes an index; where it cannot be written, the next opening takes longer."""
+    """Caches an index; if it cannot be written, the next opening just takes longer."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with whole_file.writing(path, shared=True) as partial:

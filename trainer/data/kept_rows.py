@@ -1,8 +1,8 @@
-"""Rows of numbers that are computed once for each example and kept on the local disk.
+"""Rows of numbers, computed once per example and cached on the local disk.
 
-A folder holds shards, each a NumPy array `[rows, ...]` in the order of the dataset's files, which
-are mapped to be read in any order. `key.json` beside them spells out what the rows depend on,
-`SHA256SUMS` holds the shards' digests. A filling that was interrupted is gone on with.
+A folder holds shards, each a NumPy array `[rows, ...]` in the order of the dataset's files,
+memory-mapped for random access. `key.json` describes everything the rows depend on, `SHA256SUMS`
+holds the shards' digests. An interrupted filling is resumed.
 """
 
 import contextlib
@@ -28,22 +28,22 @@ _KEY, _SHARDS = "key.json", "*.npy"
 
 
 class KeptRows:
-    """One row for each example of a split."""
+    """One cached row per example of a split."""
 
     def __init__(
         self, dataset: str, split: str, kind: str, key: dict, *,
         size: int, row: tf.TensorSpec, flag: str,
     ) -> None:  # fmt: skip
-        """Names its folder; creates nothing.
+        """Determines the folder; creates nothing.
 
         Args:
             dataset: name of a built dataset.
             split: its split.
-            kind: what the rows are, in one word.
-            key: plain values: all that the rows depend on.
+            kind: kind of rows, in one word.
+            key: everything the rows depend on, as plain values.
             size: number of examples.
             row: shape and dtype of a row.
-            flag: what switches the keeping off, for messages.
+            flag: the flag that disables the cache, for messages.
         """
         self.split, self.shape, self.dtype = split, tuple(row.shape), row.dtype
         self._kind, self._size, self._flag = kind, size, flag
@@ -53,29 +53,29 @@ class KeptRows:
 
     @property
     def row_bytes(self) -> int:
-        """The size of a row."""
+        """Size of a row, in bytes."""
         return math.prod(self.shape) * self.dtype.size
 
     @property
     def bytes_needed(self) -> int:
-        """The size of all rows on disk."""
+        """Size of all rows on disk, in bytes."""
         return self._size * self.row_bytes
 
     @property
     def bytes_missing(self) -> int:
-        """The size of the rows that are still to be computed."""
+        """Size of the rows that are still to be computed, in bytes."""
         return 0 if self.is_whole() else self.bytes_needed
 
     def is_whole(self) -> bool:
-        """Whether the rows of all examples are there, with the same key."""
+        """Whether the rows of all examples are cached under the same key."""
         return self._fits(self.folder) and _count(_intact_shards(self.folder)) == self._size
 
     @contextlib.contextmanager
     def locked(self, while_waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """While open, no other process that needs the same rows computes them.
+        """Locks the folder against other processes that need the same rows.
 
         Args:
-            while_waiting: called every second while another one does.
+            while_waiting: called every second while another process holds the lock.
 
         Raises:
             UserError: the folder cannot be written to.
@@ -88,10 +88,10 @@ class KeptRows:
             yield
 
     def begin(self) -> int:
-        """Opens the folder for writing; returns how many rows an earlier run has written.
+        """Opens the folder for writing; returns the number of rows written by an earlier run.
 
         Raises:
-            UserError: it cannot be written to.
+            UserError: the folder cannot be written to.
         """
         try:
             for folder in (self.folder, self._partial):
@@ -108,7 +108,7 @@ class KeptRows:
             paths = _paths_of(self._partial)
             for path in paths[len(shards) :]:
                 set_aside(path)
-            # A line that was not written whole would spoil the one behind it.
+            # An incomplete line would corrupt the next one.
             digests = {path.name: sha256_of(path) for path in paths[: len(shards)]}
             (self._partial / SUMS).write_text(lines_of(digests))
         except OSError as error:
@@ -128,7 +128,8 @@ class KeptRows:
         path = self._partial / f"{first:08d}.npy"
         try:
             with whole_file.writing(path) as partial:
-                # Unsigned integers of the same size: NumPy's files know no bfloat16.
+                # Unsigned integers of the same size, as NumPy's file format does not support
+                # bfloat16.
                 np.save(partial, rows.view(f"u{self.dtype.size}"), allow_pickle=False)
                 with (self._partial / SUMS).open("a") as sums:
                     sums.write(lines_of({path.name: sha256_of(partial)}))
@@ -136,10 +137,10 @@ class KeptRows:
             raise self._not_written(error) from error
 
     def finish(self) -> None:
-        """Gives the folder its name, now that all is written.
+        """Renames the complete folder to its final name.
 
         Raises:
-            UserError: it cannot be written to.
+            UserError: the folder cannot be written to.
         """
         try:
             self._partial.rename(self.folder)
@@ -147,12 +148,12 @@ class KeptRows:
             raise self._not_written(error) from error
 
     def drop_if_empty(self) -> None:
-        """Removes what `begin` opened if no row was written; what was written is gone on with."""
+        """Removes the folder opened by `begin` if no row was written; rows are kept to resume."""
         if self._partial.exists() and not _paths_of(self._partial):
             shutil.rmtree(self._partial)
 
     def mapped(self) -> tuple[MappedFiles, np.ndarray]:
-        """The shards of a folder that is whole, and where each row begins, `[examples] int64`."""
+        """Maps a complete folder; returns its shards and each row's offset, `[examples] int64`."""
         shards = _intact_shards(self.folder)
         files = map_files([str(path) for path in _paths_of(self.folder)])
         offsets = [
@@ -178,7 +179,7 @@ def _paths_of(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _intact_shards(folder: pathlib.Path) -> list[np.memmap]:
-    """A folder's shards, memory-mapped, up to the first one that is missing or damaged."""
+    """Returns a folder's shards, memory-mapped, up to the first missing or damaged one."""
     paths, sums = _paths_of(folder), _read_sums(folder)
     digests = digests_of([str(path) for path in paths])
     shards: list[np.memmap] = []
@@ -191,7 +192,7 @@ def _intact_shards(folder: pathlib.Path) -> list[np.memmap]:
 
 
 def _read_sums(folder: pathlib.Path) -> dict[str, str]:
-    """The digests as far as they are whole: a process may have been killed while it wrote one."""
+    """Returns the complete lines of the digests, as a process may be killed while writing one."""
     path = folder / SUMS
     if not path.exists():
         return {}

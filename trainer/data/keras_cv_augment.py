@@ -1,8 +1,8 @@
 """MixUp, CutMix, RandAugment and random cutout of keras-cv, on the host.
 
-They change a replica's batch at a time. Their draws are seeded by the run's seed but follow the
-order of the batches: a run repeats under the same number of replicas, and one that goes on after an
-interruption draws anew. What does not depend on replicas is in `trainer.data.augment`.
+They change one replica's batch at a time. Their draws are seeded by the run's seed but depend on
+the order of the batches: a run is reproducible with the same number of replicas, and a resumed run
+draws new numbers. Augmentation that does not depend on replicas is in `trainer.data.augment`.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from trainer.errors import UserError
 from trainer.settings import section, setting
 
 _GRAY_RANGE = (0, 255)
-# As the papers have them for ImageNet: Zhang et al. 2018, "mixup"; Yun et al. 2019, "CutMix"; Cubuk
+# Values from the papers for ImageNet: Zhang et al. 2018, "mixup"; Yun et al. 2019, "CutMix"; Cubuk
 # et al. 2020, "RandAugment" (two operations; a third of the magnitude, as radiographs bear less);
 # DeVries and Taylor 2017, "Cutout".
 _LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -34,10 +34,10 @@ _LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
 @section("Augmentation", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class BatchAugmentation:
-    """Changes of whole batches.
+    """Augmentation of whole batches.
 
     Attributes:
-        keras_cv: names of layers, with commas in between; empty changes nothing.
+        keras_cv: comma-separated names of layers; empty: no change.
     """
 
     keras_cv: str = setting(
@@ -46,10 +46,10 @@ class BatchAugmentation:
 
 
 def batch_augmenter(names: str, num_classes: int, seed: int) -> ChangeBatch | None:
-    """Makes the function that changes a batch by the layers, one after the other.
+    """Creates a function that applies the layers to a batch in sequence.
 
     Args:
-        names: of layers, `mixup`, `cutmix`, `randaugment` and `cutout`, with commas in between.
+        names: comma-separated layers: `mixup`, `cutmix`, `randaugment`, `cutout`.
         num_classes: number of classes.
         seed: the run's seed.
 
@@ -58,7 +58,7 @@ def batch_augmenter(names: str, num_classes: int, seed: int) -> ChangeBatch | No
         `[b, num_classes] float32`, which MixUp and CutMix mix. None if there are no names.
 
     Raises:
-        UserError: there is no such layer, or keras-cv is not installed.
+        UserError: a layer does not exist, or keras-cv is not installed.
     """
     if not names:
         return None
@@ -94,14 +94,14 @@ def _make_layer(name: str, seed: int) -> Callable:
 
 
 def _with_exact_shares(cutmix: Callable) -> Callable:
-    """CutMix whose labels are the shares of the pixels.
+    """Wraps CutMix so that labels are mixed by the actual shares of pixels.
 
-    keras-cv 0.9 mixes them by the whole box that it draws, also where that lies outside the image.
+    keras-cv 0.9 mixes them by the area of the drawn box, including parts outside the image.
     """
 
     def mix(mixed: dict[str, tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
         images, labels = mixed["images"], mixed["labels"]
-        # Each class is a channel that is cut and pasted with the image.
+        # Each class is added as a channel that is cut and pasted with the image.
         shape = tf.concat([tf.shape(images)[:3], tf.shape(labels)[1:]], axis=0)
         planes = tf.broadcast_to(labels[:, None, None], shape)
         stacked = tf.concat([images, planes], axis=-1)

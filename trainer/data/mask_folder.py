@@ -1,4 +1,4 @@
-"""Masks drawn beside radiographs: where the lungs are, and where a finding is."""
+"""Masks that accompany radiographs: of the lungs, and of a finding."""
 
 import dataclasses
 import os
@@ -18,19 +18,19 @@ from trainer.parsing import unreadable
 class MaskFolder:
     """A folder in the layout of the database: `CLASS/masks/ID.png`, `CLASS/findings/ID.png`.
 
-    The published database has `masks`, the lungs. Phantom radiographs have `findings` too. A mask
-    that cannot be read is reported and counts as one that nobody drew.
+    The published database has `masks`, the lungs. Phantom radiographs have `findings` too. An
+    unreadable mask is reported and treated as missing.
     """
 
     def __init__(self, directory: pathlib.Path, size: tuple[int, int]) -> None:
-        """Lists the folder.
+        """Lists the masks in the folder.
 
         Args:
-            directory: the folder; the layout may begin anywhere below it.
-            size: `(height, width)` to bring every mask to.
+            directory: the folder; the layout may start at any depth below it.
+            size: `(height, width)` to resize every mask to.
 
         Raises:
-            UserError: there is no mask in it.
+            UserError: the folder contains no mask.
         """
         self._size = size
         files = list(directory.rglob("*.png")) if os.path.isdir(directory) else []
@@ -43,11 +43,11 @@ class MaskFolder:
             )
 
     def add_to(self, example: Example, name: str) -> Example:
-        """An example with the masks of a name; lungs that it has already are kept.
+        """Adds the masks with a given name to an example; an existing lung mask is kept.
 
         Args:
-            example: any.
-            name: of its masks' files, without the extension.
+            example: an example.
+            name: name of its mask files, without the extension.
         """
         lungs, finding = self.lungs(name), self.finding(name)
         if example.lungs is not None:
@@ -55,11 +55,11 @@ class MaskFolder:
         return dataclasses.replace(example, lungs=lungs, finding=finding)
 
     def lungs(self, name: str) -> np.ndarray | None:
-        """`[height, width] bool`, true in the lungs; None where nobody drew them."""
+        """Returns `[height, width] bool`, true in the lungs; None if there is no mask."""
         return self._read(self._lungs, name)
 
     def finding(self, name: str) -> np.ndarray | None:
-        """`[height, width] bool`, true in the finding; None where there is none."""
+        """Returns `[height, width] bool`, true in the finding; None if there is none."""
         return self._read(self._findings, name)
 
     def _read(self, paths: dict[str, pathlib.Path], name: str) -> np.ndarray | None:
@@ -72,6 +72,6 @@ class MaskFolder:
             return None
         except OSError as error:
             raise unreadable(paths[name], error.strerror or str(error)) from error
-        # A pixel belongs to the mask where half of what it covers does, as in the built dataset.
+        # A pixel belongs to the mask if at least half of its area does, as in the built dataset.
         inside = tf.image.resize(mask, self._size, method="area").numpy()[:, :, 0] >= 127.5
         return inside if inside.any() else None

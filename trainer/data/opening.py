@@ -1,4 +1,4 @@
-"""Opens a dataset that `tfds build` made, or says what stands in its place."""
+"""Opens a dataset built by `tfds build`, or explains why it cannot be opened."""
 
 import os
 import pathlib
@@ -15,19 +15,19 @@ from trainer.data.dataset import BuiltDataset
 from trainer.errors import Damaged, UserError
 from trainer.parsing import unreadable
 
-# What images that are stored encoded are resized to: the size that the networks were made for.
+# Encoded images are resized to this, the size the networks were designed for.
 _NETWORK_SHAPE = (224, 224, 1)
-# The datasets that this project builds, and what its builder is given.
+# The datasets built by this project, and the builder's arguments for each.
 _BUILDERS = {"covid19_radiography": "KAGGLE_FOLDER", "own_radiographs": "FOLDER"}
 
 
 def default_data_dir() -> str:
-    """Where `tfds build` puts datasets by default: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    """Returns the default of `tfds build`: TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     return str(pathlib.Path(tfds.core.constants.DATA_DIR).expanduser())
 
 
 def open_dataset(name: str, data_dir: str) -> BuiltDataset:
-    """Opens a dataset that `tfds build` has made.
+    """Opens a dataset built by `tfds build`.
 
     Args:
         name: TFDS name, `name[/config][:version]`.
@@ -37,8 +37,8 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         The dataset, with its full name including the version.
 
     Raises:
-        UserError: there is no such directory, no such dataset in it, or it is none of labelled
-            uint8 images.
+        UserError: the directory or the dataset does not exist, or the dataset does not hold
+            labelled uint8 images.
     """
     if not os.path.isdir(data_dir):
         raise UserError(
@@ -51,7 +51,7 @@ def open_dataset(name: str, data_dir: str) -> BuiltDataset:
         raise
     except PermissionError as error:
         raise unreadable(f"{name} in {data_dir}", first_line(error)) from error
-    except Exception as error:  # Whatever the parsers of names, versions and files raise.
+    except Exception as error:  # The parsers of names, versions and files raise many types.
         raise UserError(_why_not_opened(name, data_dir)) from error
     if not pathlib.Path(builder.data_dir, "dataset_info.json").exists():
         raise UserError(_why_not_opened(name, data_dir))
@@ -77,7 +77,7 @@ def _how_to_build(name: str, data_dir: str) -> str:
 
 
 def _why_not_opened(name: str, data_dir: str) -> str:
-    """What the directory holds in the place of a dataset, and what to do."""
+    """Explains what the directory contains instead of the dataset, and what to do."""
     built = _built(data_dir)
     if name in built + [full_name.partition(":")[0] for full_name in built]:
         found = f"{name} in {data_dir} is damaged"
@@ -92,7 +92,7 @@ def _why_not_opened(name: str, data_dir: str) -> str:
 
 
 def _built(data_dir: str) -> list[str]:
-    """Names of the datasets in a directory, `name[/config]:version`."""
+    """Lists the datasets in a directory, as `name[/config]:version`."""
     infos = [
         path.parent.relative_to(data_dir)
         for pattern in ("*/*/dataset_info.json", "*/*/*/dataset_info.json")
@@ -125,7 +125,7 @@ def _require_indexable(name: str, builder: tfds.core.DatasetBuilder) -> None:
 
 
 def _require_own_metadata(name: str, folder: pathlib.Path) -> None:
-    """Compares the names of classes, and what a record holds, with what was built."""
+    """Verifies the files of class names and features against the digests of the build."""
     for file, digest in integrity.read_sums(folder).items():
         if file.endswith((".labels.txt", "features.json")):
             path = folder / file
@@ -148,7 +148,7 @@ def _image_feature(name: str, builder: tfds.core.DatasetBuilder) -> tfds.feature
 
 
 def _holds_gray_pixels(image: tfds.features.Tensor) -> bool:
-    """Whether records hold the bytes of gray pixels of one size, and not a file or a list."""
+    """Whether records hold gray pixels of one size as raw bytes, not an encoded file or a list."""
     if isinstance(image, tfds.features.Image) or image.to_json_content().encoding != "bytes":
         return False
     return image.shape[2] == 1 and None not in image.shape

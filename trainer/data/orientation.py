@@ -1,15 +1,15 @@
-"""How a picture lies by its EXIF data, read and obeyed with operations that a graph can hold."""
+"""Reads and applies the EXIF orientation of an image with graph operations."""
 
 import tensorflow as tf
 
-# The marks of EXIF data in a JPEG and in a PNG file, and of the order of its bytes behind them.
+# The EXIF markers in a JPEG and in a PNG file, and the byte-order marks that follow them.
 _OF_JPEG, _OF_PNG = b"Exif\0\0", b"eXIf"
 _LITTLE, _BIG = b"II*\0", b"MM\0*"
 _TAG, _SHORT = 0x0112, 3
 
 
 def orientation(encoded: tf.Tensor, is_png: tf.Tensor) -> tf.Tensor:
-    """Reads how a picture lies.
+    """Reads the EXIF orientation of an image.
 
     Source: CIPA DC-008 (EXIF 2.32), 4.5 and 4.6.4; TIFF 6.0, section 2.
 
@@ -18,7 +18,7 @@ def orientation(encoded: tf.Tensor, is_png: tf.Tensor) -> tf.Tensor:
         is_png: whether it is a PNG file, a scalar.
 
     Returns:
-        1 to 8, a scalar int32; 1, upright, where the file says nothing.
+        1 to 8, a scalar int32; 1 (upright) if the file has no orientation.
     """
     mark = tf.where(is_png, _OF_PNG, _OF_JPEG)
     told = tf.maximum(_told(encoded, mark, _LITTLE), _told(encoded, mark, _BIG))
@@ -26,14 +26,14 @@ def orientation(encoded: tf.Tensor, is_png: tf.Tensor) -> tf.Tensor:
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
-    """Turns and mirrors a picture as its orientation says.
+    """Rotates and mirrors an image according to its orientation.
 
     Args:
         image: `[height, width, 1]`.
         orientation: 1 to 8, a scalar int32.
 
     Returns:
-        `[height, width, 1]`, the sides exchanged from 5 on.
+        `[height, width, 1]`; height and width are swapped for orientations 5 to 8.
     """
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)
     for axis, values in ((1, [2, 3, 6, 7]), (0, [3, 4, 7, 8])):
@@ -43,9 +43,9 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _told(encoded: tf.Tensor, mark: tf.Tensor, order: bytes) -> tf.Tensor:
-    """The orientation by the first EXIF data of a byte order; 0 where there is none."""
+    """Returns the orientation in the first EXIF data of a byte order; 0 if there is none."""
     pieces = tf.strings.split(encoded, mark + order, maxsplit=1)
-    # Zeros stand for what is cut off.
+    # Zeros replace truncated bytes.
     body = tf.where(tf.size(pieces) > 1, pieces[-1], b"") + bytes(8)
     end = tf.strings.length(body)
 
@@ -53,7 +53,7 @@ def _told(encoded: tf.Tensor, mark: tf.Tensor, order: bytes) -> tf.Tensor:
         raw = tf.strings.substr(body, place, count * kind.size)
         return tf.cast(tf.io.decode_raw(raw, kind, little_endian=order == _LITTLE), tf.int32)
 
-    # Places count from the mark of the order, four bytes ahead of the body.
+    # Offsets count from the byte-order mark, four bytes ahead of the body.
     start = tf.clip_by_value(numbers(0, 1, tf.int32)[0] - 4, 0, end - 2)
     count = tf.minimum(numbers(start, 1, tf.uint16)[0], (end - start - 2) // 12)
     entries = tf.reshape(numbers(start + 2, 6 * count, tf.uint16), [-1, 6])

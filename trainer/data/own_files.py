@@ -1,4 +1,4 @@
-"""A user's own radiographs, found and read; what is wrong with them is told as an error here."""
+"""Finds and reads a user's own radiographs, with readable errors."""
 
 import contextlib
 import os
@@ -14,14 +14,15 @@ from trainer.parsing import unreadable
 
 
 def find(patterns: Sequence[str], flag: str) -> listing.Found:
-    """Lists what a user names.
+    """Lists the files that a user names.
 
     Args:
-        patterns: files, folders, which are searched however deep, and globs.
+        patterns: files, folders (searched recursively) and globs.
         flag: the flag that names them.
 
     Returns:
-        The files, each once, in the order of the patterns and by name, and what is left out.
+        The files without duplicates, in the order of the patterns and by name, and the skipped
+        files.
 
     Raises:
         UserError: a pattern matches no radiograph, or a folder cannot be listed.
@@ -45,17 +46,17 @@ def find(patterns: Sequence[str], flag: str) -> listing.Found:
 def find_labelled(
     directory: pathlib.Path, class_names: Sequence[str]
 ) -> tuple[list[tuple[pathlib.Path, int]], list[listing.LeftOut]]:
-    """Lists the radiographs of a folder with one sub-folder for each class.
+    """Lists the radiographs of a folder with one sub-folder per class.
 
     Args:
         directory: the folder.
         class_names: names of the classes; a class may have no sub-folder.
 
     Returns:
-        Path and label of each radiograph, by class and name, and what is left out.
+        Path and label of each radiograph, by class and name, and the skipped files.
 
     Raises:
-        UserError: there is no such folder or it cannot be listed, a sub-folder is no class, or
+        UserError: the folder does not exist or cannot be listed, a sub-folder is not a class, or
             there is no radiograph.
     """
     if not os.path.isdir(directory):
@@ -76,19 +77,19 @@ def read(
     *,
     any_view: bool = False,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Reads radiographs one after the other; what is none is logged and left out.
+    """Reads radiographs one by one; other files are logged and skipped.
 
     Args:
         files: the files.
         image_shape: `[height, width, 1]` to resize to.
-        account: counts what is read and what is left out.
+        account: counts files read and skipped.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Yields:
-        The position of each radiograph among the files, and `image_shape uint8`.
+        The position of each radiograph among the files, and its pixels, `image_shape uint8`.
 
     Raises:
-        Unreadable: the system could not read a file, which may be whole.
+        Unreadable: the operating system could not read a file, which may be intact.
     """
     try:
         for position, radiograph in account.reading(files, any_view=any_view):
@@ -104,7 +105,7 @@ def read_all(
     *,
     any_view: bool = False,
 ) -> tuple[np.ndarray, list[int]]:
-    """Reads radiographs into one array; arguments and errors are those of `read`.
+    """Reads radiographs into one array; arguments and errors as for `read`.
 
     Returns:
         `[readable, height, width, 1] uint8`, and their positions among the files.
@@ -118,7 +119,7 @@ def read_all(
 
 @contextlib.contextmanager
 def _listing(folder: str | os.PathLike) -> Iterator[None]:
-    """While open, a folder that cannot be listed raises `Unreadable`: no file goes unseen."""
+    """Raises `Unreadable` for a folder that cannot be listed, so that no file is missed."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Radiographs as the networks take them: gray uint8 pixels of one size."""
+"""Conversion of radiographs to the networks' input: gray uint8 pixels of one size."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ _UNIT = 2.0**22
 
 
 def to_gray(image: tf.Tensor) -> tf.Tensor:
-    """Makes an image gray.
+    """Converts an image to gray.
 
     Args:
-        image: `[height, width, 1, 3 or 4] uint8`; colour becomes ITU-R 601 luma, the fourth
+        image: `[height, width, 1, 3 or 4] uint8`; colour becomes ITU-R 601 luma, and the fourth
             channel, transparency, is dropped.
 
     Returns:
@@ -26,9 +26,9 @@ def to_gray(image: tf.Tensor) -> tf.Tensor:
 def resize(image: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
     """Resizes bilinearly with antialiasing, disregarding the aspect ratio.
 
-    The same pixels as Pillow's `resize(..., Resampling.BILINEAR)`, which the dataset's builder
-    uses: weights in units of 2**-22, and a rounding to 8 bits after the columns and after the
-    rows. The sums are of integers below 2**53, which float64 holds exactly in any order.
+    Gives the same pixels as Pillow's `resize(..., Resampling.BILINEAR)`, which the dataset's
+    builder uses: weights in units of 2**-22, rounded to 8 bits after the columns and after the
+    rows. The sums are of integers below 2**53, which float64 represents exactly, in any order.
 
     Args:
         image: `[height, width, 1] uint8`.
@@ -52,7 +52,7 @@ def _rounded(sums: tf.Tensor) -> tf.Tensor:
 
 
 def _weights(size: tf.Tensor, new_size: int) -> tf.Tensor:
-    """How much of each old pixel goes into each new one, `[new_size, size] float64` integers."""
+    """Weights of the old pixels in each new one, `[new_size, size] float64` integers."""
     scale = tf.cast(size, tf.float64) / new_size
     reach = tf.maximum(scale, 1.0)
     old = tf.range(tf.cast(size, tf.float64), dtype=tf.float64)

@@ -1,4 +1,4 @@
-"""A split as a plain tf.data.Dataset, to look at or to compute with."""
+"""A split as a plain tf.data.Dataset, for inspection and custom computations."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ from trainer.data.selection import select
 
 
 def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.Dataset:
-    """Reads a split in the order of its files.
+    """Reads a split in file order.
 
     Args:
         dataset: a built dataset.
-        split: its split, or a part of it, such as `train[:10%]`.
+        split: its split, or a part of one, such as `train[:10%]`.
         batch_size: examples in each batch; the last one may have fewer.
 
     Returns:
@@ -23,7 +23,7 @@ def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.
         `[batch] string`.
 
     Raises:
-        UserError: there is no such split, or it is empty.
+        UserError: the split does not exist or is empty.
     """
     records = select(dataset, split)
     known = {

@@ -1,4 +1,4 @@
-"""PNG and JPEG files decoded in a graph, for a model that is served where TensorFlow alone is.
+"""Decoding of PNG and JPEG files in a graph, for a model served by TensorFlow alone.
 
 `cxr_command.radiograph` reads the same files to the same pixels; a test compares the two.
 """
@@ -16,9 +16,9 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def decode_radiograph(encoded: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
-    """Decodes a PNG or JPEG file of any size and mode, with operations that a graph can hold.
+    """Decodes a PNG or JPEG file of any size and mode with graph operations.
 
-    It lies as its EXIF orientation says. Of 16-bit files the upper 8 of the bits used are kept.
+    The EXIF orientation is applied. 16-bit files keep the upper 8 of the bits in use.
 
     Args:
         encoded: the file's bytes, a scalar string.
@@ -28,7 +28,7 @@ def decode_radiograph(encoded: tf.Tensor, image_shape: Sequence[int]) -> tf.Tens
         `image_shape uint8`.
 
     Raises:
-        tf.errors.OpError: the bytes are no such image, or one of more than `MOST_PIXELS`.
+        tf.errors.OpError: the bytes are not such an image, or it has more than `MOST_PIXELS`.
     """
     size, is_png = _checked_size(encoded), _is_png(encoded)
     image = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded, size[2]))
@@ -36,13 +36,16 @@ def decode_radiograph(encoded: tf.Tensor, image_shape: Sequence[int]) -> tf.Tens
 
 
 def pixels_claimed(encoded: tf.Tensor) -> tf.Tensor:
-    """How many pixels a PNG or JPEG file has by its header, a scalar int64; it decodes nothing.
+    """Returns the number of pixels in the header of a PNG or JPEG file, without decoding.
 
     Args:
         encoded: the file's bytes, a scalar string.
 
+    Returns:
+        A scalar int64.
+
     Raises:
-        tf.errors.OpError: the bytes are no such image, or one of more than `MOST_PIXELS`.
+        tf.errors.OpError: the bytes are not such an image, or it has more than `MOST_PIXELS`.
     """
     return tf.reduce_prod(tf.cast(_checked_size(encoded)[:2], tf.int64))
 
@@ -61,14 +64,14 @@ def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _upper_bits(values: tf.Tensor) -> tf.Tensor:
-    """`uint8` of `uint16`: the upper 8 of the bits, at least 8, that hold the highest value."""
+    """Converts `uint16` to `uint8`: the upper 8 of the bits (at least 8) of the highest value."""
     values = tf.cast(values, tf.int32)
     used = tf.reduce_sum(tf.cast(tf.reduce_max(values) >= 2 ** np.arange(8, 16), tf.int32))
     return tf.cast(tf.bitwise.right_shift(values, used), tf.uint8)
 
 
 def _decode_jpeg(encoded: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
-    # The exact transform is Pillow's too. libjpeg cannot turn CMYK into gray by itself.
+    # The exact transform, as used by Pillow. libjpeg cannot convert CMYK to gray directly.
     return tf.cond(
         tf.equal(channels, 4),
         lambda: to_gray(tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")),
@@ -77,7 +80,7 @@ def _decode_jpeg(encoded: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
 
 
 def _checked_size(encoded: tf.Tensor) -> tf.Tensor:
-    """Height, width and channels by the header; it fails where there are too many pixels."""
+    """Returns height, width and channels from the header; fails if there are too many pixels."""
     size = tf.cond(_is_png(encoded), lambda: _png_size(encoded), lambda: _jpeg_size(encoded))
     pixels = tf.reduce_prod(tf.cast(size[:2], tf.int64))
     with tf.control_dependencies([tf.debugging.Assert(pixels <= MOST_PIXELS, [pixels])]):
@@ -85,15 +88,15 @@ def _checked_size(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _png_size(encoded: tf.Tensor) -> tf.Tensor:
-    """Height, width and, as decoding to gray knows every PNG, 1."""
+    """Returns height, width and 1, as TensorFlow can decode every PNG to gray."""
     width_height = tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, False)
-    # A width beyond int32 turns up negative.
+    # A width beyond int32 becomes negative.
     positive = tf.debugging.Assert(tf.reduce_all(width_height > 0), [width_height])
     with tf.control_dependencies([positive]):
         return tf.concat([width_height[::-1], [1]], axis=0)
 
 
 def _jpeg_size(encoded: tf.Tensor) -> tf.Tensor:
-    """Height, width and channels; it fails on what is no JPEG."""
+    """Returns height, width and channels; fails if the bytes are not a JPEG."""
     with tf.control_dependencies([tf.debugging.Assert(tf.image.is_jpeg(encoded), ["no JPEG"])]):
         return tf.io.extract_jpeg_shape(encoded)

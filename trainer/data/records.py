@@ -1,4 +1,4 @@
-"""Records of a built dataset by position: where they lie, and how they are read and parsed."""
+"""Records of a built dataset by position: their location, reading and parsing."""
 
 import dataclasses
 import functools
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 READ_BATCH = 256
 
-# A batch of records, `[batch] string`, to its features, `[batch, ...]` each: `image` is
+# Maps a batch of records, `[batch] string`, to its features, `[batch, ...]` each; `image` is
 # `[batch, H, W, 1] uint8`.
 Parser = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Some of a dataset's records, in the order of its files.
+    """Some of a dataset's records, in file order.
 
     Attributes:
         paths: the shards.
-        index: `[records]`, as of `record_index`, a row for each.
+        index: `[records]`, as of `record_index`, one row per record.
         file_format: of the shards, `tfrecord` or `array_record`.
-        digest: SHA-256 of the shards' content, and of which records these are.
+        digest: SHA-256 of the shards' content and of the selection of records.
     """
 
     paths: tuple[str, ...]
@@ -50,16 +50,16 @@ class Records:
 
     @property
     def are_mapped(self) -> bool:
-        """Whether records can be copied from a mapped file: ArrayRecord compresses them."""
+        """Whether records can be copied from a mapped file; ArrayRecord's are compressed."""
         return self.file_format == record_index.TFRECORD
 
     def offsets(self, field: str | None = None) -> np.ndarray:
-        """Where each record, or its image, begins in the mapped shards, `[records] int64`."""
+        """Returns each record's, or its image's, offset in the mapped shards, `[records] int64`."""
         offsets = map_files(self.paths).starts[self.index["shard"]] + self.index["offset"]
         return (offsets + (self.index[field] if field else 0)).astype(np.int64)
 
     def read(self, rows: slice) -> list[bytes]:
-        """The content of consecutive records.
+        """Returns the content of consecutive records.
 
         Raises:
             OSError: a file could not be read.
@@ -80,7 +80,7 @@ class Records:
         return contents
 
     def sample(self, most: int, seed: int) -> "Records":
-        """A random subset of as many records at most, in the order of the files."""
+        """Returns a random subset of at most `most` records, in file order."""
         if len(self) <= most:
             return self
         chosen = np.random.default_rng(seed).choice(len(self), most, replace=False)
@@ -88,19 +88,19 @@ class Records:
         return dataclasses.replace(self, index=self.index[np.sort(chosen)], digest=digest)
 
     def groups(self) -> np.ndarray:
-        """What must stay together, `[records] str`: each by itself where nobody said it."""
+        """Returns the group of each record, `[records] str`; without groups, one per record."""
         names = self.index.dtype.names or ()
         return text_of(self.index["group" if "group" in names else "id"])
 
     def shares_with(self, other: "Records") -> int:
-        """How many records are in both."""
+        """Returns the number of records in both."""
         return sum(
             len(np.intersect1d(self._offsets_in(path), other._offsets_in(path)))
             for path in set(self.paths).intersection(other.paths)
         )
 
     def _offsets_in(self, path: str) -> np.ndarray:
-        """Where the records of a file begin in it."""
+        """Returns the offsets of a file's records within it."""
         return self.index["offset"][self.index["shard"] == self.paths.index(path)]
 
 
@@ -112,16 +112,17 @@ def _array_record(path: str) -> "ArrayRecordReader":
 
 
 def from_files(records: Records) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Reads records from their files, by operations that another process can run.
+    """Returns a function that reads records from files with operations another process can run.
 
     Args:
-        records: of TFRecord files.
+        records: records of TFRecord files.
 
     Returns:
-        A function of positions, `[batch] int64` with a static shape, to records, `[batch] string`.
+        A function that maps positions, `[batch] int64` of static shape, to records, `[batch]
+        string`.
     """
     paths, shards = tf.constant(records.paths), tf.constant(records.index["shard"].astype(np.int32))
-    # TensorFlow reads from the length in front of the content on.
+    # TensorFlow starts reading at the length field in front of the content.
     offsets = tf.constant(records.index["offset"].astype(np.int64) - record_index.BEFORE)
 
     def read(positions: tf.Tensor) -> tf.Tensor:
@@ -153,16 +154,16 @@ def _one_record(path: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
 def read_batches(
     dataset: BuiltDataset, records: Records, features: Sequence[str], batch_size: int = READ_BATCH
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Reads records in the order of the files.
+    """Reads records in file order.
 
     Args:
-        dataset: the dataset that they are of.
+        dataset: the dataset of the records.
         records: the records.
         features: as of `parser_of`.
         batch_size: examples in each batch; the last one may have fewer.
 
     Yields:
-        What `parser_of` parses.
+        The parsed features of each batch.
 
     Raises:
         Unreadable: a file could not be read.
@@ -178,13 +179,13 @@ def read_batches(
             raise unreadable(dataset.name, error.strerror or str(error)) from error
         try:
             batch = parse(tf.constant(contents))
-        except tf.errors.InvalidArgumentError as error:  # Which is no fault of a step here.
+        except tf.errors.InvalidArgumentError as error:  # Not an error of a training step here.
             raise tf.errors.DataLossError(None, None, first_line(error)) from error
         yield {name: column.numpy() for name, column in batch.items()}
 
 
 def names_of(dataset: BuiltDataset, feature: str, values: np.ndarray) -> np.ndarray:
-    """The names, `[examples] str`, of values of a feature that is a text or a class label."""
+    """Converts values of a text or class-label feature to names, `[examples] str`."""
     connector = dataset.builder.info.features[feature]
     if isinstance(connector, tfds.features.ClassLabel):
         return np.array(connector.names)[values]
@@ -197,7 +198,7 @@ def text_of(values: np.ndarray) -> np.ndarray:
 
 
 def image_parser(dataset: BuiltDataset) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The fastest way from records, `[batch] string`, to their images, `[batch, ...] uint8`."""
+    """Returns the fastest parser of records, `[batch] string`, to images, `[batch, ...] uint8`."""
     if not dataset.stores_pixels:
         parse = parser_of(dataset, ["image"])
         return lambda records: parse(records)["image"]
@@ -208,11 +209,11 @@ def image_parser(dataset: BuiltDataset) -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def parser_of(dataset: BuiltDataset, features: Sequence[str]) -> Parser:
-    """Parses features of any format and images of any size that TFDS stores.
+    """Creates a parser for features of any format and images of any size that TFDS stores.
 
     Args:
         dataset: a built dataset.
-        features: names of the features wanted; those that the dataset does not have are left out.
+        features: names of the features; those that the dataset lacks are omitted.
     """
     stored = dataset.builder.info.features
     wanted = tfds.features.FeaturesDict({name: stored[name] for name in features if name in stored})

@@ -1,10 +1,10 @@
-"""The records that a split names, in TFDS' notation: `train`, `train[:80%]`, `train+validation`.
+"""The records selected by a split in TFDS notation: `train`, `train[:80%]`, `train+validation`.
 
 `fold 0 of 5` and `folds 2,3,4 of 5` are folds of all splits together, as of `folds`.
 
-A group, the radiographs of one patient or the copies of one picture, is not divided: slices are cut
-as if each group's records lay together, in the order of their first ones, and a group belongs to
-the slice in which it begins. So slices that touch have no group in common.
+A group (the radiographs of one patient, or the copies of one image) is never divided: slices are
+computed as if each group's records were contiguous, ordered by their first records, and a group
+belongs to the slice in which it begins. Adjacent slices therefore have no group in common.
 """
 
 import hashlib
@@ -24,20 +24,20 @@ _SPLIT = re.compile(r"[^+\[\]]+")
 
 
 def select(dataset: BuiltDataset, spec: str) -> Records:
-    """The records of a split or of parts of splits; those of no known class are left out.
+    """Selects the records of a split or of parts of splits, without those of unknown class.
 
-    Where the dataset has a source mix, only those that it draws.
+    If the dataset has a source mix, only the records sampled by it are selected.
 
     Args:
         dataset: a built dataset.
-        spec: a split, parts of splits in TFDS' notation, or folds.
+        spec: a split, parts of splits in TFDS notation, or folds.
 
     Returns:
-        The records, in the order of the files.
+        The records, in file order.
 
     Raises:
-        UserError: there is no such split, or nothing is in it.
-        Damaged: its files are not what was built.
+        UserError: the split does not exist or is empty.
+        Damaged: its files differ from what was built.
     """
     parts, paths, digests = [], [], []
     for split, first, end in _parts(dataset, spec):
@@ -75,7 +75,7 @@ def _of_known_class(dataset: BuiltDataset, spec: str, index: np.ndarray) -> np.n
 
 
 def is_split(dataset: BuiltDataset, spec: str) -> bool:
-    """Whether the dataset has a split with examples, the splits of a slice, or such folds."""
+    """Whether the dataset has the split, with examples, the splits of a slice, or the folds."""
     try:
         return bool(_parts(dataset, spec))
     except UserError:
@@ -83,10 +83,10 @@ def is_split(dataset: BuiltDataset, spec: str) -> bool:
 
 
 def require_apart(dataset: BuiltDataset, train: str, validation: str) -> None:
-    """Checks that no example is trained on and validated on.
+    """Checks that the training and validation examples are disjoint.
 
     Raises:
-        UserError: some are; the text says how many.
+        UserError: they overlap; the message states the number.
     """
     if shared := select(dataset, train).shares_with(select(dataset, validation)):
         raise UserError(
@@ -96,7 +96,7 @@ def require_apart(dataset: BuiltDataset, train: str, validation: str) -> None:
 
 
 def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
-    """Splits, each with its first record and the end; of folds, all splits."""
+    """Returns splits with their first and end record; for folds, all splits."""
     if parse(spec):
         return [(split, 0, dataset.num_examples(split)) for split in dataset.digests()]
     if _SPLIT.fullmatch(spec):
@@ -122,14 +122,14 @@ def _parts(dataset: BuiltDataset, spec: str) -> list[tuple[str, int, int]]:
 
 
 def _rows_between(index: np.ndarray, first: int, end: int) -> np.ndarray:
-    """Which records belong to a slice, `[records] bool`."""
+    """Returns which records belong to a slice, `[records] bool`."""
     places = np.arange(len(index))
     if (first, end) != (0, len(index)) and "group" in (index.dtype.names or ()):
         _, firsts, groups, counts = np.unique(
             index["group"], return_index=True, return_inverse=True, return_counts=True
         )
         order = np.argsort(firsts)
-        # Where each group would begin if the groups lay one behind the other.
+        # Start of each group if the groups were stored contiguously.
         begins = np.empty_like(firsts)
         begins[order] = np.cumsum(counts[order]) - counts[order]
         places = begins[groups]

@@ -1,4 +1,4 @@
-"""Where the examples of a training come from."""
+"""The source of the training examples."""
 
 import dataclasses
 
@@ -10,19 +10,20 @@ DEFAULT_DATASET = "covid19_radiography/224x224"
 @section("Data")
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A built dataset, and where what is read of it is kept.
+    """A built dataset, and the caches for its examples.
 
     Attributes:
         dataset: TFDS name of the dataset.
-        data_dir: directory that holds it; None: where `tfds build` puts datasets.
-        train_split: what is trained on.
-        validation_split: what every epoch is validated on.
-        fold: `K/N`: fold K of N is held out, and both splits are other folds; empty: none is.
-        source_share: `CLASS:SOURCE=SHARE`, as of `source_mix`; empty: every example is taken.
-        cache: whether images that are stored encoded are decoded once to the local disk.
-        feature_cache: whether a frozen backbone runs once and its features are kept.
-        data_service: `HOST:PORT[,HOST:PORT...]` of the hosts that load the batches; None: they are
-            loaded here.
+        data_dir: directory that holds it; None: the default of `tfds build`.
+        train_split: split to train on.
+        validation_split: split to validate on after every epoch.
+        fold: `K/N`: fold K of N is held out, and both splits are made of the other folds; empty:
+            none.
+        source_share: `CLASS:SOURCE=SHARE`, as of `source_mix`; empty: all examples.
+        cache: whether images stored encoded are decoded once to the local disk.
+        feature_cache: whether a frozen backbone runs once and its features are cached.
+        data_service: `HOST:PORT[,HOST:PORT...]` of the hosts that load the batches; None: load
+            locally.
     """
 
     dataset: str = setting(DEFAULT_DATASET, "TFDS name of the dataset, name/config[:version].")

@@ -1,4 +1,4 @@
-"""Training data whose classes come from chosen sources: `--source_share=CLASS:SOURCE=SHARE`."""
+"""Training data whose classes are sampled by source: `--source_share=CLASS:SOURCE=SHARE`."""
 
 import dataclasses
 import hashlib
@@ -13,18 +13,18 @@ from trainer.data.dataset import BuiltDataset
 from trainer.data.records import Records, names_of, read_batches
 from trainer.errors import UserError
 
-# By the digest of the records: they are asked for several times, and stand in the files alone.
+# By the digest of the records: sources are requested several times but only stored in the files.
 _sources_read: dict[str, np.ndarray] = {}
 
 
 def mix_of(config: Mapping[str, Any]) -> SourceMix | None:
-    """What a run draws of its training and validation examples; None: it takes them all.
+    """Returns how a run samples its training and validation examples; None: it takes them all.
 
     Args:
-        config: its settings, as config.json holds them.
+        config: its settings, as stored in config.json.
 
     Raises:
-        UserError: the setting is no share of a source.
+        UserError: the setting is not a valid share of a source.
     """
     text = config.get("source_share")
     try:
@@ -34,17 +34,17 @@ def mix_of(config: Mapping[str, Any]) -> SourceMix | None:
 
 
 def as_trained_on(dataset: BuiltDataset, config: Mapping[str, Any]) -> BuiltDataset:
-    """The dataset of which a run draws what it trains on; raises as `mix_of` does."""
+    """Returns the dataset restricted to the examples a run samples; raises as `mix_of` does."""
     return dataclasses.replace(dataset, source_mix=mix_of(config))
 
 
 def drawn(dataset: BuiltDataset, spec: str, records: Records) -> Records:
-    """Those of a split's records that the dataset's source mix draws.
+    """Returns those of a split's records that the dataset's source mix samples.
 
     Args:
         dataset: a built dataset.
         spec: the split.
-        records: all of it.
+        records: all records of the split.
 
     Raises:
         UserError: the split has no such class or source, or not enough examples of it.
@@ -62,10 +62,10 @@ def drawn(dataset: BuiltDataset, spec: str, records: Records) -> Records:
 
 
 def sources_of(dataset: BuiltDataset, spec: str, records: Records) -> np.ndarray:
-    """Reads where the records of a split are from, and decodes no image; `[records] str`.
+    """Reads the sources of a split's records, `[records] str`, without decoding images.
 
     Raises:
-        UserError: the dataset does not say it.
+        UserError: the dataset does not store sources.
     """
     if "source" not in dataset.builder.info.features:
         raise UserError(f"{dataset.name} does not store the source of its examples")
@@ -77,13 +77,13 @@ def sources_of(dataset: BuiltDataset, spec: str, records: Records) -> np.ndarray
 
 
 def told(mix: SourceMix, spec: str, counts: Mapping[str, int], of: Mapping[str, int]) -> str:
-    """Says what was drawn.
+    """Describes the sampled examples.
 
     Args:
-        mix: what was asked for.
+        mix: the requested mix.
         spec: the split.
-        counts: source to how many examples of the class were drawn.
-        of: source to how many there are.
+        counts: number of sampled examples of the class, by source.
+        of: number of available examples of the class, by source.
     """
     shares = (f"{counts.get(source, 0):,} of {of[source]:,} from {source}" for source in of)
     return f"{mix} draws, of {mix.label} in {spec}, {', '.join(shares)}"

@@ -1,7 +1,7 @@
-"""Digests of files, computed once for each version of a file.
+"""Digests of files, computed once per version of a file.
 
-A file's stamp is its size, its time of change and its inode; where they are those of the last
-reading, the digest is that of the last reading. Stamps lie in the cache folder.
+A file's stamp consists of its size, modification time and inode; while the stamp is unchanged, the
+stored digest is reused. Stamps are stored in the cache folder.
 """
 
 import concurrent.futures
@@ -23,13 +23,13 @@ _FILES = {"files": mapping(record({"stamp": list_of(integer(0)), "sha256": text(
 
 
 def digests_of(paths: Sequence[str]) -> list[str]:
-    """The SHA-256 of files of one folder.
+    """Computes the SHA-256 of files in one folder.
 
     Args:
         paths: the files.
 
     Returns:
-        The digest of each, hexadecimal.
+        The hexadecimal digest of each file.
 
     Raises:
         Unreadable: a file could not be read.
@@ -57,12 +57,12 @@ def digests_of(paths: Sequence[str]) -> list[str]:
 
 
 def folder() -> pathlib.Path:
-    """Where stamps, and what is known of content by its digest, are kept: one for each user."""
+    """Returns this user's folder for stamps and for data stored by digest."""
     return cache_root() / f"stamps-{os.getuid()}"
 
 
 def keep(path: pathlib.Path, content: dict) -> None:
-    """Writes a file of `folder`; where it cannot be written, the next reading takes longer."""
+    """Writes a file of `folder`; if it cannot be written, the next reading just takes longer."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with whole_file.writing(path, shared=True) as partial:
@@ -70,15 +70,15 @@ def keep(path: pathlib.Path, content: dict) -> None:
 
 
 def recall(path: pathlib.Path, fields: Mapping[str, Field]) -> dict | None:
-    """Reads what `keep` wrote.
+    """Reads a file written by `keep`.
 
     Args:
         path: a file of `folder`.
-        fields: what its content has.
+        fields: the expected fields of its content.
 
     Returns:
-        The content; None where there is none, or it is not what was written: a wrong digit here
-        would make a whole dataset look damaged.
+        The content; None if it is missing or was altered, as one wrong digit would make a whole
+        dataset look damaged.
     """
     with contextlib.suppress(Damaged, Unreadable):
         kept = read_object(path, {"sha256": text(), "content": record(fields)}, "")
