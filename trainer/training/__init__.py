@@ -1,1 +1,1 @@
-"""The training engine, and what happens around its steps."""
+"""The training engine and the training loop."""

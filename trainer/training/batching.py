@@ -1,4 +1,4 @@
-"""How a global batch is shared by replicas and their micro-batches."""
+"""Division of a global batch among replicas and their micro-batches."""
 
 import dataclasses
 import math
@@ -12,12 +12,12 @@ from trainer.settings import section, setting
 @section("Batches", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Batching:
-    """How many examples a step takes.
+    """The batch size and its division.
 
     Attributes:
         global_batch_size: examples per step, over all replicas.
-        accumulation_steps: micro-batches that each replica's batch is split into, one after the
-            other, to save memory; the gradients are those of the whole batch.
+        accumulation_steps: number of micro-batches that each replica's batch is split into to save
+            memory; they run in sequence, and the gradients are those of the whole batch.
     """
 
     global_batch_size: int = setting(
@@ -29,10 +29,10 @@ class Batching:
     )
 
     def require_even(self, num_replicas: int) -> None:
-        """Checks that the replicas, and their micro-batches, can share a global batch evenly.
+        """Checks that the global batch divides evenly by replicas and micro-batches.
 
         Raises:
-            UserError: they cannot.
+            UserError: the batch does not divide evenly.
         """
         nearest = self.nearest_even(num_replicas)
         if self.global_batch_size != nearest:
@@ -45,7 +45,7 @@ class Batching:
             )
 
     def warn_above(self, examples: int) -> None:
-        """Logs if a batch is larger than an epoch, so that padding is computed."""
+        """Logs a warning if a batch is larger than an epoch, as padding would be computed."""
         if self.global_batch_size > examples:
             logging.warning(
                 "--global_batch_size=%d is larger than the training split of %d examples: an "
@@ -54,10 +54,10 @@ class Batching:
             )  # fmt: skip
 
     def parts(self, num_replicas: int) -> int:
-        """Number of equal parts of a global batch, each computed at a time on one replica."""
+        """Number of equal parts of a global batch, each computed at once on one replica."""
         return num_replicas * self.accumulation_steps
 
     def nearest_even(self, num_replicas: int) -> int:
-        """The global batch size nearest to this one that divides by its parts."""
+        """Returns the nearest global batch size that divides evenly by its parts."""
         parts = self.parts(num_replicas)
         return max(1, round(self.global_batch_size / parts)) * parts

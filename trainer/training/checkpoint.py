@@ -1,9 +1,9 @@
-"""Checkpoints: what a run needs to go on after an interruption at any moment.
+"""Checkpoints: the state a run needs to resume after an interruption at any time.
 
-Each is a directory that is written beside its place and then renamed, so that it is whole or
-absent; a thread does that while training goes on. The state is a NumPy archive, whose checksums
-find what was damaged later. TensorFlow's own format cannot be read below a directory whose name
-holds `[`, `*` or `?`, which its reader takes for a pattern.
+A checkpoint is a directory that a thread writes under a temporary name and then renames while
+training continues, so it is either complete or absent. The state is a NumPy archive, whose
+checksums detect later damage. TensorFlow's own format is not used because its reader treats `[`,
+`*` and `?` in a directory name as a pattern.
 """
 
 import dataclasses
@@ -28,36 +28,35 @@ from trainer.training.progress import Progress
 _NEWEST_KEPT = 2
 _PARTIAL, _STATE, _PROGRESS, _DAMAGED = "partial", "state.npz", "progress.json", "damaged-"
 _NAME = re.compile(r"epoch-\d{5,}-step-\d{7,}")
-# Of the checkpoints that earlier versions saved with TensorFlow.
+# Files of the checkpoints that earlier versions saved with TensorFlow.
 _OLD_FORMAT_FILE = "state.index"
 
 
 class Checkpoints:
-    """The checkpoints of a run, named after the epochs finished and the steps taken since."""
+    """The checkpoints of a run, named after the finished epochs and the steps taken since."""
 
     def __init__(self, directory: pathlib.Path, *, writes: bool = True) -> None:
-        """Names their directory; creates nothing.
+        """Stores the directory's path; creates nothing.
 
         Args:
-            directory: where they lie.
-            writes: whether this process writes any; one of several workers does.
+            directory: directory of the checkpoints.
+            writes: whether this process writes checkpoints; exactly one worker does.
         """
         self._directory, self._writes = directory, writes
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
     def newest_whole(self) -> pathlib.Path | None:
-        """Finds the newest checkpoint that can be read, and sets newer ones aside.
+        """Finds the newest readable checkpoint and renames newer, damaged ones.
 
-        What is damaged gets the prefix `damaged-`: the run will come to where it was made once
-        more.
+        Damaged checkpoints get the prefix `damaged-`, as the run will reach the same step again.
 
         Returns:
-            The checkpoint; None if none was ever made.
+            The checkpoint; None if there is none.
 
         Raises:
-            Unreadable: one cannot be read, but may be whole.
-            Damaged: all of them are damaged.
+            Unreadable: a checkpoint cannot be read but may be intact.
+            Damaged: all checkpoints are damaged.
         """
         damaged: list[pathlib.Path] = []
         for path in reversed(self._all()):
@@ -80,7 +79,7 @@ class Checkpoints:
     def _set_aside(self, damaged: list[pathlib.Path]) -> None:
         for path in damaged if self._writes else ():
             aside = path.with_name(_DAMAGED + path.name)
-            shutil.rmtree(aside, ignore_errors=True)  # Of the same checkpoint, damaged before.
+            shutil.rmtree(aside, ignore_errors=True)  # An earlier damaged copy.
             path.rename(aside)
 
     def save(
@@ -89,44 +88,44 @@ class Checkpoints:
         progress: Progress,
         then: Callable[[], None] | None = None,
     ) -> None:
-        """Begins to save a checkpoint, after the one before has been written.
+        """Starts to save a checkpoint, after waiting for the previous one.
 
-        A thread writes it while training goes on. It keeps this checkpoint, the newest before it
-        and the best epoch's, and deletes others.
+        A thread writes it while training continues. This checkpoint, the previous one and that of
+        the best epoch are kept; others are deleted.
 
         Args:
-            read_state: gives what is to be saved by name, tensors that stay as they are.
-            progress: where the run stands.
-            then: is called by the thread once the checkpoint is whole.
+            read_state: returns the tensors to save by name; later steps must not modify them.
+            progress: the progress of the run.
+            then: called by the thread once the checkpoint is complete.
 
         Raises:
-            UserError: as `wait`, of the checkpoint before.
+            UserError: as `wait`, for the previous checkpoint.
         """
         name = _name_of(progress)
         self.wait()
         if self._writes and not (self._directory / name).exists():
-            progress = dataclasses.replace(progress)  # The run goes on from it.
+            progress = dataclasses.replace(progress)  # The run modifies the original.
             self._writing = self._writer.submit(self._write, name, read_state(), progress, then)
 
     def raise_if_failed(self) -> None:
-        """Raises as `wait` does, if what is being written has failed already; waits for nothing."""
+        """Raises as `wait` does if the current write has already failed; does not wait."""
         if self._writing and self._writing.done():
             self.wait()
 
     def wait(self) -> None:
-        """Waits until the checkpoint that is being written is whole.
+        """Waits until the current checkpoint is complete.
 
         Raises:
-            UserError: the disk is full, or the directory cannot be written to. Earlier
-                checkpoints are as they were.
+            UserError: the disk is full, or the directory cannot be written to. Earlier checkpoints
+                are unchanged.
         """
         if self._writing:
-            wait([self._writing])  # A second Ctrl-C ends this; then `finish` waits once more.
+            wait([self._writing])  # A second Ctrl-C interrupts this; `finish` then waits again.
             writing, self._writing = self._writing, None
             writing.result()
 
     def finish(self) -> None:
-        """Waits as `wait` does, while another error is on its way: a failure is only logged."""
+        """Waits as `wait` does while another error propagates; a failure is only logged."""
         try:
             self.wait()
         except UserError as error:
@@ -143,7 +142,7 @@ class Checkpoints:
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            # Views: `numpy()` would copy the whole state once more.
+            # Views, as `numpy()` would copy the whole state again.
             arrays: dict[str, Any] = {name: np.asarray(tensor) for name, tensor in state.items()}
             np.savez(partial / _STATE, **arrays)
             progress.write(partial / _PROGRESS)
@@ -160,7 +159,7 @@ class Checkpoints:
             then()
 
     def _all(self) -> list[pathlib.Path]:
-        """The checkpoints, the oldest first; a glob would take what it may not list for empty."""
+        """Lists the checkpoints, oldest first; a glob would hide that a directory is unreadable."""
         try:
             names = os.listdir(self._directory)
         except FileNotFoundError:
@@ -183,19 +182,19 @@ def _name_of(progress: Progress) -> str:
 
 
 def read_progress(path: pathlib.Path) -> Progress:
-    """Where the run stood at a checkpoint."""
+    """Reads the progress of the run stored in a checkpoint."""
     return Progress.read(path / _PROGRESS)
 
 
 def read_state(path: pathlib.Path, shapes: Mapping[str, tf.TensorShape]) -> dict[str, np.ndarray]:
-    """Reads what was saved.
+    """Reads the state stored in a checkpoint.
 
     Args:
-        path: a checkpoint that `Checkpoints.newest_whole` found.
-        shapes: what is expected in it, by name.
+        path: a checkpoint found by `Checkpoints.newest_whole`.
+        shapes: the expected shapes, by name.
 
     Raises:
-        UserError: it holds something else, as those of other versions of this project do.
+        UserError: it holds other arrays, as checkpoints of other versions do.
     """
     state = _read_arrays(path)
     expected = {name: tuple(shape.as_list()) for name, shape in shapes.items()}
@@ -205,7 +204,7 @@ def read_state(path: pathlib.Path, shapes: Mapping[str, tf.TensorShape]) -> dict
 
 
 def _read_whole(path: pathlib.Path) -> None:
-    """Reads every value of a checkpoint, which compares the checksums."""
+    """Reads every value of a checkpoint, which verifies the checksums."""
     if (path / _OLD_FORMAT_FILE).exists():
         raise _of_another_version(path)
     progress = read_progress(path)
@@ -215,11 +214,11 @@ def _read_whole(path: pathlib.Path) -> None:
 
 
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Reads the state, which compares its checksums.
+    """Reads the state, which verifies its checksums.
 
     Raises:
-        Damaged: it is missing, or the bytes are not those written.
-        Unreadable: it cannot be read, and may be whole.
+        Damaged: the file is missing or its bytes have changed.
+        Unreadable: the file cannot be read but may be intact.
     """
     with parsing(path / _STATE, "the checkpoint before it is used"):
         content = io.BytesIO((path / _STATE).read_bytes())

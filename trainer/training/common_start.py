@@ -1,4 +1,4 @@
-"""All workers must go on from the same checkpoint."""
+"""Checks that all workers resume from the same checkpoint."""
 
 import pathlib
 
@@ -12,15 +12,15 @@ from trainer.training.progress import Progress
 def require_common_start(
     strategy: tf.distribute.Strategy, progress: Progress, directory: pathlib.Path
 ) -> None:
-    """Refuses workers that found different checkpoints, as their weights would differ.
+    """Fails if the workers found different checkpoints, as their weights would differ.
 
     Args:
-        strategy: of all workers.
-        progress: where this worker stands.
-        directory: the run's.
+        strategy: the strategy shared by all workers.
+        progress: the progress of this worker.
+        directory: the run's directory.
 
     Raises:
-        UserError: another worker stands elsewhere.
+        UserError: another worker has a different progress.
     """
     gathered = gather(strategy, [progress.epochs, progress.step])
     found = sorted({tuple(position) for position in gathered.tolist()})

@@ -1,4 +1,4 @@
-"""What the steps of a training compute, however they are computed."""
+"""What the steps of a training compute, independent of their execution."""
 
 import dataclasses
 
@@ -10,15 +10,15 @@ from trainer.training.objective import Objective
 
 @dataclasses.dataclass(frozen=True)
 class Computation:
-    """What is minimised, on which inputs, and how weights follow from gradients.
+    """The objective, its inputs, and the update of the weights.
 
     Attributes:
-        optimizer: a Keras optimizer, not built; every replica takes a copy.
+        optimizer: an unbuilt Keras optimizer, which is copied for every replica.
         objective: the losses.
-        start: the tensor of the model that batches hold, as `features`, the values of: the features
-            of a frozen backbone, for example; None: the model's input, held as `image`.
-        augmentation: how training images are changed by their draws; None leaves them.
-        clip_norm: the largest global norm of the reduced gradients; None clips nothing.
+        start: the tensor of the model that is fed with the batches' `features`, such as the output
+            of a frozen backbone; None: the model's input, fed with `image`.
+        augmentation: augmentation of training images; None: no augmentation.
+        clip_norm: the largest global norm of the reduced gradients; None: no clipping.
     """
 
     optimizer: keras.optimizers.Optimizer

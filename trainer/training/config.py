@@ -1,4 +1,4 @@
-"""A run's configuration: the sections of its settings, a recipe's values and the user's own."""
+"""A run's configuration: its settings by section, from a recipe and the user's choices."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ from trainer.training.objective import Loss
 from trainer.training.optimizer import Optimization, learning_rate_factor
 from trainer.training.phases import Phases
 
-# Flags belong to the command that has them defined.
+# The flags belong to the command that defines them.
 flags.disclaim_key_flags()
 
 _LEARNING_RATES = ("learning_rate", "fine_tune_learning_rate")
@@ -35,13 +35,13 @@ _LEARNING_RATES = ("learning_rate", "fine_tune_learning_rate")
 @section("What to train")
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """The network and how its training begins.
+    """The network and the start of its training.
 
     Attributes:
         model: name of the network.
-        recipe: name of the recipe that hyper-parameters are taken from.
+        recipe: name of the recipe that provides the hyper-parameters.
         workdir: the run's directory; None: a new one.
-        seed: of the initial weights, the order of the examples and the augmentation.
+        seed: seed of the initial weights, the order of the examples and the augmentation.
         deterministic: whether TensorFlow's operations are made deterministic.
     """
 
@@ -58,7 +58,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Every setting of a run, by section; never changed."""
+    """All settings of a run, by section; immutable."""
 
     task: Task
     source: Source
@@ -73,7 +73,7 @@ class Config:
     intervals: Intervals
 
     def fixed(self) -> dict[str, Any]:
-        """The settings that a run keeps from beginning to end, as config.json holds them."""
+        """Settings that stay the same for the whole run, as stored in config.json."""
         return {
             name: getattr(part, name)
             for part in vars(self).values()
@@ -82,7 +82,7 @@ class Config:
         }
 
     def with_values(self, values: Mapping[str, Any]) -> "Config":
-        """The same with other values of some settings, by name."""
+        """Returns a copy with other values for some settings, given by name."""
         parts = {
             name: dataclasses.replace(part, **{k: values[k] for k in vars(part) if k in values})
             for name, part in vars(self).items()
@@ -93,11 +93,11 @@ class Config:
         """Lists the settings in which a stored configuration differs from this one.
 
         Args:
-            stored: a configuration as config.json holds it. A setting that a run of an earlier
-                version lacks has its default.
+            stored: a configuration as stored in config.json. A setting missing in a run of an
+                earlier version has its default.
 
         Returns:
-            One line for each difference, empty if there is none.
+            One line per difference; empty if there is none.
         """
         mine = self.fixed()
         theirs = {name: value for name, value in defaults().items() if name in mine} | dict(stored)
@@ -110,12 +110,12 @@ class Config:
 
 @functools.cache
 def sections() -> dict[str, type]:
-    """The sections of a configuration by name, in the order of `--help`."""
+    """Returns the sections of a configuration by name, in the order of `--help`."""
     return typing.get_type_hints(Config)
 
 
 def defaults() -> dict[str, Any]:
-    """The default of every setting."""
+    """Returns the default of every setting."""
     fields = (field for cls in sections().values() for field in dataclasses.fields(cls))
     return {field.name: field.default for field in fields}
 
@@ -124,7 +124,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines a flag for each setting; `model` is required.
 
     Args:
-        values: where the flags are defined.
+        values: the `FlagValues` in which the flags are defined.
     """
     known = defaults()
 
@@ -137,16 +137,16 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def asked_by(values: flags.FlagValues) -> dict[str, Any]:
-    """The settings that stand on a command line, by name.
+    """Returns the settings given on a command line, by name.
 
     Args:
-        values: the flags, parsed.
+        values: the parsed flags.
     """
     return {name: values[name].value for name in defaults() if values[name].present}
 
 
 def decided_by_trial(asked: Mapping[str, Any]) -> tuple[str, ...]:
-    """The settings that --global_batch_size=auto decides: it, and learning rates not given.
+    """Returns the settings --global_batch_size=auto decides: the size and unset learning rates.
 
     Args:
         asked: settings by name.
@@ -158,12 +158,12 @@ def decided_by_trial(asked: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def with_batch_size(config: Config, batch_size: int, decided: Collection[str]) -> Config:
-    """The configuration with the batch that a trial found.
+    """Returns the configuration with the batch size that a trial found.
 
     Args:
-        config: with the batch size of its recipe.
-        batch_size: the global one that was found.
-        decided: what `decided_by_trial` gave: learning rates among it are scaled.
+        config: the configuration with its recipe's batch size.
+        batch_size: the global batch size that was found.
+        decided: the result of `decided_by_trial`; learning rates in it are scaled.
     """
     growth = batch_size / config.batching.global_batch_size
     factor = learning_rate_factor(config.optimization, growth)
@@ -173,14 +173,15 @@ def with_batch_size(config: Config, batch_size: int, decided: Collection[str]) -
 
 
 def from_asked(asked: Mapping[str, Any], stored: Mapping[str, Any] | None = None) -> Config:
-    """The configuration that somebody asks for.
+    """Builds the requested configuration.
 
     Args:
-        asked: settings by name, `model` among them.
-        stored: the configuration of the run that goes on, as config.json holds it; None: it begins.
+        asked: settings by name, including `model`.
+        stored: the configuration of the run to resume, as stored in config.json; None for a new
+            run.
 
     Returns:
-        The configuration. What a trial decides is as in the run, else as in the recipe.
+        The configuration. Settings decided by a trial are taken from the run, or else the recipe.
 
     Raises:
         UserError: as `make`.
@@ -191,19 +192,19 @@ def from_asked(asked: Mapping[str, Any], stored: Mapping[str, Any] | None = None
 
 
 def make(recipe: str, model: str, asked: Mapping[str, Any]) -> Config:
-    """Makes a configuration from a recipe and the user's own settings.
+    """Builds a configuration from a recipe and the user's settings.
 
     Args:
         recipe: a key of `RECIPES`.
         model: a name of `trainer.models.NAMES`.
-        asked: other settings by name; None stands for the recipe's value, or else the default.
+        asked: other settings by name; None means the recipe's value, or else the default.
 
     Returns:
         The valid configuration.
 
     Raises:
-        UserError: there is no such setting, a value is of another type, out of range or would do
-            nothing; the text holds it.
+        UserError: a setting does not exist, or a value has the wrong type, is out of range or would
+            have no effect; the message quotes it.
     """
     settings.require_known(asked, defaults())
     settings.fill(Task, {"model": model, "recipe": recipe})
@@ -232,7 +233,7 @@ def _require_no_split_beside(fold: str, chosen: Mapping[str, Any]) -> None:
 
 
 def _check_combinations(optimization: Optimization, phases: Phases, network: Architecture) -> None:
-    """Refuses settings that would do nothing beside those of other sections."""
+    """Rejects settings that would have no effect in combination with other sections."""
     if optimization.weight_decay and optimization.optimizer == "adam":
         raise UserError("--weight_decay goes with --optimizer=adamw or --optimizer=sgd")
     if optimization.warmup_epochs and optimization.schedule == "constant":

@@ -1,4 +1,4 @@
-"""What `auto` leaves to a trial: whether XLA compiles the steps, and how large a batch is."""
+"""Settings that `auto` leaves to a trial: XLA compilation of the steps, and the batch size."""
 
 import dataclasses
 import functools
@@ -21,21 +21,21 @@ from trainer.training.phase_engine import TracedSteps
 from trainer.training.request import Request
 from trainer.training.step_trial import Outcome, StepTrial
 
-# Beyond it steps get no faster.
+# Larger batches do not make steps more efficient.
 MOST_IMAGES_OF_REPLICA = 1024
-# Of an epoch, below which a larger batch costs accuracy: on an H100, one step an epoch of 1,344
-# phantoms learned nothing.
+# Minimum steps per epoch; with fewer, the larger batch costs accuracy: on an H100, one step per
+# epoch of 1,344 phantoms learned nothing.
 FEWEST_STEPS = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Decided:
-    """What a run trains with.
+    """The decided settings.
 
     Attributes:
-        batch_size: the global one.
+        batch_size: the global batch size.
         xla: whether XLA compiles the forward and backward pass.
-        record: what was tried, plain values for config.json.
+        record: the trials, as plain values for config.json.
     """
 
     batch_size: int
@@ -43,7 +43,7 @@ class Decided:
     record: dict[str, Any]
 
     def applied(self, request: Request, devices: Hardware) -> tuple[Request, Hardware]:
-        """A request, and what it computes on, as they were decided."""
+        """Returns the request and the hardware with the decided settings."""
         config = with_batch_size(request.config, self.batch_size, request.decided)
         return (
             dataclasses.replace(request, config=config),
@@ -53,17 +53,17 @@ class Decided:
 
 @dataclasses.dataclass(frozen=True)
 class Trials:
-    """The trials of a run that is about to begin.
+    """The trials of a run that is about to start.
 
     Attributes:
-        config: the run's; what a trial decides is as the recipe has it.
-        decided: the settings that are to be decided, as of `Request`.
-        devices: what it computes on; its `xla` is what the run has without a trial.
-        try_steps: takes training steps, with XLA or without.
+        config: the run's configuration; settings to be decided have the recipe's value.
+        decided: the settings to be decided, as of `Request`.
+        devices: the hardware; its `xla` applies if there is no trial.
+        try_steps: runs training steps, with or without XLA.
         image_shape: height, width and channels.
         num_classes: number of classes.
-        most_images: that a replica may take at a time, whatever its memory.
-        obstacle: why nothing is tried, as a clause; None: trials are of use.
+        most_images: maximum number of images per replica at a time, regardless of memory.
+        obstacle: why no trial is run, as a clause; None if trials are useful.
     """
 
     config: Config
@@ -76,7 +76,7 @@ class Trials:
     obstacle: str | None
 
     def decide(self) -> Decided:
-        """Decides; with several workers the chief does for all, which wait for it.
+        """Decides the settings; with several workers, the chief decides and the others wait for it.
 
         Raises:
             UserError: no step works, or none fits the memory.
@@ -146,7 +146,7 @@ class Trials:
         kept = file.read()
         outcomes = kept or {xla: run(batch_size, xla) for xla in (True, False)}
         taken = faster_way(outcomes)
-        # Who else uses the memory now may not do so in the next run.
+        # Another program may be using the memory now but not in the next run.
         if not kept and not any(outcome.is_of_memory for outcome in outcomes.values()):
             file.write(outcomes)
         logging.info(
@@ -171,15 +171,15 @@ def trials_before(
     frozen: FrozenFeatures | None,
     traced: TracedSteps,
 ) -> Trials:
-    """The trials of steps of a run on the devices themselves.
+    """Sets up the trials of a run's steps on its own devices.
 
     Args:
-        request: what will be trained.
-        devices: what it will compute on.
-        model: the network, which keeps its weights.
+        request: the training to run.
+        devices: the hardware to train on.
+        model: the network; its weights are not changed.
         examples: the training split.
-        frozen: the backbone whose features are kept; None: every step runs the whole network.
-        traced: takes the steps that are traced, for the training not to do so again.
+        frozen: the backbone whose features are cached; None: every step runs the whole network.
+        traced: collects the traced steps, so that training does not trace them again.
     """
     dataset = request.dataset
     num_classes = len(dataset.class_names)
@@ -198,11 +198,14 @@ def trials_before(
 
 
 def most_of_epoch(examples: int, recipe: Batching) -> int:
-    """The largest global batch that leaves an epoch enough steps, or as few as the recipe's.
+    """Returns the largest global batch that leaves an epoch enough steps.
+
+    An epoch never gets fewer steps than the minimum or than with the recipe's batch size, whichever
+    is less.
 
     Args:
         examples: number of training examples.
-        recipe: what a recipe takes.
+        recipe: the recipe's batch size.
     """
     return min(examples, max(examples // FEWEST_STEPS, recipe.global_batch_size))
 
@@ -210,19 +213,19 @@ def most_of_epoch(examples: int, recipe: Batching) -> int:
 def find_batch_size(
     parts: int, most: int, ways: Sequence[bool], run: Callable[[int, bool], Outcome]
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Finds the largest global batch that fits the memory, by halving one that may not.
+    """Finds the largest global batch that fits in memory, by halving it until it fits.
 
     Args:
-        parts: number of equal parts of a batch, each of a power of two images, one at least.
-        most: images of a part, at most.
-        ways: with XLA, without or both: the batch has to fit each that works.
-        run: takes steps of a global batch, with XLA or without.
+        parts: number of equal parts of a batch, each of a power of two images (at least one).
+        most: maximum number of images per part.
+        ways: with XLA, without, or both; the batch must fit each variant that works.
+        run: runs steps of a global batch, with or without XLA.
 
     Returns:
-        The global batch, and what was tried: `batch_size` and `fits` of each.
+        The global batch size, and the trials with `batch_size` and `fits`.
 
     Raises:
-        UserError: not even one image of each part fits, or no step works.
+        UserError: not even one image per part fits, or no step works.
     """
     images = 2 ** (max(1, most).bit_length() - 1)
     tried: list[dict[str, Any]] = []
@@ -246,10 +249,10 @@ def find_batch_size(
 
 
 def faster_way(outcomes: Mapping[bool, Outcome]) -> bool:
-    """Whether XLA is taken: it is if its steps are faster; a way that failed has lost.
+    """Returns whether XLA's steps are faster; a variant that failed loses.
 
     Args:
-        outcomes: with XLA (True) and without.
+        outcomes: outcomes with XLA (True) and without (False).
 
     Raises:
         UserError: both failed.

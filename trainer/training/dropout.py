@@ -1,8 +1,8 @@
-"""Dropout whose mask is a function of the example's draw, so that replicas need not share a state.
+"""Dropout whose mask is a pure function of the example's draw, so replicas share no state.
 
-Keras' Dropout layer draws from a variable: each replica would use the same masks for other
-examples, and a result would depend on their number. The layer is in the model, where it does
-nothing in inference; in training this module stands in for it.
+Keras' Dropout layer draws from a seed variable: each replica would use the same masks for different
+examples, so results would depend on the number of replicas. The model contains the Keras layer,
+which is the identity in inference; in training this module replaces it.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,17 @@ from trainer.models.taps import Taps
 def training_network(
     model: keras.Model, start: keras.KerasTensor | None = None
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The network as it is trained, with the dropout of its layers.
+    """Returns the network in training mode, with dropout in place of its Dropout layers.
 
-    A mask is a function of the draws that are allocated under the layer's name.
+    A mask is a function of the draws allocated under the layer's name.
 
     Args:
         model: a model of `trainer.models.build`.
-        start: the tensor of the model that its first argument holds the values of; None: its input.
+        start: the tensor of the model to feed; None: its input.
 
     Returns:
-        A function from such values and draws `[batch, NUM_DRAWS]` to logits `[batch, num_classes]`.
+        A function from values of `start` and draws `[batch, NUM_DRAWS]` to logits `[batch,
+        num_classes]`.
     """
     taps = Taps(model)
     dropped = taps.dropouts
@@ -38,7 +39,7 @@ def training_network(
         for part, layer in zip(parts[:-1], dropped, strict=True):
             values = part(values, training=True)
             mask = dropout_mask(draws_for(layer.name, draws), values.shape[-1], layer.rate)
-            if len(values.shape) == 4:  # One draw for each feature map, whose pixels are alike.
+            if len(values.shape) == 4:  # One draw per feature map (spatial dropout).
                 mask = mask[:, None, None, :]
             values *= tf.cast(mask, values.dtype)
         return parts[-1](values, training=True)
@@ -46,15 +47,15 @@ def training_network(
     return with_dropout
 
 
-# Compiled, so that it is one pass over the mask and every device has the integer arithmetic.
+# Compiled, so that it is one pass over the mask and all devices compute the same integers.
 @tf.function(jit_compile=True)
 def dropout_mask(draws: tf.Tensor, features: int, rate: float) -> tf.Tensor:
-    """What features are multiplied by (Srivastava et al. 2014, "Dropout", in the inverted form).
+    """Computes the dropout mask (Srivastava et al. 2014, "Dropout", in the inverted form).
 
     Args:
         draws: `[batch] float32` in [0, 1), multiples of 2**-24.
-        features: their number.
-        rate: share of the features that is left out.
+        features: number of features.
+        rate: share of the features to drop.
 
     Returns:
         `[batch, features] float32`: 0, or 1 / (1 - rate).

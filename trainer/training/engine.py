@@ -1,10 +1,9 @@
-"""The training engine: one step on every replica, many steps in one call.
+"""The training engine: one step on every replica, many steps per call.
 
 A step has three parts: each replica's forward and backward pass, a function of tensors that is
-traced once for all of them (`step`); one reduction of all that is summed, as one vector; each
-replica's update of its own vectors (`replica`). XLA compiles the first and the last; a collective
-inside a compiled function fails, so the reduction stays between them. Keras' optimizers and losses
-do the arithmetic.
+traced once for all replicas (`step`); one all-reduce of a single vector; and each replica's update
+of its own vectors (`replica`). XLA compiles the first and the last; a collective inside a compiled
+function fails, so the reduction stays between them. Keras' optimizers and losses do the arithmetic.
 """
 
 import functools
@@ -44,16 +43,17 @@ class Engine:
         stop_request: StopRequest | None = None,
         train_step: TracedOnce | None = None,
     ) -> None:
-        """Copies the weights to every replica; nothing is traced before the first call.
+        """Copies the weights to every replica; traces nothing before the first call.
 
         Args:
             strategy: the strategy to train under.
-            model: a model of `trainer.models.build`, made outside of the strategy's scope. Its own
-                variables are read here and by nobody later: `weights` has what became of them.
-            computation: what its steps compute.
-            execution: how they are computed.
-            stop_request: asks to stop between steps; None never does.
-            train_step: of an engine whose steps are the same, so that nothing is compiled twice.
+            model: a model of `trainer.models.build`, created outside the strategy's scope. Its
+                variables are only read here; `weights` returns the trained values.
+            computation: what the steps compute.
+            execution: how the steps are executed.
+            stop_request: request to stop between steps; None: never stop.
+            train_step: the traced step of an engine with identical steps, to avoid compiling it
+                twice.
         """
         self.model, self._strategy, self._stop_request = model, strategy, stop_request
         self._execution, self._clip_norm = execution, computation.clip_norm
@@ -78,10 +78,11 @@ class Engine:
         self._first_evaluation = FirstStep("compiling the evaluation")
 
     def train(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
-        """Takes steps in the graph, without a word to the host.
+        """Runs steps in the graph, without returning to the host in between.
 
-        Whether to go on is decided by the step before the last, so that no device waits for the
-        answer: one more step than needed is taken when a stop is asked for or the loss diverges.
+        The decision to continue uses the outcome of the step before the last, so that no device
+        waits for it. When a stop is requested or the loss diverges, one extra step is therefore
+        run.
 
         Args:
             iterator: over `distribute_batches`, with draws.
@@ -108,7 +109,7 @@ class Engine:
         )
 
     def evaluate(self, iterator: tf.distribute.DistributedIterator, steps: int) -> StepResult:
-        """Adds batches to the evaluation totals; of the averaged weights, if an average is kept.
+        """Adds batches to the evaluation totals, using the averaged weights if they are kept.
 
         Args:
             iterator: over `distribute_batches`.
@@ -122,11 +123,11 @@ class Engine:
         return StepResult(int(taken), bool(stopped), diverged=None)
 
     def weights(self, *, averaged: bool = False, replica: int = 0) -> list[np.ndarray]:
-        """The weights as `keras.Model.set_weights` takes them.
+        """Returns the weights in the format of `keras.Model.set_weights`.
 
         Args:
-            averaged: whether the trained ones are the moving average, if one is kept.
-            replica: whose; all of them hold the same.
+            averaged: whether to return the moving average of the trained weights, if there is one.
+            replica: index of the replica to read; all hold the same weights.
         """
         found = {}
         vectors = self._replicas[replica].vectors(averaged=averaged)
@@ -139,7 +140,7 @@ class Engine:
         return [found[id(variable)] for variable in self.model.weights]
 
     def state(self) -> dict[str, tf.Tensor]:
-        """What a checkpoint has to hold: by name, vectors that later steps leave alone."""
+        """Returns the state to checkpoint: vectors by name, which later steps do not modify."""
         with tf.device("/cpu:0"):
             return {
                 name: tf.identity(variable.read_value())
@@ -147,34 +148,34 @@ class Engine:
             }
 
     def state_shapes(self) -> dict[str, tf.TensorShape]:
-        """The shape of each vector of `state`."""
+        """Returns the shape of each vector of `state`."""
         return {name: variable.shape for name, variable in self._replicas[0].state().items()}
 
     def load_state(self, values: dict[str, np.ndarray]) -> None:
-        """Goes on from what `state` gave, on every replica."""
+        """Restores, on every replica, what `state` returned."""
         for replica in self._replicas:
             replica.load(values)
 
     def count_trained(self) -> int:
-        """Number of trained weights."""
+        """Returns the number of trained weights."""
         return count_trained(self._packings)
 
     @functools.cached_property
     def flops(self) -> int:
-        """Floating-point operations of one replica's forward and backward pass, once traced."""
+        """Returns the FLOPs of one replica's forward and backward pass, once traced."""
         graph = self.train_step.concrete.graph
         return flops.count(graph, graph.outputs, turns=self._execution.accumulation_steps)
 
     def learning_rate(self) -> float:
-        """The learning rate of the next step."""
+        """Returns the learning rate of the next step."""
         return float(keras.ops.convert_to_numpy(self._replicas[0].optimizer.learning_rate))
 
     def loss_scale(self) -> float | None:
-        """What the next step's loss is multiplied by; None without a loss scale."""
+        """Returns the loss scale of the next step; None without loss scaling."""
         return float(self._replicas[0].loss_scale()) if self._execution.loss_scale else None
 
     def _take_over_from_chief(self) -> None:
-        """Makes the weights of all workers those of the first, whatever they drew or read."""
+        """Copies the chief's weights to all workers, whatever they initialized or read."""
         if not self._has_peers:
             return
 
@@ -197,11 +198,12 @@ class Engine:
         last = before = tf.zeros([NUM_OUTCOMES])
         began = idle_from = step_clock.read(iterator.element_spec)
         ready, ended = (tf.TensorArray(tf.int64, steps, element_shape=[]) for _ in range(2))
-        # Before the norm stand STOP_ASKED and NOT_FINITE: what ends the loop.
+        # The outcomes before the norm, STOP_ASKED and NOT_FINITE, end the loop.
         while taken < steps and tf.reduce_sum(before[:NORM]) == 0.0:
             batch = next(iterator)
             outcome, own = self._strategy.run(self._train_batch, args=(batch, idle_from))
-            # Reduced, and so the same on every replica of every worker: all stop together.
+            # The outcome is reduced, hence identical on every replica of every worker: all stop
+            # together.
             before, last = last, self._of_replicas(outcome)[0]
             if self._has_peers:
                 ready = ready.write(taken, tf.reduce_max(self._of_replicas(own)))
@@ -227,12 +229,12 @@ class Engine:
     def trace(
         self, iterator: tf.distribute.DistributedIterator
     ) -> tf.types.experimental.ConcreteFunction:
-        """The training loop as a graph; it is traced unless that was done.
+        """Returns the training loop as a graph, tracing it on the first call.
 
         Args:
-            iterator: over batches as `train` will be given.
+            iterator: iterator over the same kind of batches as for `train`.
         """
-        # What the replicas call is traced first, outside of the graph that calls it.
+        # Trace the functions that replicas call first, outside the graph that calls them.
         scalar = tf.TensorSpec([], tf.float32)
         *reduced, _ = self.train_step.trace(
             self._vector_specs(), _inputs(specs_of_replica(iterator)), scalar, scalar
@@ -247,7 +249,7 @@ class Engine:
         return self._train_loop.get_concrete_function(iterator, tf.TensorSpec([], tf.int32))
 
     def compiled_parts(self, iterator: tf.distribute.DistributedIterator) -> list:
-        """What XLA compiles of `trace`: the pass that replicas share, then each one's update."""
+        """Returns what XLA compiles in `trace`: the shared pass, then each replica's update."""
         self.trace(iterator)
         return [self.train_step.concrete, *self._updates]
 
@@ -255,7 +257,7 @@ class Engine:
         return self._packings.map(lambda packing: tf.TensorSpec([packing.size], packing.dtype))
 
     def _train_batch(self, batch: dict, idle_from: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """One replica's step: its outcome, the same on every replica, and when gradients were."""
+        """Runs one replica's step; returns its outcome and the time its gradients were ready."""
         index = replica_index(len(self._replicas))
         replica = self._replicas[index]
         reduced, sums = self.train_step(
@@ -272,17 +274,17 @@ class Engine:
         replica = self._replicas[replica_index(len(self._replicas))]
         sums = self._eval_step(replica.vectors(averaged=True), _inputs(batch))
         self.eval_totals.add(sums, step_clock.waited(batch, idle_from))
-        with tf.control_dependencies([sums]):  # So that the step has ended when this is known.
+        with tf.control_dependencies([sums]):  # Read the clock only after the step has finished.
             stop_asked = tf.identity(self._stop_asked())
         return _sum_over_replicas([stop_asked])[0]
 
 
 def _inputs(batch: dict) -> dict:
-    """What a step computes with."""
+    """Returns the inputs of a step."""
     return {name: value for name, value in batch.items() if name != LOADED_AT}
 
 
 def _sum_over_replicas(values: list) -> list:
-    # In one call TensorFlow would join vectors of several dtypes to one, and fail.
+    # TensorFlow would concatenate vectors of different dtypes in one call, and fail.
     context = tf.distribute.get_replica_context()
     return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in values]

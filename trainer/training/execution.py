@@ -1,4 +1,4 @@
-"""How the steps of a training are computed, whatever they compute."""
+"""Execution options of training steps, independent of what they compute."""
 
 import dataclasses
 
@@ -11,11 +11,11 @@ class Execution:
 
     Attributes:
         xla: whether XLA compiles the forward and backward pass.
-        xla_update: whether it compiles the update; None: as the passes.
-        accumulation_steps: number of micro-batches that a replica's batch is split into, one after
-            the other, to save memory; the gradients are those of the whole batch.
+        xla_update: whether XLA compiles the update; None: the same as `xla`.
+        accumulation_steps: number of micro-batches that a replica's batch is split into to save
+            memory; they run in sequence, and the gradients are those of the whole batch.
         reduce_dtype: dtype in which gradients are summed over the replicas; None: the weights'.
-        loss_scale: the loss scale for float16; None scales nothing.
+        loss_scale: the loss scale for float16; None: no loss scaling.
     """
 
     xla: bool = False

@@ -1,7 +1,7 @@
-"""Runs a frozen backbone once over the data, so that epochs train the head alone.
+"""Runs a frozen backbone once over the data, so that epochs only train the head.
 
-The only augmentation of a recipe may be the horizontal flip: then an image has two views, and the
-backbone's features of both are all that an epoch can ask for.
+This requires a recipe whose only augmentation, if any, is the horizontal flip: an image then has at
+most two views, and the features of both cover every epoch.
 """
 
 import dataclasses
@@ -35,23 +35,23 @@ from trainer.training.traced_once import (
 )
 from trainer.training.vectors import Packing, bind
 
-# Raised when the same network gives other features than before.
+# Increase when the same network would give different features.
 _VERSION = 2
-# Images of each replica that pass through the backbone at once, in each view.
+# Images per replica and view in each forward pass of the backbone.
 BATCH = 32
-# Of ResNet-101 in float32, 200 MB.
+# 200 MB for ResNet-101 in float32.
 _LEAST_ROWS_PER_SHARD = 256
-# Share of the free disk that `auto` lets the features take.
+# Largest share of the free disk that `auto` uses for features.
 _AUTO_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class FrozenFeatures:
-    """A frozen backbone whose features are kept.
+    """A frozen backbone and its cached features.
 
     Attributes:
-        backbone: from radiographs to features.
-        train: the features of the training split, of every view that it asks for.
+        backbone: model from radiographs to features.
+        train: the features of the training split, for all views it needs.
         validation: the features of the validation split.
     """
 
@@ -66,19 +66,19 @@ class FrozenFeatures:
         hardware: Hardware,
         stop_request: StopRequest,
     ) -> tuple[ExampleStream, ExampleStream]:
-        """Computes the features that the disk lacks, on all replicas.
+        """Computes the features missing from the cache, on all replicas.
 
         Args:
             train_examples: the training split's images.
             validation_examples: the validation split's images.
-            hardware: what the backbone runs on.
-            stop_request: asks to stop after a batch.
+            hardware: the hardware to run the backbone on.
+            stop_request: request to stop after a batch.
 
         Returns:
-            The examples with features in the place of images.
+            Training and validation examples with features in place of images.
 
         Raises:
-            Preempted: a stop was asked for; the shards written so far are kept.
+            Preempted: a stop was requested; the shards written so far are kept.
             UserError: the disk is full.
         """
         splits = (self.train, train_examples), (self.validation, validation_examples)
@@ -97,20 +97,20 @@ def plan_features(
     model: keras.Model,
     hardware: Hardware,
 ) -> tuple[FrozenFeatures | None, str]:
-    """Decides whether features are kept, and says why.
+    """Decides whether features are cached; also returns the reason.
 
     Args:
         config: the run's configuration.
-        phases: what it trains, in order.
-        dataset: what it trains on.
-        model: the network, with the weights that the run begins with.
-        hardware: what it computes on.
+        phases: its phases, in order.
+        dataset: the dataset to train on.
+        model: the network, with its initial weights.
+        hardware: the hardware to train on.
 
     Returns:
         The features, or None if every epoch runs the whole network; and the reason.
 
     Raises:
-        UserError: `--feature_cache=on` cannot be had.
+        UserError: `--feature_cache=on` is not possible.
     """
     if config.source.feature_cache == "off":
         return None, "off, as requested"
@@ -130,7 +130,7 @@ def plan_features(
 
 
 def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware) -> str | None:
-    """What makes kept features invalid, as a clause; None if they are valid."""
+    """Returns why cached features would be invalid, as a clause; None if they are valid."""
     if config.task.model not in BACKBONES:
         return f"{config.task.model} has no backbone to freeze"
     if any(phase.trained_from is not None for phase in phases):
@@ -139,7 +139,7 @@ def find_obstacle(config: Config, phases: tuple[Phase, ...], hardware: Hardware)
     if config.batch_augmentation.keras_cv or config.augmentation != Augmentation(flip=is_flipped):
         return "training images are augmented by more than a flip"
     if hardware.workers > 1:
-        # Each would decide by its own disk, and all must train the same network.
+        # Each worker would decide by its own disk, but all must train the same network.
         return "several workers train together"
     return None
 
@@ -151,7 +151,7 @@ def _complete(
     hardware: Hardware,
     stop_request: StopRequest,
 ) -> None:
-    """Computes what the cache lacks, unless another process is just doing so."""
+    """Computes the rows missing from the cache, or waits for another process that is doing so."""
 
     def stop_if_asked(done: int = 0) -> None:
         if stop_request.value():
@@ -202,7 +202,7 @@ def _fill(
 
 
 class _Backbone:
-    """A backbone with a copy of its weights on every replica; traced once, for all of them."""
+    """A backbone with its weights copied to every replica; traced once for all of them."""
 
     def __init__(self, backbone: keras.Model, hardware: Hardware) -> None:
         self._packing = Packing(backbone.weights, backbone.weights[0].dtype)
@@ -222,7 +222,7 @@ class _Backbone:
         self._run.trace(tf.TensorSpec([self._packing.size], self._packing.dtype), images)
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """The features of a replica's images. Called in replica context."""
+        """Returns the features of a replica's images. Called in replica context."""
         return self._run(self._weights[replica_index(len(self._weights))].read_value(), images)
 
     def _features(self, vector: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
@@ -232,7 +232,7 @@ class _Backbone:
 
 
 def _on_replicas(run: "_Backbone", views: int, hardware: Hardware) -> Callable:
-    """A function from a distributed batch to features, `[rows, views, width]`, without filling."""
+    """Returns a function from a distributed batch to features, `[rows, views, width]`, unpadded."""
 
     def of_replica(batch: dict) -> tf.Tensor:
         seen = [batch["image"], tf.reverse(batch["image"], axis=[2])][:views]
@@ -281,7 +281,7 @@ def _frozen_features(
 
 
 def _lack_of_room(features: FrozenFeatures, share: float) -> str | None:
-    """Says that the disk has no room, where at most a share of what is free may be taken."""
+    """Returns why the disk is too full if only a share of the free space may be used; or None."""
     needed = features.train.bytes_missing + features.validation.bytes_missing
     if needed <= share * free_bytes():
         return None

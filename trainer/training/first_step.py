@@ -1,4 +1,4 @@
-"""The first step of a graph, which traces and compiles, and takes minutes for a large network."""
+"""The first step of a graph, which traces and compiles; minutes for a large network."""
 
 from collections.abc import Callable
 
@@ -7,26 +7,27 @@ from trainer.training.step_result import StepResult
 
 
 class FirstStep:
-    """Takes the first step of a graph apart from the others, and shows how long it takes."""
+    """Runs the first step of a graph separately, showing the elapsed time."""
 
     def __init__(self, doing: str, waited: Callable[[], float] = lambda: 0.0) -> None:
-        """Nothing has been compiled yet.
+        """Initializes the object; compiles nothing.
 
         Args:
-            doing: what the first step does, such as `compiling`.
-            waited: tells, once it is taken, how many seconds all replicas together waited in it.
+            doing: description of the first step's work, such as `compiling`.
+            waited: returns, after the first step, the seconds that all replicas together waited in
+                it.
         """
         self._doing, self._waited, self._is_taken = doing, waited, False
 
     def take(self, steps: int, call: Callable[[int], StepResult]) -> StepResult:
-        """Takes steps.
+        """Runs steps.
 
         Args:
-            steps: how many.
-            call: takes so many.
+            steps: number of steps.
+            call: runs a given number of steps.
 
         Returns:
-            The result of them all; the first step is not timed, as it compiles.
+            The combined result; the first step is not timed, as it compiles.
         """
         if self._is_taken or not steps:
             return call(steps)
@@ -35,5 +36,5 @@ class FirstStep:
         first, self._is_taken = first.untimed(self._waited()), True
         if steps == 1:
             return first
-        # The graph's loop would take one step more than needed, too.
+        # The graph's loop may run one extra step, too.
         return first.then(call(1 if first.stopped or first.diverged else steps - 1))

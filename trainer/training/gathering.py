@@ -1,4 +1,4 @@
-"""A few numbers of every worker, told to all."""
+"""Gathers a few numbers from all workers."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ def gather(strategy: tf.distribute.Strategy, own: Sequence[int]) -> np.ndarray:
     """Gathers numbers from all workers; every worker has to call it.
 
     Args:
-        strategy: of all workers.
+        strategy: the strategy shared by all workers.
         own: this worker's numbers.
 
     Returns:
@@ -21,6 +21,6 @@ def gather(strategy: tf.distribute.Strategy, own: Sequence[int]) -> np.ndarray:
     def all_rows() -> tf.Tensor:
         return tf.distribute.get_replica_context().all_gather(row, axis=0)
 
-    # A row for each replica; those of a worker stand together and are the same.
+    # One row per replica; the rows of a worker are adjacent and identical.
     rows = strategy.experimental_local_results(strategy.run(all_rows))[0].numpy()
     return rows[:: len(strategy.extended.worker_devices)]

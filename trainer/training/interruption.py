@@ -1,8 +1,8 @@
-"""Asks a running training to stop: SIGTERM, SIGHUP and SIGINT set a variable that each step reads.
+"""Stops a running training: SIGTERM, SIGHUP and SIGINT set a variable that each step reads.
 
-Python runs a signal's handler only when the main thread comes back from TensorFlow, which may be
-many steps later. The interpreter's wakeup descriptor is written to at once, whatever thread the
-signal meets: a small thread waits there and sets the variable.
+Python runs a signal handler only when the main thread returns from TensorFlow, possibly many steps
+later. The interpreter's wakeup file descriptor is written to immediately, whichever thread receives
+the signal; a small thread waits for it and sets the variable.
 """
 
 import contextlib
@@ -18,26 +18,26 @@ from cxr_command.stop_signals import may_be_handled, stop_signals
 
 
 class StopRequest:
-    """Whether this process has been asked to stop, at most one step after the current one."""
+    """A request to stop this process, at most one step after the current one."""
 
     def __init__(self) -> None:
-        """Nothing has been asked yet."""
+        """Initializes the request as not made."""
         with tf.device("/cpu:0"):
             self._asked = tf.Variable(0.0, trainable=False, name="stop_request")
 
     def value(self) -> tf.Tensor:
-        """1.0 once a stop was asked for, else 0.0. May be read in a graph."""
+        """Returns 1.0 once a stop was requested, else 0.0. May be read in a graph."""
         return self._asked.read_value()
 
     def ask(self) -> None:
-        """Asks for a stop, at most one step after the current one."""
+        """Requests a stop, at most one step after the current one."""
         self._asked.assign(1.0)
 
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
-        """While open, SIGTERM, SIGHUP, SIGINT ask for a stop; a second SIGINT ends the process.
+        """Makes SIGTERM, SIGHUP and SIGINT request a stop; a second SIGINT ends the process.
 
-        In other threads than the main one, signals stay as they are.
+        Outside the main thread, signal handling is unchanged.
         """
         if not may_be_handled():
             yield
@@ -68,7 +68,7 @@ class StopRequest:
 
 
 def _second_interrupt() -> Callable[[int, object], None]:
-    """A handler that leaves the first signal to the watcher and raises at a second SIGINT."""
+    """Returns a handler that leaves the first signal to the watcher and raises at a 2nd SIGINT."""
     seen = 0
 
     def handle(number: int, frame: object) -> None:

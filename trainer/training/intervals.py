@@ -1,4 +1,4 @@
-"""How often a training saves and shows how it stands."""
+"""How often a training saves its state and reports progress."""
 
 import dataclasses
 import math
@@ -9,15 +9,14 @@ from trainer.settings import section, setting
 @section("Checkpoints and logs")
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """Steps between what is written.
+    """Intervals, in steps, and destinations of the output.
 
     Attributes:
-        checkpoint_steps: steps between two checkpoints within an epoch; 0 makes none there.
+        checkpoint_steps: steps between two checkpoints within an epoch; 0: none within an epoch.
         log_steps: steps between two rows of TensorBoard's step charts, and two progress lines.
         profile_steps: `A:B` records a profile from step A to step B.
-        prometheus_file: where the newest metrics are kept for Prometheus' node exporter; None keeps
-            none.
-        mlflow_uri: of the server or file in which MLflow keeps the run; None: in none.
+        prometheus_file: file with the newest metrics for Prometheus' node exporter; None: no file.
+        mlflow_uri: URI of the server or file in which MLflow records the run; None: no MLflow.
     """
 
     checkpoint_steps: int = setting(
@@ -38,17 +37,17 @@ class Intervals:
     )
 
     def steps_left(self, step: int, steps_per_epoch: int) -> int:
-        """Steps until metrics, a checkpoint or the end of the epoch are due.
+        """Returns the steps until metrics, a checkpoint or the end of the epoch are due.
 
         Args:
             step: steps taken in the epoch.
-            steps_per_epoch: of the whole epoch.
+            steps_per_epoch: steps of the whole epoch.
         """
         left = min(self.log_steps, steps_per_epoch - step)
         every = self.checkpoint_steps
         return min(left, every - step % every) if every else left
 
     def is_checkpoint_due(self, step: int, steps_per_epoch: int) -> bool:
-        """Whether a checkpoint within the epoch is due after so many of its steps."""
+        """Whether a checkpoint within the epoch is due after this many steps."""
         every = self.checkpoint_steps
         return bool(every) and step % every == 0 and step < steps_per_epoch

@@ -1,4 +1,4 @@
-"""Keeps what a trial with and without XLA measured, for the next run of the same program."""
+"""Caches the measurements of a trial with and without XLA for later runs of the same program."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ from trainer.training.config import Config
 from trainer.training.phases import plan
 from trainer.training.step_trial import Outcome
 
-# Raised when the same settings give other steps than before.
+# Increase when the same settings would give different steps.
 _VERSION = 1
 _FLAGS_OF_XLA = ("XLA_FLAGS", "TF_XLA_FLAGS")
 _OUTCOME = record(
@@ -38,11 +38,11 @@ _FIELDS = {"program": mapping(), "with_xla": _OUTCOME, "without_xla": _OUTCOME}
 def describe_program(
     config: Config, devices: Hardware, image_shape: tuple[int, ...], num_classes: int
 ) -> dict[str, Any]:
-    """All that the speed of a run's training steps depends on, as plain values.
+    """Returns everything that determines the speed of a run's steps, as plain values.
 
     Args:
-        config: the run's.
-        devices: what it computes on.
+        config: the run's configuration.
+        devices: the hardware to train on.
         image_shape: height, width and channels.
         num_classes: number of classes.
     """
@@ -73,20 +73,20 @@ def describe_program(
 
 
 class KeptTrial:
-    """A file of the cache folder, named after all that a trial's result depends on."""
+    """A file of the cache folder, named after everything a trial's result depends on."""
 
     def __init__(self, program: Mapping[str, Any]) -> None:
-        """Names the file; reads and writes nothing.
+        """Determines the file's name; reads and writes nothing.
 
         Args:
-            program: what `describe_program` gave.
+            program: the result of `describe_program`.
         """
         self._program = json.loads(json.dumps(program))
         digest = hashlib.sha256(json.dumps(program, sort_keys=True).encode()).hexdigest()[:16]
         self.path = cache_root() / f"xla-trial-{digest}.json"
 
     def read(self) -> dict[bool, Outcome] | None:
-        """What was measured with (True) and without XLA; None if nothing was kept, or not whole."""
+        """Returns the outcomes with (True) and without XLA; None if missing or invalid."""
         try:
             if not self.path.exists():
                 return None
@@ -103,7 +103,7 @@ class KeptTrial:
         }
 
     def write(self, outcomes: Mapping[bool, Outcome]) -> None:
-        """Keeps what was measured; where it cannot be written, the next run tries again."""
+        """Stores the outcomes; if the file cannot be written, the next run repeats the trial."""
         content = {
             "program": self._program,
             "with_xla": dataclasses.asdict(outcomes[True]),

@@ -1,4 +1,4 @@
-"""The outer loop: phases, epochs of training and validation, until the best epoch is clear."""
+"""The outer loop: phases, and epochs of training and validation, with early stopping."""
 
 import dataclasses
 import gc
@@ -40,17 +40,17 @@ class Loop:
         config: the run's configuration.
         strategy: the strategy of the engine.
         phases: what is trained, in order.
-        start_phase: makes the engine of a phase, which then owns the model.
-        best_model: the model's float32 twin, into which the best weights are written to be saved.
+        start_phase: creates the engine of a phase, which then owns the model.
+        best_model: float32 copy of the model, which receives the best weights for saving.
         train_examples: the training split.
         validation_examples: the validation split.
-        change_batch: changes training batches on the host; None leaves them.
-        checkpoints: where the run's state is saved.
-        stop_request: asks the engine to stop between steps.
-        observers: are notified in this order.
-        data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
-        peak_flops: of all devices together, FLOP/s; None if that is not known.
-        progress: where the run stands.
+        change_batch: function applied to training batches on the host, or None.
+        checkpoints: the run's checkpoints.
+        stop_request: request to stop the engine between steps.
+        observers: observers, notified in this order.
+        data_hosts: `HOST:PORT` of the hosts that load the batches; empty: load locally.
+        peak_flops: peak of all devices together, in FLOP/s; None if unknown.
+        progress: the progress of the run.
     """
 
     run: Run
@@ -71,10 +71,10 @@ class Loop:
     _engine: Engine = dataclasses.field(init=False)
 
     def train(self) -> None:
-        """Trains from the newest checkpoint, or the beginning, until the last phase has ended.
+        """Trains from the newest checkpoint, or from the beginning, to the end of the last phase.
 
         Raises:
-            Preempted: a stop was asked for; a checkpoint has been saved.
+            Preempted: a stop was requested; a checkpoint has been saved.
             Diverged: the loss is not finite.
         """
         self._meter = Meter(self.config, self.strategy, self.peak_flops)
@@ -100,7 +100,7 @@ class Loop:
     def _begin_next_phase(self) -> None:
         self._engine.model.set_weights(self._engine.weights())
         del self._engine
-        gc.collect()  # The next one needs the memory; functions that know each other hold it.
+        gc.collect()  # Frees memory for the next engine; functions form cycles.
         self.progress.begin_phase(self.progress.phase + 1)
         self._engine = self.start_phase(self.phases[self.progress.phase])
 
@@ -125,7 +125,8 @@ class Loop:
         progress = self.progress
         logging.info("resuming after epoch %d, step %d", progress.epochs, progress.step)
         if progress.step == 0 and progress.epochs == progress.best_epoch:
-            # The checkpoint is written first: the run may have been killed before the model was.
+            # The checkpoint is written before the model, and the run may have been killed in
+            # between.
             self._model_saver()()
 
     def _train_phase(self) -> None:
@@ -171,7 +172,8 @@ class Loop:
                 best_epoch=self.progress.best_epoch,
                 best_loss=self.progress.best_loss,
                 learning_rate=self._engine.learning_rate(),
-                # Of what this process has trained, nothing if the run was stopped in validation.
+                # Count only what this process has trained; nothing if the run was stopped in
+                # validation.
                 images_per_second=None if rate is None else self._timed(rate),
                 input_wait=None if rate is None else self._timed(self._meter.waited / seconds),
                 seconds=self._timed(time.monotonic() - started),
@@ -180,10 +182,10 @@ class Loop:
         )
 
     def _train_epoch(self, batches) -> float | None:
-        """Trains what is left of an epoch.
+        """Trains the remaining steps of an epoch.
 
         Returns:
-            Images per second, tracing left out; None if nothing was left.
+            Images per second, excluding tracing; None if no steps were left.
         """
         progress, batch_size = self.progress, self.config.batching.global_batch_size
         for observer in self.observers:
@@ -201,7 +203,7 @@ class Loop:
                 with self._meter.spending("checkpoint"):
                     self.checkpoints.save(self._engine.state, progress)
             if timed_from == first_step and progress.step < self._steps_per_epoch:
-                # The first call of a process traces and compiles: the rate is of what follows.
+                # The first call of a process traces and compiles; the rate excludes it.
                 clock, timed_from = time.monotonic(), progress.step
         self._engine.train_totals.reset()
         if first_step == self._steps_per_epoch:
@@ -210,7 +212,7 @@ class Loop:
         return steps * batch_size / max(time.monotonic() - clock, 1e-9)
 
     def _count_steps(self) -> int:
-        """The steps of the next call: until metrics, a checkpoint or an observer are due."""
+        """Returns the steps of the next call, until metrics, a checkpoint or an observer is due."""
         left = self.config.intervals.steps_left(self.progress.step, self._steps_per_epoch)
         for observer in self.observers:
             left = max(1, min(left, observer.begin_steps(self._global_step(), left)))
@@ -225,7 +227,7 @@ class Loop:
             step = progress.step - result.steps + result.diverged
             raise self._diverged(f"at step {step} of epoch {progress.epochs + 1}")
         if result.stopped:
-            self.checkpoints.finish()  # This one is newer, and may succeed where that one failed.
+            self.checkpoints.finish()  # This one is newer, and may succeed where the last failed.
             self.checkpoints.save(self._engine.state, progress)
             self.checkpoints.wait()
             raise Preempted(
@@ -246,7 +248,7 @@ class Loop:
         )
 
     def _finish_steps(self, result: StepResult, before: list[int] | None, seconds: float) -> None:
-        """Reports the steps of one call, since `train_sums` were `before`, to the observers."""
+        """Reports the steps of one call to the observers; `before` is `train_sums` before it."""
         if not result.steps:
             return
         taken = measure(np.array(self.progress.train_sums) - np.array(before or 0))
@@ -274,12 +276,12 @@ class Loop:
         return measure(sums)
 
     def _timed(self, value: float) -> float | None:
-        """A value read from the clock, which a deterministic run leaves out of its records."""
+        """Returns a measured time; None in a deterministic run, whose records exclude times."""
         return None if self.config.task.deterministic else value
 
     def _finish_epoch(self, metrics: EpochMetrics) -> None:
         with self._meter.spending("checkpoint"):
-            self.checkpoints.wait()  # If the one before failed, this epoch is not reported.
+            self.checkpoints.wait()  # Do not report an epoch whose previous save failed.
         for observer in self.observers:
             observer.finish_epoch(metrics)
         with self._meter.spending("checkpoint"):
@@ -287,7 +289,7 @@ class Loop:
             self.checkpoints.save(self._engine.state, self.progress, then=save_model)
 
     def _model_saver(self) -> Callable[[], None]:
-        """Saves the present weights as the best epoch's model, whenever it is called."""
+        """Returns a function that saves the present weights as the best epoch's model."""
         weights = self._engine.weights(averaged=True)
 
         def save() -> None:

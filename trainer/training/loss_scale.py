@@ -1,8 +1,8 @@
 """Dynamic loss scaling for float16, decided once for all replicas.
 
-Keras' LossScaleOptimizer looks at replica 0's gradients before they are summed, so an overflow on
-another replica reaches the weights. Here the reduced gradients decide: an inf survives a sum.
-The rule is that of Micikevicius et al. 2018, "Mixed Precision Training", section 3.2.
+Keras' LossScaleOptimizer checks replica 0's gradients before they are summed, so an overflow on
+another replica reaches the weights. Here the reduced gradients are checked, as an inf survives
+summation. The rule is that of Micikevicius et al. 2018, "Mixed Precision Training", section 3.2.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ class DynamicLossScale:
 
     Attributes:
         initial: first value of the scale.
-        growth_interval: number of finite steps in a row after which the scale doubles.
+        growth_interval: number of consecutive finite steps after which the scale doubles.
     """
 
     initial: float = 2.0**15
@@ -25,15 +25,15 @@ class DynamicLossScale:
     def next(
         self, scale: tf.Tensor, finite_steps: tf.Tensor, is_finite: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The scale and the finite steps in a row after a step.
+        """Returns the scale and the number of consecutive finite steps after a step.
 
         Args:
-            scale: the present scale, a float32 scalar.
-            finite_steps: finite steps in a row since the scale changed, an int64 scalar.
+            scale: the current scale, a float32 scalar.
+            finite_steps: consecutive finite steps since the scale changed, an int64 scalar.
             is_finite: whether the step's reduced gradients are finite, a bool scalar.
 
         Returns:
-            Both anew; the scale is never below 1.
+            The new values of both; the scale is never below 1.
         """
         grows = finite_steps + 1 >= self.growth_interval
         grown = tf.where(grows, scale * 2.0, scale)

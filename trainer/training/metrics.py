@@ -1,7 +1,8 @@
-"""Sums over all examples, kept on each replica and added up only when they are read.
+"""Metric sums over examples, kept on each replica and added up only when read.
 
-All sums are integers, the loss in whole numbers and units of 2**-32. Adding integers is exact in
-any order: the sums depend neither on the number of replicas nor on where a pass was interrupted.
+All sums are integers; the loss is split into whole numbers and units of 2**-32. Integer addition is
+exact in any order, so the sums depend neither on the number of replicas nor on where a pass was
+interrupted.
 """
 
 import dataclasses
@@ -10,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 _LOSS_UNIT = 2.0**-32
-# A loss beyond this counts as not finite; millions of examples below it do not overflow the sum.
+# A larger loss counts as not finite; millions of smaller ones do not overflow the sum.
 _LARGEST_LOSS = 1e12
-# Before the confusion matrix: whole losses, fractions of losses, losses that are not finite,
-# microseconds waited.
+# Entries before the confusion matrix: whole losses, fractions of losses, number of losses that are
+# not finite, microseconds waited.
 _NOT_FINITE, _WAITED, _HEAD = 2, 3, 4
 
 
@@ -24,7 +25,7 @@ class Metrics:
     Attributes:
         loss: mean over the examples; NaN if one was not finite.
         accuracy: 0 to 1.
-        examples: how many there are.
+        examples: number of examples.
         waited: seconds waited for input, summed over replicas.
         confusion: `[true, predicted] int64`.
         recall: `[classes] float64`, NaN for a class without examples.
@@ -41,12 +42,12 @@ class Metrics:
 class Totals:
     """Running sums of one pass over a split.
 
-    Every replica adds to its own sums without talking to the others; reading adds the replicas'
-    sums up. A row of weight 0 counts nowhere.
+    Every replica adds to its own sums without communication; reading adds up the replicas' sums.
+    Rows of weight 0 are ignored.
     """
 
     def __init__(self, strategy: tf.distribute.Strategy, num_classes: int) -> None:
-        """Creates the sums, all zero, on every replica."""
+        """Creates zero sums on every replica."""
         with strategy.scope():
             self._sums = tf.Variable(
                 empty_sums(num_classes),
@@ -59,27 +60,27 @@ class Totals:
         """Adds one replica's batch. Called in replica context.
 
         Args:
-            sums: what `count` gave for it.
-            waited: microseconds for which the replica stood waiting for it, an int64 scalar.
+            sums: the result of `count` for the batch.
+            waited: microseconds that the replica waited for the batch, an int64 scalar.
         """
         self._sums.assign_add(tf.tensor_scatter_nd_add(sums, [[_WAITED]], [waited]))
 
     def read(self) -> np.ndarray:
-        """The sums over all replicas, `int64`; `measure` tells what they mean."""
+        """Returns the sums over all replicas, `int64`; `measure` interprets them."""
         return tf.convert_to_tensor(self._sums).numpy()
 
     def reset(self) -> None:
-        """Begins a new pass."""
+        """Resets the sums for a new pass."""
         self._sums.assign(tf.zeros_like(self._sums))
 
 
 def empty_sums(num_classes: int) -> tf.Tensor:
-    """The sums of no example, `[sums] int64`."""
+    """Returns the sums of zero examples, `[sums] int64`."""
     return tf.zeros([_HEAD + num_classes**2], tf.int64)
 
 
 def count(losses: tf.Tensor, logits: tf.Tensor, batch: dict) -> tf.Tensor:
-    """The sums of one replica's batch, as a function of tensors alone.
+    """Computes the sums of one replica's batch, as a pure function of tensors.
 
     Args:
         losses: `[batch] float32`, the loss of each example.
@@ -87,13 +88,13 @@ def count(losses: tf.Tensor, logits: tf.Tensor, batch: dict) -> tf.Tensor:
         batch: its `label` `[batch] int64` and `weight` `[batch] float32` are used.
 
     Returns:
-        `[sums] int64`, without a wait; `measure` tells what they mean.
+        `[sums] int64`, with no waiting time; `measure` interprets them.
     """
     classes = logits.shape[-1]
     counts = tf.cast(batch["weight"] > 0, tf.int64)
-    is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN too.
+    is_finite = tf.abs(losses) < _LARGEST_LOSS  # False for NaN, too.
     finite = tf.where(is_finite, losses, tf.zeros_like(losses))
-    # Exact in the losses' own dtype, by Sterbenz' lemma and because the unit is a power of two.
+    # Exact in the losses' own dtype by Sterbenz' lemma, as the unit is a power of two.
     fractions = tf.round((finite - tf.floor(finite)) / _LOSS_UNIT)
     predicted = tf.argmax(logits, axis=1)
     cells = tf.one_hot(batch["label"] * classes + predicted, classes**2)
@@ -108,15 +109,15 @@ def count(losses: tf.Tensor, logits: tf.Tensor, batch: dict) -> tf.Tensor:
 
 
 def count_not_finite(sums: tf.Tensor) -> tf.Tensor:
-    """Of such sums, how many examples had a loss that is not finite; an int64 scalar."""
+    """Returns the number of examples in the sums whose loss is not finite; an int64 scalar."""
     return sums[_NOT_FINITE]
 
 
 def measure(sums: np.ndarray) -> Metrics:
-    """Turns sums into metrics.
+    """Converts sums to metrics.
 
     Args:
-        sums: what `Totals.read` gave, or the difference or sum of two such arrays.
+        sums: the result of `Totals.read`, or the difference or sum of two such arrays.
     """
     whole, fractions, not_finite, microseconds = sums[:_HEAD].tolist()
     classes = round((len(sums) - _HEAD) ** 0.5)

@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy, with smoothed labels and weighted classes if asked."""
+"""The training objective: cross-entropy with optional label smoothing and class weights."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trainer.settings import section, setting
 @section("Loss", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """What training minimises.
+    """Settings of the training objective.
 
     Attributes:
         label_smoothing: share of each label's mass that is spread evenly over all classes.
@@ -26,7 +26,7 @@ class Loss:
 
 
 class Objective:
-    """The loss of each example in training and in evaluation."""
+    """Computes the loss of each example in training and in evaluation."""
 
     def __init__(
         self,
@@ -36,15 +36,15 @@ class Objective:
         class_weights: np.ndarray | None = None,
         dtype: str = "float32",
     ) -> None:
-        """Prepares the losses.
+        """Initializes the losses.
 
         Args:
             num_classes: number of classes.
             label_smoothing: share of each label's mass that is spread evenly over all classes
                 (Szegedy et al. 2016, "Rethinking the Inception Architecture", section 7).
             class_weights: `[num_classes]`, factor of each example's training loss by its class;
-                None weighs all alike.
-            dtype: of the logits.
+                None: all are 1.
+            dtype: dtype of the logits.
         """
         self._num_classes, self._dtype = num_classes, dtype
         self._class_weights = class_weights
@@ -57,10 +57,10 @@ class Objective:
         self._is_plain = label_smoothing == 0.0
 
     def train_losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """The losses that are minimised.
+        """Returns the losses to minimise.
 
         Args:
-            labels: `[batch] int64`, or `[batch, num_classes]` each class's share of the example.
+            labels: `[batch] int64`, or soft labels `[batch, num_classes]`.
             logits: `[batch, num_classes]`.
 
         Returns:
@@ -81,32 +81,32 @@ class Objective:
         return tf.cast(labels, self._dtype)
 
     def eval_losses(self, labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Plain cross-entropy, which runs of all settings can be compared by; as `train_losses`."""
+        """Returns plain cross-entropy, comparable across settings; arguments as `train_losses`."""
         return self._plain(labels, logits)
 
 
 def balanced_class_weights(counts: np.ndarray) -> np.ndarray:
-    """Weights that let every class count alike.
+    """Computes weights that give every class the same total weight.
 
     Args:
-        counts: `[classes]`, the number of training examples of each class, none of them 0.
+        counts: `[classes]`, the number of training examples of each class, all positive.
 
     Returns:
-        `[classes] float64`: all examples / (number of classes * examples of the class), as
+        `[classes] float64`: all examples / (number of classes * examples of the class), as for
         scikit-learn's `class_weight="balanced"`; their mean over the examples is 1.
     """
     return counts.sum() / (len(counts) * counts)
 
 
 def require_all_classes(counts: np.ndarray, class_names: Sequence[str]) -> None:
-    """Checks that balanced weights exist.
+    """Checks that balanced weights are defined.
 
     Args:
         counts: `[classes]`, the number of training examples of each class.
         class_names: their names.
 
     Raises:
-        UserError: a class has no example; the text names it.
+        UserError: a class has no example; the message names it.
     """
     if absent := [class_names[int(label)] for label in np.flatnonzero(counts == 0)]:
         raise UserError(

@@ -7,10 +7,10 @@ import keras
 
 from trainer.settings import section, setting
 
-# How far a learning rate changes with the batch, by the optimizer: a step of SGD is proportional to
-# the gradient, one of Adam is not.
+# Exponent of the learning rate's dependence on the batch size, by optimizer: a step of SGD is
+# proportional to the gradient, a step of Adam is not.
 _SCALING = {"sgd": "linear", "adam": "square_root", "adamw": "square_root"}
-# Names of the weights of Keras' layers that are biases or belong to a normalisation.
+# Names of weights of Keras layers that are biases or belong to normalisation.
 _NEVER_DECAYED = ("bias", "gamma", "beta")
 
 
@@ -22,26 +22,27 @@ def is_decayed(variable: keras.Variable) -> bool:
 @section("Optimisation", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Optimization:
-    """How weights are updated.
+    """Settings of the optimizer and its learning rate.
 
     Attributes:
         optimizer: Keras' `adam`, `adamw` or `sgd`.
-        momentum: of `sgd`.
-        learning_rate: the highest, reached after the warm-up; of the first phase if there are two.
-        learning_rate_scaling: how the recipe's learning rates change where
-            `--global_batch_size=auto` finds another batch than the recipe's: `linear` in its size
+        momentum: momentum of `sgd`.
+        learning_rate: the highest learning rate, reached after the warm-up; of the first phase if
+            there are two.
+        learning_rate_scaling: how the recipe's learning rates are scaled if
+            `--global_batch_size=auto` finds a batch other than the recipe's: `linear` in its size
             (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 2.1), with its
-            `square_root` (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive
-            Gradient Algorithms"), or `none`; `auto` is linear for `sgd`, else the square root.
+            `square_root` (Malladi et al. 2022, "On the SDEs and Scaling Rules for Adaptive Gradient
+            Algorithms"), or `none`; `auto` is linear for `sgd`, else the square root.
         schedule: `constant`, or `cosine`, which falls to 0 along half a cosine in each phase
             (Loshchilov and Hutter 2017, "SGDR", section 3, without restarts).
-        warmup_epochs: in which the learning rate of `cosine` rises linearly from 0; may be a
+        warmup_epochs: epochs in which the learning rate of `cosine` rises linearly from 0; may be a
             fraction.
-        clip_norm: largest global norm of the reduced gradients; 0 clips nothing.
-        weight_decay: share of a weight that a step takes away per unit of learning rate (decoupled
-            as in AdamW, Loshchilov and Hutter 2019), of `adamw` and `sgd`.
-        ema_momentum: momentum of the moving average of the weights, which is what is evaluated and
-            saved; 0 keeps none.
+        clip_norm: largest global norm of the reduced gradients; 0: no clipping.
+        weight_decay: decoupled weight decay per unit of learning rate, for `adamw` and `sgd`
+            (AdamW, Loshchilov and Hutter 2019).
+        ema_momentum: momentum of the moving average of the weights, which is evaluated and saved;
+            0: no average.
     """
 
     optimizer: str = setting("adam", "Keras optimizer.", choices=("adam", "adamw", "sgd"))
@@ -75,7 +76,7 @@ def build_optimizer(
 
     Args:
         chosen: the settings.
-        total_steps: steps of the phase, warm-up included.
+        total_steps: steps of the phase, including the warm-up.
         steps_per_epoch: steps of an epoch.
 
     Returns:
@@ -96,11 +97,11 @@ def build_optimizer(
 
 
 def learning_rate_factor(chosen: Optimization, growth: float) -> float:
-    """What a learning rate is multiplied by where the batch is not the recipe's.
+    """Returns the factor of the learning rates for a batch other than the recipe's.
 
     Args:
         chosen: the settings.
-        growth: the batch size over the recipe's.
+        growth: the batch size divided by the recipe's.
     """
     rule = chosen.learning_rate_scaling
     rule = _SCALING[chosen.optimizer] if rule == "auto" else rule

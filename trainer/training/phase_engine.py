@@ -1,4 +1,4 @@
-"""The engine of a phase: optimizer, objective and augmentation as the configuration says."""
+"""Builds the engine of a phase with its optimizer, objective and augmentation."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from trainer.training.optimizer import Optimization, build_optimizer
 from trainer.training.phases import Phase, prepare
 from trainer.training.traced_once import TracedOnce
 
-# By phase, images of a replica and whether XLA compiles them.
+# Traced steps by phase, images per replica and use of XLA.
 TracedSteps = dict[tuple[Phase, int, bool], TracedOnce]
 
 
@@ -32,18 +32,20 @@ def build_engine(
     stop_request: StopRequest,
     traced: TracedSteps | None = None,
 ) -> Engine:
-    """Makes the engine that trains what a phase trains.
+    """Builds the engine that trains a phase.
 
     Args:
-        phase: one of `phases.plan`.
+        phase: a phase from `phases.plan`.
         config: the run's configuration.
-        devices: what to train on.
-        model: what `trainer.models.build` returned; made trainable as far as the phase says.
-        start: the model's tensor that batches are fed in at, a kept backbone's output; None feeds
-            images to the whole model.
-        train_examples: the training split, for the length of an epoch and the classes' weights.
-        stop_request: asks the engine to stop between steps.
-        traced: the steps of the run's engines before this one, which adds its own; None: of none.
+        devices: the hardware to train on.
+        model: a model from `trainer.models.build`; its layers are set trainable as the phase
+            requires.
+        start: the model's tensor that is fed with batches, the output of a cached backbone; None:
+            the model's input.
+        train_examples: the training split, for the length of an epoch and the class weights.
+        stop_request: request to stop the engine between steps.
+        traced: the traced steps of the run's earlier engines, to which this one adds its own; None:
+            no earlier engine.
 
     Returns:
         The engine, with a new optimizer.

@@ -1,4 +1,4 @@
-"""The phases of a training: all at once, or the head first and then the backbone's upper blocks."""
+"""The phases of a training: all layers at once, or the head first and then upper blocks."""
 
 import dataclasses
 import math
@@ -14,14 +14,14 @@ from trainer.training.optimizer import Optimization
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A stretch of epochs with one set of trained weights and one learning-rate schedule.
+    """A number of epochs with one set of trained weights and one learning-rate schedule.
 
     Attributes:
         name: `all`, `head` or `fine_tune`.
-        epochs: at most so many epochs.
-        learning_rate: the highest of the phase.
-        trained_from: prefix of the backbone's first trained layer; "" trains all of the backbone,
-            None nothing of it.
+        epochs: maximum number of epochs.
+        learning_rate: the highest learning rate of the phase.
+        trained_from: prefix of the backbone's first trained layer; "": the whole backbone, None: no
+            backbone layer.
         normalization_frozen: whether the backbone's BatchNormalization stays in inference mode.
     """
 
@@ -35,16 +35,16 @@ class Phase:
 @section("Phases", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Phases:
-    """How long training lasts, and what it trains when.
+    """Settings of the length of training and of the layers trained in each phase.
 
     Attributes:
-        epochs: at most so many epochs, over all phases.
-        patience: epochs without a better validation loss after which a phase ends; 0: it never
-            ends early.
-        head_epochs: epochs of a first phase that trains the head alone; 0 trains in one phase.
-        fine_tune_learning_rate: the highest of the second phase.
-        unfreeze_from: name, or its beginning, of the first layer of the backbone that is trained;
-            empty trains all of it.
+        epochs: maximum number of epochs, over all phases.
+        patience: epochs without a better validation loss after which a phase ends; 0: no early
+            stopping.
+        head_epochs: epochs of a first phase that only trains the head; 0: a single phase.
+        fine_tune_learning_rate: the highest learning rate of the second phase.
+        unfreeze_from: name, or prefix of the name, of the first trained layer of the backbone;
+            empty: the whole backbone.
     """
 
     epochs: int = setting(20, "Most epochs.", within=(1, math.inf))
@@ -62,12 +62,12 @@ class Phases:
 
 
 def plan(chosen: Phases, optimization: Optimization, network: Architecture) -> tuple[Phase, ...]:
-    """The phases of a run, in order.
+    """Returns the phases of a run, in order.
 
     Args:
         chosen: the settings.
-        optimization: its learning rate is the first phase's.
-        network: says whether a single phase trains the backbone too.
+        optimization: provides the learning rate of the first phase.
+        network: determines whether a single phase also trains the backbone.
     """
     learning_rate = optimization.learning_rate
     if not chosen.head_epochs:
@@ -81,14 +81,14 @@ def plan(chosen: Phases, optimization: Optimization, network: Architecture) -> t
 
 
 def prepare(model: keras.Model, phase: Phase) -> None:
-    """Makes trainable what a phase trains. The head always is.
+    """Sets the trainable layers of a phase; the head is always trainable.
 
     Args:
-        model: what `trainer.models.build` returned.
-        phase: one of `plan`.
+        model: a model from `trainer.models.build`.
+        phase: a phase from `plan`.
 
     Raises:
-        UserError: no layer of the backbone has the name that the phase starts from.
+        UserError: no layer of the backbone has the name at which the phase starts.
     """
     layers = backbone_layers(model)
     first = _first_trained(layers, phase)

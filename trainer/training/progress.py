@@ -1,4 +1,4 @@
-"""How far a run has come, and its best epoch so far. Saved in every checkpoint."""
+"""The progress of a run and its best epoch so far, saved in every checkpoint."""
 
 import dataclasses
 import json
@@ -25,13 +25,13 @@ _ADVICE = "remove the checkpoint to resume from the one before it"
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         phase: index of the phase of training.
         phase_epochs: epochs finished in this phase.
-        epochs: epochs finished in all.
-        step: steps taken in the epoch that is not finished.
+        epochs: epochs finished in total.
+        step: steps taken in the current epoch.
         train_sums: sums of `Totals` over those steps; None before the first.
         best_epoch: the epoch of the lowest validation loss, counted from 1; None before the first.
         best_loss: that loss.
@@ -48,17 +48,17 @@ class Progress:
     epochs_since_best: int = 0
 
     def finish_steps(self, steps: int, sums: np.ndarray) -> None:
-        """Counts steps.
+        """Records finished steps.
 
         Args:
-            steps: how many.
-            sums: what `Totals` has counted since the epoch began.
+            steps: number of steps.
+            sums: the sums of `Totals` since the epoch began.
         """
         self.step += steps
         self.train_sums = sums.tolist()
 
     def finish_epoch(self, validation_loss: float) -> bool:
-        """Counts an epoch.
+        """Records a finished epoch.
 
         Returns:
             Whether its validation loss is the lowest so far.
@@ -73,20 +73,20 @@ class Progress:
         return True
 
     def begin_phase(self, phase: int) -> None:
-        """Goes on to another phase, which gets its full patience."""
+        """Starts another phase, which gets its full patience."""
         self.phase, self.phase_epochs, self.epochs_since_best = phase, 0, 0
 
     def write(self, path: pathlib.Path) -> None:
-        """Writes it as JSON, in which Python's floats and integers survive unchanged."""
+        """Writes the progress as JSON, which preserves Python's floats and integers exactly."""
         path.write_text(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "Progress":
-        """Reads what `write` wrote.
+        """Reads progress written by `write`.
 
         Raises:
-            Unreadable: the system could not read it.
-            Damaged: it is something else, or contradicts itself.
+            Unreadable: the operating system could not read the file.
+            Damaged: the content is invalid or inconsistent.
         """
         content = read_object(path, _FIELDS, _ADVICE)
         progress = cls(**{name: content[name] for name in _FIELDS})
@@ -98,15 +98,15 @@ class Progress:
         return progress
 
     def require_fit(self, phase_epochs: Sequence[int], steps_per_epoch: int, sums: int) -> None:
-        """Checks that it is of a training such as this.
+        """Checks that the progress fits this training.
 
         Args:
-            phase_epochs: most epochs of each phase.
+            phase_epochs: maximum number of epochs of each phase.
             steps_per_epoch: steps of an epoch.
             sums: length of `train_sums`.
 
         Raises:
-            Damaged: it stands where this training never does.
+            Damaged: this training cannot reach such a progress.
         """
         phases = len(phase_epochs)
         if self.phase >= phases:
@@ -116,7 +116,7 @@ class Progress:
                 f"the checkpoint is of epoch {self.phase_epochs} of a phase of "
                 f"{phase_epochs[self.phase]}; {_ADVICE}"
             )
-        if self.step > steps_per_epoch:  # Equal if it was stopped before or in validation.
+        if self.step > steps_per_epoch:  # Equal if stopped before or during validation.
             raise Damaged(
                 f"the checkpoint is of step {self.step} of an epoch of {steps_per_epoch}; {_ADVICE}"
             )

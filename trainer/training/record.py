@@ -1,4 +1,4 @@
-"""What stands in a run's config.json: all that its result depends on."""
+"""The content of a run's config.json: everything that its result depends on."""
 
 import dataclasses
 import math
@@ -31,15 +31,15 @@ def describe_training(
     feature_cache: str,
     examples: tuple[ExampleStream, ExampleStream],
 ) -> dict[str, Any]:
-    """Describes a training.
+    """Describes a training for config.json.
 
     Args:
-        request: what was asked for.
-        hardware: what it computes on.
-        model: what is trained, as of its first phase.
+        request: the requested training.
+        hardware: the resolved hardware.
+        model: the trained model, set up for its first phase.
         phases: its phases.
-        feature_cache: whether features are kept, and why.
-        examples: of the training and the validation split.
+        feature_cache: whether features are cached, and why.
+        examples: the training and the validation split.
 
     Returns:
         Plain values, the content of config.json.
@@ -84,7 +84,7 @@ def _describe_data(
 
 
 def _describe_sources(request: Request) -> dict[str, Any]:
-    """Where the examples are from, if that was asked for: split to class to source to number."""
+    """Counts the sampled examples by split, class and source, if --source_share is set."""
     if request.dataset.source_mix is None:
         return {}
     source = request.config.source

@@ -1,8 +1,8 @@
-"""What a replica holds on its device: weights and optimizer as vectors, and the update of both.
+"""The state of a replica on its device: weights and optimizer as vectors, and their update.
 
-Each replica has an ordinary Keras optimizer of two variables, which nobody else can reach: XLA can
-compile its update, however many replicas there are. All replicas are handed the same reduced
-gradients, and so hold the same weights.
+Each replica has an ordinary Keras optimizer over two private variables, so XLA can compile its
+update regardless of the number of replicas. All replicas receive the same reduced gradients and
+therefore hold the same weights.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,9 @@ from trainer.training.step import Step
 from trainer.training.traced_once import NOT_INLINED
 from trainer.training.vectors import Vectors
 
-# What an update returns of a step, at these positions of a vector: whether a stop was asked for (0
-# if not), how many losses or gradients are not finite, and the gradients' norm before clipping.
+# Positions in the vector that an update returns for a step: whether a stop was requested (0 if
+# not), the number of losses or gradients that are not finite, and the gradients' norm before
+# clipping.
 STOP_ASKED, NOT_FINITE, NORM = range(3)
 NUM_OUTCOMES = 3
 
@@ -37,8 +38,8 @@ class Replica:
         Args:
             device: name of the device.
             values: the model's weights.
-            optimizer: the replica takes a copy of it, with slots of its own.
-            loss_scale: the loss scale for float16; None scales nothing.
+            optimizer: optimizer to copy; the copy has its own slots.
+            loss_scale: the loss scale for float16; None: no loss scaling.
         """
         self.device, self._loss_scale = device, loss_scale
         dtype = values.decayed.dtype.name
@@ -57,7 +58,7 @@ class Replica:
             self._finite_steps = tf.Variable(0, dtype=tf.int64, name="finite_steps")
 
     def vectors(self, *, averaged: bool = False) -> Vectors:
-        """Reads the weights, or the moving average of the trained ones if one is kept."""
+        """Returns the weights, or the moving average of the trained ones if requested and kept."""
         variables = Vectors(
             self._decayed.value, self._undecayed.value, self._statistics, self._frozen
         )
@@ -81,11 +82,11 @@ class Replica:
             variable.assign(value)
 
     def loss_scale(self) -> tf.Tensor:
-        """What the loss is multiplied by, a float32 scalar; 1 without a loss scale."""
+        """Returns the loss scale, a float32 scalar; 1 without loss scaling."""
         return self._scale.read_value()
 
     def state(self) -> dict[str, tf.Variable]:
-        """All that a checkpoint has to hold, by name; the frozen weights are among it."""
+        """Returns the state to checkpoint, by name, including the frozen weights."""
         slots = {variable.name: variable.value for variable in self.optimizer.variables}
         return {
             "weights/decayed": self._decayed.value,
@@ -97,20 +98,20 @@ class Replica:
         } | {f"optimizer/{name}": variable for name, variable in slots.items()}
 
     def load(self, values: dict[str, np.ndarray]) -> None:
-        """Takes over what the state of this name held elsewhere."""
+        """Restores a state saved by any replica."""
         for name, variable in self.state().items():
             variable.assign(values[name])
 
     def update_function(
         self, step: Step, replicas: int, clip_norm: float | None, *, jit_compile: bool
     ) -> tf.types.experimental.PolymorphicFunction:
-        """The update of this replica, to be traced.
+        """Creates the update function of this replica, to be traced.
 
         Args:
-            step: the step whose sums it is handed.
-            replicas: number of replicas that the sums are over.
-            clip_norm: largest global norm of the mean gradient; None clips nothing.
-            jit_compile: whether XLA compiles it.
+            step: the step that produces the sums.
+            replicas: number of replicas summed over.
+            clip_norm: largest global norm of the mean gradient; None: no clipping.
+            jit_compile: whether XLA compiles the update.
 
         Returns:
             A function from the reduced vectors to the step's outcome, `[NUM_OUTCOMES] float32`.
@@ -122,16 +123,17 @@ class Replica:
             factor = 1.0 / signals.weight
             if clip_norm:
                 factor *= tf.minimum(tf.ones_like(norm), clip_norm / norm)
-            # An inf or NaN of any replica survives the sum and reaches the norm.
+            # An inf or NaN on any replica survives the sum and shows in the norm.
             is_finite = tf.math.is_finite(norm)
 
             def apply() -> None:
                 self.optimizer.apply(tf.split(gradients * factor, self._trained_sizes()))
-                # Linear in the batches' statistics, which each replica has of its own examples.
+                # Averaging is valid, as moving statistics are linear in the replicas' batch
+                # statistics.
                 self._statistics.assign(statistics / replicas)
 
             self._apply_if(is_finite, apply, compiled=jit_compile)
-            # A lower loss scale may mend the next step, where there is one.
+            # With loss scaling, a lower scale may make the next step finite.
             is_lost = ~is_finite & (self._scale <= 1.0)
             self._rescale(is_finite)
             not_finite = signals.not_finite + tf.cast(is_lost, norm.dtype)
@@ -148,7 +150,7 @@ class Replica:
         return [self._decayed.shape[0], self._undecayed.shape[0]]
 
     def _apply_if(self, is_finite: tf.Tensor, apply: Callable[[], None], *, compiled: bool) -> None:
-        """Applies a step whose gradients are finite; another changes nothing."""
+        """Applies a step whose gradients are finite; otherwise changes nothing."""
         if not compiled:
             # A select would copy every vector: XLA fuses it with the update, TensorFlow does not.
             tf.cond(is_finite, apply, lambda: None)

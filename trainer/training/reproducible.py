@@ -1,4 +1,4 @@
-"""What a training's random numbers and operations depend on, and what it leaves of that behind."""
+"""Isolation of a training's random numbers and determinism from the rest of the process."""
 
 import contextlib
 import gc
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-# TensorFlow 2.21 exports the function that switches determinism on, but not its opposite.
+# TensorFlow 2.21 exports the function that enables determinism, but not its inverse.
 from tensorflow.python.framework.config import disable_op_determinism, is_op_determinism_enabled
 
 
 @contextlib.contextmanager
 def reproducible(seed: int, *, deterministic: bool) -> Iterator[None]:
-    """While open, a training computes what it would in a process of its own.
+    """Makes a training compute the same as in a process of its own.
 
     Args:
-        seed: of Python, NumPy and Keras.
-        deterministic: whether TensorFlow's operations are made deterministic. Afterwards they are
-            what they were, as XLA cannot compile all of them for GPUs that way.
+        seed: seed of Python, NumPy and Keras.
+        deterministic: whether TensorFlow's operations are made deterministic. The previous mode is
+            restored afterwards, as XLA cannot compile all deterministic operations for GPUs.
     """
-    gc.collect()  # The memory of an earlier training; functions that know each other hold it.
+    gc.collect()  # Frees the memory of an earlier training; functions form cycles.
     keras.utils.set_random_seed(seed)
     was_deterministic = is_op_determinism_enabled()
     if deterministic:

@@ -1,4 +1,4 @@
-"""What is asked of a training, checked before a device is touched."""
+"""A request for a training, validated before a device is touched."""
 
 import dataclasses
 import pathlib
@@ -22,17 +22,18 @@ from trainer.training.observers.prometheus_file import require_file
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A training that can be begun, or gone on with.
+    """A training that can be started or resumed.
 
     Attributes:
-        config: the configuration; its `workdir` holds no run of another.
-        dataset: the built dataset, of which `select` draws what --source_share asks for.
-        weights: the file that the weights come from; None if they are random.
-        data_hosts: `HOST:PORT` of the hosts that load the batches; none: they are loaded here.
-        profile_steps: first and last step of the profile; None records none.
-        prometheus_file: where metrics are kept for Prometheus; None keeps none.
-        mlflow_uri: where MLflow keeps the run; None: nowhere.
-        decided: the settings that a trial still has to decide; until then they are the recipe's.
+        config: the configuration; its `workdir` holds no run with another one.
+        dataset: the built dataset, sampled by --source_share.
+        weights: the file of the initial weights; None if they are random.
+        data_hosts: `HOST:PORT` of the hosts that load the batches; empty: load locally.
+        profile_steps: first and last step of the profile; None: no profile.
+        prometheus_file: file of metrics for Prometheus; None: no file.
+        mlflow_uri: URI of MLflow's server or file; None: no MLflow.
+        decided: the settings still to be decided by a trial; until then they have the recipe's
+            values.
     """
 
     config: Config
@@ -51,16 +52,16 @@ class Request:
 
 
 def make_request(asked: Mapping[str, Any]) -> Request:
-    """Checks what is asked for, as far as it can be now.
+    """Validates the requested settings, as far as possible without devices.
 
     Args:
-        asked: settings by name, `model` among them; what is left out is the recipe's or the
+        asked: settings by name, including `model`; missing ones have the recipe's value or the
             default.
 
     Raises:
-        UserError: it cannot be had; the text says what.
+        UserError: the request is invalid; the message says why.
     """
-    # Values out of range are found before a file is read.
+    # Check ranges before any file is read.
     config = configuration.from_asked(asked)
     mix_of(config.fixed())
     profile_steps = parse_steps(config.intervals.profile_steps)
@@ -83,7 +84,7 @@ def make_request(asked: Mapping[str, Any]) -> Request:
             "elsewhere: omit one of them"
         )
     _check_workdir(config, dataset)
-    weights = _describe_weights(config)  # Last: they may have to be fetched.
+    weights = _describe_weights(config)  # Last, as they may have to be downloaded.
     decided = () if stored else configuration.decided_by_trial(asked)
     return Request(
         config, dataset, weights, data_hosts, profile_steps, prometheus_file, mlflow_uri, decided
@@ -103,14 +104,14 @@ def _check_workdir(config: Config, dataset: BuiltDataset) -> None:
 
 
 def refuse_other_config(run: Run, config: Config) -> None:
-    """Refuses to go on with a run of another configuration.
+    """Fails if the directory holds a run with another configuration.
 
     Args:
         run: a directory, which may be empty.
         config: the configuration.
 
     Raises:
-        UserError: it holds a run of another one; the text names each difference.
+        UserError: the configurations differ; the message lists each difference.
     """
     stored = run.read_config()
     differences = config.differences(stored["config"]) if stored else []

@@ -1,7 +1,8 @@
-"""Forward and backward pass of one replica, as functions of tensors alone.
+"""Forward and backward pass of one replica as pure functions of tensors.
 
-Nothing here reads or writes a variable: weights come in as vectors, gradients and moving statistics
-go out as vectors. So one trace, and on one device one compilation, serves every replica.
+Nothing here reads or writes a variable: weights are passed in as vectors, gradients and moving
+statistics are returned as vectors. One trace, and one compilation per device, therefore serves
+every replica.
 """
 
 from typing import NamedTuple
@@ -19,12 +20,12 @@ from trainer.training.vectors import Vectors, bind, count_trained
 
 
 class Signals(NamedTuple):
-    """What is summed over the replicas beside gradients and moving statistics; scalars.
+    """Scalars that are summed over the replicas beside gradients and moving statistics.
 
     Attributes:
         weight: the mean weight of a replica's rows, times the loss scale.
         not_finite: the number of losses that are not finite.
-        stop_asked: 1 if a process was asked to stop.
+        stop_asked: 1 if a stop was requested in a process.
     """
 
     weight: tf.Tensor
@@ -45,13 +46,13 @@ class Step:
         computation: Computation,
         execution: Execution,
     ) -> None:
-        """Prepares both; traces nothing.
+        """Prepares both steps; traces nothing.
 
         Args:
             model: a model of `trainer.models.build`.
-            packings: of its weights.
-            computation: what they compute.
-            execution: how they compute it.
+            packings: packings of its weights.
+            computation: what the steps compute.
+            execution: how the steps are executed.
         """
         start = computation.start
         self._packings, self._objective = packings, computation.objective
@@ -73,12 +74,12 @@ class Step:
             vectors: the weights.
             batch: `image` or `features`, `label` or `soft_label`, `weight` and `draws` of the
                 replica.
-            scale: what the loss is multiplied by, a float32 scalar.
-            stop_asked: 1 if this process was asked to stop, else 0; a float32 scalar.
+            scale: the loss scale, a float32 scalar.
+            stop_asked: 1 if a stop was requested in this process, else 0; a float32 scalar.
 
         Returns:
-            What is to be summed over the replicas, one vector for each dtype: `NUM_SIGNALS`
-            signals, statistics and gradients; and the sums that `metrics.count` gives.
+            The values to sum over the replicas, one vector per dtype: `NUM_SIGNALS` signals,
+            statistics and gradients; and the sums of `metrics.count`.
         """
         arrays = self._unpack(vectors)
         if self._accumulation_steps == 1:
@@ -87,21 +88,22 @@ class Step:
             )
         else:
             gradients, statistics, sums = self._accumulate(arrays, vectors.statistics, batch, scale)
-        # The mean over this replica's rows keeps float16's range; the update divides the sum of
-        # such means by the sum of the mean weights: the mean over all examples.
+        # Averaging over this replica's rows keeps values within float16's range. The update divides
+        # the sum of these means by the sum of the mean weights, which gives the mean over all
+        # examples.
         weight = tf.reduce_mean(tf.cast(batch["weight"], self._dtype))
         signals = Signals(weight * tf.cast(scale, self._dtype), count_not_finite(sums), stop_asked)
         signals = tf.stack([tf.cast(signal, self._dtype) for signal in signals])
         if self._reduce_dtype == self._dtype:
             return [tf.concat([signals, statistics, gradients], axis=0)], sums
-        # Statistics and signals need their digits: they are few.
+        # Statistics and signals need full precision, and are few.
         return [
             tf.concat([signals, statistics], axis=0),
             tf.cast(gradients, self._reduce_dtype),
         ], sums
 
     def split_reduced(self, reduced: list[tf.Tensor]) -> tuple[Signals, tf.Tensor, tf.Tensor]:
-        """Signals, statistics and gradients of what `train` gave, summed over the replicas."""
+        """Splits the reduced output of `train` into signals, statistics and gradients."""
         whole = tf.concat([tf.cast(vector, self._dtype) for vector in reduced], axis=0)
         signals, statistics, gradients = tf.split(
             whole, [NUM_SIGNALS, self._packings.statistics.size, self._num_trained]
@@ -109,7 +111,7 @@ class Step:
         return Signals(*tf.unstack(signals)), statistics, gradients
 
     def evaluate(self, vectors: Vectors, batch: dict) -> tf.Tensor:
-        """The sums of a replica's batch.
+        """Computes the metric sums of a replica's batch.
 
         Args:
             vectors: the weights.
@@ -127,7 +129,7 @@ class Step:
     def _accumulate(
         self, arrays: Vectors, statistics: tf.Tensor, batch: dict, scale: tf.Tensor
     ) -> tuple:
-        """One micro-batch after the other; the gradients are those of the whole batch."""
+        """Runs the micro-batches in sequence; the gradients are those of the whole batch."""
         micro_batches = self._accumulation_steps
         rows = batch["label"].shape[0] // micro_batches
         parts = {

@@ -1,4 +1,4 @@
-"""What a call of the engine did."""
+"""The result of an engine call."""
 
 from typing import NamedTuple
 
@@ -8,20 +8,20 @@ _NOT_TIMED = np.zeros(0)
 
 
 class StepResult(NamedTuple):
-    """What a call of the engine did.
+    """The result of an engine call.
 
     Attributes:
-        steps: the number of steps taken, fewer than asked for if one of the following is true.
-        stopped: whether a stop was asked for on any worker.
-        diverged: the first of these steps, counted from 1, whose loss or gradient is not finite,
-            and with float16 stays so at a loss scale of 1; None if there is none.
-        gradient_norm: of the last step's reduced gradients before clipping; 0 in evaluation.
-        seconds: `[steps] float64`, from the end of the step before, or the beginning of the call,
-            to the end of each step; without the first of the engine, which compiles, and empty
-            where steps are not timed.
-        own_seconds: likewise until this worker's gradients were ready to be summed; empty if there
-            is no other worker.
-        untimed_wait: seconds for which all replicas together waited in steps that `seconds` lacks.
+        steps: the number of steps run; fewer than requested if training was stopped or diverged.
+        stopped: whether a stop was requested on any worker.
+        diverged: the first of these steps, counted from 1, whose loss or gradient is not finite
+            (with float16: even at a loss scale of 1); None if there is none.
+        gradient_norm: norm of the last step's reduced gradients before clipping; 0 in evaluation.
+        seconds: `[steps] float64`, from the end of the previous step, or the start of the call, to
+            the end of each step. Excludes the engine's first step, which compiles; empty if steps
+            are not timed.
+        own_seconds: the same, but until this worker's gradients were ready to be summed; empty with
+            a single worker.
+        untimed_wait: seconds that all replicas together waited in steps excluded from `seconds`.
     """
 
     steps: int
@@ -33,7 +33,7 @@ class StepResult(NamedTuple):
     untimed_wait: float = 0.0
 
     def then(self, later: "StepResult") -> "StepResult":
-        """The result of these steps and of those that followed."""
+        """Returns the combined result of these steps and later ones."""
         diverged = self.diverged
         if diverged is None and later.diverged is not None:
             diverged = self.steps + later.diverged
@@ -47,5 +47,5 @@ class StepResult(NamedTuple):
         )
 
     def untimed(self, waited: float) -> "StepResult":
-        """The same without the seconds of its steps, in which replicas waited for so many."""
+        """Returns the result without step times; replicas waited for `waited` seconds in them."""
         return self._replace(seconds=_NOT_TIMED, own_seconds=_NOT_TIMED, untimed_wait=waited)

@@ -1,10 +1,9 @@
-"""A few training steps, taken to see whether they work, how fast, and how long they compile.
+"""A short trial of training steps: whether they work, their speed and their compile time.
 
-They are taken on the first device of this process alone, with a replica's share of the batch: a
-collective that one replica has left with an error is of no use to any of them until the process
-ends. Engine and optimizer are the trial's own, and only the first batch is read: the weights and
-random numbers of the training that follows are what they would be without it. What was traced and
-compiled for the steps is handed on to the training.
+The trial uses only the first device of this process, with one replica's share of the batch: after
+an error on one replica, collectives cannot be used again in the same process. It has its own engine
+and optimizer and reads only the first batch, so it does not affect the weights and random numbers
+of the following training. The traced and compiled steps are reused by the training.
 """
 
 import dataclasses
@@ -28,9 +27,9 @@ from trainer.training.interruption import StopRequest
 from trainer.training.phase_engine import TracedSteps, build_engine
 from trainer.training.phases import Phase, plan, prepare
 
-# Steps that warm up (TensorFlow chooses the kernels of convolutions), and those that are timed.
+# Warm-up steps (TensorFlow selects convolution kernels), and timed steps.
 _WARM_UP, _TIMED, _ROUNDS = 2, 5, 3
-# Lines that TensorFlow puts around what an operation has said.
+# Lines that TensorFlow adds around an operation's error message.
 _AROUND = re.compile(
     r"\s*$|Graph execution error|Detected at node|<stack traces|\d+ root error|  File"
 )
@@ -38,13 +37,13 @@ _AROUND = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a few training steps.
+    """The outcome of a few training steps.
 
     Attributes:
-        compile_seconds: until the first step was taken; None if they failed.
-        images_per_second: of one replica in the steps after it; None likewise.
-        error: what TensorFlow said, in one line; None if they did not fail.
-        is_of_memory: whether there was not enough memory for them.
+        compile_seconds: seconds until the end of the first step; None after an error.
+        images_per_second: throughput of one replica in the later steps; None after an error.
+        error: TensorFlow's error message, in one line; None without an error.
+        is_of_memory: whether the error is a lack of memory.
     """
 
     compile_seconds: float | None = None
@@ -54,14 +53,14 @@ class Outcome:
 
     @property
     def told(self) -> str:
-        """It in a few words."""
+        """Human-readable summary."""
         if self.images_per_second is None:
             return f"failed ({self.error})"
         return f"{self.images_per_second:.1f} images/s, compiled in {self.compile_seconds:.0f} s"
 
 
 class StepTrial:
-    """Takes training steps of a run that is about to begin."""
+    """Runs training steps of a run that is about to start."""
 
     def __init__(
         self,
@@ -71,23 +70,23 @@ class StepTrial:
         num_classes: int,
         traced: TracedSteps,
     ) -> None:
-        """Takes none yet.
+        """Initializes the trial; runs no steps.
 
         Args:
-            devices: what will be trained on.
-            model: what `trainer.models.build` returned; it keeps its weights.
+            devices: the hardware to train on.
+            model: a model from `trainer.models.build`; its weights are not changed.
             examples: the training split.
             num_classes: number of classes.
-            traced: takes the steps that are traced.
+            traced: collects the traced steps.
         """
         self._devices, self._model, self._num_classes = devices, model, num_classes
         self._examples, self._traced = examples, traced
 
     def run(self, config: Config, xla: bool) -> Outcome:
-        """Takes steps of the last phase, which trains the most weights.
+        """Runs steps of the last phase, which trains the most weights.
 
         Args:
-            config: the run's, with the batch size to try.
+            config: the run's configuration, with the batch size to try.
             xla: whether XLA compiles the forward and backward pass.
         """
         phases = plan(config.phases, config.optimization, config.network)
@@ -96,7 +95,7 @@ class StepTrial:
         except tf.errors.OpError as error:
             return _failed(error)
         finally:
-            gc.collect()  # The next one needs the memory; functions that know each other hold it.
+            gc.collect()  # Frees memory for the next trial; functions form cycles.
             prepare(self._model, phases[0])
 
     def _steps(self, config: Config, phase: Phase, xla: bool) -> Outcome:
@@ -113,7 +112,7 @@ class StepTrial:
     def _batches(
         self, config: Config, strategy: tf.distribute.Strategy, batch_size: int
     ) -> Iterator[dict]:
-        # keras-cv's layers draw from a state: these are the trial's own.
+        # keras-cv's layers have random state, so the trial uses its own.
         change_batch = batch_augmenter(
             config.batch_augmentation.keras_cv, self._num_classes, config.task.seed
         )
@@ -133,13 +132,13 @@ def _timed(engine: Engine, batches: Iterator[dict], batch_size: int) -> Outcome:
     rates = []
     for _ in range(_ROUNDS):
         started = time.monotonic()
-        steps = engine.train(batches, _TIMED).steps  # Fewer, if the same batch makes it diverge.
+        steps = engine.train(batches, _TIMED).steps  # Fewer if training on one batch diverges.
         rates.append(steps * batch_size / max(time.monotonic() - started, 1e-9))
     return Outcome(compile_seconds, max(rates))
 
 
 def _failed(error: tf.errors.OpError) -> Outcome:
     said = [line for line in str(error).splitlines() if not _AROUND.match(line)]
-    # TensorFlow's error for a lack of memory, and XLA's and cuDNN's.
+    # TensorFlow's error for a lack of memory, and those of XLA and cuDNN.
     lacks_memory = isinstance(error, tf.errors.ResourceExhaustedError) or is_of_memory(error)
     return Outcome(error=said[0].strip() if said else first_line(error), is_of_memory=lacks_memory)

@@ -1,7 +1,7 @@
 """A function of tensors that is traced once and called by all replicas.
 
-A `tf.function` called inside `strategy.run` is traced for each replica. One concrete function, made
-beforehand and without captured variables, can be called by all of them.
+A `tf.function` called inside `strategy.run` is traced once per replica. A concrete function that
+was created beforehand and captures no variables can be called by all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,23 +9,23 @@ from typing import Any
 
 import tensorflow as tf
 
-# Inlined, a copy for each replica would be optimised together with the loop around it, which takes
-# minutes with DenseNet-169 on eight replicas.
+# If inlined, one copy per replica would be optimised together with the surrounding loop, which
+# takes minutes for DenseNet-169 on eight replicas.
 NOT_INLINED = {"_noinline": True}
 
 
 class TracedOnce:
-    """A function of tensors alone, which replicas share."""
+    """A pure function of tensors, shared by the replicas."""
 
     def __init__(
         self, function: Callable[..., Any], *, jit_compile: bool, device: str | None = None
     ) -> None:
-        """Traces nothing yet.
+        """Stores the function; traces nothing.
 
         Args:
-            function: takes and returns nested tensors; reads and writes no variable.
-            jit_compile: whether XLA compiles it.
-            device: where it runs; None: on the device of the replica that calls it.
+            function: takes and returns nested tensors; must not read or write variables.
+            jit_compile: whether XLA compiles the function.
+            device: device to run on; None: the device of the calling replica.
         """
         self._function = tf.function(
             function, jit_compile=jit_compile, experimental_attributes=NOT_INLINED
@@ -34,15 +34,15 @@ class TracedOnce:
         self._concrete: Any = None
 
     def trace(self, *arguments: Any) -> list[tf.TensorSpec]:
-        """Traces the function for arguments of these shapes and dtypes, unless that was done.
+        """Traces the function for arguments of these shapes and dtypes, unless already done.
 
         Call it outside of any graph, before a replica calls the function.
 
         Args:
-            *arguments: nested `TensorSpec`s, of one replica.
+            *arguments: nested `TensorSpec`s of one replica.
 
         Returns:
-            What the function returns, flat.
+            The specs of the function's results, flattened.
 
         Raises:
             ValueError: the function reads a variable.
@@ -54,33 +54,33 @@ class TracedOnce:
 
     @property
     def concrete(self) -> tf.types.experimental.ConcreteFunction:
-        """What was traced last."""
+        """Returns the last trace."""
         return self._concrete
 
     def __call__(self, *arguments: Any) -> Any:
-        """Calls what was traced last. In `strategy.run` it is not traced again."""
+        """Calls the last trace; not retraced inside `strategy.run`."""
         if self._device is None:
             return self._concrete(*arguments)
         with tf.device(self._device):
             results = self._concrete(*arguments)
-        return tf.nest.map_structure(tf.identity, results)  # On the replica's device again.
+        return tf.nest.map_structure(tf.identity, results)  # Back to the replica's device.
 
 
 def shared_device(devices: Sequence[str]) -> str | None:
-    """Where replicas run a function that they share.
+    """Returns the device on which replicas run a function that they share.
 
     Args:
-        devices: of the replicas. Virtual devices are one processor, for which TensorFlow need not
-            instantiate or compile a function more than once.
+        devices: devices of the replicas. Virtual devices share one processor, for which TensorFlow
+            need not instantiate or compile a function more than once.
 
     Returns:
-        A device for all of them, or None: each on its own.
+        The common device, or None: each replica uses its own.
     """
     return "/cpu:0" if "CPU" in devices[0].upper() else None
 
 
 def specs_of_replica(iterator: tf.distribute.DistributedIterator) -> dict[str, tf.TensorSpec]:
-    """What one replica gets of each batch of a distributed dataset of dictionaries."""
+    """Returns the specs of one replica's part of a distributed dataset of dictionaries."""
     return {
         name: tf.nest.flatten(spec, expand_composites=True)[0]
         for name, spec in iterator.element_spec.items()
@@ -88,7 +88,7 @@ def specs_of_replica(iterator: tf.distribute.DistributedIterator) -> dict[str, t
 
 
 def replica_index(replicas_here: int) -> int:
-    """Index of the replica that runs, among those of this process. Called in replica context.
+    """Returns the index of the current replica within this process. Called in replica context.
 
     Args:
         replicas_here: number of replicas of this process.

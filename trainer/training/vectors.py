@@ -1,4 +1,4 @@
-"""A model's weights as four vectors: a step costs a few operations, however many arrays there are.
+"""A model's weights as four vectors, so that a step needs only a few operations.
 
 Trained weights are split by whether weight decay applies to them; moving statistics of the trained
 BatchNormalization layers and frozen weights are vectors of their own.
@@ -15,14 +15,14 @@ from trainer.training.optimizer import is_decayed
 
 
 class Packing:
-    """How a list of variables is laid out in one vector."""
+    """The layout of a list of variables in one vector."""
 
     def __init__(self, variables: Sequence[keras.Variable], dtype: str) -> None:
-        """Lays them out one after the other.
+        """Lays the variables out one after the other.
 
         Args:
-            variables: all of one dtype; may be none.
-            dtype: of the vector.
+            variables: variables of one dtype; may be empty.
+            dtype: dtype of the vector.
         """
         self.variables, self.dtype = list(variables), dtype
         self._shapes = [tuple(variable.shape) for variable in variables]
@@ -30,7 +30,7 @@ class Packing:
         self.size = sum(self._sizes)
 
     def pack(self, arrays: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Joins arrays of the variables' shapes to a vector `[size]`."""
+        """Concatenates arrays of the variables' shapes to a vector `[size]`."""
         if not arrays:
             return tf.zeros([0], self.dtype)
         return tf.concat([tf.reshape(array, [-1]) for array in arrays], axis=0)
@@ -43,19 +43,19 @@ class Packing:
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def values(self) -> np.ndarray:
-        """The variables' present values, `[size]`."""
+        """Returns the variables' current values, `[size]`."""
         if not self.variables:
             return np.zeros(0, self.dtype)
         return np.concatenate([variable.numpy().ravel() for variable in self.variables])
 
 
 class Vectors(NamedTuple):
-    """One thing for each of the four vectors: a packing, a tensor, or an array.
+    """One item for each of the four vectors: a packing, a tensor, or an array.
 
     Attributes:
-        decayed: trained weights that weight decay applies to.
-        undecayed: trained weights that it leaves alone: biases and normalization.
-        statistics: moving statistics of the BatchNormalization layers that are trained.
+        decayed: trained weights with weight decay.
+        undecayed: trained weights without weight decay: biases and normalization.
+        statistics: moving statistics of the trained BatchNormalization layers.
         frozen: all other weights.
     """
 
@@ -65,12 +65,12 @@ class Vectors(NamedTuple):
     frozen: Any
 
     def map(self, function: Callable[[Any], Any]) -> "Vectors":
-        """Applies a function to each."""
+        """Applies a function to each item."""
         return Vectors(*map(function, self))
 
 
 def pack_model(model: keras.Model) -> Vectors:
-    """The four packings of a model, as its layers are trainable now.
+    """Creates the four packings of a model, given which layers are currently trainable.
 
     Args:
         model: a Keras model whose weights are of one dtype.
@@ -96,21 +96,21 @@ def pack_model(model: keras.Model) -> Vectors:
 
 
 def count_trained(packings: Vectors) -> int:
-    """Number of trained weights."""
+    """Returns the number of trained weights."""
     return packings.decayed.size + packings.undecayed.size
 
 
 def bind(
     packings: Iterable[Packing], arrays: Iterable[Sequence[tf.Tensor]]
 ) -> keras.StatelessScope:
-    """A scope in which the model's variables have other values than their own.
+    """Returns a scope in which the model's variables are replaced by other values.
 
-    Inside it a Keras model is a function of these values: nothing is read from its variables, and
-    what it assigns to them can be asked of the scope.
+    Inside it a Keras model is a function of these values: its variables are not read, and the
+    values it assigns to them can be retrieved from the scope.
 
     Args:
-        packings: of all the model's weights.
-        arrays: for each packing what its `unpack` gave.
+        packings: packings of all the model's weights.
+        arrays: the result of `unpack` for each packing.
     """
     mapping = [
         pair

@@ -1,1 +1,1 @@
-"""Observers of a training: each shows or records what the loop reports."""
+"""Observers of a training, which display or record what the loop reports."""

@@ -1,4 +1,4 @@
-"""Which observers a training has, and in which order they are notified."""
+"""Chooses the observers of a training and their order."""
 
 from typing import Any
 
@@ -22,22 +22,22 @@ from trainer.training.request import Request
 def choose_observers(
     run: Run, request: Request, content: dict[str, Any], images: np.ndarray
 ) -> list[Observer]:
-    """The observers of the training; with several workers, those that write are the chief's.
+    """Creates the observers of a training; with several workers, only the chief's write.
 
     Args:
         run: the run's directory.
         request: what to train.
-        content: of config.json.
-        images: the first batch as the network sees it.
+        content: content of config.json.
+        images: the first batch as it enters the network.
 
     Returns:
-        The observers, in the order in which they are notified.
+        The observers, in notification order.
 
     Raises:
         UserError: metrics.jsonl is damaged or cannot be read.
     """
     config, class_names = request.config, request.dataset.class_names
-    rows = run.read_metrics()  # On every worker, so that all of them refuse a damaged file.
+    rows = run.read_metrics()  # On every worker, so that all of them reject a damaged file.
     on_all_workers: list[Observer] = [
         CompileCacheSealer(CompileCache(config.hardware.compile_cache_dir)),
         EpochLog(config.phases.epochs),

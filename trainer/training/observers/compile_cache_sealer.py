@@ -1,4 +1,4 @@
-"""Seals what XLA compiled during an epoch."""
+"""Seals the executables that XLA compiled during an epoch."""
 
 from trainer.compile_cache import CompileCache
 from trainer.training.observers.observer import EpochMetrics, Observer
@@ -8,7 +8,7 @@ class CompileCacheSealer(Observer):
     """Seals the compile cache's new executables after each epoch."""
 
     def __init__(self, cache: CompileCache) -> None:
-        """Seals nothing yet.
+        """Initializes the observer.
 
         Args:
             cache: the cache that this process uses.

@@ -1,4 +1,4 @@
-"""Logs a line about each epoch."""
+"""Logs a line per epoch."""
 
 from absl import logging
 
@@ -6,13 +6,13 @@ from trainer.training.observers.observer import EpochMetrics, Observer
 
 
 class EpochLog(Observer):
-    """Logs a line about each epoch."""
+    """Logs a line per epoch."""
 
     def __init__(self, epochs: int) -> None:
-        """Logs nothing yet.
+        """Initializes the observer.
 
         Args:
-            epochs: most epochs of the training.
+            epochs: maximum number of epochs.
         """
         self._epochs = epochs
 

@@ -1,18 +1,18 @@
-"""Shows how far an epoch is."""
+"""Shows the progress of an epoch."""
 
 from trainer.progress_line import ProgressLine
 from trainer.training.observers.observer import Observer, StepMetrics
 
 
 class EpochProgress(Observer):
-    """Shows a progress line while an epoch trains."""
+    """Shows a progress line during training."""
 
     def __init__(self, epochs: int, batch_size: int) -> None:
-        """Shows nothing yet.
+        """Initializes the observer.
 
         Args:
-            epochs: most epochs of the training.
-            batch_size: images in each step.
+            epochs: maximum number of epochs.
+            batch_size: images per step.
         """
         self._epochs, self._batch_size = epochs, batch_size
         self._steps: int

@@ -1,4 +1,4 @@
-"""Writes metrics.jsonl, one row for each epoch."""
+"""Writes metrics.jsonl, one row per epoch."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ class MetricsFile(Observer):
     """Writes a run's metrics.jsonl."""
 
     def __init__(self, run: Run, rows: list[dict[str, Any]]) -> None:
-        """Writes nothing yet.
+        """Initializes the observer; writes nothing.
 
         Args:
             run: the run's directory.
-            rows: what `Run.read_metrics` found there.
+            rows: the rows found there by `Run.read_metrics`.
         """
         self._run, self._rows = run, rows
 
     def begin_training(self, progress: Progress) -> None:
-        """Drops the rows of epochs that will be trained again."""
+        """Drops the rows of epochs that will be repeated."""
         del self._rows[progress.epochs :]
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:

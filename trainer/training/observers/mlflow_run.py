@@ -1,4 +1,4 @@
-"""Keeps a run in MLflow: settings as parameters, a row of metrics for each epoch, how it stands."""
+"""Records a run in MLflow: settings as parameters, metrics per epoch, and the run's state."""
 
 import contextlib
 import importlib.util
@@ -31,10 +31,10 @@ INSTALL = "pip install 'cxr-trainer[mlflow]'"
 _PACKAGES = ("mlflow", "sqlalchemy", "alembic")
 _EXPECTED = "expected http://HOST:PORT or https://HOST of a server, or sqlite:///FILE"
 _FIELDS = {"uri": text(), "run_id": text()}
-# MLflow's words for how a run of ours ended; what is not listed has failed.
+# MLflow's status for each way a run can end; all others count as failed.
 _ENDED = {DONE: "FINISHED", "preempted": "KILLED"}
-# No word to MLflow's makers. A server that does not answer is asked again after the next epoch, so
-# that it does not hold the training up.
+# Telemetry is disabled. A server that does not answer is retried after the next epoch, so that
+# training is not delayed.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -44,16 +44,16 @@ _ENVIRONMENT = {
 
 
 def require_uri(uri: str) -> str:
-    """Checks where MLflow is to keep a run; asks no server yet.
+    """Checks the MLflow destination of a run; does not contact a server.
 
     Args:
-        uri: what `--mlflow_uri` gives.
+        uri: the value of `--mlflow_uri`.
 
     Returns:
-        The same.
+        The same URI.
 
     Raises:
-        UserError: MLflow is missing, it is no such address, or a file that cannot be written.
+        UserError: MLflow is not installed, the URI is invalid, or the file is not writable.
     """
     if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
         raise UserError(f"--mlflow_uri needs mlflow-skinny: {INSTALL}")
@@ -75,7 +75,7 @@ def require_uri(uri: str) -> str:
 
 
 def _require_database(file: pathlib.Path) -> None:
-    """Refuses a file that MLflow could not open: it would try for minutes, at every start."""
+    """Rejects a file that MLflow could not open: it would retry for minutes at every start."""
     require_writable(file.parent, "mlflow_uri")
     try:
         if not file.exists():
@@ -85,7 +85,7 @@ def _require_database(file: pathlib.Path) -> None:
             database.execute("BEGIN IMMEDIATE")
             database.rollback()
     except (OSError, sqlite3.Error) as error:
-        # Another training may write to it just now.
+        # Another training may be writing to it.
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
             return
         raise UserError(
@@ -95,17 +95,17 @@ def _require_database(file: pathlib.Path) -> None:
 
 
 class MlflowRun(Observer):
-    """Sends what is new after each epoch; what could not be sent goes with the next epoch.
+    """Sends new metrics after each epoch; those that failed are sent with the next epoch.
 
-    A training never ends because MLflow fails: metrics.jsonl holds the same numbers.
+    A failure of MLflow never ends a training; metrics.jsonl holds the same numbers.
     """
 
     def __init__(self, uri: str, directory: pathlib.Path, config: Mapping[str, Any]) -> None:
-        """Reads which run of MLflow is gone on with, if any; sends nothing yet.
+        """Reads the id of the MLflow run to resume, if any; sends nothing.
 
         Args:
-            uri: what `require_uri` gave.
-            directory: the run's, which keeps the id of MLflow's run in `mlflow.json`.
+            uri: the result of `require_uri`.
+            directory: the run's directory, which stores the id of the MLflow run in `mlflow.json`.
             config: the settings.
 
         Raises:
@@ -122,28 +122,28 @@ class MlflowRun(Observer):
         self._has_warned = self._is_done = False
 
     def begin_training(self, progress: Progress) -> None:
-        """Opens the run, or goes on with that of earlier calls of the command."""
+        """Opens the MLflow run, or resumes the one of earlier calls of the command."""
         self._send()
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:
-        """Sends the numbers of the epoch's row of metrics.jsonl."""
+        """Sends the metrics of the epoch's row of metrics.jsonl."""
         row = {name: value for name, value in metrics.row().items() if _is_number(value)}
         self._unsent.append((row.pop("epoch"), _milliseconds(), row))
         self._send()
 
     def finish_training(self, progress: Progress) -> None:
-        """Notes that the run is done, whatever error its caller may be handling."""
+        """Marks the run as done, even if the caller is handling an error."""
         self._is_done = True
 
     def end(self) -> None:
         """Records how the run ended."""
-        error = sys.exception()  # On its way out of the loop while its observers end.
+        error = sys.exception()  # Set if the loop ends with an error.
         self._send(DONE if self._is_done or error is None else state_after(error))
 
     def _send(self, ended: str | None = None) -> None:
         try:
             self._send_or_raise(ended)
-        except Exception as error:  # Of whatever the client is made of: none may end a training.
+        except Exception as error:  # The client may raise any type; none may end a training.
             if not self._has_warned:
                 logging.warning(
                     "MLflow at %s failed (%s); training continues, metrics.jsonl has every epoch, "
@@ -168,7 +168,7 @@ class MlflowRun(Observer):
             client.set_terminated(run_id, _ENDED.get(ended, "FAILED"))
 
     def _open(self) -> tuple["MlflowClient", str]:
-        """The client and the run, which is begun, or gone on with, at the first call."""
+        """Returns the client and the run, which is created or resumed at the first call."""
         from mlflow import MlflowClient
         from mlflow.entities import Param, RunTag
 
@@ -190,7 +190,7 @@ class MlflowRun(Observer):
             partial.write_text(json.dumps({"uri": self._uri, "run_id": self._run_id}) + "\n")
 
     def _read_run_id(self) -> str | None:
-        """Of the run that this directory has at the same address."""
+        """Returns the id of this directory's run at the same address, or None."""
         if not self._file.exists():
             return None
         stored = read_object(self._file, _FIELDS, "remove it to begin another run in MLflow")
@@ -198,7 +198,7 @@ class MlflowRun(Observer):
 
 
 def _experiment(client: "MlflowClient") -> str:
-    """Id of the experiment that runs are kept in, as MLflow's own variable names it."""
+    """Returns the id of the experiment named by MLflow's own environment variable."""
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "cxr-trainer")
     found = client.get_experiment_by_name(name)
     return found.experiment_id if found else client.create_experiment(name)

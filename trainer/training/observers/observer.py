@@ -1,4 +1,4 @@
-"""What the loop reports to its observers, and when."""
+"""The interface between the training loop and its observers."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -24,11 +24,11 @@ class StepMetrics:
         global_step: steps taken in all epochs.
         loss: mean over the examples of these steps; NaN if one was not finite.
         accuracy: 0 to 1.
-        learning_rate: of the next step.
-        gradient_norm: of the last step's reduced gradients before clipping.
-        loss_scale: of the next step; None without a loss scale.
-        images_per_second: None in a deterministic run, which reads no clock.
-        input_wait: share of the time in which a replica waited for input; None likewise.
+        learning_rate: learning rate of the next step.
+        gradient_norm: norm of the last step's reduced gradients before clipping.
+        loss_scale: loss scale of the next step; None without a loss scale.
+        images_per_second: throughput; None in a deterministic run, which does not read the clock.
+        input_wait: share of the time that a replica waited for input; None in a deterministic run.
     """
 
     epoch: int
@@ -48,17 +48,18 @@ class EpochMetrics:
     """Metrics of an epoch.
 
     Attributes:
-        epoch: counted from 1.
+        epoch: number of the epoch, counted from 1.
         phase: name of the phase of training.
-        train: of the training split, as the weights changed.
-        validation: of the validation split, after the epoch.
+        train: metrics of the training split, while the weights changed.
+        validation: metrics of the validation split, after the epoch.
         best_epoch: the epoch of the lowest validation loss so far.
         best_loss: that loss.
-        learning_rate: of the next step.
-        images_per_second: in training; None in a deterministic run, which reads no clock.
-        input_wait: share of that time in which a replica waited for input; None likewise.
-        seconds: of training and validation; None likewise.
-        utilisation: of devices and time; tells nothing in a deterministic run.
+        learning_rate: learning rate of the next step.
+        images_per_second: throughput in training; None in a deterministic run, which does not read
+            the clock.
+        input_wait: share of that time that a replica waited for input; None in a deterministic run.
+        seconds: duration of training and validation; None in a deterministic run.
+        utilisation: utilisation of devices and time; empty in a deterministic run.
     """
 
     epoch: int
@@ -79,7 +80,7 @@ class EpochMetrics:
         return self.epoch == self.best_epoch
 
     def row(self) -> dict[str, Any]:
-        """The numbers by name, as a row of metrics.jsonl has them."""
+        """Returns the metrics by name, as in a row of metrics.jsonl."""
         return {
             "epoch": self.epoch,
             "phase": self.phase,
@@ -98,63 +99,63 @@ class EpochMetrics:
 class Observer:
     """Observes a training; a subclass overrides the methods it needs.
 
-    They are called in the order below. Within an epoch, `begin_steps` and `finish_steps` are called
-    around each call of the engine, until all of the epoch's steps are taken. An error that one
-    raises ends the training.
+    The methods are called in the order below. Within an epoch, `begin_steps` and `finish_steps` are
+    called around each call of the engine, until all of the epoch's steps are taken. An error raised
+    by an observer ends the training.
     """
 
     def begin_training(self, progress: Progress) -> None:
-        """Training begins, or goes on from a checkpoint.
+        """Called when training begins or resumes from a checkpoint.
 
         Args:
-            progress: where it stands; only to be read.
+            progress: the current progress; must not be modified.
         """
 
     def begin_epoch(self, epoch: int, steps: int) -> None:
-        """An epoch begins, or goes on from a checkpoint.
+        """Called when an epoch begins or resumes from a checkpoint.
 
         Args:
-            epoch: counted from 1.
-            steps: of the whole epoch.
+            epoch: number of the epoch, counted from 1.
+            steps: steps of the whole epoch.
         """
 
     def begin_steps(self, global_step: int, steps: int) -> int:
-        """The engine is about to be called.
+        """Called before each call of the engine.
 
         Args:
             global_step: steps taken in all epochs.
-            steps: how many the call may take.
+            steps: maximum number of steps of the call.
 
         Returns:
-            How many it may take for this observer: `steps` or fewer, at least one.
+            The maximum that this observer allows: at least one, at most `steps`.
         """
         return steps
 
     def finish_steps(self, metrics: StepMetrics) -> None:
-        """The engine has taken steps. If it was stopped or the loss diverged, `end` comes next."""
+        """Called after the engine's steps; `end` follows if it stopped or the loss diverged."""
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:
-        """An epoch was trained and validated. Its checkpoint is saved next."""
+        """Called after an epoch's validation, before its checkpoint is saved."""
 
     def finish_training(self, progress: Progress) -> None:
-        """The last epoch was trained, and its checkpoint and model are saved.
+        """Called after the last epoch, when its checkpoint and model are saved.
 
         Args:
-            progress: where training stands; only to be read.
+            progress: the current progress; must not be modified.
         """
 
     def end(self) -> None:
-        """Training ends, whether it finished, stopped or failed. An error is only logged."""
+        """Called when training ends, even if it stopped or failed. Errors are only logged."""
 
 
 def end_all(observers: Iterable[Observer]) -> None:
-    """Ends observers, whatever one of them raises.
+    """Calls `end` of all observers, even if one of them raises.
 
     Args:
-        observers: are ended in this order.
+        observers: observers, in the order of the calls.
     """
     for observer in observers:
         try:
             observer.end()
-        except Exception as error:  # Another error may be on its way.
+        except Exception as error:  # Another error may be propagating.
             logging.error("%s", first_line(error))

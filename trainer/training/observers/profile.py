@@ -1,4 +1,4 @@
-"""Records what a stretch of steps spends its time on."""
+"""Records a profile of a range of steps."""
 
 import pathlib
 
@@ -10,10 +10,10 @@ from trainer.training.observers.observer import Observer
 
 
 class Profile(Observer):
-    """Records a profile from one step to another, for TensorBoard's Profile page."""
+    """Records a profile between two steps, for TensorBoard's Profile page."""
 
     def __init__(self, directory: pathlib.Path, first: int, last: int) -> None:
-        """Records nothing yet.
+        """Initializes the observer; records nothing.
 
         Args:
             directory: TensorBoard's directory.
@@ -25,7 +25,7 @@ class Profile(Observer):
         self._recording = False
 
     def begin_steps(self, global_step: int, steps: int) -> int:
-        """Starts or ends the recording at its steps, and cuts calls that would cross them."""
+        """Starts or stops recording at its steps, and limits calls that would cross them."""
         if global_step == self._first:
             tf.profiler.experimental.start(self._directory)
             self._recording = True
@@ -35,7 +35,7 @@ class Profile(Observer):
         return min([steps, *edges])
 
     def end(self) -> None:
-        """Ends the recording, if it is going on, and writes it."""
+        """Stops an ongoing recording and writes it."""
         if self._recording:
             self._recording = False
             tf.profiler.experimental.stop()
@@ -43,16 +43,16 @@ class Profile(Observer):
 
 
 def parse_steps(text: str | None) -> tuple[int, int] | None:
-    """Reads the steps of a profile.
+    """Parses the steps of a profile.
 
     Args:
-        text: `A:B`; None stands for no profile.
+        text: `A:B`, or None for no profile.
 
     Returns:
         First and last step, or None.
 
     Raises:
-        UserError: it is something else.
+        UserError: the text has another form.
     """
     if text is None:
         return None

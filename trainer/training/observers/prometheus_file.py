@@ -1,4 +1,4 @@
-"""Keeps a file of metrics for Prometheus, which its node exporter's textfile collector reads."""
+"""Writes metrics to a file for the textfile collector of Prometheus' node exporter."""
 
 import pathlib
 import time
@@ -10,16 +10,16 @@ from trainer.training.observers.observer import EpochMetrics, Observer, StepMetr
 from trainer.training.progress import Progress
 
 INSTALL = "pip install 'cxr-trainer[prometheus]'"
-# The collector reads files of this name alone.
+# The collector only reads files with this extension.
 _SUFFIX = ".prom"
 _SECONDS_BETWEEN_WRITES = 5.0
 
 
 class Described(NamedTuple):
-    """A metric of the file; its name begins with `cxr_training_` there.
+    """A metric in the file; its name is prefixed with `cxr_training_`.
 
     Attributes:
-        text: what it is, with its unit.
+        text: description of the metric, with its unit.
         by_split: whether it has a label `split`, train or validation.
     """
 
@@ -27,7 +27,7 @@ class Described(NamedTuple):
     by_split: bool = False
 
 
-# Where StepMetrics or Utilisation has the same, it has the same name there.
+# Metrics shared with StepMetrics or Utilisation have the same name there.
 GAUGES: dict[str, Described] = {
     "epoch": Described("Epoch in training, counted from 1."),
     "global_step": Described("Steps over all epochs."),
@@ -64,19 +64,19 @@ _OF_STEPS = (
 
 
 def full_name(name: str) -> str:
-    """A gauge's name in the file."""
+    """Returns a gauge's name in the file."""
     return f"cxr_training_{name}"
 
 
 def require_file(path: str) -> pathlib.Path:
-    """Checks that a file of metrics can be kept there.
+    """Checks that a metrics file can be written.
 
     Args:
-        path: what `--prometheus_file` gives.
+        path: the value of `--prometheus_file`.
 
     Raises:
-        UserError: prometheus-client is missing, the collector would not read the file, or it cannot
-            be written.
+        UserError: prometheus-client is not installed, the collector would not read the file, or it
+            is not writable.
     """
     try:
         import prometheus_client  # noqa: F401
@@ -99,14 +99,14 @@ def require_file(path: str) -> pathlib.Path:
 
 
 class PrometheusFile(Observer):
-    """Writes the newest metrics every few seconds, the whole file in one step."""
+    """Writes the newest metrics every few seconds, replacing the file atomically."""
 
     def __init__(self, path: pathlib.Path, run: str) -> None:
-        """Writes nothing yet.
+        """Initializes the observer; writes nothing.
 
         Args:
-            path: what `require_file` gave.
-            run: the label `run` of every metric.
+            path: the result of `require_file`.
+            run: value of the label `run` of every metric.
         """
         from prometheus_client import CollectorRegistry, Gauge
 
@@ -121,13 +121,13 @@ class PrometheusFile(Observer):
         }  # fmt: skip
 
     def begin_training(self, progress: Progress) -> None:
-        """Writes that the training runs."""
+        """Reports that the training is running."""
         self._set("running", 1)
         self._set("best_validation_loss", progress.best_loss)
         self._write()
 
     def finish_steps(self, metrics: StepMetrics) -> None:
-        """Writes the metrics of the steps, unless the file is a moment old."""
+        """Writes the metrics of the steps, unless the file was written a moment ago."""
         for name in _OF_STEPS:
             self._set(name, getattr(metrics, name))
         self._set("loss", metrics.loss, "train")
@@ -136,7 +136,7 @@ class PrometheusFile(Observer):
             self._write()
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:
-        """Writes the metrics of the epoch's validation, and how it used devices and time."""
+        """Writes the metrics of the epoch's validation and its use of devices and time."""
         self._set("loss", metrics.validation.loss, "validation")
         self._set("accuracy", metrics.validation.accuracy, "validation")
         self._set("best_validation_loss", metrics.best_loss)
@@ -145,7 +145,7 @@ class PrometheusFile(Observer):
         self._write()
 
     def end(self) -> None:
-        """Writes that the training has ended."""
+        """Reports that the training has ended."""
         self._set("running", 0)
         self._write()
 

@@ -7,10 +7,10 @@ from trainer.training.progress import Progress
 
 
 class StatusFile(Observer):
-    """Keeps a run's status.json: its state, its best epoch, the last sign of life."""
+    """Updates a run's status.json: its state, its best epoch and its last sign of life."""
 
     def __init__(self, run: Run) -> None:
-        """Writes nothing yet.
+        """Initializes the observer; writes nothing.
 
         Args:
             run: the run's directory.
@@ -18,11 +18,11 @@ class StatusFile(Observer):
         self._run = run
 
     def begin_training(self, progress: Progress) -> None:
-        """Writes that the run is in training, and the best epoch of its checkpoint."""
+        """Marks the run as running, with the best epoch of its checkpoint."""
         self._run.write_status(RUNNING, progress.best_epoch, progress.best_loss)
 
     def finish_steps(self, metrics: StepMetrics) -> None:
-        """Writes a sign of life, now and then."""
+        """Records a sign of life, at intervals."""
         self._run.status.show_life()
 
     def finish_epoch(self, metrics: EpochMetrics) -> None:
@@ -30,5 +30,5 @@ class StatusFile(Observer):
         self._run.write_status(RUNNING, metrics.best_epoch, metrics.best_loss)
 
     def finish_training(self, progress: Progress) -> None:
-        """Writes that the run is done."""
+        """Marks the run as done."""
         self._run.write_status(DONE, progress.best_epoch, progress.best_loss)

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of a run: curves by step and by epoch, pictures, settings, HParams."""
+"""Writes a run's TensorBoard events: curves by step and epoch, images, settings, HParams."""
 
 import functools
 import io
@@ -21,7 +21,7 @@ from trainer.directory import writing_to
 from trainer.training.metrics import Metrics
 from trainer.training.observers.observer import EpochMetrics, Observer, StepMetrics
 
-# Images of the augmented batch that are shown.
+# Number of images shown of the augmented batch.
 _MOST_IMAGES = 16
 _STEP_METRICS = (
     "loss", "accuracy", "learning_rate", "gradient_norm", "loss_scale", "images_per_second",
@@ -45,19 +45,19 @@ def _chart(title: str, tags: list[str]) -> layout_pb2.Chart:
 class TensorBoard(Observer):
     """Writes a run's event files; training and validation are two curves in one chart.
 
-    Tags that begin with `step/` are drawn over steps, those that begin with `epoch/` over epochs.
+    Tags under `step/` are plotted over steps, those under `epoch/` over epochs.
     """
 
     def __init__(self, directory: pathlib.Path, class_names: tuple[str, ...]) -> None:
         """Opens the event files.
 
         Args:
-            directory: where they lie.
+            directory: directory of the event files.
             class_names: names of the classes in the order of their labels.
         """
 
         def writer(name: str) -> tf.summary.SummaryWriter:
-            # As bytes: under a locale of ASCII a path holds surrogates, which TensorFlow refuses.
+            # As bytes: under an ASCII locale a path contains surrogates, which TensorFlow rejects.
             return tf.summary.create_file_writer(os.fsencode(directory / name))
 
         self._directory, self._class_names = directory, class_names
@@ -87,7 +87,7 @@ class TensorBoard(Observer):
 
     @_telling_of_a_full_disk
     def write_layout(self) -> None:
-        """Lays out the page of custom scalars: loss, accuracy, recall by class, speed."""
+        """Writes the layout of the custom scalars page: loss, accuracy, recall by class, speed."""
         charts = {
             "by epoch": {
                 "loss": ["epoch/loss"],
@@ -117,7 +117,7 @@ class TensorBoard(Observer):
 
     @_telling_of_a_full_disk
     def write_batch(self, images: np.ndarray) -> None:
-        """Shows a batch as the network sees it, after augmentation and scaling.
+        """Writes images of a batch as it enters the network, after augmentation and scaling.
 
         Args:
             images: `[batch, height, width, 3] float32`, of any range.
@@ -137,13 +137,13 @@ class TensorBoard(Observer):
 
     @_telling_of_a_full_disk
     def finish_steps(self, metrics: StepMetrics) -> None:
-        """Writes the metrics of the steps; None is left out."""
+        """Writes the metrics of the steps, except those that are None."""
         values = {name: getattr(metrics, name) for name in _STEP_METRICS}
         self._write_scalars(self._train, metrics.global_step, "step", values)
 
     @_telling_of_a_full_disk
     def finish_epoch(self, metrics: EpochMetrics) -> None:
-        """Writes the epoch's metrics, and for the best so far those by which HParams compares."""
+        """Writes the epoch's metrics and, if it is the best so far, those compared by HParams."""
         epoch, train, validation = metrics.epoch, metrics.train, metrics.validation
         speed = ("learning_rate", "images_per_second", "input_wait")
         values = {name: getattr(metrics, name) for name in speed} | metrics.utilisation.measured()
@@ -151,7 +151,7 @@ class TensorBoard(Observer):
         self._write_scalars(self._validation, epoch, "epoch", self._of_split(validation))
         with self._validation.as_default(step=epoch):
             tf.summary.image("confusion_matrix", self._draw(validation.confusion, epoch))
-            # A tag of its own: TensorBoard shows one kind of thing under a tag.
+            # A separate tag, as TensorBoard shows only one kind of data per tag.
             tf.summary.text("confusion_counts", self._table(validation.confusion))
         self._validation.flush()
         if metrics.is_best:

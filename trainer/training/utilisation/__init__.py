@@ -1,1 +1,1 @@
-"""How well a training uses its devices and its time, epoch by epoch."""
+"""Utilisation of devices and time in a training, per epoch."""

@@ -1,7 +1,7 @@
-"""Floating-point operations, counted in a graph.
+"""Counts floating-point operations in a graph.
 
-TensorFlow's profiler knows how many each operation takes; only operations that the result needs are
-counted, as only they run. A multiplication and an addition are two.
+TensorFlow's profiler provides the operations of each node; only nodes needed for the result are
+counted, as only they run. A multiplication and an addition are two operations.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,19 @@ _LOOPS = ("While", "StatelessWhile")
 
 
 def count(graph: tf.Graph, results: Sequence[tf.Tensor], *, turns: int = 1) -> int:
-    """Operations that results need, on a graph whose shapes are all known.
+    """Counts the operations needed for results, in a graph with known shapes.
 
     Args:
-        graph: where they are computed.
+        graph: the graph that computes them.
         results: tensors of the graph.
-        turns: how often the body of a loop in it runs.
+        turns: number of iterations of a loop in it.
 
     Returns:
-        Their number; functions that the graph calls, but for the bodies of loops, count nothing.
+        The number of operations, excluding called functions other than loop bodies.
     """
     total = 0
     for operation in _needed(results):
-        with deprecation.silence():  # Of TensorFlow's own counting.
+        with deprecation.silence():  # TensorFlow's own counting is deprecated.
             found = ops.get_stats_for_node_def(graph, operation.node_def, "flops").value
         total += int(found or 0)
         if operation.type in _LOOPS:

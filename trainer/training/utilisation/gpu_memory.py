@@ -1,4 +1,4 @@
-"""The most memory that TensorFlow used on any GPU."""
+"""Peak memory used by TensorFlow on any GPU."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 class GpuMemory:
-    """The peak of the memory that tensors take, from one look to the next."""
+    """The peak memory of tensors since the last reading."""
 
     def __init__(
         self,
@@ -14,18 +14,18 @@ class GpuMemory:
         read: Callable[[str], Mapping[str, int]] = tf.config.experimental.get_memory_info,
         reset: Callable[[str], None] = tf.config.experimental.reset_memory_stats,
     ) -> None:
-        """Names the GPUs.
+        """Stores the names of the GPUs.
 
         Args:
-            devices: full names of a process' devices; those that are no GPUs are left out.
-            read: tells the `peak` of `GPU:0`, for example, in bytes.
-            reset: makes the present use of such a device its peak.
+            devices: full names of a process' devices; other devices than GPUs are ignored.
+            read: returns a dictionary with the `peak` of a device such as `GPU:0`, in bytes.
+            reset: resets the peak of such a device to its current use.
         """
         self._gpus = [gpu for device in devices if (gpu := _short_name(device)).startswith("GPU")]
         self._read, self._reset = read, reset
 
     def take_peak(self) -> int:
-        """The highest peak of all GPUs since the last call, in bytes; 0 where there is none."""
+        """Returns the highest peak of all GPUs since the last call, in bytes; 0 without GPUs."""
         peaks = [0]
         for gpu in self._gpus:
             try:

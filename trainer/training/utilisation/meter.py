@@ -1,4 +1,4 @@
-"""Measures how well each epoch uses devices and time."""
+"""Measures the utilisation of devices and time in each epoch."""
 
 import contextlib
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _MICROSECONDS = 1e6
 
 
 class Meter:
-    """Is told of steps and of what else takes time, and sums up each epoch."""
+    """Collects the times of steps and other work, and summarises each epoch."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class Meter:
         memory: GpuMemory | None = None,
         time_shares: TimeShares | None = None,
     ) -> None:
-        """Begins the first epoch.
+        """Starts measuring the first epoch.
 
         Args:
-            config: the run's configuration; if deterministic, it tells nothing.
-            strategy: what the training runs under.
-            peak_flops: of all its devices together, FLOP/s; None tells no MFU.
-            memory: of this process' GPUs; None: as TensorFlow tells it.
-            time_shares: of the epoch; None: by this machine's clock.
+            config: the run's configuration; a deterministic run measures nothing.
+            strategy: the strategy of the training.
+            peak_flops: peak of all its devices together, in FLOP/s; None: no MFU.
+            memory: memory of this process' GPUs; None: measured by TensorFlow.
+            time_shares: time shares of the epoch; None: measured by this machine's clock.
         """
         self._is_deterministic = config.task.deterministic
         self._batch_size = config.batching.global_batch_size
@@ -50,18 +50,18 @@ class Meter:
         self._own_seconds: list[float] = []
 
     def spending(self, kind: str) -> contextlib.AbstractContextManager[None]:
-        """While open, time counts for one of `time_shares.KINDS`."""
+        """Counts the time inside the context as one of `time_shares.KINDS`."""
         return self._time.spending(kind)
 
     def finish_steps(self, result: StepResult, waited_by_all: float) -> float:
-        """Counts the steps of a call of the engine.
+        """Records the steps of a call of the engine.
 
         Args:
-            result: of the call.
-            waited_by_all: seconds for which replicas waited for input in these steps, all together.
+            result: result of the call.
+            waited_by_all: seconds that all replicas together waited for input in these steps.
 
         Returns:
-            Seconds for which the average replica waited.
+            Seconds that the average replica waited.
         """
         waited = waited_by_all / self._replicas
         self._seconds += result.seconds.tolist()
@@ -73,15 +73,15 @@ class Meter:
 
     @property
     def waited(self) -> float:
-        """Seconds for which the average replica waited for input in this epoch."""
+        """Seconds that the average replica waited for input in this epoch."""
         return self._time.spent("input")
 
     def finish_epoch(self, engine: Engine, images_per_second: float | None) -> Utilisation:
-        """Sums up an epoch and begins the next; with several workers, on all of them at once.
+        """Summarises an epoch over all workers and starts the next one.
 
         Args:
-            engine: that took its steps.
-            images_per_second: None if no step was taken.
+            engine: the engine that ran its steps.
+            images_per_second: throughput of the epoch; None if no step was run.
         """
         if self._is_deterministic:
             return Utilisation()
@@ -105,10 +105,13 @@ class Meter:
 
 
 def find_slowest(times: Sequence[float]) -> tuple[int, float] | tuple[None, None]:
-    """The worker that took longest, and how much longer than the others' mean, as a share of it.
+    """Returns the slowest worker, and its excess over the others' mean, relative to that mean.
 
     Args:
-        times: of each worker, two or more; none took any if steps were not timed.
+        times: times of at least two workers; all 0 if steps were not timed.
+
+    Returns:
+        The index and the excess; both None if steps were not timed.
     """
     slowest = int(np.argmax(times))
     others = float(np.mean(np.delete(times, slowest)))

@@ -1,9 +1,9 @@
-"""The published peak of a GPU, which model FLOP utilisation is a share of.
+"""Published peak performance of GPUs, the reference of model FLOP utilisation.
 
 TFLOP/s of dense matrix products, accumulated in float32 as TensorFlow does, from NVIDIA's data
 sheets (A100, A30, A40, A10, H100, H200, L4, L40, L40S, V100, T4) and white papers (RTX 3090 and RTX
 A6000: "NVIDIA Ampere GA102 GPU Architecture"; RTX 4090 and RTX 6000 Ada: "NVIDIA Ada GPU
-Architecture"). Where a data sheet gives the rate with sparsity alone, half of it is taken.
+Architecture"). If a data sheet only gives the rate with sparsity, half of it is used.
 """
 
 import re
@@ -16,7 +16,7 @@ from trainer.hardware import Hardware
 
 
 class _Peak(NamedTuple):
-    """TFLOP/s by precision; None: its tensor cores lack it, and it is computed as float32."""
+    """TFLOP/s by precision; None: not supported by its tensor cores, and computed as float32."""
 
     float16: float
     bfloat16: float | None
@@ -24,7 +24,7 @@ class _Peak(NamedTuple):
     float32: float
 
 
-# By the name that the driver gives. A slice of a GPU (MIG) has another name and no peak here.
+# By the driver's name of the GPU. A slice of a GPU (MIG) has another name and no entry here.
 _PEAKS = {
     r"H200( SXM)?|H100 80GB HBM3|H100 SXM.*": _Peak(989.5, 989.5, 494.7, 67.0),
     r"H200 NVL|H100 NVL": _Peak(835.5, 835.5, 417.5, 60.0),
@@ -47,12 +47,12 @@ _PEAKS = {
 
 
 def peak_of_gpu(name: str, precision: str, *, tensorfloat32: bool = True) -> float | None:
-    """The peak of a GPU.
+    """Returns the peak of a GPU.
 
     Args:
-        name: as TensorFlow and the driver tell it, such as `NVIDIA A100-SXM4-80GB`.
+        name: name given by TensorFlow and the driver, such as `NVIDIA A100-SXM4-80GB`.
         precision: a Keras dtype policy.
-        tensorfloat32: whether products of float32 may be rounded so.
+        tensorfloat32: whether float32 products may use TensorFloat-32.
 
     Returns:
         FLOP/s; None for a GPU that is not in the table.
@@ -67,10 +67,10 @@ def peak_of_gpu(name: str, precision: str, *, tensorfloat32: bool = True) -> flo
 
 
 def find_peak(hardware: Hardware) -> float | None:
-    """The peak of all GPUs of a training together; a missing one is logged.
+    """Returns the peak of all GPUs of a training together; logs an unknown GPU.
 
     Args:
-        hardware: what it computes on; other workers are taken to have the same GPUs.
+        hardware: the hardware of the training; other workers are assumed to have the same GPUs.
 
     Returns:
         FLOP/s; None on CPUs and if a GPU is not in the table.

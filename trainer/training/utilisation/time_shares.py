@@ -1,4 +1,4 @@
-"""Where the wall time of a training goes."""
+"""Breakdown of a training's wall time."""
 
 import contextlib
 import time
@@ -9,13 +9,13 @@ OTHER = "other"
 
 
 class TimeShares:
-    """Shares of the time from one look to the next, which add up to 1."""
+    """Shares of the time since the last reading, which add up to 1."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begins.
+        """Starts measuring.
 
         Args:
-            clock: tells the time in seconds.
+            clock: returns the time in seconds.
         """
         self._clock = clock
         self._begin()
@@ -24,16 +24,16 @@ class TimeShares:
         self._began, self._spent = self._clock(), dict.fromkeys(KINDS, 0.0)
 
     def add(self, kind: str, seconds: float) -> None:
-        """Counts time that was measured elsewhere; of `KINDS`."""
+        """Adds separately measured time to one of `KINDS`."""
         self._spent[kind] += seconds
 
     def spent(self, kind: str) -> float:
-        """Seconds that count for one of `KINDS` so far."""
+        """Returns the seconds counted as one of `KINDS` so far."""
         return self._spent[kind]
 
     @contextlib.contextmanager
     def spending(self, kind: str) -> Iterator[None]:
-        """While open, time counts for one of `KINDS`."""
+        """Counts the time inside the context as one of `KINDS`."""
         began = self._clock()
         try:
             yield
@@ -41,9 +41,9 @@ class TimeShares:
             self.add(kind, self._clock() - began)
 
     def take(self) -> dict[str, float]:
-        """The share of each of `KINDS`, and of `OTHER`, since the last call."""
+        """Returns the share of each of `KINDS`, and of `OTHER`, since the last call."""
         spent = sum(self._spent.values())
-        # Steps are timed by another clock, which may go a little faster.
+        # Steps are timed by another clock, which may run slightly faster.
         whole = max(self._clock() - self._began, spent, 1e-9)
         shares = {kind: seconds / whole for kind, seconds in self._spent.items()}
         self._begin()

@@ -1,29 +1,30 @@
-"""What an epoch's row says of devices and time."""
+"""The utilisation of devices and time in an epoch's row."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Utilisation:
-    """How well an epoch used devices and time; None where that was not measured.
+    """Utilisation of devices and time in an epoch; None if not measured.
 
-    Times are shares of the time from the end of the epoch before, or the beginning of the training,
+    Time shares refer to the time from the end of the previous epoch, or the start of the training,
     to the end of validation; they add up to 1.
 
     Attributes:
-        mfu: model FLOP utilisation, 0 to 1: counted operations of the steps, at the rate of
-            `images_per_second`, as a share of the devices' published peak.
-        gpu_memory_peak_bytes: the most that tensors took on any GPU.
-        step_seconds_p50: median of the time from the end of a step to the end of the next, which
-            includes its wait for input; without the first step, which compiles.
+        mfu: model FLOP utilisation, 0 to 1: the steps' counted operations at the rate of
+            `images_per_second`, divided by the devices' published peak.
+        gpu_memory_peak_bytes: peak memory of tensors on any GPU.
+        step_seconds_p50: median time from the end of a step to the end of the next, including the
+            wait for input but not the first step, which compiles.
         step_seconds_p99: 99th percentile of the same.
-        time_share_training: in steps but the first.
-        time_share_input: waiting for input, of the average replica.
-        time_share_checkpoint: in which training stood still for a checkpoint.
-        time_share_validation: in validation.
-        time_share_other: in all else: tracing, compiling, observers, restoring.
+        time_share_training: share of all steps except the first.
+        time_share_input: share that the average replica waited for input.
+        time_share_checkpoint: share in which training was paused for a checkpoint.
+        time_share_validation: share of validation.
+        time_share_other: share of everything else: tracing, compiling, observers, restoring.
         slowest_worker: index of the worker whose gradients were ready last, on average.
-        slowest_worker_lag: how much longer it took than the others' mean: 0.25 is a quarter.
+        slowest_worker_lag: its excess over the others' mean, relative to that mean: 0.25 means 25 %
+            longer.
     """
 
     mfu: float | None = None
@@ -39,7 +40,7 @@ class Utilisation:
     slowest_worker_lag: float | None = None
 
     def measured(self) -> dict[str, float]:
-        """What was measured, by name."""
+        """Returns the measured values by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
