@@ -1,1 +1,1 @@
-"""Evaluates finished runs."""
+"""Evaluation of finished runs."""

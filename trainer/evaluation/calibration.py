@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say."""
+"""Calibration of predicted probabilities."""
 
 import dataclasses
 import itertools
@@ -25,12 +25,13 @@ class Bin:
     """A bin of a reliability diagram, which includes its upper end.
 
     Attributes:
-        low: its lower end.
-        high: its upper end.
-        count: how many examples are in it.
-        confidence: mean probability of their predicted classes, or of the class that the diagram is
-            about; None where there are none.
-        accuracy: share of them that are right, or of that class; None likewise.
+        low: lower end of the bin.
+        high: upper end of the bin.
+        count: number of examples in the bin.
+        confidence: mean probability of the predicted classes, or of the diagram's class; None for
+            an empty bin.
+        accuracy: share of correct predictions, or of examples of the diagram's class; None for an
+            empty bin.
     """
 
     low: float
@@ -42,14 +43,15 @@ class Bin:
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationState:
-    """How well calibrated some probabilities are.
+    """Calibration measures of a set of probabilities.
 
     Attributes:
-        ece: the expected calibration error of the predicted class.
-        debiased: the same without what chance adds, of the mean square: `debiased_error`.
-        log_loss: the metric of this name.
-        brier_score: likewise.
-        bins: of the reliability diagram.
+        ece: expected calibration error (ECE) of the predicted class.
+        debiased: `debiased_error`, the root-mean-square calibration error corrected for the bias
+            due to chance.
+        log_loss: mean log loss.
+        brier_score: Brier score.
+        bins: bins of the reliability diagram.
     """
 
     ece: float
@@ -61,13 +63,13 @@ class CalibrationState:
 
 @dataclasses.dataclass(frozen=True)
 class ClassCalibration:
-    """Whether the probabilities of one class, as they come, mean what they say.
+    """Calibration of one class' probabilities, before temperature scaling.
 
     Attributes:
         mean_predicted: mean probability of the class.
-        observed_share: share of the examples that are of the class.
+        observed_share: share of the examples that belong to the class.
         numbers: `slope`, `intercept` and `debiased_error`.
-        bins: of the reliability diagram of the class, of about as many examples each.
+        bins: bins of the class' reliability diagram, with about equal numbers of examples.
     """
 
     mean_predicted: float
@@ -78,13 +80,13 @@ class ClassCalibration:
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How well calibrated a model is.
+    """Calibration of a model.
 
     Attributes:
-        temperature: fitted elsewhere; None if there is none.
-        before: the probabilities as they come.
-        after: the probabilities after the temperature; None without one.
-        per_class: each class against the rest, as it comes.
+        temperature: temperature fitted on other examples; None if there is none.
+        before: calibration before temperature scaling.
+        after: calibration after temperature scaling; None without a temperature.
+        per_class: calibration of each class against the rest, before temperature scaling.
     """
 
     temperature: float | None
@@ -94,7 +96,7 @@ class Calibration:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
-    """The bins of a reliability diagram, by the probability of the predicted class.
+    """Computes the bins of a reliability diagram, by the probability of the predicted class.
 
     Args:
         labels: `[examples] int`.
@@ -114,10 +116,10 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray) -> list[Bin]:
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:
-    """Mean distance of confidence and accuracy over the bins, by their counts (Naeini, 2015).
+    """Computes the mean gap between confidence and accuracy, weighted by count (Naeini, 2015).
 
     Args:
-        bins: what `reliability` returned.
+        bins: the result of `reliability`.
 
     Returns:
         The error, 0 to 1.
@@ -133,16 +135,16 @@ def evaluate_calibration(
     temperature: float | None,
     resampling: Resampling,
 ) -> Calibration:
-    """Evaluates the probabilities as they come and after the temperature.
+    """Evaluates probabilities before and after temperature scaling.
 
     Args:
-        task: labels and probabilities as they come.
+        task: labels and unscaled probabilities.
         class_names: names of the classes.
-        temperature: fitted elsewhere; None if there is none.
-        resampling: of the examples.
+        temperature: temperature fitted on other examples; None if there is none.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        Both states, and each class.
+        The calibration before and after scaling, and of each class.
     """
     states = [task]
     if temperature is not None:
@@ -169,7 +171,7 @@ def evaluate_calibration(
 
 
 def forecast_of_prediction(task: Multiclass) -> Forecast:
-    """The probability of the predicted class, and whether it is right."""
+    """Returns the probability of the predicted class, and whether the prediction is correct."""
     return Forecast(task.probabilities.max(axis=1), task.right)
 
 

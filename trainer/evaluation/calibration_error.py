@@ -1,4 +1,4 @@
-"""How far probabilities are from what occurs, without what chance adds to that distance."""
+"""Calibration error, corrected for the bias due to chance."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from trainer.evaluation.resampling import Resampling
 NAME = "debiased_error"
 LABEL = "Calibration error, debiased"
 BINS = 15
-# Groups that each bin should have at least.
+# Minimum number of groups per bin.
 _FEWEST = 10
 _TOO_FEW = "needs two examples that are independent of each other"
 _NONE_FOUND = "no more than chance alone would give"
@@ -18,7 +18,7 @@ _NONE_FOUND = "no more than chance alone would give"
 
 @dataclasses.dataclass(frozen=True)
 class Forecast:
-    """Probabilities of something, and whether it occurred.
+    """Probabilities of an event, and whether it occurred.
 
     Attributes:
         probability: `[examples] float`.
@@ -31,13 +31,13 @@ class Forecast:
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationError:
-    """The root of a forecast's debiased mean square error of calibration.
+    """The square root of a forecast's debiased mean squared calibration error.
 
     Attributes:
         value: the error, 0 to 1; None if it is undefined.
-        samples: `[resamples] float`, what its interval is made of; NaN if it is undefined.
-        why: what is to be said of it; None if nothing is.
-        bins: `[examples] int`, what it is the mean over; None if it is undefined.
+        samples: `[resamples] float`, from which the interval is computed; NaN if undefined.
+        why: note on the value; None if there is none.
+        bins: `[examples] int`, the bin of each example; None if the error is undefined.
     """
 
     value: float | None
@@ -47,18 +47,19 @@ class CalibrationError:
 
 
 def equal_mass_bins(probability: np.ndarray, groups: np.ndarray) -> np.ndarray | None:
-    """Bins of about as many examples each, equal probabilities in the same one.
+    """Assigns examples to bins of about equal size; equal probabilities share a bin.
 
-    So the error of every bin is known about as well; of the bins of equal width that a reliability
-    diagram has, most are nearly empty.
+    The error is then estimated about equally well in every bin, whereas most of the equal-width
+    bins of a reliability diagram are nearly empty.
 
     Args:
         probability: `[examples] float`.
-        groups: `[examples] int`, the same for examples that depend on each other.
+        groups: `[examples] int`, equal for dependent examples.
 
     Returns:
-        `[examples] int`, the bin of each: as many bins as hold at least 10 groups each, at most
-        `BINS`; one bin if there are fewer groups, None if there is only one.
+        `[examples] int`, the bin of each example. There are as many bins as possible with at least
+        10 groups each, at most `BINS`: one bin if there are fewer groups; None if there is only one
+        group.
     """
     ordered = np.sort(probability)
     for count in range(BINS, 0, -1):
@@ -71,20 +72,23 @@ def equal_mass_bins(probability: np.ndarray, groups: np.ndarray) -> np.ndarray |
 
 
 def debiased_square(forecast: Forecast, bins: np.ndarray, groups: np.ndarray) -> float:
-    """Mean over the examples of the squared distance of their bin's mean probability and share.
+    """Computes the debiased mean squared calibration error over the bins.
 
-    The plain mean is above 0 however good the probabilities are. Kumar, Liang and Ma (2019),
-    "Verified uncertainty calibration", as Broecker (2012) and Ferro and Fricker (2012) before them,
-    take off the variance of each bin's distance; here examples of one group may depend on each
-    other, and where none do it is the variance of a mean.
+    The error of an example is the difference between the mean probability and the observed share in
+    its bin.
+
+    The plain mean is positive even for perfect probabilities. Kumar, Liang and Ma (2019), "Verified
+    uncertainty calibration", like Broecker (2012) and Ferro and Fricker (2012) before them,
+    subtract the variance of each bin's difference. Here the variance allows for dependent examples
+    within a group; with independent examples it is the variance of a mean.
 
     Args:
-        forecast: the probabilities.
-        bins: what `equal_mass_bins` returned.
-        groups: `[examples] int`, the same for examples that depend on each other.
+        forecast: the probabilities and outcomes.
+        bins: the result of `equal_mass_bins`.
+        groups: `[examples] int`, equal for dependent examples.
 
     Returns:
-        The mean, below 0 where the distances are smaller than chance makes them.
+        The mean, negative if the differences are smaller than expected by chance.
     """
     residual = forecast.occurred - forecast.probability
     square = 0.0
@@ -101,19 +105,19 @@ def debiased_square(forecast: Forecast, bins: np.ndarray, groups: np.ndarray) ->
 def calibration_errors(
     forecasts: Sequence[Forecast], resampling: Resampling
 ) -> list[CalibrationError]:
-    """The debiased calibration error of some forecasts of the same examples, with resamples.
+    """Computes the debiased calibration errors of forecasts of the same examples.
 
-    In a resample the plain square is larger than in the examples, by chance once more. The
-    resamples are therefore moved until their mean is the debiased square, and only then drawn the
-    root of: their percentiles are an interval that is not inflated. They are drawn without regard
-    to class, as the share of a class is part of what is calibrated.
+    Resampling adds the bias due to chance a second time. The resampled squared errors are therefore
+    shifted so that their mean is the debiased squared error before the square root is taken, which
+    keeps the percentile interval from being inflated. Resampling is not stratified by class, as the
+    share of a class is part of the calibration.
 
     Args:
-        forecasts: the probabilities.
-        resampling: of the examples.
+        forecasts: the probabilities and outcomes.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        The error of each.
+        The error of each forecast.
     """
     groups = resampling.group_of
     bins = [equal_mass_bins(forecast.probability, groups) for forecast in forecasts]
@@ -142,7 +146,7 @@ def _error(
 def _resampled_squares(
     forecasts: Sequence[tuple[Forecast, np.ndarray]], resampling: Resampling
 ) -> np.ndarray:
-    """The plain mean square of each forecast in every resample: `[resamples, forecasts]`."""
+    """Computes each forecast's plain mean square in every resample, `[resamples, forecasts]`."""
     cells = [np.eye(bins.max() + 1)[bins] for _, bins in forecasts]
     residuals = [
         cell * (forecast.occurred - forecast.probability)[:, None]
@@ -152,7 +156,7 @@ def _resampled_squares(
     def squares(weights: np.ndarray) -> Iterator[np.ndarray]:
         for cell, residual in zip(cells, residuals, strict=True):
             counts = weights @ cell
-            # An empty bin has no distance and no examples to count it for.
+            # An empty bin has no difference and no examples.
             yield ((weights @ residual) ** 2 / np.maximum(counts, 1)).sum(axis=1) / counts.sum(
                 axis=1
             )

@@ -1,12 +1,12 @@
-"""The rows of `report_checklist.md`: the items of TRIPOD+AI and CLAIM, and who answers them.
+"""The rows of `report_checklist.md`: the items of TRIPOD+AI and CLAIM, with known answers.
 
-The template has the items, in the order and numbering of
+The template contains the items, in the order and with the numbers of
 
     Collins et al., "TRIPOD+AI statement", BMJ 2024;385:e078378 (27 items, 52 with their parts)
     Tejani et al., "Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 Update",
     Radiology: Artificial Intelligence 2024;6(4):e240300 (44 items)
 
-and words of its own for each.
+in its own wording.
 """
 
 from markupsafe import Markup
@@ -16,7 +16,7 @@ from trainer.evaluation.checklist_facts import facts
 from trainer.evaluation.sentences import Content
 
 AUTHORS = "To be completed by the authors"
-# What the authors are asked for where a report does not know a fact.
+# Request to the authors for a fact that the report does not contain.
 _ASKED = {
     "trained_on": "the training data",
     "unit": "which radiographs belong to one patient, and that no patient is in two partitions",
@@ -44,11 +44,11 @@ class Checklist:
     """Writes the rows of the checklist's tables.
 
     Attributes:
-        facts: name to what the report knows; None where it does not.
+        facts: maps names to facts of the report; None if unknown.
     """
 
     def __init__(self, report: Content) -> None:
-        """Tells all that the checklist asks for.
+        """Collects the facts for the checklist.
 
         Args:
             report: the content of report.json.
@@ -56,13 +56,13 @@ class Checklist:
         self.facts = facts(report)
 
     def row(self, number: str, asks: str, known: str = "", authors: str = "") -> Markup:
-        """Writes the row of an item.
+        """Formats the row of an item.
 
         Args:
-            number: of the item.
-            asks: what it asks for.
-            known: names of facts, with spaces between.
-            authors: what the authors must add; `all` of an item that no fact answers.
+            number: number of the item.
+            asks: what the item asks for.
+            known: names of facts, separated by spaces.
+            authors: what the authors must add; `all` for an item that no fact answers.
 
         Returns:
             A line of Markdown.

@@ -1,4 +1,4 @@
-"""What the reviewer's checklist asks for, as sentences; `training_facts` has those of training."""
+"""Facts for the reviewer's checklist, as sentences; those of training are in `training_facts`."""
 
 from collections.abc import Mapping
 
@@ -8,13 +8,13 @@ from trainer.evaluation.sentences import Content, of_models
 
 
 def facts(report: Content) -> dict[str, str | None]:
-    """Tells all that the checklist asks for.
+    """Collects the facts for the checklist.
 
     Args:
         report: the content of report.json.
 
     Returns:
-        Name of a fact to a text; None of one that the report does not know.
+        Maps the names of facts to sentences; None if the report lacks the fact.
     """
     return {
         **_of_data(report),

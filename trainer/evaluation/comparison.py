@@ -1,4 +1,4 @@
-"""Whether one model is better than another on the same examples."""
+"""Paired comparison of models on the same examples."""
 
 import dataclasses
 import itertools
@@ -28,20 +28,21 @@ SIGNIFICANCE = 1 - CONFIDENCE
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two models; every difference is the first's number minus the second's.
+    """Comparison of two models; differences are the first's value minus the second's.
 
     Attributes:
-        models: their names.
-        accuracy_difference: what the tests are about.
-        interval: of it.
-        only_first_right: examples that the first alone predicts rightly.
-        only_second_right: likewise.
+        models: names of the two models.
+        accuracy_difference: the difference in accuracy, which is tested.
+        interval: confidence interval of the accuracy difference.
+        only_first_right: number of examples that only the first predicts correctly.
+        only_second_right: number of examples that only the second predicts correctly.
         mcnemar_p: p-value of McNemar's exact test.
         bootstrap_p: p-value of the paired bootstrap, two-sided.
-        mcnemar_p_holm: the p-value after Holm's correction over all pairs.
-        bootstrap_p_holm: likewise.
-        differences: of every metric of `metrics.HEADLINE`; their intervals are not corrected.
-        tests: the differences that are tested; their p-values are corrected.
+        mcnemar_p_holm: the p-value of McNemar's test after Holm's correction over all pairs.
+        bootstrap_p_holm: the p-value of the bootstrap after Holm's correction over all pairs.
+        differences: difference of every metric in `metrics.HEADLINE`; the intervals are not
+            corrected.
+        tests: the tested differences; their p-values are corrected.
     """
 
     models: tuple[str, str]
@@ -59,13 +60,13 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """All models in pairs.
+    """Pairwise comparison of all models.
 
     Attributes:
-        pairs: each two of them.
-        best: the model whose accuracy is higher than every other's by interval and corrected
-            p-value; None if there is no such model.
-        best_why: why it is named, or none is.
+        pairs: all pairs of models.
+        best: the model whose accuracy is significantly higher than every other's, by interval and
+            corrected p-value; None if there is none.
+        best_why: explanation of `best`.
     """
 
     pairs: list[Pair]
@@ -83,12 +84,11 @@ def compare(
     """Compares all models in pairs.
 
     Args:
-        models: name to labels and probabilities, of the same examples.
-        resampling: of the examples; both models of a pair see the same resamples.
+        models: labels and probabilities by model name, for the same examples.
+        resampling: bootstrap resamples of the examples, the same for both models of a pair.
         class_names: names of the classes.
-        positive: index of the class that the thresholds are for.
-        thresholds: name of each model to the threshold that was chosen for it elsewhere; None if
-            none was.
+        positive: index of the class of the thresholds.
+        thresholds: threshold by model name, chosen on other examples; None if there is none.
 
     Returns:
         The comparison.
@@ -137,7 +137,7 @@ def _pair(
         only_second_right=only_second,
         mcnemar_p=mcnemar_p,
         bootstrap_p=bootstrap_p,
-        # Until all pairs are known.
+        # Set once all pairs are known.
         mcnemar_p_holm=mcnemar_p,
         bootstrap_p_holm=bootstrap_p,
         differences=differences,

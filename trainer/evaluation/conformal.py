@@ -1,9 +1,9 @@
-"""Prediction sets: the classes that a radiograph may have, so that the true one is among them.
+"""Prediction sets: sets of classes that contain the true one with a chosen probability.
 
 Split conformal prediction (Vovk, Gammerman and Shafer, 2005) with the score 1 - probability
-(Sadinle, Lei and Wasserman, 2019): where the probabilities are right, no other sets of this
-coverage are smaller on average. A set may be empty: then no class is as probable as the true one
-mostly is.
+(Sadinle, Lei and Wasserman, 2019): if the probabilities are correct, no other sets with this
+coverage are smaller on average. A set is empty if no class is as probable as true classes usually
+are.
 """
 
 import dataclasses
@@ -48,12 +48,12 @@ METRICS = (
 
 @dataclasses.dataclass(frozen=True)
 class PredictionSets:
-    """How sets of one kind do.
+    """Evaluation of one kind of prediction sets.
 
     Attributes:
-        numbers: the metrics of `METRICS`; their intervals take the quantiles as given.
-        per_class: the same of the examples of each class.
-        by_source: the same of each source; None if nobody knows the sources.
+        numbers: the metrics of `METRICS`; their intervals treat the quantiles as fixed.
+        per_class: the same metrics for the examples of each class.
+        by_source: the same metrics for each source; None if the sources are unknown.
     """
 
     numbers: Annotated[Numbers, INLINE]
@@ -63,10 +63,10 @@ class PredictionSets:
 
 @dataclasses.dataclass(frozen=True)
 class Conformal:
-    """Sets of both kinds.
+    """Evaluation of both kinds of prediction sets.
 
     Attributes:
-        nominal_coverage: what they are made for, 0 to 1.
+        nominal_coverage: target coverage of the sets, 0 to 1.
         marginal: one quantile for all classes.
         class_conditional: a quantile for each class.
     """
@@ -82,18 +82,18 @@ def fit_quantiles(
     groups: np.ndarray | None,
     class_names: Sequence[str],
 ) -> dict[str, Any]:
-    """Chooses the quantiles: a class is in the set if 1 - its probability is at most its quantile.
+    """Fits the quantiles: a class is in the set if 1 - its probability is at most its quantile.
 
     Args:
         labels: `[examples] int`.
         probabilities: `[examples, classes] float`.
-        groups: `[examples]`, as in `conformal_quantile`.
+        groups: `[examples]`, as for `conformal_quantile`.
         class_names: names of the classes.
 
     Returns:
-        `nominal_coverage`; `quantile`, of all classes (marginal); `quantiles`, class to its own
-        (class-conditional or Mondrian; Vovk, 2012). None stands for infinity, which JSON does not
-        have: the class is in every set. `range` and `ranges`, what such sets cover, by
+        `nominal_coverage`; `quantile`, for all classes (marginal); `quantiles`, by class
+        (class-conditional or Mondrian; Vovk, 2012). None stands for infinity, which JSON lacks: the
+        class is in every set. `range` and `ranges` are the expected coverage, from
         `coverage_range`.
     """
     scores = 1 - probabilities[np.arange(len(labels)), labels]
@@ -113,18 +113,18 @@ def fit_quantiles(
 
 
 def coverage_range(size: int) -> Interval:
-    """What sets cover in 95 % of the validation splits of a size, by the luck of the draw.
+    """Returns the coverage in 95 % of the validation splits of a given size.
 
-    The coverage of new examples, given the split, has a beta distribution where scores have no ties
-    (Vovk, 2012; Angelopoulos and Bates, 2023).
+    The coverage of new examples, given the split, follows a beta distribution if scores have no
+    ties (Vovk, 2012; Angelopoulos and Bates, 2023).
 
     Args:
-        size: groups in the split.
+        size: number of groups in the split.
 
     Returns:
-        Its 2.5 % and 97.5 % quantiles; 1 and 1 where the quantile is infinite.
+        The 2.5 % and 97.5 % quantiles of the coverage; 1 and 1 if the fitted quantile is infinite.
     """
-    # Rounded first: 0.9 * 10 may come out a little above 9.
+    # Rounded first, as 0.9 * 10 may be slightly above 9.
     rank = int(np.ceil(np.round(COVERAGE * (size + 1), 6)))
     if rank > size:
         return 1.0, 1.0
@@ -133,27 +133,27 @@ def coverage_range(size: int) -> Interval:
 
 
 def conformal_quantile(scores: np.ndarray, groups: np.ndarray | None) -> float | None:
-    """The quantile that a new score exceeds with a probability of at most 10 %.
+    """Computes the quantile that a new score exceeds with a probability of at most 10 %.
 
     With n scores it is the ceil(0.9 (n + 1))-th smallest (Angelopoulos and Bates, 2023), infinite
-    where n < 9. Ties make the coverage higher, never lower. Copies of a radiograph, or those of a
-    patient, are not exchangeable with those of others, but the groups are: each group counts as
-    one, shared evenly by its scores (Lee, Barber and Willett, 2023), and the promise is about one
-    radiograph of a new group.
+    if n < 9. Ties only increase the coverage. Radiographs of one patient, or copies, are not
+    exchangeable with others, but groups are: each group has a total weight of one, shared evenly by
+    its scores (Lee, Barber and Willett, 2023), and the guarantee holds for one radiograph of a new
+    group.
 
     Args:
         scores: `[examples] float`.
-        groups: `[examples]`, the same for all that belong together; None: each is its own.
+        groups: `[examples]`, equal for examples of one group; None: every example is a group.
 
     Returns:
-        The quantile; None where it is infinite.
+        The quantile; None if it is infinite.
     """
     shares = np.ones(len(scores))
     if groups is not None:
         _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
         shares = 1 / sizes[group_of]
-    # The new score, of which nothing is known, counts as one that is infinite. The level is a
-    # little lower, so that a sum of thirds that comes out below 9 of 10 reaches it.
+    # The unknown new score counts as infinite. The level is slightly lower to allow for rounding,
+    # such as thirds that sum to just below 9 of 10.
     found = np.quantile(
         np.append(scores, np.inf),
         COVERAGE - 1e-12,
@@ -164,11 +164,11 @@ def conformal_quantile(scores: np.ndarray, groups: np.ndarray | None) -> float |
 
 
 def members(probabilities: np.ndarray, quantiles: Sequence[float | None]) -> np.ndarray:
-    """Which classes are in which set.
+    """Returns which classes are in each set.
 
     Args:
         probabilities: `[examples, classes] float`.
-        quantiles: of each class; None where it is infinite.
+        quantiles: the quantile of each class; None if it is infinite.
 
     Returns:
         `[examples, classes] bool`.
@@ -184,17 +184,17 @@ def evaluate_conformal(
     sources: np.ndarray | None,
     resampling: Resampling,
 ) -> Conformal:
-    """How sets do whose quantiles were chosen elsewhere.
+    """Evaluates sets whose quantiles were fitted on other examples.
 
     Args:
         task: labels and probabilities.
-        fitted: what `fit_quantiles` returned.
+        fitted: the result of `fit_quantiles`.
         class_names: names of the classes.
-        sources: `[examples] str`; None if nobody knows.
-        resampling: of the examples.
+        sources: `[examples] str`; None if unknown.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        Sets of both kinds.
+        The evaluation of both kinds of sets.
     """
 
     def evaluated(quantiles: Sequence[float | None]) -> PredictionSets:

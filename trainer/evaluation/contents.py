@@ -1,4 +1,4 @@
-"""A page's table of contents, made from the headings that its sections have."""
+"""A page's table of contents, generated from its headings."""
 
 import dataclasses
 import html
@@ -16,7 +16,7 @@ class Heading:
 
     Attributes:
         anchor: the id that links point to.
-        title: its text.
+        title: text of the heading.
         parts: the `<h3>` below an `<h2>`.
     """
 
@@ -26,10 +26,10 @@ class Heading:
 
 
 def with_contents(body: Markup) -> tuple[Markup, list[Heading]]:
-    """Gives every heading an anchor.
+    """Adds an anchor to every heading.
 
     Args:
-        body: HTML whose first heading is an `<h2>`; headings without attributes are listed.
+        body: HTML whose first heading is an `<h2>`; only headings without attributes are listed.
 
     Returns:
         The HTML with anchors, and its `<h2>` headings.
@@ -49,7 +49,7 @@ def with_contents(body: Markup) -> tuple[Markup, list[Heading]]:
 
 
 def _anchor(text: str, taken: set[str]) -> str:
-    """An id of letters, digits and hyphens that no other heading has."""
+    """Returns a unique id of letters, digits and hyphens."""
     plain = "-".join(re.findall(r"[a-z0-9]+", text.lower())) or "section"
     anchor, number = plain, 1
     while anchor in taken:

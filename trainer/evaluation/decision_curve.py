@@ -1,4 +1,4 @@
-"""What acting on a model's probabilities brings, weighed against acting in vain."""
+"""Decision curve: the net benefit of acting on a model's probabilities."""
 
 import dataclasses
 
@@ -14,14 +14,14 @@ _NO_SPREAD = "none at thresholds where all resamples agree"
 
 @dataclasses.dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit per example at each threshold probability; that of treating none is 0.
+    """Net benefit per example at each threshold probability; treating none has a net benefit of 0.
 
     Attributes:
         threshold: the threshold probabilities.
         model: net benefit of acting on the model.
-        model_interval: of it, at each threshold probability; None where there is none.
+        model_interval: its confidence interval at each threshold probability; None if undefined.
         all: net benefit of treating all.
-        why: `model_interval` to why some are missing.
+        why: maps `model_interval` to the reason why some are missing.
     """
 
     threshold: list[float]
@@ -34,24 +34,25 @@ class DecisionCurve:
 def decision_curve(
     positive: np.ndarray, score: np.ndarray, resampling: Resampling
 ) -> DecisionCurve:
-    """Net benefit of acting on a score, at each threshold probability (Vickers and Elkin, 2006).
+    """Computes the net benefit at each threshold probability (Vickers and Elkin, 2006).
 
     Args:
         positive: `[examples] bool`.
         score: `[examples] float`.
-        resampling: of the examples; its intervals hold at each threshold, not for all at once.
+        resampling: bootstrap resamples of the examples; intervals are pointwise, not simultaneous.
 
     Returns:
         The curve.
     """
     odds = _THRESHOLDS / (1 - _THRESHOLDS)
-    # What calling an example positive brings, and how many thresholds call it so.
+    # The gain from calling an example positive, and the number of thresholds that do so.
     called = np.searchsorted(_THRESHOLDS, score, side="right")
     level = np.eye(len(_THRESHOLDS) + 1)[called]
 
     def net_benefit(weights: np.ndarray) -> np.ndarray:
         true, false = (
-            # From the highest threshold down, each calls those of the one above it as well.
+            # From the highest threshold down, each one's positives include those of the one above
+            # it.
             (weights @ (level * of_kind[:, None]))[:, :0:-1].cumsum(axis=1)[:, ::-1]
             for of_kind in (positive, ~positive)
         )

@@ -1,4 +1,4 @@
-"""The areas under two ROC curves of the same examples, compared by DeLong's method."""
+"""DeLong's test for two ROC areas on the same examples."""
 
 import numpy as np
 from scipy import stats
@@ -12,19 +12,19 @@ _NO_SPREAD = "DeLong's variance is 0: it says nothing of the spread"
 def difference_of_areas(
     positive: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[float, float | None]:
-    """The difference of two AUROCs and its standard error, for independent examples.
+    """Returns the difference of two AUROCs and its standard error, for independent examples.
 
     DeLong, DeLong and Clarke-Pearson (1988), by the midranks of Sun and Xu (2014), "Fast
-    implementation of DeLong's algorithm": sorting takes the place of comparing each two examples.
+    implementation of DeLong's algorithm": sorting replaces the comparison of all pairs of examples.
 
     Args:
-        positive: `[examples] bool`; both kinds occur.
+        positive: `[examples] bool`; must contain both values.
         first: `[examples] float`, scores of one model.
-        second: likewise, of the other.
+        second: `[examples] float`, scores of the other model.
 
     Returns:
         The first's area minus the second's; the standard error, None with fewer than two examples
-        of a kind.
+        of either class.
     """
     parts = [
         of_first - of_second
@@ -41,16 +41,16 @@ def difference_of_areas(
 def compare_areas(
     positive: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[float, Interval | None, float | None, str | None]:
-    """DeLong's paired test and interval.
+    """Computes DeLong's paired test and interval.
 
     Args:
-        positive: as in `difference_of_areas`, like what follows.
-        first: of one model.
-        second: of the other.
+        positive: as for `difference_of_areas`.
+        first: scores of one model.
+        second: scores of the other model.
 
     Returns:
-        The difference, its interval, the two-sided p-value of its being 0, and why these are
-        missing. Scores that rank the examples alike differ by 0 with a p-value of 1.
+        The difference, its interval, the two-sided p-value for no difference, and why these are
+        missing. Scores with identical ranks have a difference of 0 and a p-value of 1.
     """
     difference, error = difference_of_areas(positive, first, second)
     if error:
@@ -62,7 +62,7 @@ def compare_areas(
 
 
 def _placements(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each positive the share of others below it; for each other that of positives above it."""
+    """Returns the share of negatives below each positive, and of positives above each negative."""
     ranks = stats.rankdata(scores)
     others_below, positives_below = (
         ranks[kind] - stats.rankdata(scores[kind]) for kind in (positive, ~positive)

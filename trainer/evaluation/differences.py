@@ -28,13 +28,13 @@ _UNDEFINED = "one of the two models has no such number"
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What a difference is of.
+    """The metric and class that a difference is about.
 
     Attributes:
-        metric: its key in report.json.
-        about: the class that it is about, or all.
-        label: the metric's name for readers.
-        higher_is_better: whether a difference above 0 speaks for the first model.
+        metric: key of the metric in report.json.
+        about: name of the class, or all.
+        label: display name of the metric.
+        higher_is_better: whether a positive difference favours the first model.
     """
 
     metric: str
@@ -45,16 +45,16 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """One number of the first model minus that of the second.
+    """A metric of the first model minus that of the second.
 
     Attributes:
-        subject: what it is of.
-        method: of the test and the interval.
+        subject: metric and class of the difference.
+        method: method of the test and the interval.
         value: the difference; None if it is undefined.
-        interval: of it; None if there is none.
-        p: two-sided, of its being 0; None if there is none.
+        interval: confidence interval of the difference; None if there is none.
+        p: two-sided p-value for no difference; None if there is none.
         p_holm: the p-value after Holm's correction over all differences of all pairs.
-        why: field to why it is missing.
+        why: maps missing fields to the reason.
     """
 
     subject: Annotated[Subject, INLINE]
@@ -68,18 +68,18 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """A number of one model.
+    """A metric of one model.
 
     Attributes:
-        value: as it is; None if it is undefined.
-        samples: `[resamples] float`, the same resamples for all models; NaN where it is undefined.
+        value: value on the examples; None if undefined.
+        samples: `[resamples] float`, with the same resamples for all models; NaN if undefined.
     """
 
     value: float | None
     samples: np.ndarray
 
 
-# A model's numbers by what they are about and the metric's name.
+# Values of a model by class, or all, and metric name.
 Measurements = dict[tuple[str, str], Measured]
 
 
@@ -90,17 +90,17 @@ def measure(
     thresholds: Mapping[str, float | None],
     resampling: Resampling,
 ) -> dict[str, Measurements]:
-    """Takes all numbers of all models whose differences are resampled.
+    """Computes the resampled metrics of all models.
 
     Args:
-        models: name to labels and probabilities, of the same examples.
+        models: labels and probabilities by model name, for the same examples.
         class_names: names of the classes.
-        positive: index of the class that the thresholds are for.
-        thresholds: name of each model to its threshold; None if it has none.
-        resampling: of the examples.
+        positive: index of the class of the thresholds.
+        thresholds: threshold by model name; None if there is none.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        Name of each model to its numbers.
+        The metrics by model name.
     """
     tasks = {
         name: [*_resampled_tasks(task, class_names, positive, thresholds[name], resampling)]
@@ -137,11 +137,11 @@ def _resampled_tasks(
 
 
 def of_headline(first: Measurements, second: Measurements) -> Numbers:
-    """The difference of every headline metric, with its interval.
+    """Computes the difference of every headline metric, with its interval.
 
     Args:
-        first: what `measure` took of one model.
-        second: likewise, of the other.
+        first: the result of `measure` for one model.
+        second: the result of `measure` for the other model.
     """
     values: dict[str, float | None] = {}
     samples, notes = {}, {}
@@ -161,17 +161,17 @@ def tested_differences(
     positive: int,
     resampling: Resampling,
 ) -> list[Difference]:
-    """The differences that are tested, not yet corrected for how many they are.
+    """Computes the tested differences, without correction for multiple testing.
 
     Args:
-        first: a model, and what `measure` took of it.
-        second: likewise, the other.
+        first: one model, with its result of `measure`.
+        second: the other model, likewise.
         class_names: names of the classes.
-        positive: index of the class that sensitivity and specificity are about.
-        resampling: of the examples.
+        positive: index of the class for sensitivity and specificity.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        In the order of the report.
+        The differences, in the order of the report.
     """
     numbers = first[1], second[1]
     areas = [_subject(metrics.AUROC, name) for name in class_names]
@@ -229,7 +229,7 @@ def _resampled(subject: Subject, first: Measurements, second: Measurements) -> D
         return _difference(subject, _BOOTSTRAP, None, None, None, _UNDEFINED)
     samples = first[key].samples - second[key].samples
     bounds, why = interval(samples, None)
-    # Where all resamples agree there is no spread to test with.
+    # If all resamples agree, there is no spread to test with.
     p = two_sided_p(samples[~np.isnan(samples)]) if bounds or value == 0 else None
     return _difference(subject, _BOOTSTRAP, value, bounds, p, why)
 
@@ -244,7 +244,7 @@ def _difference(
 ) -> Difference:
     fields = {"value": value, "interval": bounds, "p": p, "p_holm": p}
     missing = {name: why for name, found in fields.items() if found is None and why}
-    # The p-value is corrected when all are known.
+    # The p-value is corrected once all are known.
     return Difference(subject, method, value, bounds, p, p, missing)
 
 

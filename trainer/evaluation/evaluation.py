@@ -1,4 +1,4 @@
-"""Evaluates the best models of finished runs on a split of their dataset, or on own images."""
+"""Evaluates the best models of finished runs on a split of their dataset or on own images."""
 
 import dataclasses
 import os
@@ -40,18 +40,18 @@ from trainer.evaluation.tuning import keep, tune
 from trainer.run import Run
 
 _ENSEMBLE = "ensemble"
-# Metrics of each class that are logged.
+# Per-class metrics to log.
 _LOGGED = ("sensitivity", "specificity", "ppv", "f1")
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What became of an evaluation.
+    """The result of an evaluation.
 
     Attributes:
         report: the content of report.json; `report.models` has the metrics of each model.
-        examples: the radiographs that were predicted, with their labels.
-        predictions: of each model, in the order of the report.
+        examples: the evaluated radiographs, with their labels.
+        predictions: predictions of each model, in the order of the report.
     """
 
     report: Report
@@ -59,16 +59,16 @@ class Evaluation:
     predictions: tuple[Predictions, ...]
 
     def table(self, model: str | None = None) -> pd.DataFrame:
-        """What predictions.csv holds: a row for each radiograph.
+        """Returns the content of predictions.csv: one row per radiograph.
 
         Args:
-            model: its name in the report; None: the first one.
+            model: name of the model in the report; None: the first one.
 
         Returns:
             The columns `id`, `label`, `predicted`, and the probability of each class.
 
         Raises:
-            UserError: there is no such model in the report.
+            UserError: the model is not in the report.
         """
         found = {one.name: one for one in self.predictions}
         if model and model not in found:
@@ -79,13 +79,13 @@ class Evaluation:
         return pd.DataFrame(rows, columns=header)
 
     def write(self, directory: pathlib.Path) -> None:
-        """Writes the report, the page to read and the predictions.
+        """Writes the report, its HTML page and the predictions.
 
         Args:
-            directory: where to, made if missing.
+            directory: output directory, created if missing.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the report cannot be written.
         """
         write_report(directory, self.report, self.examples, self.predictions)
         if self.examples.account:
@@ -98,18 +98,18 @@ def evaluate_runs(
 ) -> Evaluation:
     """Evaluates the best models of runs.
 
-    Temperature and thresholds are chosen on the validation split and kept in the runs' directories.
+    Temperature and thresholds are fitted on the validation split and stored in the run directories.
 
     Args:
         workdirs: the runs' directories.
-        options: of the user.
+        options: the user's options.
         made_by: the fields `command`, `created` and `versions` of the report.
 
     Returns:
-        The evaluation; no report is written yet.
+        The evaluation; the report has not been written.
 
     Raises:
-        UserError: a run or a radiograph cannot be had; the text says which.
+        UserError: a run or a radiograph cannot be read; the message names it.
     """
     options.check(len(workdirs))
     prevalences = parse_prevalences(options.prevalence)
@@ -143,7 +143,7 @@ def evaluate_runs(
 def _comparison(
     predictions: Sequence[Predictions], evaluated: Mapping[str, ModelReport], setup: Setup
 ) -> Comparison:
-    """The differences between the models, which were evaluated alike."""
+    """Compares the models, all evaluated on the same examples."""
     examples = setup.examples
     tasks = {model.name: Multiclass(examples.labels, model.probabilities) for model in predictions}
     thresholds = {name: model.threshold for name, model in evaluated.items()}
@@ -151,7 +151,7 @@ def _comparison(
 
 
 def _material(contents: Mapping[str, dict[str, Any]], options: Options) -> Material:
-    """A user's own images, or a split of the dataset of the runs."""
+    """Loads the user's own images, or a split of the runs' dataset."""
     if not options.are_own:
         return of_split(contents, options.split, options.data_dir, _ENSEMBLE)
     class_names, image_shape = classes_and_shape(contents)
@@ -164,7 +164,7 @@ def _material(contents: Mapping[str, dict[str, Any]], options: Options) -> Mater
 def _predictions(
     models: dict[str, BestModel], material: Material, options: Options
 ) -> list[Predictions]:
-    """Of each run, and of their mean if asked for."""
+    """Predicts with each run and, if requested, averages them."""
     predictions = []
     for name, best in models.items():
         logging.info("%s predicts %d radiographs", name, len(material.examples.ids))
@@ -182,7 +182,7 @@ def _tuning(
     material: Material,
     options: Options,
 ) -> dict[str, Any] | None:
-    """What is chosen on validation: now, or earlier and kept in the run's directory."""
+    """Returns the values tuned on validation: computed now, or stored earlier by the run."""
     as_exported = run is not None and options.tta == "none"
     validation, dataset = material.validation, material.dataset
     if validation is None or dataset is None:
@@ -196,7 +196,7 @@ def _tuning(
 def _fitted(
     run: Run | None, best: BestModel | None, about: AboutModel, options: Options
 ) -> TrainingFeatures | None:
-    """What radiographs are compared with; an ensemble has no features of its own."""
+    """Returns the model's training features; None for an ensemble, which has no features."""
     if run is None:
         return None
     return training_features(about.run_config, best, run.path, options.data_dir)

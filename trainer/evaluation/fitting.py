@@ -1,4 +1,4 @@
-"""Finds the training features of a network: those that its run has kept, or fitted anew."""
+"""Loads the training features of a network from its run, or fits them."""
 
 import pathlib
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from trainer.evaluation.several_runs import one_dataset, splits_of
 from trainer.evaluation.training_features import TrainingFeatures, fit, load, save
 from trainer.progress_line import ProgressLine
 
-# Training and validation radiographs that are read: a random subset of larger splits.
+# Maximum number of radiographs per split; larger splits are sampled randomly.
 MOST = 5_000
 _LEFT_OUT = "the flag of radiographs unlike the training's is left out"
 
@@ -31,21 +31,21 @@ def training_features(
     *,
     keeps: bool = True,
 ) -> TrainingFeatures | None:
-    """Takes what is kept beside a model, or fits and keeps it.
+    """Loads the training features stored beside a model, or fits and stores them.
 
     Args:
         content: the config.json of the model's run.
         best: the model.
-        directory: where it is kept: of the run, or of an exported model.
-        data_dir: where the run's dataset lies; None: where the run found it.
-        keeps: whether what was fitted is kept.
+        directory: directory of the run or of an exported model, which stores the features.
+        data_dir: directory of the run's dataset; None: the one recorded by the run.
+        keeps: whether to store newly fitted features.
 
     Returns:
-        What was fitted; None, which the log explains, where there is no such dataset any more.
+        The training features; None if the dataset no longer exists, which is logged.
 
     Raises:
-        Unreadable: it cannot be read now.
-        Damaged: what was kept is not whole.
+        Unreadable: the features or the dataset cannot be read now.
+        Damaged: the stored features are damaged.
     """
     kept = load(directory, best.sha256)
     if kept:
@@ -68,20 +68,20 @@ def training_features(
 def fit_on(
     dataset: BuiltDataset, train: str, validation: str, best: BestModel, seed: int
 ) -> TrainingFeatures:
-    """Fits on `MOST` training radiographs, with the threshold of as many of the validation split.
+    """Fits on up to `MOST` training radiographs, with a threshold from as many validation ones.
 
     Args:
-        dataset: a built dataset, with the source mix of the run.
+        dataset: a built dataset, with the run's source mix.
         train: its training split.
         validation: its validation split.
         best: the model.
-        seed: of the random subset.
+        seed: seed of the random subset.
 
     Returns:
-        What was fitted.
+        The training features.
 
     Raises:
-        UserError: there is no such split, or it cannot be read.
+        UserError: a split does not exist or cannot be read.
     """
     features_of = predictor_with_features(best.network, flip=False)
     parts = [select(dataset, split).sample(MOST, seed) for split in (train, validation)]
@@ -111,7 +111,7 @@ def _keep(
     dataset: BuiltDataset,
     content: dict[str, Any],
 ) -> None:
-    """Writes it to the directory, unless the dataset is another build than the run's own."""
+    """Stores the features in the directory, unless the dataset's build differs from the run's."""
     if dataset.changed_splits(content["dataset"].get("digests", {})):
         logging.warning("%s: the fitted training features are of another dataset: not kept",
                         directory)  # fmt: skip

@@ -1,7 +1,7 @@
-"""How numbers are written on a page: one precision for all of them.
+"""Number formats of the reports, with one precision for each kind.
 
-A proportion has three decimals, or as a percentage one; a level that somebody chose, such as that
-of an interval, has none.
+A proportion has three decimals, or one as a percentage; a chosen level, such as that of an
+interval, has none.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 def number(value: float | None, digits: int = DIGITS) -> str:
-    """Writes a number; one that would be rounded to 0 says which side of 0 it is on."""
+    """Formats a number; one that rounds to 0 is shown with the side of 0 it is on."""
     if value is None:
         return "–"
     smallest = 10**-digits
@@ -22,18 +22,18 @@ def number(value: float | None, digits: int = DIGITS) -> str:
 
 
 def interval(bounds: Sequence[float] | None, digits: int = DIGITS) -> str:
-    """Writes the bounds of an interval."""
+    """Formats the bounds of an interval."""
     if bounds is None:
         return "no interval"
     return f" to{_NO_BREAK}".join(f"{bound:.{digits}f}" for bound in bounds)
 
 
 def percent(value: float | None, digits: int = DIGITS - 2) -> str:
-    """Writes a proportion as a percentage."""
+    """Formats a proportion as a percentage."""
     return "–" if value is None else f"{value:.{digits}%}".replace("%", f"{_NO_BREAK}%")
 
 
 def p_value(value: float) -> str:
-    """Writes a p-value."""
+    """Formats a p-value."""
     smallest = 10**-DIGITS
     return f"<{_NO_BREAK}{smallest}" if value < smallest else f"{value:.{DIGITS}f}"

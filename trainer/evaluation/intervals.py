@@ -10,13 +10,13 @@ _SAME = 1e-12
 
 
 def percentile_interval(samples: np.ndarray) -> Interval:
-    """The interval that holds all but the outer 5 % of the resamples.
+    """Returns the central 95 % interval of the resamples.
 
     Args:
         samples: `[resamples] float`.
 
     Returns:
-        Its lower and upper bound.
+        The lower and upper bound.
     """
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
@@ -24,13 +24,13 @@ def percentile_interval(samples: np.ndarray) -> Interval:
 
 
 def two_sided_p(samples: np.ndarray) -> float:
-    """Twice the smaller share of resamples on one side of 0, counting the one that was seen.
+    """Returns twice the smaller share of resamples on one side of 0, counting the observed one.
 
     Args:
-        samples: `[resamples] float`, of a difference.
+        samples: `[resamples] float`, values of a difference.
 
     Returns:
-        The p-value of the difference being 0.
+        The two-sided p-value for no difference.
     """
     below, above = np.sum(samples <= _SAME) + 1, np.sum(samples >= -_SAME) + 1
     return float(min(1.0, 2 * min(below, above) / (len(samples) + 1)))
@@ -39,16 +39,16 @@ def two_sided_p(samples: np.ndarray) -> float:
 def interval(
     samples: np.ndarray, counts: tuple[float, float] | None
 ) -> tuple[Interval | None, str | None]:
-    """The interval of a metric, and what is to be said of it.
+    """Computes the interval of a metric, and a note on it.
 
     Args:
-        samples: `[resamples] float`, NaN where the metric is undefined.
-        counts: of a proportion, the count and of how many independent examples. Where all
-            resamples agree, as when everything is right, its exact binomial interval (Clopper and
-            Pearson, 1934) stands in.
+        samples: `[resamples] float`, NaN if the metric is undefined.
+        counts: for a proportion, the count and the number of independent examples. If all resamples
+            agree, as when every prediction is correct, the exact binomial interval (Clopper and
+            Pearson, 1934) is used.
 
     Returns:
-        The interval or None, and why it is missing or unusual or None.
+        The interval, or None; and why it is missing or unusual, or None.
     """
     defined = samples[~np.isnan(samples)]
     if len(defined) == 0:

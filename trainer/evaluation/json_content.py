@@ -1,20 +1,20 @@
-"""Dataclasses as the content of a JSON file."""
+"""Conversion of dataclasses to JSON content."""
 
 import dataclasses
 from typing import Any
 
-# In a field's `Annotated`: the keys of its value stand in place of its name.
+# Marks a field, in its `Annotated`, whose keys are merged into the parent object.
 INLINE = "inline"
 
 
 def json_content(value: Any) -> Any:
-    """Turns dataclasses into what `json` writes.
+    """Converts dataclasses to objects that `json` can write.
 
     Args:
-        value: a dataclass, or what may hold some.
+        value: a dataclass, or a container that may hold dataclasses.
 
     Returns:
-        The same of dictionaries and lists, keys in the order of the fields.
+        The same content as dictionaries and lists, with keys in the order of the fields.
     """
     if dataclasses.is_dataclass(value):
         content: dict[str, Any] = {}

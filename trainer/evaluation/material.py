@@ -1,4 +1,4 @@
-"""What runs are evaluated on: examples, and what of their dataset is needed beside them."""
+"""The examples that runs are evaluated on, and the required data of their dataset."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,17 +17,15 @@ from trainer.evaluation.several_runs import one_dataset, splits_of, tested_split
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What runs are evaluated on.
+    """The data for an evaluation.
 
     Attributes:
-        examples: what is predicted.
+        examples: the examples to predict.
         made_on: the splits that the runs were trained and validated on.
-        dataset: the dataset that they are of; None for a user's own images.
-        split: its split; None likewise.
-        validation: the examples that temperature and thresholds are chosen on; None if there are
-            none.
-        train: of each run, labels and sources of what it was trained on; empty where the sources
-            are not known.
+        dataset: the dataset of the examples; None for a user's own images.
+        split: split of the dataset; None for a user's own images.
+        validation: the examples used to fit temperature and thresholds; None if there are none.
+        train: labels and sources of each run's training examples; empty if the sources are unknown.
     """
 
     examples: Examples
@@ -41,16 +39,16 @@ class Material:
 def of_split(
     contents: Mapping[str, dict[str, Any]], split: str | None, data_dir: str | None, ensemble: str
 ) -> Material:
-    """A split of the dataset that all runs were trained on.
+    """Loads a split of the dataset that all runs were trained on.
 
     Args:
-        contents: of the runs' config.json, by their names.
+        contents: content of config.json by run name.
         split: the split; None: `test`, or the fold that the runs hold out.
-        data_dir: where the dataset lies; None: where the runs found it.
-        ensemble: the name of the runs' mean.
+        data_dir: directory of the dataset; None: the one recorded by the runs.
+        ensemble: name of the ensemble of the runs.
 
     Raises:
-        UserError: there is no such dataset or split.
+        UserError: the dataset or the split does not exist.
     """
     train, validation = made_on = splits_of(contents)
     dataset, split = one_dataset(contents, data_dir), split or tested_split(contents)
@@ -69,11 +67,11 @@ def of_split(
 def remarks_on(
     material: Material, contents: Mapping[str, dict[str, Any]], data_dir: str | None
 ) -> list[str]:
-    """What a reader should know first: of the examples, and of what the runs were made with.
+    """Lists caveats about the examples and the training of the runs.
 
     Args:
-        material: what they are evaluated on.
-        contents: of the runs' config.json, by their names.
+        material: the data of the evaluation.
+        contents: content of config.json by run name.
         data_dir: as of `of_split`.
     """
     sizes = {name: run["dataset"]["train_examples"] for name, run in contents.items()}

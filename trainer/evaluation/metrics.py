@@ -1,8 +1,8 @@
 """The metrics of a report, each declared once.
 
 A new metric is one record in `HEADLINE`: report.json, report.html, the model cards, the comparison
-of runs and the intervals take it from there. One of each class is a record in `PER_CLASS`, from
-which report.json, report.html and the intervals take it.
+of runs and the intervals are derived from it. A per-class metric is a record in `PER_CLASS`, from
+which report.json, report.html and the intervals are derived.
 """
 
 import dataclasses
@@ -16,24 +16,25 @@ from trainer.evaluation.tasks import EPSILON, Binary, Multiclass
 
 
 def _nothing(task: Any) -> None:
-    """Nothing is to be noted."""
+    """Returns no note."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A metric of a `Multiclass` task if in `HEADLINE`, of a `Binary` one if in `PER_CLASS`.
+    """A metric of a `Multiclass` task (in `HEADLINE`) or a `Binary` one (in `PER_CLASS`).
 
     Attributes:
-        name: its key in report.json.
-        label: its name for readers.
-        compute: its value, by scikit-learn where it has the metric; None where it is undefined.
-        resample: its value in every resample of a task with weights, `[resamples] float`; NaN
-            where it is undefined.
-        note: why it is undefined, or what convention it follows; None if there is nothing to say.
-        counts: of a metric that is a proportion of examples, the count and of how many.
-        higher_is_better: which way is better.
-        digits: decimals that are shown.
-        hint: a remark under its label; may name `{classes}` and `{others}`, two fewer.
+        name: key of the metric in report.json.
+        label: display name of the metric.
+        compute: computes the value, with scikit-learn where available; None if undefined.
+        resample: computes the value in every resample of a task with weights, `[resamples] float`;
+            NaN if undefined.
+        note: why the value is undefined, or which convention it follows; None if no note is needed.
+        counts: for a proportion of examples, its numerator and denominator.
+        higher_is_better: whether higher values are better.
+        digits: number of decimals shown.
+        hint: a remark under its label; may use `{classes}`, the number of classes, and `{others}`,
+            two fewer.
     """
 
     name: str
@@ -78,7 +79,7 @@ def _mcc(task: Multiclass) -> float:
 
 
 def _by_chance(task: Multiclass) -> np.ndarray:
-    """The accuracy of answering as often, but blindly."""
+    """The chance accuracy: that of random answers with the same class frequencies."""
     true, predicted = task.marginals
     return (true * predicted).sum(axis=1)
 
@@ -123,7 +124,7 @@ def _brier_scores(task: Multiclass) -> np.ndarray:
 
 
 def _one_vs_rest(accuracy: Any, task: Multiclass) -> Any:
-    # A wrong answer is wrong for two classes and right for all others.
+    # A wrong answer is wrong for two classes and correct for all others.
     return 1 - 2 * (1 - accuracy) / task.num_classes
 
 
@@ -163,7 +164,7 @@ LOG_LOSS = Metric(
 )
 BRIER_SCORE = Metric(
     "brier_score",
-    # The sum over the classes, as Brier (1950) defined it.
+    # The sum over the classes, as defined by Brier (1950).
     "Brier score (0 to 2)",
     compute=lambda task: float(
         metrics.brier_score_loss(
@@ -174,7 +175,7 @@ BRIER_SCORE = Metric(
     higher_is_better=False,
 )
 
-# Of all classes, in the order of the report.
+# Metrics over all classes, in the order of the report.
 HEADLINE: tuple[Metric, ...] = (
     ACCURACY,
     BALANCED_ACCURACY,
@@ -210,7 +211,7 @@ def _ratio(
     *,
     proportion: bool = True,
 ) -> Metric:
-    """A metric that divides counts; `parts` takes tn, fp, fn, tp, of one task or of resamples."""
+    """Creates a ratio of counts; `parts` takes tn, fp, fn, tp of one task or of resamples."""
 
     def compute(task: Binary) -> float | None:
         part, whole = parts(*task.counts)
@@ -264,7 +265,7 @@ AUROC = Metric(
     ),
 )
 
-# Of each class against the rest, in the order of the report.
+# Metrics of each class against the rest, in the order of the report.
 PER_CLASS: tuple[Metric, ...] = (
     SENSITIVITY,
     SPECIFICITY,

@@ -1,4 +1,4 @@
-"""All that a report says of one model."""
+"""The part of a report about one model."""
 
 import dataclasses
 from typing import Annotated, Any
@@ -32,15 +32,14 @@ _NO_MASKS = "no image has a lung mask"
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """What every model of a report is evaluated with.
+    """The common inputs for evaluating every model of a report.
 
     Attributes:
-        examples: what it is evaluated on.
-        resampling: of the examples.
-        positive: index of the class that the operating point is about.
-        train: labels and sources of what the model was trained on; None where sources are not
-            known.
-        prevalences: for which PPV and NPV are computed, 0 to 1.
+        examples: the examples to evaluate on.
+        resampling: bootstrap resamples of the examples.
+        positive: index of the class of the operating point.
+        train: labels and sources of the model's training examples; None if the sources are unknown.
+        prevalences: prevalences for PPV and NPV, 0 to 1.
     """
 
     examples: Examples
@@ -55,13 +54,13 @@ class Mistake:
     """A wrong prediction.
 
     Attributes:
-        id: of the example.
-        row: its place among the examples.
-        label: its class.
-        predicted: the class that was predicted.
-        probability: of the predicted class.
-        probability_of_label: of the true class.
-        source: of the example; None if nobody knows.
+        id: id of the example.
+        row: index of the example.
+        label: true class.
+        predicted: predicted class.
+        probability: probability of the predicted class.
+        probability_of_label: probability of the true class.
+        source: source of the example; None if unknown.
     """
 
     id: str
@@ -75,17 +74,18 @@ class Mistake:
 
 @dataclasses.dataclass(frozen=True)
 class AboutModel:
-    """What is known of a model.
+    """Metadata of a model.
 
     Attributes:
-        name: in the report.
-        run: path of its run; None for an ensemble, like what follows but for `members`.
+        name: name in the report.
+        run: path of its run; None for an ensemble, as for the following attributes except
+            `members`.
         model: name of the network, or `ensemble`.
         members: names of an ensemble's models; None for a run.
         run_config: content of the run's config.json.
-        model_sha256: of its model.keras.
-        positive_class: the class that the operating point is about.
-        study: which study the run is of; None if of none.
+        model_sha256: SHA-256 of its model.keras.
+        positive_class: the class of the operating point.
+        study: the study that the run belongs to; None if there is none.
     """
 
     name: str
@@ -100,25 +100,25 @@ class AboutModel:
 
 @dataclasses.dataclass(frozen=True)
 class ModelReport:
-    """One model in report.json; of a section that is None, `statistics.why` says why.
+    """One model in report.json; `statistics.why` explains each section that is None.
 
     Attributes:
         statistics: its metrics.
-        calibration: whether its probabilities mean what they say.
-        tuning: what `tuning.tune` chose.
-        operating_point: its threshold for the positive class.
-        operating_points: class to its threshold, of the classes that have one.
-        decision_curve: for the positive class.
-        conformal: prediction sets.
-        selective: answering only where it is sure.
-        by_source: statistics of each source alone.
-        pairs_within_sources: each two classes inside one source.
-        source_alone: what the source alone would score.
-        subgroups: attribute, such as `site`, to value to the examples that share it.
+        calibration: calibration of its probabilities.
+        tuning: the result of `tuning.tune`.
+        operating_point: results at the threshold for the positive class.
+        operating_points: results at the threshold of each class that has one.
+        decision_curve: decision curve for the positive class.
+        conformal: evaluation of prediction sets.
+        selective: selective prediction: accuracy on the most confident examples.
+        by_source: statistics of the examples of each source.
+        pairs_within_sources: each pair of classes within one source.
+        source_alone: score of predicting the class from the source alone.
+        subgroups: evaluation by attribute, such as `site`, and value.
         shortcut_controls: its metrics with a part of each radiograph blanked.
-        unusual: how many radiographs are flagged as unlike those of its training.
-        mistakes: the wrong predictions that it is surest of.
-        about: what is known of it.
+        unusual: number of radiographs flagged as unlike its training radiographs.
+        mistakes: its most confident wrong predictions.
+        about: metadata of the model.
     """
 
     statistics: Annotated[Statistics, INLINE]
@@ -155,12 +155,12 @@ def evaluate_model(
     """Evaluates one model.
 
     Args:
-        predictions: of the model.
-        tuning: what `tuning.tune` chose for it; None if nothing could be chosen.
-        no_tuning: why nothing could.
-        setup: what to evaluate it with.
-        about: what is known of it.
-        fitted: the features of its training; None if they are not known.
+        predictions: predictions of the model.
+        tuning: the result of `tuning.tune` for it; None if tuning was not possible.
+        no_tuning: why tuning was not possible.
+        setup: the common inputs.
+        about: metadata of the model.
+        fitted: its training features; None if unknown.
 
     Returns:
         Its part of the report.
@@ -202,7 +202,7 @@ def evaluate_model(
 
 
 def _missing(setup: Setup, tuning: dict[str, Any] | None, no_tuning: str) -> dict[str, str]:
-    """Section to why it is missing."""
+    """Maps missing sections to the reason."""
     why = {}
     positive_class = setup.examples.class_names[setup.positive]
     for name, threshold in tuning["thresholds"].items() if tuning else ():

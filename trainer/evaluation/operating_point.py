@@ -1,4 +1,4 @@
-"""From probabilities to decisions about one class: a threshold, and what it costs and brings."""
+"""Operating points: thresholds on a class' probability and their results."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ METRICS = (SENSITIVITY, SPECIFICITY, PPV, NPV)
 
 @dataclasses.dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold brings.
+    """Results at a threshold.
 
     Attributes:
-        threshold: this score and higher ones are called positive.
+        threshold: scores at or above it are called positive.
         values: the metrics of `METRICS`.
-        intervals: theirs; they take the threshold as given.
-        why: metric to why its value or interval is missing or unusual.
-        at_prevalence: PPV and NPV where the class is as frequent as was asked for.
+        intervals: their intervals, which treat the threshold as fixed.
+        why: maps metrics to the reason why a value or interval is missing or unusual.
+        at_prevalence: PPV and NPV at the requested prevalences.
     """
 
     threshold: float
@@ -39,30 +39,30 @@ class OperatingPoint:
 
 
 def choose_threshold(positive: np.ndarray, score: np.ndarray) -> float | None:
-    """The highest threshold at which at least 95 % of the positives are found.
+    """Returns the highest threshold with a sensitivity of at least 95 %.
 
     Args:
         positive: `[examples] bool`.
         score: `[examples] float`, the probability of being positive.
 
     Returns:
-        The threshold, a score that is itself called positive; None without a positive example.
+        The threshold, itself called positive; None if there is no positive example.
     """
     if not positive.any():
         return None
     descending = np.sort(score[positive])[::-1]
-    # Rounded first: 0.95 * 60 may come out a little above 57.
+    # Rounded first, as 0.95 * 60 may be slightly above 57.
     needed = int(np.ceil(np.round(WANTED_SENSITIVITY * len(descending), 6)))
     return float(descending[needed - 1])
 
 
 def at_threshold(task: Multiclass, index: int, threshold: float) -> Binary:
-    """One class against the rest, called by a threshold.
+    """Converts a task to one class against the rest, decided by a threshold.
 
     Args:
         task: labels and probabilities.
-        index: of the class.
-        threshold: this probability and higher ones are called positive.
+        index: index of the class.
+        threshold: probabilities at or above it are called positive.
     """
     one = task.one_against_rest(index)
     return dataclasses.replace(one, predicted=one.scores >= threshold)
@@ -75,17 +75,17 @@ def evaluate_thresholds(
     resampling: Resampling,
     prevalences: Sequence[float] = (),
 ) -> dict[str, OperatingPoint]:
-    """How thresholds that were chosen elsewhere do here.
+    """Evaluates thresholds that were chosen on other examples.
 
     Args:
         task: labels and probabilities.
         class_names: names of the classes.
-        thresholds: class to its threshold, None if it has none.
-        resampling: of the examples.
-        prevalences: for which PPV and NPV are computed, 0 to 1.
+        thresholds: threshold by class; None if it has none.
+        resampling: bootstrap resamples of the examples.
+        prevalences: prevalences for PPV and NPV, 0 to 1.
 
     Returns:
-        Class to its operating point, of the classes that have a threshold.
+        The operating point of each class that has a threshold.
     """
     chosen = {name: found for name, found in thresholds.items() if found is not None}
     tasks = [
@@ -107,15 +107,15 @@ def evaluate_thresholds(
 def roc_and_precision_recall(
     positive: np.ndarray, score: np.ndarray
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]] | None:
-    """The two curves of a class against the rest.
+    """Computes the ROC and precision-recall curves of a class against the rest.
 
     Args:
         positive: `[examples] bool`.
         score: `[examples] float`.
 
     Returns:
-        False and true positive rates, then recalls and precisions; None if the class or the rest
-        does not occur.
+        False and true positive rates, then recalls and precisions; None unless both the class and
+        the rest occur.
     """
     if not 0 < positive.sum() < len(positive):
         return None

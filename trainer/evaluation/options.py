@@ -1,4 +1,4 @@
-"""What a user can choose of an evaluation of runs."""
+"""A user's options for the evaluation of runs."""
 
 import dataclasses
 import math
@@ -10,15 +10,15 @@ from trainer.settings import section, setting
 @section("What is evaluated")
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """Which radiographs are predicted, and how.
+    """The radiographs to predict, and how.
 
     Attributes:
-        split: of the runs' dataset; None: `test`, or the fold held out.
-        data_dir: where the dataset lies; None: where the runs found it.
-        images_dir: a folder of own images instead, one sub-folder for each class.
+        split: split of the runs' dataset; None: `test`, or the held-out fold.
+        data_dir: directory of the dataset; None: the one recorded by the runs.
+        images_dir: a folder of own images instead, with one sub-folder per class.
         manifest: a CSV file of own images instead.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
-        ensemble: whether the mean of the runs' probabilities is evaluated too.
+        ensemble: whether to evaluate the mean of the runs' probabilities as well.
         tta: test-time augmentation.
     """
 
@@ -34,17 +34,17 @@ class Subject:
 
     @property
     def are_own(self) -> bool:
-        """Whether a user's own images are evaluated, and not a split of a dataset."""
+        """Whether the user's own images are evaluated instead of a split of a dataset."""
         return bool(self.images_dir or self.manifest)
 
     def check(self, runs: int) -> None:
-        """Refuses what contradicts itself.
+        """Rejects contradictory options.
 
         Args:
-            runs: how many are evaluated.
+            runs: number of runs to evaluate.
 
         Raises:
-            UserError: it does.
+            UserError: the options contradict each other.
         """
         if not runs:
             raise UserError("there is no run to evaluate: give --workdir")
@@ -57,14 +57,14 @@ class Subject:
 @section("The report")
 @dataclasses.dataclass(frozen=True)
 class ReportOptions:
-    """What the report says beside the metrics.
+    """Options for the content of the report besides the metrics.
 
     Attributes:
-        positive_class: of the operating point; None: the first.
-        prevalence: shares of a class to give PPV and NPV for.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-        note: a remark that stands at the top.
+        positive_class: class of the operating point; None: the first.
+        prevalence: prevalences to compute PPV and NPV for.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+        note: a remark at the top of the report.
     """
 
     positive_class: str | None = setting(None, "Class of the operating point; default: the first.")
@@ -78,4 +78,4 @@ class ReportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Options(ReportOptions, Subject):
-    """All of them."""
+    """All options of an evaluation."""

@@ -1,7 +1,7 @@
-"""What the original notebooks published, to stand beside a run of the same network.
+"""Published results of the original notebooks, for comparison with runs of the same network.
 
-Their split is another one (2,117 images, duplicates not kept together), so a difference between
-the two says little.
+They used a different split (2,117 images, duplicates not kept together), so a difference is only a
+weak indication.
 """
 
 import dataclasses
@@ -12,9 +12,9 @@ WHERE = (
     "another split, the 2,117 test images of the original notebooks, whose near-duplicates may be "
     "in the training set"
 )
-# Test accuracy of each network.
+# Test accuracy by network.
 ACCURACY = {"lenet": 0.7837, "resnet101": 0.9258, "vgg19": 0.9140, "densenet169": 0.8559}
-# Precision, recall and F1 of each class, published for the best network alone.
+# Precision, recall and F1 by class, published for the best network only.
 PER_CLASS = {
     "resnet101": {
         "COVID": (0.96, 0.94, 0.95),
@@ -27,7 +27,7 @@ PER_CLASS = {
 
 @dataclasses.dataclass(frozen=True)
 class ClassFigures:
-    """Published figures of one class."""
+    """Published figures of a class."""
 
     precision: float
     recall: float
@@ -39,10 +39,10 @@ class OriginalModel:
     """A network of the original.
 
     Attributes:
-        model: its name.
-        published: its accuracy there.
-        measured: name to accuracy of each evaluated model of the same network.
-        per_class: its figures there, by class; empty where none were published.
+        model: name of the network.
+        published: its published accuracy.
+        measured: accuracy of each evaluated model of the same network, by name.
+        per_class: its published figures by class; empty if none were published.
     """
 
     model: str
@@ -53,11 +53,11 @@ class OriginalModel:
 
 @dataclasses.dataclass(frozen=True)
 class Original:
-    """The published figures beside the measured ones.
+    """The published results beside the measured ones.
 
     Attributes:
-        where: the published ones come from.
-        models: one for each published network.
+        where: source of the published results.
+        models: one entry per published network.
     """
 
     where: str
@@ -65,14 +65,14 @@ class Original:
 
 
 def beside_original(dataset: str, measured: Sequence[tuple[str, str, float]]) -> Original | None:
-    """The published figures beside the measured ones.
+    """Returns the published results beside the measured ones.
 
     Args:
-        dataset: name of the dataset that was evaluated on.
-        measured: network, name and accuracy of each model that was evaluated.
+        dataset: name of the evaluated dataset.
+        measured: network, name and accuracy of each evaluated model.
 
     Returns:
-        Both; None for another dataset.
+        The results; None for another dataset.
     """
     if dataset.split("/")[0] != DATASET:
         return None

@@ -1,4 +1,4 @@
-"""Renders a report's page and model cards from the templates beside this module."""
+"""Renders a report's page, model cards and checklist from templates."""
 
 import base64
 import pathlib
@@ -23,11 +23,11 @@ _ENVIRONMENT = templates.environment("trainer.evaluation")
 
 
 def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
-    """Renders report.html, with every picture inside it.
+    """Renders report.html with its plots embedded.
 
     Args:
         report: the content of report.json.
-        directory: where the report's pictures lie.
+        directory: directory of the report's plots.
 
     Returns:
         One self-contained HTML page.
@@ -90,7 +90,7 @@ def render_checklist(report: dict[str, Any]) -> str:
 
 
 def _label(name: str) -> str:
-    """A metric's name for readers."""
+    """Returns a metric's display name."""
     return next(
         metric.label for metric in (*metrics.HEADLINE, *metrics.PER_CLASS) if metric.name == name
     )

@@ -1,4 +1,4 @@
-"""The pictures of a report."""
+"""The plots of a report."""
 
 import pathlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from trainer.evaluation.selective import AccuracyCurve
 from trainer.evaluation.statistics import Statistics
 from trainer.figure import DPI, new_figure
 
-# Okabe and Ito (2008): colours that colour-blind readers can tell apart; the dashes differ as well.
+# Okabe and Ito (2008): distinguishable by colour-blind readers; the line styles differ as well.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 
@@ -28,14 +28,14 @@ def plot_curves(
     roc: pathlib.Path,
     precision_recall: pathlib.Path,
 ) -> None:
-    """Draws the ROC and the precision-recall curve of each class against the rest.
+    """Plots the ROC and precision-recall curves of each class against the rest.
 
     Args:
         labels: `[examples] int`.
         probabilities: `[examples, classes] float`.
         class_names: names of the classes.
-        roc: the PNG file to write.
-        precision_recall: likewise.
+        roc: PNG file of the ROC curves.
+        precision_recall: PNG file of the precision-recall curves.
     """
     roc_figure, roc_axes = new_figure("ROC curves (one versus rest)")
     roc_axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, label="chance")
@@ -58,10 +58,10 @@ def plot_curves(
 
 
 def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
-    """Draws accuracy against confidence, before and after the temperature; large marks: many.
+    """Plots accuracy against confidence; the size of a mark shows the number of examples.
 
     Args:
-        calibration: before and after the temperature.
+        calibration: calibration before and after temperature scaling.
         path: the PNG file to write.
     """
     figure, axes = new_figure("reliability of the predicted class")
@@ -79,7 +79,7 @@ def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
         counts = np.array([bin_.count for bin_ in filled])
         label = f"{label} (ECE {state.ece:.3f})"
         axes.plot(confidence, accuracy, label=label, **_style(index))
-        # The area of a mark is the share of the examples in its bin.
+        # The area of a mark is proportional to the share of examples in its bin.
         area = 15 + 400 * counts / counts.sum()
         axes.scatter(confidence, accuracy, area, COLOURS[index], marker=marker, alpha=0.7)
     axes.set(xlabel="mean probability of the predicted class", ylabel="accuracy")
@@ -88,10 +88,10 @@ def plot_reliability(calibration: Calibration, path: pathlib.Path) -> None:
 
 
 def plot_reliability_by_class(classes: Mapping[str, ClassCalibration], path: pathlib.Path) -> None:
-    """Draws the observed share of each class against its mean probability.
+    """Plots the observed share of each class against its mean probability.
 
     Args:
-        classes: name to its calibration.
+        classes: calibration by class name.
         path: the PNG file to write.
     """
     figure, axes = new_figure("reliability, each class against the rest")
@@ -107,11 +107,11 @@ def plot_reliability_by_class(classes: Mapping[str, ClassCalibration], path: pat
 
 
 def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib.Path) -> None:
-    """Draws net benefit, with its intervals, against the threshold probability.
+    """Plots net benefit, with its intervals, against the threshold probability.
 
     Args:
-        curve: net benefit.
-        positive_class: the class that is acted on.
+        curve: the decision curve.
+        positive_class: name of the positive class.
         path: the PNG file to write.
     """
     figure, axes = new_figure(f"decision curve for {drawn(positive_class)}")
@@ -125,7 +125,7 @@ def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib
         xlabel="threshold probability",
         ylabel="net benefit (true positives per example)",
         xlim=(0, 1),
-        # Treating all falls without end as the threshold nears 1.
+        # The net benefit of treating all tends to minus infinity as the threshold nears 1.
         ylim=(-0.25 * highest, 1.1 * highest),
     )
     axes.legend()
@@ -133,10 +133,10 @@ def plot_decision_curve(curve: DecisionCurve, positive_class: str, path: pathlib
 
 
 def plot_selective(curve: AccuracyCurve, path: pathlib.Path) -> None:
-    """Draws accuracy against the share of the examples that is answered.
+    """Plots accuracy against the share of examples that are answered.
 
     Args:
-        curve: on the surest examples.
+        curve: accuracy on the most confident examples.
         path: the PNG file to write.
     """
     figure, axes = new_figure("accuracy on the surest radiographs")
@@ -153,10 +153,10 @@ def plot_selective(curve: AccuracyCurve, path: pathlib.Path) -> None:
 
 
 def plot_accuracies(models: Mapping[str, Statistics], path: pathlib.Path) -> None:
-    """Draws each model's accuracy and balanced accuracy with its interval.
+    """Plots each model's accuracy and balanced accuracy with intervals.
 
     Args:
-        models: name to statistics.
+        models: statistics by model name.
         path: the PNG file to write.
     """
     figure, axes = new_figure("accuracy with 95 % interval", height=1.6 + 0.6 * len(models))

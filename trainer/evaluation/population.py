@@ -1,4 +1,4 @@
-"""Whose radiographs a published dataset holds, where none of its files says so."""
+"""The patient population of published datasets, which their files do not state."""
 
 _OF_DATASET = {
     "covid19_radiography": (
@@ -10,12 +10,12 @@ _OF_DATASET = {
 
 
 def population(dataset: str) -> str | None:
-    """Whose radiographs a dataset holds.
+    """Describes the patient population of a dataset.
 
     Args:
-        dataset: its name, `name/config:version`.
+        dataset: name of the dataset, `name/config:version`.
 
     Returns:
-        A sentence or two; None where it is not known.
+        One or two sentences; None if unknown.
     """
     return _OF_DATASET.get(dataset.split("/")[0].split(":")[0])

@@ -1,4 +1,4 @@
-"""The probabilities of one model, or the mean of several, for all that it is evaluated on."""
+"""The probabilities of one model, or the mean of several, for an evaluation."""
 
 import dataclasses
 import pathlib
@@ -14,7 +14,7 @@ from trainer.errors import UserError
 from trainer.evaluation.shortcuts import blanked
 from trainer.models.taps import Taps
 
-# Radiographs that go through a network at once.
+# Radiographs per batch.
 BATCH = 32
 
 
@@ -23,12 +23,13 @@ class Predictions:
     """A model's probabilities, `[examples, classes]` each.
 
     Attributes:
-        name: of the model in the report.
-        probabilities: of the examples that it is evaluated on.
-        validation: of the validation split; None if there is none.
-        blanked: of the examples with a mask, for each view of `shortcuts.blanked`; empty without
-            masks.
-        features: `[examples, features] float32`, what enters the last layer; None of an ensemble.
+        name: name of the model in the report.
+        probabilities: probabilities of the evaluated examples.
+        validation: probabilities of the validation split; None if there is none.
+        blanked: probabilities of the examples with a mask, for each view of `shortcuts.blanked`;
+            empty without masks.
+        features: `[examples, features] float32`, the inputs of the last layer; None for an
+            ensemble.
     """
 
     name: str
@@ -44,14 +45,14 @@ def predict(
     """Predicts every example once.
 
     Args:
-        name: of the model in the report.
+        name: name of the model in the report.
         model: a saved model.
-        examples: what it is evaluated on.
-        validation: what temperature and threshold are chosen on.
+        examples: the examples to evaluate.
+        validation: the examples used to fit temperature and thresholds.
         flip: whether to average with the predictions for the flipped images.
 
     Returns:
-        Its predictions.
+        The predictions of the model.
     """
     outputs = predictor_with_features(model, flip=flip)
     probabilities, features = outputs(examples.images)
@@ -71,11 +72,11 @@ def ensemble(name: str, members: Sequence[Predictions]) -> Predictions:
     """Averages the probabilities of several models.
 
     Args:
-        name: of the ensemble in the report.
+        name: name of the ensemble in the report.
         members: predictions for the same examples.
 
     Returns:
-        Its predictions.
+        The predictions of the ensemble.
     """
     first = members[0]
     return Predictions(
@@ -94,15 +95,15 @@ def ensemble(name: str, members: Sequence[Predictions]) -> Predictions:
 
 
 def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.ndarray]:
-    """Makes a function that runs the model, traced once however often it is called.
+    """Returns a function that runs the model and is traced only once.
 
     Args:
-        model: takes `[batch, H, W, C] uint8`, gives `[batch, classes]` probabilities.
+        model: maps `[batch, H, W, C] uint8` to `[batch, classes]` probabilities.
         flip: whether to average with the predictions for the images flipped left to right.
 
     Returns:
-        From `[examples, H, W, C] uint8` to `[examples, classes] float64`, whose rows sum to 1; it
-        raises `UserError` if the model gives something else than finite numbers.
+        A function from `[examples, H, W, C] uint8` to `[examples, classes] float64`, whose rows sum
+        to 1. It raises `UserError` if the model's outputs are not finite.
     """
     outputs = _batched(model, [model.output], flip=flip)
     return lambda images: outputs(images)[0]
@@ -111,11 +112,11 @@ def predictor(model: keras.Model, *, flip: bool) -> Callable[[np.ndarray], np.nd
 def predictor_with_features(
     model: keras.Model, *, flip: bool
 ) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """As `predictor`, of a network of `trainer.models.build`.
+    """Like `predictor`, for a network of `trainer.models.build`, but also returns features.
 
     Returns:
-        From images to the probabilities and `[examples, features] float32`, what enters the last
-        layer for the images as they are.
+        A function from images to the probabilities and the inputs of the last layer, `[examples,
+        features] float32`, for the unflipped images.
     """
     return _batched(model, [model.output, Taps(model).features], flip=flip)
 
@@ -123,7 +124,7 @@ def predictor_with_features(
 def _batched(
     model: keras.Model, outputs: list[keras.KerasTensor], *, flip: bool
 ) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Runs a model in batches up to some of its tensors, the probabilities first."""
+    """Returns a function that computes tensors of a model in batches, probabilities first."""
     part = keras.Model(model.input, outputs)
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.uint8)])
@@ -140,7 +141,7 @@ def _batched(
         probabilities = found.astype(np.float64)
         if not np.isfinite(probabilities).all():
             raise UserError("the model gives probabilities that are no numbers; train it again")
-        # A softmax in float32 sums to 1 within 1e-7 only.
+        # A float32 softmax only sums to 1 within 1e-7.
         return [probabilities / probabilities.sum(axis=1, keepdims=True), *others]
 
     return outputs_of
@@ -152,7 +153,7 @@ def prediction_table(
     probabilities: np.ndarray,
     class_names: tuple[str, ...],
 ) -> list[list[str | float]]:
-    """The rows of predictions.csv: the header, then id, label, predicted, probabilities.
+    """Returns the rows of predictions.csv: a header, then id, label, predicted, probabilities.
 
     Args:
         ids: `[examples] str`.
@@ -179,7 +180,7 @@ def write_predictions(
 
     Args:
         path: the file.
-        ids: as of `prediction_table`, like what follows.
+        ids: as for `prediction_table`.
         labels: `[examples] int`.
         probabilities: `[examples, classes] float`.
         class_names: names of the classes.

@@ -1,4 +1,4 @@
-"""PPV and NPV where a class is more or less frequent than in the examples."""
+"""PPV and NPV at a prevalence other than that of the examples."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from trainer.evaluation.metrics import NPV, PPV, SENSITIVITY, SPECIFICITY, Metri
 from trainer.evaluation.statistics import Numbers
 from trainer.evaluation.tasks import Binary
 
-# Of one task, or of each resample.
+# Values of one task, or of each resample.
 _Rates = np.ndarray | float
 
 
@@ -30,10 +30,10 @@ class AtPrevalence:
 
 
 def parse_prevalences(texts: Sequence[float | str]) -> tuple[float, ...]:
-    """The numbers of --prevalence, each once.
+    """Parses the numbers of --prevalence, without duplicates.
 
     Raises:
-        UserError: one is no number between 0 and 1.
+        UserError: a value is not a number between 0 and 1.
     """
     found = []
     for text in texts:
@@ -49,9 +49,9 @@ def parse_prevalences(texts: Sequence[float | str]) -> tuple[float, ...]:
 
 
 def predictive_values(prevalence: float) -> tuple[Metric, Metric]:
-    """PPV and NPV by Bayes' theorem, from sensitivity and specificity.
+    """Computes PPV and NPV from sensitivity and specificity with Bayes' theorem.
 
-    The interval comes from both in the same resamples; the prevalence is taken as exact.
+    The interval uses both values of the same resamples; the prevalence is treated as exact.
 
     Args:
         prevalence: share of the class, between 0 and 1.
@@ -72,7 +72,7 @@ def predictive_values(prevalence: float) -> tuple[Metric, Metric]:
 
 
 def _by_bayes(metric: Metric, combine: Callable[[_Rates, _Rates], _Rates]) -> Metric:
-    """A metric that is made of sensitivity and specificity; undefined where `metric` is."""
+    """Creates a metric from sensitivity and specificity; undefined if `metric` is."""
 
     def note(task: Binary) -> str | None:
         return SENSITIVITY.note(task) or SPECIFICITY.note(task) or metric.note(task)

@@ -1,4 +1,4 @@
-"""What a report says of how it was made."""
+"""Provenance of a report."""
 
 import datetime
 import importlib.metadata
@@ -11,10 +11,10 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "statsmode
 
 
 def provenance(command: str) -> dict[str, Any]:
-    """The fields `command`, `created` (ISO 8601) and `versions` of a report of this process.
+    """Returns the fields `command`, `created` (ISO 8601) and `versions` for a report.
 
     Args:
-        command: the command line that makes the report.
+        command: the command line that creates the report.
     """
     return {
         "command": command,

@@ -1,4 +1,4 @@
-"""How the probabilities of a class would have to be changed: calibration slope and intercept."""
+"""Calibration slope and intercept of a class' probabilities."""
 
 import warnings
 
@@ -15,47 +15,47 @@ _ONE_GROUP = "needs two examples that are independent of each other"
 _ALL_ALIKE = "needs probabilities that differ"
 _SEPARATED = "no finite one: the probabilities separate this class from the rest without a mistake"
 _NO_FIT = "the logistic regression has no finite answer: probabilities of almost 0 and 1 are wrong"
-# Of Fisher's information: below it the probabilities are all 0 or 1.
+# Minimum Fisher information; below it all probabilities are 0 or 1.
 _LEAST = 1e-6
-# Logarithm of odds: so far above or below, a probability is 1 or 0 to the 13th digit.
+# Limit of the log odds; beyond it a probability is 1 or 0 to the 13th digit.
 _FAR = 30.0
 
-# A spread below this is rounding.
+# Smaller spreads are rounding errors.
 _SAME = 1e-12
 
 _Estimate = tuple[float | None, Interval | None, str | None]
 
 
 def log_odds(log_shares: np.ndarray, index: int) -> np.ndarray:
-    """Logarithm of the odds of one class against all others together.
+    """Computes the log odds of one class against all others.
 
     Args:
         log_shares: `[examples, classes] float`, logarithms of the probabilities.
-        index: of the class.
+        index: index of the class.
 
     Returns:
-        `[examples] float`; exact where the probability is so near to 1 that 1 minus it is not.
+        `[examples] float`; exact even if the probability is so close to 1 that 1 minus it is not.
     """
     others = special.logsumexp(np.delete(log_shares, index, axis=1), axis=1)
     return log_shares[:, index] - others
 
 
 def recalibrate(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> Numbers:
-    """Calibration slope and intercept by logistic recalibration (Van Calster et al., 2016).
+    """Computes slope and intercept by logistic recalibration (Van Calster et al., 2016).
 
-    The slope is that of a logistic regression on the logarithm of the odds (Cox, 1958); the
-    intercept, or calibration in the large, that of one whose slope is held at 1. The intervals are
-    Wald's, with the variance that holds for groups of examples that depend on each other (Liang
-    and Zeger, 1986) and whether or not the regression is the true one.
+    The slope is that of a logistic regression on the log odds (Cox, 1958); the intercept, or
+    calibration in the large, is that of a regression with the slope fixed at 1. The intervals are
+    Wald intervals with a cluster-robust variance (Liang and Zeger, 1986), valid for dependent
+    examples within a group and under misspecification.
 
     Args:
-        occurred: `[examples] bool`, whether an example is of the class.
-        odds: `[examples] float`, what `log_odds` returned.
-        groups: `[examples] int`, the same for examples that depend on each other.
+        occurred: `[examples] bool`, whether an example belongs to the class.
+        odds: `[examples] float`, the result of `log_odds`.
+        groups: `[examples] int`, equal for dependent examples.
 
     Returns:
-        `slope` and `intercept`: 1 and 0 for calibrated probabilities; the slope is below 1 where
-        they are too extreme, the intercept below 0 where they are too high.
+        `slope` and `intercept`: 1 and 0 for calibrated probabilities; the slope is below 1 if they
+        are too extreme, the intercept below 0 if they are too high.
     """
     found = {
         "slope": _slope(occurred, odds, groups),
@@ -84,15 +84,15 @@ def _slope(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estim
 def _intercept(occurred: np.ndarray, odds: np.ndarray, groups: np.ndarray) -> _Estimate:
     if why := _undefined(occurred, groups):
         return None, None, why
-    # Probabilities of almost 0 and 1 make its steps overflow, those from its own start above all.
-    # Behind the limit nothing changes but the 13th digit.
+    # Probabilities near 0 and 1 make the fit's steps overflow, especially from its default start.
+    # Clipping only changes the 13th digit.
     odds = np.clip(odds, -_FAR, _FAR)
     model = GLM(occurred, np.ones((len(odds), 1)), Binomial(), offset=odds)
     return _estimate(model, groups, [_shift(occurred, odds)])
 
 
 def _shift(occurred: np.ndarray, odds: np.ndarray) -> float:
-    """The intercept: with it the probabilities have the mean that was observed."""
+    """Returns the intercept for which the mean probability equals the observed share."""
 
     def excess(intercept: float) -> float:
         return float(special.expit(odds + intercept).sum() - occurred.sum())
@@ -107,9 +107,9 @@ def _undefined(occurred: np.ndarray, groups: np.ndarray) -> str | None:
 
 
 def _estimate(model: GLM, groups: np.ndarray, start: list[float] | None = None) -> _Estimate:
-    """The last coefficient of a regression."""
+    """Fits a regression; returns its last coefficient with an interval."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # What they warn of, an answer that is none, is looked for below.
+        # Warnings are about a failed fit, which is checked below.
         warnings.simplefilter("ignore")
         fit = model.fit(start, tol=1e-12, cov_type="cluster", cov_kwds={"groups": groups})
         value, error = fit.params[-1], fit.bse[-1]

@@ -1,4 +1,4 @@
-"""The limitations that a report lists before its numbers."""
+"""The limitations listed at the top of a report."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.data.examples import Examples
 
-# Fewer examples than this call for a word of caution.
+# With fewer examples, a report adds a caution.
 _FEW = 100
 
 
@@ -17,18 +17,18 @@ def remarks(
     train_examples: Mapping[str, int],
     trained_on: dict[str, int],
 ) -> list[str]:
-    """Lists the limitations of the numbers.
+    """Lists the limitations of the results.
 
     Args:
-        examples: what was evaluated on.
-        split: the split that they are; None for a user's own images.
-        seen: how many of them the runs were trained or validated on.
-        train_examples: name of each run to the number of examples that the dataset has for it to
-            train on; none for a user's own images.
-        trained_on: likewise, the number that it was trained on.
+        examples: the evaluated examples.
+        split: their split; None for a user's own images.
+        seen: number of examples that the runs were trained or validated on.
+        train_examples: number of available training examples by run name; empty for a user's own
+            images.
+        trained_on: number of examples actually trained on, by run name.
 
     Returns:
-        One or two sentences each.
+        Texts of one or two sentences.
     """
     return [
         *_of_examples(examples),

@@ -1,6 +1,6 @@
-"""A report's directory: the numbers, predictions, pictures, page, checklist and model cards.
+"""A report's directory: results, predictions, plots, page, checklist and model cards.
 
-The first model's files lie at its top, every other model's in a folder named after the model.
+The first model's files are at the top level, every other model's in a folder named after it.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ _LONGEST_NAME = 80
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """How the intervals were computed.
+    """Parameters of the bootstrap intervals.
 
     Attributes:
-        resamples: how many.
-        seed: of the draws.
-        confidence: of the intervals, 0 to 1.
-        groups: how many groups of copies were drawn; None if nobody knows the copies.
+        resamples: number of resamples.
+        seed: random seed.
+        confidence: confidence level of the intervals, 0 to 1.
+        groups: number of groups of copies that were resampled; None if copies are unknown.
     """
 
     resamples: int
@@ -49,30 +49,30 @@ class Bootstrap:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """The content of report.json; there the first model's part stands at the top too.
+    """The content of report.json, where the first model's part is also at the top level.
 
     Attributes:
-        research_use: what it must not be used for.
-        note: a remark of whoever asked for it.
-        dataset: name of the dataset; None for a user's own images, like version and split.
-        dataset_version: its version.
-        images_dir: the folder of images, None for others.
-        manifest: the table of images; likewise.
-        split: of the dataset.
-        split_digest: of the examples.
-        examples: how many.
+        research_use: what the model must not be used for.
+        note: a remark of the user.
+        dataset: name of the dataset; None for a user's own images, as are version and split.
+        dataset_version: version of the dataset.
+        images_dir: the folder of own images; None otherwise.
+        manifest: the table of own images; None otherwise.
+        split: split of the dataset.
+        split_digest: digest of the examples.
+        examples: number of examples.
         left_out: files of a user's folder or table that were not evaluated.
         class_names: names of the classes in the order of their labels.
-        remarks: what limits the numbers.
+        remarks: limitations of the results.
         tta: test-time augmentation, `none` or `flip`.
         bootstrap: how the intervals were computed.
-        command: that made it.
-        created: when, in ISO 8601.
-        versions: package to version.
-        comparison: of the models; None of a single one.
-        original: the original's figures; None for another dataset.
-        comparison_picture: the file; None for a single model.
-        models: by name, the first one first.
+        command: the command that created the report.
+        created: time of creation, in ISO 8601.
+        versions: versions by package.
+        comparison: comparison of the models; None for a single model.
+        original: results of the original notebooks; None for another dataset.
+        comparison_picture: file of the comparison plot; None for a single model.
+        models: the models by name, in order.
     """
 
     research_use: str = RESEARCH_USE
@@ -106,7 +106,7 @@ class _ShownMistake:
 
 @dataclasses.dataclass(frozen=True)
 class _WrittenModel:
-    """A model and where its files lie below the report's directory."""
+    """A model and the location of its files in the report's directory."""
 
     model: Annotated[ModelReport, INLINE]
     folder: str
@@ -117,16 +117,16 @@ class _WrittenModel:
 def write_report(
     directory: pathlib.Path, report: Report, examples: Examples, predictions: Sequence[Predictions]
 ) -> None:
-    """Writes the report; what is there of that name is replaced when all of it is written.
+    """Writes the report, replacing an earlier one only when it is complete.
 
     Args:
-        directory: where to, made if missing.
-        report: what it says.
-        examples: what was evaluated on.
-        predictions: of each of the report's models, in their order.
+        directory: output directory, created if missing.
+        report: the content of the report.
+        examples: the evaluated examples.
+        predictions: predictions of each model, in the report's order.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the report cannot be written.
     """
     with writing_to(directory), unfinished(directory) as partial:
         models = {
@@ -139,7 +139,7 @@ def write_report(
             report = dataclasses.replace(report, comparison_picture=_COMPARISON_PICTURE)
             statistics = {name: model.statistics for name, model in report.models.items()}
             plots.plot_accuracies(statistics, partial / _COMPARISON_PICTURE)
-        # The first model's numbers stand at the top too, where one looks who evaluated one model.
+        # The first model's results are repeated at the top level, for readers of a single model.
         first = models[predictions[0].name]
         _write_texts(partial, first | json_content(report) | {"models": models})
         outdated = _outdated_mistakes(directory, partial)
@@ -149,10 +149,10 @@ def write_report(
 
 
 def _folders(names: Iterable[str]) -> list[pathlib.Path]:
-    """Each model's folder below the report's, named after it; no two are the same."""
+    """Returns a unique folder for each model in the report, named after the model."""
     folders, taken = [pathlib.Path()], {"", _MISTAKES}
     for model in list(names)[1:]:
-        # Without a point it is the name of no file of the report's, nor of a directory above.
+        # Without a dot it can be neither the name of a report file nor a parent directory.
         name = re.sub(r"[^A-Za-z0-9_+-]+", "_", model)[:_LONGEST_NAME]
         while name.lower() in taken:
             name += "_"
@@ -168,7 +168,7 @@ def _write_model(
     predictions: Predictions,
     model: ModelReport,
 ) -> _WrittenModel:
-    """Writes one model's predictions and pictures."""
+    """Writes one model's predictions and plots."""
     (directory / folder / _MISTAKES).mkdir(parents=True, exist_ok=True)
     write_predictions(
         directory / folder / "predictions.csv", examples.ids, examples.labels,
@@ -210,7 +210,7 @@ def _draw(
 
 
 def _write_texts(directory: pathlib.Path, report: dict[str, Any]) -> None:
-    # A NaN would be no JSON: better to fail here than to hand it on.
+    # NaN is not valid JSON: better to fail here than to pass it on.
     text = json.dumps(report, indent=2, allow_nan=False)
     (directory / "report.json").write_text(text + "\n", encoding="utf-8")
     templates.write(directory / "report.html", render_page(report, directory))
@@ -221,7 +221,7 @@ def _write_texts(directory: pathlib.Path, report: dict[str, Any]) -> None:
 
 
 def _outdated_mistakes(directory: pathlib.Path, partial: pathlib.Path) -> list[pathlib.Path]:
-    """The pictures of mistakes of an earlier report, where it had more of them."""
+    """Returns the images of mistakes left over from an earlier report that had more of them."""
     return [
         picture
         for folder in partial.rglob(_MISTAKES)

@@ -1,7 +1,7 @@
-"""The bootstrap's resamples: stratified by class, drawn by groups of duplicates, seeded.
+"""Bootstrap resamples: stratified by class, drawn by groups of duplicates, seeded.
 
-A resample is kept as weights: how often each example was drawn. The predictions stay as they are,
-so that a statistic of thousands of resamples is a few matrix products.
+A resample is stored as weights, the number of times that each example was drawn. A statistic of
+thousands of resamples then takes only a few matrix products.
 """
 
 import dataclasses
@@ -12,20 +12,20 @@ import numpy as np
 
 Key = TypeVar("Key", bound=Hashable)
 
-# Weights held at once: 16 MB.
+# Maximum number of weights in memory: 16 MB.
 _WEIGHTS_AT_ONCE = 2**21
 
 
 @dataclasses.dataclass(frozen=True)
 class Resampling:
-    """How resamples are drawn. Equal ones draw the same, so models can be compared in pairs.
+    """Definition of the resamples; equal definitions draw the same, for paired comparisons.
 
     Attributes:
-        labels: `[examples] int`, the strata. A group with several classes counts as the class of
+        labels: `[examples] int`, the strata. A group with several classes belongs to the class of
             its first example.
-        groups: `[examples]`, the same for all copies of a radiograph; None: each is its own.
-        count: how many resamples.
-        seed: of the draws.
+        groups: `[examples]`, equal for all copies of a radiograph; None: every example is a group.
+        count: number of resamples.
+        seed: random seed.
     """
 
     labels: np.ndarray
@@ -34,11 +34,11 @@ class Resampling:
     seed: int
 
     def weights(self) -> Iterator[np.ndarray]:
-        """All resamples, some at a time.
+        """Iterates over the resamples in chunks.
 
         Yields:
-            `[resamples, examples] float64`: how often each example was drawn. In each class as
-            many groups are drawn, with replacement, as there are.
+            `[resamples, examples] float64`: number of times each example was drawn. In each class,
+            groups are drawn with replacement, as many as there are.
         """
         generator = np.random.default_rng(self.seed)
         groups = np.arange(len(self.labels)) if self.groups is None else self.groups
@@ -56,13 +56,13 @@ class Resampling:
 
     @property
     def group_of(self) -> np.ndarray:
-        """`[examples] int`, the number of each one's group."""
+        """`[examples] int`, the index of each example's group."""
         if self.groups is None:
             return np.arange(len(self.labels))
         return np.unique(self.groups, return_inverse=True)[1]
 
     def without_strata(self) -> "Resampling":
-        """The same, drawn without regard to class."""
+        """Returns the same resampling without stratification by class."""
         return dataclasses.replace(self, labels=np.zeros_like(self.labels))
 
     @property
@@ -72,14 +72,14 @@ class Resampling:
 
     @property
     def independent_share(self) -> float:
-        """The number of groups for each example: 1 where every example is its own group."""
+        """Number of groups per example: 1 if every example is its own group."""
         return 1.0 if self.groups is None else len(np.unique(self.groups)) / len(self.groups)
 
     def part(self, rows: np.ndarray) -> "Resampling":
-        """The same for some of the examples.
+        """Returns the resampling of some of the examples.
 
         Args:
-            rows: `[examples] bool` or positions.
+            rows: `[examples] bool`, or positions.
         """
         groups = None if self.groups is None else self.groups[rows]
         return dataclasses.replace(self, labels=self.labels[rows], groups=groups)
@@ -87,10 +87,10 @@ class Resampling:
     def samples(
         self, statistic: Callable[[np.ndarray], dict[Key, np.ndarray]]
     ) -> dict[Key, np.ndarray]:
-        """Values of a statistic in every resample.
+        """Computes a statistic in every resample.
 
         Args:
-            statistic: from weights to arrays `[resamples, ...]` by name or other key.
+            statistic: maps weights to arrays `[resamples, ...]` by key, such as a name.
 
         Returns:
             The same arrays over all resamples.

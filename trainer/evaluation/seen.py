@@ -1,4 +1,4 @@
-"""Whether a model was made with the radiographs that it is evaluated on, or copies of them."""
+"""Checks whether evaluated radiographs, or copies of them, were used to train the model."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -27,16 +27,16 @@ def what_was_seen(
     splits: Sequence[str],
     data_dir: str | None,
 ) -> list[str]:
-    """Looks for a user's own radiographs in the datasets that runs were trained on.
+    """Searches the runs' training datasets for the user's own radiographs.
 
     Args:
         examples: the radiographs.
-        contents: of the runs' config.json, by their names.
-        splits: what they were trained and validated on, as `select` takes it.
-        data_dir: where the datasets lie; None: where the runs found them.
+        contents: content of config.json by run name.
+        splits: the splits they were trained and validated on, as for `select`.
+        data_dir: directory of the datasets; None: those recorded by the runs.
 
     Returns:
-        A sentence for each split that has some, and for each dataset that cannot be read.
+        A sentence for each split with matches and for each dataset that cannot be read.
     """
     sentences = []
     configs = [run["config"] for run in contents.values()]
@@ -54,18 +54,18 @@ def what_was_seen(
 
 
 def find_seen(images: np.ndarray, dataset: BuiltDataset, split: str) -> list[tuple[int, str]]:
-    """Finds the radiographs that look the same as one of a dataset's split.
+    """Finds the images that look the same as a radiograph of a dataset's split.
 
-    As the builder's fingerprints have it: equal pictures, and those scaled, compressed or
-    brightened anew. They are taken of the pixels that the network sees.
+    Uses the fingerprints of the dataset's builder, which match identical, rescaled, recompressed
+    and brightened images, computed on the network's input pixels.
 
     Args:
         images: `[examples, height, width, 1] uint8`.
         dataset: the dataset that a run was trained on.
-        split: its split, or a part of it.
+        split: its split, or a part of one.
 
     Returns:
-        The place of each among the images, and the id of the nearest one in the split.
+        The index of each match among the images, and the id of the nearest radiograph in the split.
     """
     logging.info("looking for the radiographs among those of %s, split %s", dataset.name, split)
     records = select(dataset, split)
@@ -95,5 +95,5 @@ def _told(found: list[tuple[int, str]], ids: np.ndarray, split: str, dataset: st
 
 
 def _fingerprints(images: np.ndarray) -> np.ndarray:
-    """`[examples, 128] uint8`."""
+    """Computes fingerprints, `[examples, 128] uint8`."""
     return np.array([np.frombuffer(fingerprint(one[..., 0]), np.uint8) for one in images])

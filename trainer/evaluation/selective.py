@@ -1,4 +1,4 @@
-"""What is gained by answering only where the model is sure, and leaving the rest to a reader."""
+"""Selective prediction: accuracy if the model only answers its most confident examples."""
 
 import dataclasses
 from typing import Annotated
@@ -12,20 +12,20 @@ from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import Numbers, with_intervals
 from trainer.evaluation.tasks import Multiclass
 
-# Shares answered of the curve, and those whose accuracy has a name.
+# Shares of answered examples on the curve, and those whose accuracy is a named metric.
 _SHARES = np.arange(1, 101) / 100
 _NAMED = {f"accuracy_at_{percent}": percent for percent in (50, 80, 90)}
 
 
 @dataclasses.dataclass(frozen=True)
 class AccuracyCurve:
-    """Accuracy on the surest examples.
+    """Accuracy on the most confident examples.
 
     Attributes:
         answered: shares of the examples, 0.01 to 1.
-        accuracy: on that share.
-        low: lower end of its 95 % interval, at each share by itself.
-        high: upper end.
+        accuracy: accuracy on that share.
+        low: lower end of its pointwise 95 % interval.
+        high: upper end of that interval.
     """
 
     answered: list[float]
@@ -36,12 +36,12 @@ class AccuracyCurve:
 
 @dataclasses.dataclass(frozen=True)
 class Selective:
-    """Answering in the order of the highest probability.
+    """Selective prediction in the order of the highest probability.
 
     Attributes:
-        numbers: `aurc`, the mean error over all shares answered; `e_aurc`, its excess over that of
-            an order with all mistakes last (E-AURC; Geifman, Uziel and El-Yaniv, 2019);
-            `accuracy_at_50`, `_80` and `_90`, on that share of the examples in percent.
+        numbers: `aurc`, the mean error over all shares answered; `e_aurc`, its excess over the
+            optimal order, with all mistakes last (E-AURC; Geifman, Uziel and El-Yaniv, 2019);
+            `accuracy_at_50`, `_80` and `_90`, the accuracy on that percentage of the examples.
         curve: accuracy against the share answered.
     """
 
@@ -50,16 +50,17 @@ class Selective:
 
 
 def evaluate_selective(task: Multiclass, resampling: Resampling) -> Selective:
-    """Evaluates how well the highest probability tells right answers from mistakes.
+    """Evaluates how well the highest probability separates correct from wrong predictions.
 
-    No temperature is applied: of two classes it keeps the order, of more it hardly changes it.
+    No temperature is applied: with two classes it preserves the order, with more it hardly changes
+    it.
 
     Args:
         task: labels and probabilities, without weights.
-        resampling: of its examples.
+        resampling: bootstrap resamples of its examples.
 
     Returns:
-        The numbers and the curve.
+        The metrics and the curve.
     """
     confidence, wrong = task.probabilities.max(axis=1), ~task.right
 
@@ -67,7 +68,7 @@ def evaluate_selective(task: Multiclass, resampling: Resampling) -> Selective:
         area = risk_coverage_area(confidence, wrong, weights)
         least = risk_coverage_area(-wrong.astype(float), wrong, weights)
         accuracy = accuracy_when_answering(confidence, wrong, weights, _SHARES)
-        # Not below 0 by rounding.
+        # Prevents small negative values due to rounding.
         return {"aurc": area, "e_aurc": np.maximum(area - least, 0), "accuracy": accuracy}
 
     values = {name: found[0] for name, found in of_weights(np.ones((1, len(wrong)))).items()}
@@ -89,7 +90,7 @@ def _numbers(
     samples: dict[str, np.ndarray],
     counts: list[tuple[float, float]],
 ) -> Numbers:
-    """The areas, and the accuracies that have a name, with their intervals."""
+    """Returns the areas and the named accuracies with their intervals."""
     columns = {name: percent - 1 for name, percent in _NAMED.items()}
     return with_intervals(
         {name: float(values[name]) for name in ("aurc", "e_aurc")}
@@ -103,15 +104,15 @@ def _numbers(
 def risk_coverage_area(
     confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """The area under the risk-coverage curve, AURC (Geifman and El-Yaniv, 2017).
+    """Computes the area under the risk-coverage curve, AURC (Geifman and El-Yaniv, 2017).
 
-    It is the mean of the error of the k surest examples over all k. Of examples that are equally
-    sure, and of one that a resample drew several times, every order counts alike.
+    It is the mean, over all k, of the error on the k most confident examples. Ties, and examples
+    drawn several times in a resample, are averaged over all orders.
 
     Args:
         confidence: `[examples] float`.
         wrong: `[examples] bool`.
-        weights: `[resamples, examples]`, whole numbers.
+        weights: `[resamples, examples]`, integers.
 
     Returns:
         `[resamples] float`.
@@ -121,7 +122,7 @@ def risk_coverage_area(
     here, mistakes_here = np.diff(answered), np.diff(mistakes)
     share = mistakes_here / np.maximum(here, 1)
     # The sum of (mistakes_before + share j) / (before + j) over the j of a tie, from 1 to `here`,
-    # by harmonic numbers.
+    # using harmonic numbers.
     harmonic = special.digamma(answered + 1)
     sums = mistakes_here + (mistakes_before - share * before) * np.diff(harmonic)
     return sums.sum(axis=1) / answered[:, -1]
@@ -130,13 +131,13 @@ def risk_coverage_area(
 def accuracy_when_answering(
     confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
-    """The accuracy on the surest examples; of the last one, a part counts if the share needs it.
+    """Computes the accuracy on the most confident examples; the last one may count partially.
 
     Args:
         confidence: `[examples] float`.
         wrong: `[examples] bool`.
         weights: `[resamples, examples]`.
-        shares: `[shares] float`, of the examples, above 0 and at most 1.
+        shares: `[shares] float`, shares of the examples, above 0 and at most 1.
 
     Returns:
         `[resamples, shares] float`.
@@ -150,7 +151,7 @@ def accuracy_when_answering(
 def _by_confidence(
     confidence: np.ndarray, wrong: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Examples and mistakes above each confidence, the highest first: `[resamples, 1 + ties]`."""
+    """Counts examples and mistakes above each confidence, descending: `[resamples, 1 + ties]`."""
     order = np.argsort(-confidence, kind="stable")
     starts = np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
     ordered = weights[:, order]

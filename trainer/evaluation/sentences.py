@@ -1,4 +1,4 @@
-"""The results of a report as sentences, for its summary and the reviewer's checklist.
+"""The results of a report in sentences, for its summary and the reviewer's checklist.
 
 Every function takes the content of report.json, or one model's part of it, and returns None if the
 report lacks the fact.
@@ -12,16 +12,16 @@ from trainer.evaluation.formats import interval, number, percent
 
 Content = dict[str, Any]
 
-# With fewer examples, the numbers of a subgroup are mostly noise.
+# With fewer examples, results of a subgroup are mostly noise.
 _FEW = 30
 
 
 def of_models(report: Content, tell: Callable[[Content], str | None]) -> str | None:
-    """One sentence of each model, with its name where they differ."""
+    """Joins a sentence per model, with the model's name if there are several."""
     told = {
         name: sentence
         for name, model in report["models"].items()
-        if (sentence := tell(model)) or not model["members"]  # Of runs alone, not of their mean.
+        if (sentence := tell(model)) or not model["members"]  # Runs only, no ensemble.
     }
     said = {name: sentence for name, sentence in told.items() if sentence}
     if len(set(told.values())) == 1:
@@ -30,13 +30,13 @@ def of_models(report: Content, tell: Callable[[Content], str | None]) -> str | N
 
 
 def with_interval(numbers: Content, name: str) -> str:
-    """A metric's value and interval."""
+    """Formats a metric's value with its interval."""
     value, bounds = numbers[name], numbers["intervals"].get(name)
     return number(value) if bounds is None else f"{number(value)} ({interval(bounds)})"
 
 
 def place(report: Content) -> str:
-    """What the radiographs are of: a split, a folder or a table."""
+    """Describes where the radiographs come from: a split, a folder or a table."""
     if report["dataset"]:
         return f"split {report['split']} of {report['dataset']}"
     if report["manifest"]:
@@ -45,7 +45,7 @@ def place(report: Content) -> str:
 
 
 def evaluated(report: Content) -> str:
-    """How many radiographs of how many groups."""
+    """States the number of radiographs and of groups."""
     groups = report["bootstrap"]["groups"]
     of_groups = (
         "; patients are not known"
@@ -57,13 +57,13 @@ def evaluated(report: Content) -> str:
 
 
 def class_counts(report: Content) -> str:
-    """Radiographs of each class."""
+    """States the number of radiographs of each class."""
     per_class = report["per_class"]
     return ", ".join(f"{name} {per_class[name]['support']}" for name in report["class_names"]) + "."
 
 
 def accuracy(model: Content) -> str:
-    """Accuracy and balanced accuracy."""
+    """States accuracy and balanced accuracy."""
     return (
         f"Accuracy {with_interval(model, metrics.ACCURACY.name)}, balanced accuracy "
         f"{with_interval(model, metrics.BALANCED_ACCURACY.name)}."
@@ -71,7 +71,7 @@ def accuracy(model: Content) -> str:
 
 
 def each_class(model: Content) -> str:
-    """Sensitivity, specificity and AUROC of each class."""
+    """States sensitivity, specificity and AUROC of each class."""
     return " ".join(
         f"{name}: sensitivity {with_interval(numbers, 'sensitivity')}, specificity "
         f"{with_interval(numbers, 'specificity')}, AUROC {with_interval(numbers, 'auroc')}."
@@ -80,7 +80,7 @@ def each_class(model: Content) -> str:
 
 
 def threshold(model: Content) -> str | None:
-    """Where the operating point is and how it was chosen."""
+    """States the threshold of the operating point and how it was chosen."""
     if not model["operating_point"]:
         return None
     tuning = model["tuning"]
@@ -93,7 +93,7 @@ def threshold(model: Content) -> str | None:
 
 
 def at_threshold(model: Content) -> str | None:
-    """What the operating point brings here."""
+    """States the results at the operating point."""
     point = model["operating_point"]
     if not point:
         return None
@@ -106,7 +106,7 @@ def at_threshold(model: Content) -> str | None:
 
 
 def calibration(model: Content) -> str:
-    """How far the probabilities are from what they say."""
+    """States the calibration of the probabilities."""
     before, after = model["calibration"]["before"], model["calibration"]["after"]
     told = (
         "Predicted probability and observed accuracy differ by "
@@ -125,7 +125,7 @@ def _radiographs(count: int) -> str:
 
 
 def worst_class(model: Content) -> str | None:
-    """The class that is found least often."""
+    """Names the class with the lowest sensitivity."""
     occurring = {name: one for name, one in model["per_class"].items() if one["support"]}
     if len(occurring) < 2:
         return None
@@ -137,7 +137,7 @@ def worst_class(model: Content) -> str | None:
 
 
 def worst_part(model: Content) -> str | None:
-    """The source, site, sex, age, view or device with the lowest accuracy."""
+    """Names the source, site, sex, age, view or device with the lowest accuracy."""
     parts = {f"source {name}": part for name, part in (model["by_source"] or {}).items()}
     for attribute, values in model["subgroups"].items():
         parts |= {f"{attribute} {value}": part for value, part in values.items()}
@@ -152,7 +152,7 @@ def worst_part(model: Content) -> str | None:
 
 
 def source_alone(model: Content) -> str | None:
-    """What knowing the source would score."""
+    """States the score of predicting from the source alone."""
     if not model["source_alone"]:
         return None
     return (
@@ -163,7 +163,7 @@ def source_alone(model: Content) -> str | None:
 
 
 def shortcut_control(model: Content) -> str | None:
-    """What is left of the accuracy without the lungs."""
+    """States the accuracy without the lungs."""
     controls = model["shortcut_controls"]
     if not controls:
         return None
@@ -177,7 +177,7 @@ def shortcut_control(model: Content) -> str | None:
 
 
 def versions(content: Content | None, made: str) -> str | None:
-    """The software that something was made with; `made` begins the sentence."""
+    """Names the software versions; `made` starts the sentence."""
     found = (content or {}).get("versions")
     if not found:
         return None
@@ -185,5 +185,5 @@ def versions(content: Content | None, made: str) -> str | None:
 
 
 def remarks(report: Content) -> str:
-    """What limits the numbers."""
+    """Joins the limitations of the results."""
     return " ".join(report["remarks"]) or "The report notes no limitation of its examples."

@@ -1,4 +1,4 @@
-"""What the runs have in common that are evaluated, or predict, together."""
+"""Common properties of runs that are evaluated, or predict, together."""
 
 import dataclasses
 import pathlib
@@ -17,11 +17,11 @@ from trainer.run import Run
 
 
 def named_runs(workdirs: Sequence[str], *taken: str) -> dict[str, Run]:
-    """The runs by the names of their directories, or by their paths where two share a name.
+    """Names the runs after their directories, or by path if two directories share a name.
 
     Args:
-        workdirs: their directories.
-        *taken: names that no run may have.
+        workdirs: directories of the runs.
+        *taken: reserved names.
 
     Raises:
         UserError: a run is given twice.
@@ -37,13 +37,13 @@ def named_runs(workdirs: Sequence[str], *taken: str) -> dict[str, Run]:
 def classes_and_shape(
     contents: Mapping[str, dict[str, Any]],
 ) -> tuple[tuple[str, ...], tuple[int, int, int]]:
-    """The classes, and the shape of the radiographs, that all runs were trained on.
+    """Returns the classes and the image shape that all runs were trained on.
 
     Args:
-        contents: of their config.json, by their names.
+        contents: content of config.json by run name.
 
     Raises:
-        UserError: they differ.
+        UserError: the runs differ.
     """
     (first, content), *others = contents.items()
     for name, other in others:
@@ -57,10 +57,10 @@ def classes_and_shape(
 
 
 def class_named(name: str | None, class_names: Sequence[str]) -> int:
-    """The label of the class that --positive_class names, or of the first.
+    """Returns the label of the class named by --positive_class, by default the first.
 
     Raises:
-        UserError: there is no such class.
+        UserError: the class does not exist.
     """
     if name and name not in class_names:
         raise UserError(
@@ -74,11 +74,11 @@ def one_dataset(contents: Mapping[str, dict[str, Any]], data_dir: str | None) ->
     """Opens the dataset that all runs were trained on.
 
     Args:
-        contents: of their config.json, by their names; the classes are the same.
-        data_dir: where it lies; None: where the runs found it.
+        contents: content of config.json by run name; with equal classes.
+        data_dir: directory of the dataset; None: the one recorded by the runs.
 
     Raises:
-        UserError: there is no such dataset, or it is not what they were trained on.
+        UserError: the dataset does not exist, or differs from the one the runs were trained on.
     """
     names = {content["config"]["dataset"] for content in contents.values()}
     if len(names) > 1:
@@ -100,13 +100,13 @@ def one_dataset(contents: Mapping[str, dict[str, Any]], data_dir: str | None) ->
 
 
 def splits_of(contents: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
-    """The splits that all runs were trained and validated on.
+    """Returns the splits that all runs were trained and validated on.
 
     Args:
-        contents: of their config.json, by their names.
+        contents: content of config.json by run name.
 
     Raises:
-        UserError: they differ.
+        UserError: the splits of the runs differ.
     """
     found = {
         tuple(content["config"].get(f"{split}_split", split) for split in ("train", "validation"))
@@ -122,13 +122,13 @@ def splits_of(contents: Mapping[str, dict[str, Any]]) -> tuple[str, str]:
 
 
 def tested_split(contents: Mapping[str, dict[str, Any]]) -> str:
-    """The split that runs are evaluated on unless told otherwise.
+    """Returns the default split to evaluate runs on.
 
     Args:
-        contents: of their config.json, by their names; they have the same splits.
+        contents: content of config.json by run name; with equal splits.
 
     Returns:
-        The fold that they hold out, or `test`.
+        The fold held out by the runs, or `test`.
     """
     held_out = [content["config"].get("fold") for content in contents.values()]
     return next((folds.splits_of(fold).held_out for fold in held_out if fold), "test")
@@ -137,17 +137,17 @@ def tested_split(contents: Mapping[str, dict[str, Any]]) -> str:
 def trained_on(
     dataset: BuiltDataset, split: str, contents: Mapping[str, dict[str, Any]], ensemble: str
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Labels and sources of what each run was trained on.
+    """Returns labels and sources of each run's training examples.
 
     Args:
-        dataset: the dataset that all runs were trained on; it tells sources.
-        split: its split, or a part of it.
-        contents: of the runs' config.json, by their names.
-        ensemble: the name of their mean.
+        dataset: the dataset that all runs were trained on, with a feature `source`.
+        split: its split, or a part of one.
+        contents: content of config.json by run name.
+        ensemble: name of the ensemble.
 
     Returns:
-        By name, as of `labels_and_sources`; of the ensemble all of the split, unless its members
-        were trained on the same examples.
+        By name, as returned by `labels_and_sources`. For the ensemble: the whole split, unless its
+        members were trained on the same examples.
     """
     drawn = {name: as_trained_on(dataset, run["config"]) for name, run in contents.items()}
     mixes = {one.source_mix for one in drawn.values()}

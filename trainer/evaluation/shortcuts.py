@@ -1,4 +1,4 @@
-"""Whether predictions come from the lungs: one part of each radiograph blanked, then evaluated."""
+"""Shortcut controls: predictions with a part of each radiograph blanked."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.statistics import Numbers, evaluate
 from trainer.evaluation.tasks import Multiclass
 
-# What the model sees: key of the predictions and of the report to name for readers.
+# Views of a radiograph: maps the key in predictions and report to the display name.
 VIEWS = {
     "whole": "whole radiograph",
     "lungs_only": "everything outside the lungs blanked",
@@ -29,12 +29,12 @@ class ShortcutControls:
     """The metrics of `METRICS` for each view.
 
     Attributes:
-        examples: how many radiographs have a mask.
-        most_frequent_class: the accuracy of always predicting it.
-        how_to_read: what the numbers tell.
-        whole: the whole radiograph.
-        lungs_only: everything outside the lungs blanked.
-        lungs_blanked: the lungs blanked.
+        examples: number of radiographs with a mask.
+        most_frequent_class: accuracy of always predicting the most frequent class.
+        how_to_read: how to interpret the metrics.
+        whole: metrics on the whole radiograph.
+        lungs_only: metrics with everything outside the lungs blanked.
+        lungs_blanked: metrics with the lungs blanked.
     """
 
     examples: int
@@ -46,7 +46,7 @@ class ShortcutControls:
 
 
 def blanked(images: np.ndarray, lungs: np.ndarray) -> dict[str, np.ndarray]:
-    """Radiographs with a part made black.
+    """Blanks a part of each radiograph.
 
     Args:
         images: `[examples, H, W, 1] uint8`.
@@ -61,15 +61,15 @@ def blanked(images: np.ndarray, lungs: np.ndarray) -> dict[str, np.ndarray]:
 def evaluate_shortcuts(
     probabilities: dict[str, np.ndarray], labels: np.ndarray, resampling: Resampling
 ) -> ShortcutControls:
-    """Evaluates what the model predicts from each view.
+    """Evaluates the predictions from each view.
 
     Args:
         probabilities: `[examples, classes]` for each of `VIEWS`.
-        labels: `[examples] int`, of the examples with a mask.
-        resampling: of these examples.
+        labels: `[examples] int`, classes of the examples with a mask.
+        resampling: bootstrap resamples of these examples.
 
     Returns:
-        The numbers of each view.
+        The metrics of each view.
     """
     tasks = [(METRICS, Multiclass(labels, probabilities[view])) for view in VIEWS]
     return ShortcutControls(

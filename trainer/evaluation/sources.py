@@ -1,4 +1,4 @@
-"""What the collection that a radiograph came from has to do with the prediction."""
+"""Evaluation by source, the collection that a radiograph came from."""
 
 import collections
 import dataclasses
@@ -16,14 +16,15 @@ from trainer.evaluation.tasks import Multiclass
 
 @dataclasses.dataclass(frozen=True)
 class PairWithinSource:
-    """Two classes that one source holds, told apart inside that source.
+    """Discrimination of two classes within one source.
 
-    There the source is no help, so these numbers are free of the confounding of source and class.
+    Within a source, the source carries no information, so the metrics are free of confounding by
+    source.
 
     Attributes:
-        source: its name.
-        classes: names of the two.
-        statistics: of their probabilities, scaled to sum to 1.
+        source: name of the source.
+        classes: names of the two classes.
+        statistics: statistics of their probabilities, normalized to sum to 1.
     """
 
     source: str
@@ -33,12 +34,12 @@ class PairWithinSource:
 
 @dataclasses.dataclass(frozen=True)
 class SourceAlone:
-    """What one scores who sees the source and no radiograph.
+    """The score of predicting from the source without seeing the radiograph.
 
     Attributes:
-        says: source to the class most frequent there in training.
-        accuracy: of predicting it.
-        balanced_accuracy: likewise.
+        says: most frequent class in training, by source.
+        accuracy: accuracy of predicting that class.
+        balanced_accuracy: balanced accuracy of predicting that class.
     """
 
     says: dict[str, str]
@@ -49,16 +50,16 @@ class SourceAlone:
 def evaluate_by_source(
     sources: np.ndarray, task: Multiclass, class_names: tuple[str, ...], resampling: Resampling
 ) -> dict[str, Statistics]:
-    """Evaluates the examples of each source alone.
+    """Evaluates the examples of each source separately.
 
     Args:
         sources: `[examples] str`.
         task: labels and probabilities of the examples.
         class_names: names of the classes.
-        resampling: of the examples.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        Source to its statistics.
+        The statistics by source.
     """
     return {
         str(source): evaluate_classes(
@@ -74,13 +75,13 @@ def evaluate_by_source(
 def evaluate_pairs_within_sources(
     sources: np.ndarray, task: Multiclass, class_names: tuple[str, ...], resampling: Resampling
 ) -> list[PairWithinSource]:
-    """Evaluates each two classes that one source holds.
+    """Evaluates each pair of classes within a source.
 
     Args:
-        sources: as in `evaluate_by_source`, like all that follows.
+        sources: `[examples] str`.
         task: labels and probabilities.
         class_names: names of the classes.
-        resampling: of the examples.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
         The pairs by source, then by class.
@@ -90,7 +91,7 @@ def evaluate_pairs_within_sources(
         inside = sources == source
         for pair in itertools.combinations(np.unique(task.labels[inside]), 2):
             rows = inside & np.isin(task.labels, pair)
-            # The smallest number keeps a pair that was given no probability at all from 0 / 0.
+            # The smallest positive number avoids 0 / 0 for a pair without any probability.
             shares = task.probabilities[rows][:, pair] + np.finfo(np.float64).tiny
             names = [class_names[index] for index in pair]
             statistics = evaluate_classes(
@@ -114,12 +115,12 @@ def evaluate_source_alone(
 ) -> SourceAlone:
     """Evaluates predicting the source's most frequent class in training.
 
-    For a source that training never saw it is the most frequent class of all.
+    For a source that does not occur in training, the most frequent class overall is predicted.
 
     Args:
         train_sources: `[train] str`.
         train_labels: `[train] int`.
-        sources: `[examples] str`, of the split that is evaluated.
+        sources: `[examples] str`, of the evaluated split.
         labels: `[examples] int`.
         class_names: names of the classes.
 
@@ -141,6 +142,6 @@ def evaluate_source_alone(
 
 
 def _most_frequent(labels: np.ndarray) -> int:
-    """The most frequent label; of two as frequent, the first."""
+    """Returns the most frequent label; the first in case of a tie."""
     counts = collections.Counter(labels.tolist())
     return min(counts, key=lambda label: (-counts[label], label))

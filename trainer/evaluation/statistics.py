@@ -1,4 +1,4 @@
-"""The metrics of labels and predictions, with their intervals."""
+"""Metrics of labels and predictions, with confidence intervals."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,18 @@ from trainer.evaluation.metrics import Metric
 from trainer.evaluation.resampling import Resampling
 from trainer.evaluation.tasks import Binary, Multiclass, Sets
 
-# Metrics, and what they are computed of.
+# Metrics, and the task to compute them for.
 Task = tuple[Sequence[Metric], Binary | Multiclass | Sets]
 
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """Some metrics of one task.
+    """Metrics of one task.
 
     Attributes:
-        values: metric to value; None where it is undefined.
-        why: metric to why its value or interval is missing or unusual.
-        intervals: metric to its 95 % interval; None where there is none.
+        values: value by metric; None if undefined.
+        why: reason why a value or interval is missing or unusual, by metric.
+        intervals: 95 % interval by metric; None if there is none.
     """
 
     values: Annotated[dict[str, float | None], INLINE]
@@ -35,15 +35,15 @@ class Numbers:
 
 @dataclasses.dataclass(frozen=True)
 class ClassStatistics:
-    """One class against the rest.
+    """Metrics of one class against the rest.
 
     Attributes:
         values: the metrics of `metrics.PER_CLASS`.
-        precision: other name of the PPV.
-        recall: other name of the sensitivity.
-        support: how many examples are of the class.
+        precision: the PPV.
+        recall: the sensitivity.
+        support: number of examples of the class.
         why: as in `Numbers`.
-        intervals: likewise.
+        intervals: as in `Numbers`.
     """
 
     values: Annotated[dict[str, float | None], INLINE]
@@ -56,13 +56,13 @@ class ClassStatistics:
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """All classes at once, and each against the rest.
+    """Metrics over all classes, and of each class against the rest.
 
     Attributes:
-        examples: how many.
+        examples: number of examples.
         values: the metrics of `metrics.HEADLINE`.
         why: as in `Numbers`.
-        per_class: by name of the class.
+        per_class: statistics by class name.
         confusion_matrix: counts, rows true, columns predicted.
         intervals: as in `Numbers`.
     """
@@ -79,11 +79,11 @@ def evaluate(tasks: Sequence[Task], resampling: Resampling) -> list[Numbers]:
     """Computes metrics and their intervals.
 
     Args:
-        tasks: metrics, and what they are computed of; all tasks are of the same examples.
-        resampling: of these examples.
+        tasks: metrics and the task of each; all tasks have the same examples.
+        resampling: bootstrap resamples of these examples.
 
     Returns:
-        The numbers of each task.
+        The metrics of each task.
     """
     share = resampling.independent_share
     return [
@@ -92,7 +92,7 @@ def evaluate(tasks: Sequence[Task], resampling: Resampling) -> list[Numbers]:
             {metric.name: note for metric in chosen if (note := metric.note(task))},
             samples,
             {
-                # As many as there are groups: examples of one patient are no independent trials.
+                # As many trials as groups, as examples of one patient are not independent.
                 metric.name: (count * share, total * share)
                 for metric in chosen
                 if metric.counts
@@ -111,7 +111,7 @@ def evaluate_classes(
     Args:
         task: labels and probabilities.
         class_names: names of the classes in the order of their labels.
-        resampling: of its examples.
+        resampling: bootstrap resamples of its examples.
 
     Returns:
         The statistics.
@@ -134,14 +134,14 @@ def evaluate_classes(
 
 
 def resample(tasks: Sequence[Task], resampling: Resampling) -> list[dict[str, np.ndarray]]:
-    """Values of metrics in every resample.
+    """Computes metrics in every resample.
 
     Args:
-        tasks: as in `evaluate`.
-        resampling: of their examples.
+        tasks: as for `evaluate`.
+        resampling: bootstrap resamples of their examples.
 
     Returns:
-        For each task, metric to `[resamples] float`, NaN where it is undefined.
+        For each task, `[resamples] float` by metric; NaN if undefined.
     """
 
     def of_weights(weights: np.ndarray) -> dict[tuple[int, str], np.ndarray]:
@@ -166,16 +166,16 @@ def with_intervals(
     samples: dict[str, np.ndarray],
     counts: Mapping[str, tuple[float, float]],
 ) -> Numbers:
-    """Puts intervals beside values.
+    """Adds intervals to values.
 
     Args:
-        values: metric to value.
-        notes: metric to what is to be said of the value.
-        samples: metric to `[resamples] float`.
-        counts: of metrics that are proportions, the count and of how many.
+        values: value by metric.
+        notes: note on the value, by metric.
+        samples: `[resamples] float` by metric.
+        counts: numerator and denominator of metrics that are proportions.
 
     Returns:
-        The numbers; what is to be said of an interval stands behind the note.
+        The metrics; remarks on an interval are appended to the note.
     """
     why, intervals = dict(notes), {}
     for name, value in values.items():

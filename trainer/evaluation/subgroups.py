@@ -1,4 +1,4 @@
-"""Whether a model is worse for some: by site, sex, age, view and device, beside all others."""
+"""Performance by site, sex, age, view and device, compared with all other examples."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ class Subgroup:
     """The examples that share a value of an attribute, such as all of one site.
 
     Attributes:
-        examples: how many.
-        groups: of how many patients or copies; None if nobody knows.
-        support: class to its number of examples.
+        examples: number of examples.
+        groups: number of patients or groups of copies; None if unknown.
+        support: number of examples by class.
         numbers: the metrics of `metrics.HEADLINE`.
-        difference: its accuracy minus that of all other examples; None if there are none.
-        difference_interval: of it; None where there is none.
-        p: two-sided, of the bootstrap, that the difference is 0; None likewise.
+        difference: accuracy minus that of all other examples; None if there are no others.
+        difference_interval: interval of the difference; None if there is none.
+        p: two-sided bootstrap p-value for no difference; None if there is none.
         p_holm: the p-value after Holm's correction over all subgroups of all attributes.
     """
 
@@ -48,17 +48,17 @@ def evaluate_subgroups(
 ) -> dict[str, dict[str, Subgroup]]:
     """Evaluates the examples of each value of each attribute.
 
-    A patient may have examples inside and outside of a subgroup: the difference is that of both
-    in the same resamples.
+    A patient may have examples inside and outside a subgroup, so both are computed in the same
+    resamples.
 
     Args:
-        attributes: name to `[examples] str`.
+        attributes: `[examples] str` by attribute name.
         task: labels and probabilities.
         class_names: names of the classes.
-        resampling: of the examples.
+        resampling: bootstrap resamples of the examples.
 
     Returns:
-        Attribute to value to the subgroup.
+        The subgroups by attribute and value.
     """
     rows_of = {
         (name, str(value)): values == value
@@ -112,7 +112,7 @@ def _subgroup(
 
 
 def _partition(rows: np.ndarray) -> bytes:
-    """The same for a subgroup and all others, as of two sexes: they are one test."""
+    """Returns a key equal for a subgroup and its complement, such as two sexes: one test."""
     return (rows ^ rows[0]).tobytes()
 
 

@@ -1,7 +1,7 @@
-"""Labels and predictions as a metric sees them: all classes, one against the rest, or sets.
+"""Labels and predictions in the forms metrics need: all classes, one against the rest, sets.
 
-With `weights`, which say how often each resample drew each example, all resamples are computed at
-once; scikit-learn takes one at a time, which for thousands lasts minutes.
+With `weights`, the number of times each resample drew each example, all resamples are computed at
+once; scikit-learn handles one at a time, which takes minutes for thousands.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-# Probabilities are clipped to this, as scikit-learn's log_loss does.
+# Lower limit of probabilities, as in scikit-learn's log_loss.
 EPSILON = np.finfo(np.float64).eps
 
 
@@ -18,8 +18,8 @@ class Binary:
     """One class against the rest.
 
     Attributes:
-        labels: `[examples] bool`, whether an example is of the class.
-        predicted: `[examples] bool`, whether it was called so.
+        labels: `[examples] bool`, whether an example belongs to the class.
+        predicted: `[examples] bool`, whether it was predicted as the class.
         scores: `[examples] float`, the probability of the class.
         weights: `[resamples, examples] float`; None: each example once.
     """
@@ -31,22 +31,22 @@ class Binary:
 
     @functools.cached_property
     def counts(self) -> np.ndarray:
-        """True negatives, false positives, false negatives, true positives: `[4(, resamples)]`."""
+        """Returns TN, FP, FN, TP: `[4(, resamples)]`."""
         cells = np.eye(4)[2 * self.labels + self.predicted]
         return cells.sum(axis=0) if self.weights is None else (self.weights @ cells).T
 
     @functools.cached_property
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
-        """Areas under the ROC curve and average precision of each resample, `[resamples]` each."""
+        """Returns AUROC and average precision of each resample, `[resamples]` each."""
         order = np.argsort(-self.scores, kind="stable")
         starts = np.flatnonzero(np.diff(self.scores[order], prepend=np.inf))
         ordered, labels = self.weights[:, order], self.labels[order]
-        # Sums over the examples of equal score, from the highest score down.
+        # Sums over examples of equal score, from the highest score down.
         positives = np.add.reduceat(ordered * labels, starts, axis=1)
         negatives = np.add.reduceat(ordered * ~labels, starts, axis=1)
         above = positives.cumsum(axis=1)
         predicted = above + negatives.cumsum(axis=1)
-        # A negative is outranked by every positive above it, and by half of those beside it.
+        # A negative is outranked by every positive above it, and by half of those tied with it.
         outranked = (negatives * (above - positives / 2)).sum(axis=1)
         auroc = outranked / (above[:, -1] * negatives.sum(axis=1))
         precision = above / np.maximum(predicted, EPSILON)
@@ -69,7 +69,7 @@ class Multiclass:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are, whether they occur or not."""
+        """Number of classes, including those that do not occur."""
         return self.probabilities.shape[1]
 
     @functools.cached_property
@@ -79,11 +79,11 @@ class Multiclass:
 
     @property
     def right(self) -> np.ndarray:
-        """`[examples] bool`, whether the prediction is the true class."""
+        """`[examples] bool`, whether the prediction is correct."""
         return self.predicted == self.labels
 
     def one_against_rest(self, index: int) -> Binary:
-        """The same about one class."""
+        """Returns the binary task of one class against the rest."""
         return Binary(
             self.labels == index,
             self.predicted == index,
@@ -93,7 +93,7 @@ class Multiclass:
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """`[resamples, true, predicted] float`, shares of each resample's weight."""
+        """Returns `[resamples, true, predicted] float`, shares of each resample's weight."""
         size = self.num_classes
         cells = np.eye(size**2)[self.labels * size + self.predicted]
         counts = (self.weights @ cells).reshape(-1, size, size)
@@ -101,22 +101,22 @@ class Multiclass:
 
     @property
     def hits(self) -> np.ndarray:
-        """`[resamples, classes] float`, the share of each class that was recognised."""
+        """Returns `[resamples, classes] float`, the recall of each class."""
         return np.diagonal(self.confusion, axis1=1, axis2=2)
 
     @property
     def marginals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shares of the true and of the predicted classes, `[resamples, classes] float` each."""
+        """Returns shares of true and of predicted classes, `[resamples, classes] float` each."""
         return self.confusion.sum(axis=2), self.confusion.sum(axis=1)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        """Mean of `[examples] float` in each resample."""
+        """Returns the mean of `[examples] float` in each resample."""
         return weighted_mean(self.weights, values)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sets:
-    """Sets of classes in place of one predicted class.
+    """Prediction sets instead of one predicted class.
 
     Attributes:
         labels: `[examples] int`, the true classes.
@@ -135,12 +135,12 @@ class Sets:
 
     @property
     def sizes(self) -> np.ndarray:
-        """`[examples] int`, how many classes are in the set."""
+        """`[examples] int`, the number of classes in the set."""
         return self.members.sum(axis=1)
 
 
 def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The mean in each resample.
+    """Computes the mean in each resample.
 
     Args:
         weights: `[resamples, examples] float`.

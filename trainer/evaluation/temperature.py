@@ -1,21 +1,21 @@
-"""The temperature that mends probabilities which are too sure, or not sure enough."""
+"""Temperature scaling of over- or underconfident probabilities."""
 
 import numpy as np
 from scipy import optimize, special
 
-# Temperatures that are looked at; one at an end means that validation was all right or all wrong.
+# Search range; a result at an end means that all validation examples were correct, or all wrong.
 _RANGE = (0.01, 100.0)
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The temperature with the lowest log loss (Guo et al., 2017).
+    """Fits the temperature with the lowest log loss (Guo et al., 2017).
 
     Args:
         labels: `[examples] int`.
         probabilities: `[examples, classes] float`.
 
     Returns:
-        The temperature: above 1 if the model is too sure of itself.
+        The temperature, above 1 if the model is overconfident.
     """
 
     def loss(log_temperature: float) -> float:
@@ -33,13 +33,13 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
         temperature: a positive number.
 
     Returns:
-        `[examples, classes] float`, the probabilities after it.
+        `[examples, classes] float`, the scaled probabilities.
     """
     return special.softmax(logits(probabilities) / temperature, axis=1)
 
 
 def logits(probabilities: np.ndarray) -> np.ndarray:
-    """Logarithms of probabilities, finite where these are 0: logits up to a constant.
+    """Computes logarithms of probabilities, finite even for 0: logits up to a constant.
 
     Args:
         probabilities: `[examples, classes] float`.
@@ -47,7 +47,7 @@ def logits(probabilities: np.ndarray) -> np.ndarray:
     Returns:
         `[examples, classes] float`.
     """
-    # The smallest normal float32: what a softmax in float32 can just tell from 0.
+    # The smallest normal float32: the smallest value a float32 softmax can distinguish from 0.
     return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
 
 

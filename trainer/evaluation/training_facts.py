@@ -1,4 +1,4 @@
-"""Sentences about how models were trained, for the reviewer's checklist."""
+"""Facts about the training of models, as sentences, for the reviewer's checklist."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _OPTIMIZATION = (
 
 
 def of_training(report: Content) -> dict[str, str | None]:
-    """What `checklist_facts.facts` tells of the training alone."""
+    """Returns the facts about training for `checklist_facts.facts`."""
     return {
         "trained_on": of_models(report, _trained_on),
         "population": of_models(report, _population),
@@ -30,7 +30,7 @@ def of_training(report: Content) -> dict[str, str | None]:
 
 
 def sizes(model: Content) -> str | None:
-    """Numbers of radiographs that a model was trained, selected and tuned on."""
+    """States the numbers of radiographs for training, model selection and tuning."""
     if not model["run_config"]:
         return None
     data, tuning = model["run_config"]["dataset"], model["tuning"]

@@ -1,6 +1,6 @@
-"""Where the features of the training radiographs lie, and how far from there another's do.
+"""Out-of-distribution detection by the distance to the features of training radiographs.
 
-Features are what enters the network's last layer. A radiograph that lies farther off than 95 % of
+Features are the inputs of the network's last layer. A radiograph that is farther away than 95 % of
 the validation radiographs is flagged as unlike those of the training: a flag, not a guarantee.
 """
 
@@ -18,7 +18,7 @@ from trainer.directory import move_files, unfinished, writing_to
 from trainer.json_file import integer, number, read_object, text
 from trainer.parsing import parsing
 
-# Share of the validation radiographs that is not flagged.
+# Share of validation radiographs that are not flagged.
 PASSING = 0.95
 FILES = ("training_features.json", "training_features.npy")
 _ABOUT = {
@@ -30,25 +30,25 @@ _ABOUT = {
     "validation_examples": integer(1),
 }
 _ADVICE = "remove it and evaluate the run again"
-# Below it a length or a variance is rounding: whatever is divided by it stays finite.
+# Lower limit of lengths and variances, so that divisions by rounding errors stay finite.
 LEAST = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingFeatures:
-    """Class means and a shared covariance of features of unit length (Lee et al., 2018).
+    """Class means and a shared covariance of unit-length features (Lee et al., 2018).
 
-    The distance is Mahalanobis' to the nearest mean. Features are scaled to unit length first
-    (Mueller & Hein, 2025): pictures to which a network hardly responds, such as noise, would
-    otherwise pass for the most usual of all.
+    The distance is the Mahalanobis distance to the nearest mean. Features are scaled to unit length
+    first (Mueller & Hein, 2025); otherwise images to which a network hardly responds, such as
+    noise, would appear the most typical.
 
     Attributes:
-        whitening: `[features, features] float64`, which turns the covariance into the identity.
+        whitening: `[features, features] float64`, which transforms the covariance to the identity.
         centres: `[classes, features] float64`, the whitened means.
-        threshold: the distance from which on a radiograph is flagged.
-        train_examples: how many training radiographs it was fitted on.
-        validation_examples: how many validation radiographs the threshold was chosen on.
-        model_sha256: of the model.keras whose features they are.
+        threshold: the distance above which a radiograph is flagged.
+        train_examples: number of training radiographs used to fit it.
+        validation_examples: number of validation radiographs used for the threshold.
+        model_sha256: SHA-256 of the model.keras that computes the features.
     """
 
     whitening: np.ndarray
@@ -59,7 +59,7 @@ class TrainingFeatures:
     model_sha256: str
 
     def distance(self, features: np.ndarray) -> np.ndarray:
-        """How far radiographs lie from those of the training, relative to the threshold.
+        """Computes the distance from the training radiographs, relative to the threshold.
 
         Args:
             features: `[examples, features] float`.
@@ -76,14 +76,14 @@ def fit(
     """Fits means and covariance, and chooses the threshold.
 
     Args:
-        features: `[examples, features] float` of training radiographs.
+        features: `[examples, features] float`, features of training radiographs.
         labels: `[examples] int`, their classes.
-        validation: `[validation, features] float` of validation radiographs.
-        model_sha256: of the model.keras whose features they are.
+        validation: `[validation, features] float`, features of validation radiographs.
+        model_sha256: SHA-256 of the model.keras that computes the features.
 
     Returns:
-        What was fitted. The covariance is Ledoit and Wolf's (2004), which exists for fewer examples
-        than features too.
+        The training features. The covariance is the estimator of Ledoit and Wolf (2004), which is
+        also defined for fewer examples than features.
     """
     unit = _unit(features)
     present, classes = np.unique(labels, return_inverse=True)
@@ -100,14 +100,14 @@ def fit(
 
 
 def save(fitted: TrainingFeatures, directory: pathlib.Path) -> None:
-    """Writes it, so that nothing half-written is ever read.
+    """Writes the training features atomically.
 
     Args:
-        fitted: what was fitted.
-        directory: where to.
+        fitted: the training features.
+        directory: output directory.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the files cannot be written.
     """
     about_name, array_name = FILES
     buffer = io.BytesIO()
@@ -127,18 +127,18 @@ def save(fitted: TrainingFeatures, directory: pathlib.Path) -> None:
 
 
 def load(directory: pathlib.Path, model_sha256: str) -> TrainingFeatures | None:
-    """Reads what `save` has written.
+    """Reads features written by `save`.
 
     Args:
-        directory: where to.
-        model_sha256: of the model whose features are wanted.
+        directory: directory to read from.
+        model_sha256: SHA-256 of the model that computes the features.
 
     Returns:
-        What was fitted; None if there is nothing of this model.
+        The training features; None if there are none for this model.
 
     Raises:
-        Unreadable: the system could not read it.
-        Damaged: it is not what `save` writes.
+        Unreadable: the operating system could not read the files.
+        Damaged: the content is invalid.
     """
     about_file, array_file = (directory / name for name in FILES)
     if not about_file.exists():
@@ -148,7 +148,7 @@ def load(directory: pathlib.Path, model_sha256: str) -> TrainingFeatures | None:
         return None
     with parsing(array_file, _ADVICE):
         content = array_file.read_bytes()
-        # Of another fit: a process was killed between the two files.
+        # From different fits, if a process was killed between writing the two files.
         if hashlib.sha256(content).hexdigest() != about["array_sha256"]:
             return None
         array = np.load(io.BytesIO(content), allow_pickle=False)

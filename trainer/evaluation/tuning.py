@@ -1,6 +1,6 @@
-"""What is chosen on the validation split and only used elsewhere.
+"""Values fitted on the validation split and used elsewhere.
 
-Temperature, thresholds, and the quantiles of prediction sets.
+These are the temperature, the thresholds and the quantiles of prediction sets.
 """
 
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ from trainer.run import Run
 
 
 def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[str, Any]:
-    """Chooses a temperature, a threshold for each class, and the quantiles of prediction sets.
+    """Fits the temperature, a threshold for each class, and the quantiles of prediction sets.
 
     Args:
         probabilities: `[examples, classes] float` for the validation split.
-        validation: that split.
-        split: its name.
+        validation: the examples of the validation split.
+        split: name of the validation split.
 
     Returns:
-        The content of a run's calibration.json, but for the model's digest: `split`,
-        `split_digest`, `examples`, `temperature`, `log_loss_before` and `log_loss_after` on that
-        split, `sensitivity`, and `thresholds`, class to the highest one that reaches it there
-        (None if the class does not occur); `conformal`, what `fit_quantiles` returns.
+        The content of a run's calibration.json, except the model's digest: `split`, `split_digest`,
+        `examples`, `temperature`, `log_loss_before` and `log_loss_after` on that split;
+        `sensitivity`, and `thresholds`, the highest threshold of each class that reaches it (None
+        if the class does not occur); `conformal`, the result of `fit_quantiles`.
     """
     labels, names = validation.labels, validation.class_names
     temperature = fit_temperature(labels, probabilities)
@@ -55,19 +55,20 @@ def tune(probabilities: np.ndarray, validation: Examples, split: str) -> dict[st
 def keep(
     tuning: dict[str, Any], run: Run, model_sha256: str, digests: Mapping[str, str] | None = None
 ) -> None:
-    """Writes what was chosen to the run's directory, for its exported model and for own images.
+    """Stores the tuned values in the run's directory, for its exported model and own images.
 
-    It is not kept, and the log says so, where the validation split is not the run's own (another
-    build of the dataset) or the run can only be read.
+    They are not stored, which is logged, if the validation split differs from the run's own
+    (another build of the dataset) or the run is read-only.
 
     Args:
-        tuning: what `tune` returned.
+        tuning: the result of `tune`.
         run: a finished run.
-        model_sha256: of the model.keras that it was chosen for.
-        digests: of the splits of the dataset that it was chosen on.
+        model_sha256: SHA-256 of the model.keras they were tuned for.
+        digests: digests of the splits of the dataset they were tuned on.
     """
     trained_on = run.finished_config()["dataset"]
-    # Runs of earlier versions know the number of examples alone; a slice is no split of its own.
+    # Runs of earlier versions only record the number of examples; a slice is not a split of its
+    # own.
     expected = trained_on.get("digests", {})
     is_other = any((digests or {}).get(name, expected[name]) != expected[name] for name in expected)
     if tuning["examples"] != trained_on["validation_examples"] or is_other:

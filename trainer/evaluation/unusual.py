@@ -1,4 +1,4 @@
-"""How many of the evaluated radiographs are flagged as unlike those of the training."""
+"""Counts the evaluated radiographs flagged as unlike those of the training."""
 
 import dataclasses
 from typing import Annotated
@@ -21,14 +21,14 @@ NOT_SHARED = "the models of an ensemble have no features in common"
 
 @dataclasses.dataclass(frozen=True)
 class Flagged:
-    """How many of some radiographs are flagged.
+    """Count of flagged radiographs in a set.
 
     Attributes:
-        examples: how many there are.
-        flagged: how many are farther off than the threshold.
-        share: of the two.
-        interval: its exact binomial interval (Clopper and Pearson, 1934), of as many trials as
-            there are patients or pictures.
+        examples: number of radiographs.
+        flagged: number of radiographs beyond the threshold.
+        share: share of flagged radiographs.
+        interval: exact binomial interval of the share (Clopper and Pearson, 1934), with one trial
+            per patient or group of copies.
     """
 
     examples: int
@@ -39,15 +39,15 @@ class Flagged:
 
 @dataclasses.dataclass(frozen=True)
 class Unusual:
-    """What is flagged of the evaluated radiographs.
+    """Flagged radiographs of an evaluation.
 
     Attributes:
-        all: of all of them.
-        by_class: class to those of it.
-        by_source: source to those of it; empty if nobody knows.
-        passing: the share of the validation radiographs that is not flagged.
-        train_examples: how many training radiographs they were compared with.
-        validation_examples: how many the threshold was chosen on.
+        all: count over all radiographs.
+        by_class: count by class.
+        by_source: count by source; empty if unknown.
+        passing: the share of validation radiographs that are not flagged.
+        train_examples: number of training radiographs used for the comparison.
+        validation_examples: number of validation radiographs used for the threshold.
     """
 
     all: Annotated[Flagged, INLINE]
@@ -61,16 +61,16 @@ class Unusual:
 def evaluate_unusual(
     features: np.ndarray, fitted: TrainingFeatures, examples: Examples, resampling: Resampling
 ) -> Unusual:
-    """Counts what is flagged.
+    """Counts the flagged radiographs.
 
     Args:
         features: `[examples, features] float`.
-        fitted: on the training.
-        examples: the radiographs.
-        resampling: of them, which knows their groups.
+        fitted: the training features.
+        examples: the evaluated radiographs.
+        resampling: bootstrap resamples of the radiographs, which define their groups.
 
     Returns:
-        All of them, and those of each class and source that occurs.
+        The counts over all radiographs, and of each class and source that occurs.
     """
     is_flagged = fitted.distance(features) > 1
 
@@ -92,11 +92,11 @@ def evaluate_unusual(
 
 
 def flagged(is_flagged: np.ndarray, independent_share: float = 1.0) -> Flagged:
-    """Counts what is flagged of some radiographs.
+    """Counts the flagged radiographs of a set.
 
     Args:
         is_flagged: `[examples] bool`.
-        independent_share: groups of copies or of one patient for each example.
+        independent_share: number of groups (patients or copies) per example.
 
     Returns:
         The count, its share and its interval.

@@ -1,1 +1,1 @@
-"""The report of a study: many runs of a few configurations, over seeds and folds."""
+"""Reports of studies: runs of several configurations over seeds and folds."""

@@ -1,4 +1,4 @@
-"""Intervals and tests over runs whose training sets overlap."""
+"""Intervals and tests for runs with overlapping training sets."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -8,21 +8,21 @@ from scipy import stats
 
 from trainer.evaluation.intervals import CONFIDENCE, Interval
 
-# A spread below this is rounding.
+# Smaller spreads are rounding errors.
 _SAME = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
 class RunMean:
-    """The mean of a number over runs.
+    """The mean of a metric over runs.
 
     Attributes:
-        runs: how many.
-        mean: of the number.
-        sd: its standard deviation from run to run; None for one run, like what follows.
-        standard_error: of the mean.
-        interval: 95 %, of the mean.
-        p_value: two-sided, of the mean being 0.
+        runs: number of runs.
+        mean: mean of the metric.
+        sd: standard deviation over the runs; None for a single run, as are the following.
+        standard_error: standard error of the mean.
+        interval: 95 % interval of the mean.
+        p_value: two-sided p-value for a mean of 0.
         why: why there is no interval; None if there is one.
     """
 
@@ -36,21 +36,21 @@ class RunMean:
 
 
 def corrected_resampled_t(values: Sequence[float], test_to_train: float) -> RunMean:
-    """The corrected resampled t interval and test.
+    """Computes the corrected resampled t interval and test.
 
     Runs that train on overlapping parts of one dataset are not independent, and the plain standard
     error of their mean is too small. Nadeau and Bengio (2003), "Inference for the generalization
-    error", Machine Learning 52, put `1/J + n_test/n_train` in the place of `1/J`: the mean of J
-    runs has the variance `(1/J + n_test/n_train) s^2`, with J - 1 degrees of freedom. Bouckaert and
-    Frank (2004) use it for repeated cross-validation.
+    error", Machine Learning 52, replace `1/J` by `1/J + n_test/n_train`: the mean of J runs has the
+    variance `(1/J + n_test/n_train) s^2`, with J - 1 degrees of freedom. Bouckaert and Frank (2004)
+    use it for repeated cross-validation.
 
     Args:
-        values: `[runs] float`, a number of each run, or the difference of two runs in each pair.
-        test_to_train: examples that a run is tested on, for each example that it is trained on. 0
-            gives the t interval of independent values.
+        values: `[runs] float`, a metric of each run, or the difference within each pair of runs.
+        test_to_train: number of test examples per training example of a run. 0 gives the t interval
+            of independent values.
 
     Returns:
-        The mean, its interval and test.
+        The mean with its interval and test.
     """
     count, mean = len(values), float(np.mean(values))
     if count < 2:

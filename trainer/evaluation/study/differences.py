@@ -1,4 +1,4 @@
-"""Whether one configuration is better than another, by runs of the same seed and fold."""
+"""Comparison of configurations by runs with the same seed and fold."""
 
 import dataclasses
 import itertools
@@ -19,8 +19,8 @@ class Difference:
     """The first configuration's metric minus the second's.
 
     Attributes:
-        configurations: their names.
-        metric: its name.
+        configurations: names of the two configurations.
+        metric: name of the metric.
         over_runs: mean, interval and test over the pairs of runs.
         p_holm: the p-value after Holm's correction over all pairs and metrics; None without one.
     """
@@ -32,18 +32,18 @@ class Difference:
 
     @property
     def is_significant(self) -> bool:
-        """Whether it is unlike 0 after the correction."""
+        """Whether the difference is significant after the correction."""
         return self.p_holm is not None and self.p_holm < SIGNIFICANCE
 
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-    """All configurations in pairs.
+    """Pairwise comparison of all configurations.
 
     Attributes:
-        found: of each pair and metric.
-        tests: how many p-values Holm's correction is over.
-        not_compared: pairs without a seed in common, and metrics that a run lacks, as sentences.
+        found: the difference of each pair and metric.
+        tests: number of p-values in Holm's correction.
+        not_compared: pairs without a common seed, and metrics that a run lacks, as sentences.
     """
 
     found: list[Difference]
@@ -51,23 +51,23 @@ class Differences:
     not_compared: list[str]
 
     def of_accuracy(self) -> list[Difference]:
-        """Those of the accuracy."""
+        """The differences in accuracy."""
         return [one for one in self.found if one.metric == ACCURACY.name]
 
 
 def compare_configurations(
     grids: Sequence[Grid], configurations: Sequence[Configuration]
 ) -> Differences:
-    """Compares each two configurations in every metric.
+    """Compares each pair of configurations in every metric.
 
-    The runs of one seed and fold are a pair: both were trained, and tested, on the same examples.
+    Runs of the same seed and fold form a pair: they were trained and tested on the same examples.
 
     Args:
-        grids: of the configurations.
-        configurations: what was found of each, in the same order.
+        grids: grids of the configurations.
+        configurations: the estimates of each, in the same order.
 
     Returns:
-        The differences, in each p-value Holm's (1979) correction over all of them.
+        The differences, with Holm's (1979) correction of the p-values over all of them.
     """
     found, not_compared = [], []
     for one, other in itertools.combinations(range(len(grids)), 2):
@@ -94,7 +94,7 @@ def compare_configurations(
 def _pairs(
     one: Configuration, other: Configuration
 ) -> list[tuple[dict[str, float | None], dict[str, float | None]]]:
-    """The metrics of the runs that have the same seed and fold."""
+    """Returns the metrics of the pairs of runs with the same seed and fold."""
     others = {(run.seed, run.fold): run.values for run in other.runs}
     return [
         (run.values, others[run.seed, run.fold])

@@ -1,4 +1,4 @@
-"""What a study finds of one configuration: each metric's mean, intervals, and its variance."""
+"""Estimates of a configuration: mean, intervals and variance of each metric."""
 
 import dataclasses
 from typing import Annotated
@@ -22,10 +22,10 @@ class RunNumbers:
     """The metrics of one run.
 
     Attributes:
-        seed: of the run; None where the plan names none, and of an ensemble.
-        fold: that it was tested on; None where there are none.
-        examples: that it was tested on.
-        values: metric to value; None where it is undefined.
+        seed: seed of the run; None for an ensemble or a plan without seeds.
+        fold: fold that it was tested on; None without folds.
+        examples: number of examples that it was tested on.
+        values: value by metric; None if undefined.
     """
 
     seed: int | None
@@ -39,11 +39,11 @@ class MetricEstimate:
     """One metric over the runs of a configuration.
 
     Attributes:
-        over_runs: its mean over the runs, with the t interval; None where a run has no such number.
-        why: why it is None; None if it is not.
-        pooled: its value for all test examples at once, the mean over the seeds.
-        pooled_interval: percentiles of the bootstrap of the examples, the runs as they are.
-        pooled_why: what is to be said of the two; None if nothing.
+        over_runs: mean over the runs, with the t interval; None if a run lacks the metric.
+        why: why `over_runs` is None; else None.
+        pooled: value on all test examples together, averaged over the seeds.
+        pooled_interval: bootstrap percentile interval over the examples, with the runs fixed.
+        pooled_why: note on the pooled value and interval; None if there is none.
     """
 
     over_runs: RunMean | None
@@ -58,13 +58,13 @@ class Configuration:
     """A configuration, or the ensemble of its seeds.
 
     Attributes:
-        name: of the configuration.
-        members: how many seeds are averaged; 1: none are.
-        seeds: that were trained, as far as they are complete.
-        runs: the metrics of each.
-        metrics: metric to estimate.
-        variance: of the accuracy by its sources; None for an ensemble or a single run.
-        variance_why: why there is none; None if there is one.
+        name: name of the configuration.
+        members: number of averaged seeds; 1: no ensemble.
+        seeds: seeds with all of their runs finished.
+        runs: the metrics of each run.
+        metrics: estimate by metric.
+        variance: components of the accuracy's variance; None for an ensemble or a single run.
+        variance_why: why `variance` is None; else None.
     """
 
     name: str
@@ -77,16 +77,16 @@ class Configuration:
 
     @property
     def title(self) -> str:
-        """Its name for readers."""
+        """Display name."""
         return self.name if self.members == 1 else f"{self.name}, ensemble of {self.members} seeds"
 
 
 def estimate(grid: Grid, resampling: Resampling) -> Configuration:
-    """Computes what the runs of a configuration say.
+    """Estimates the metrics of a configuration from its runs.
 
     Args:
-        grid: its runs.
-        resampling: of the pooled test examples.
+        grid: the runs of the configuration.
+        resampling: bootstrap resamples of the pooled test examples.
 
     Returns:
         The estimates.
@@ -105,7 +105,7 @@ def estimate(grid: Grid, resampling: Resampling) -> Configuration:
 
 
 def run_numbers(grid: Grid) -> list[RunNumbers]:
-    """The metrics of each run, by seed, then by fold."""
+    """Returns the metrics of each run, by seed, then by fold."""
     return [
         RunNumbers(
             seed, fold, len(task.labels), {metric.name: metric.compute(task) for metric in METRICS}
@@ -138,7 +138,7 @@ def _metrics(
 def _over_runs(
     values: list[float | None], test_to_train: float
 ) -> tuple[RunMean | None, str | None]:
-    """The mean over the runs, or why there is none."""
+    """Returns the mean over the runs, or why there is none."""
     defined = [value for value in values if value is not None]
     if len(defined) < len(values):
         return None, f"{len(values) - len(defined)} of {len(values)} runs have no such number"

@@ -1,4 +1,4 @@
-"""Evaluates a study: its finished runs' predictions in, a report out."""
+"""Evaluates the finished runs of a study and writes its report."""
 
 import dataclasses
 from collections import Counter
@@ -39,14 +39,14 @@ from trainer.status import DONE
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a user can choose of a study's report.
+    """A user's options for a study's report.
 
     Attributes:
-        split: that all runs are tested on; None: `test`, or the fold that each holds out.
-        data_dir: where the dataset lies; None: where the runs found it.
-        resamples: of the bootstrap.
-        seed: of the bootstrap.
-        note: a remark that stands at the top.
+        split: split to test all runs on; None: `test`, or the fold that each run holds out.
+        data_dir: directory of the dataset; None: the one recorded by the runs.
+        resamples: number of bootstrap resamples.
+        seed: seed of the bootstrap.
+        note: a remark at the top of the report.
     """
 
     split: str | None
@@ -64,11 +64,11 @@ def evaluate_study(
     Args:
         study_dir: the study's directory.
         output_dir: where the report is written.
-        options: of the user.
+        options: the user's options.
         made_by: the fields `command`, `created` and `versions` of the report.
 
     Raises:
-        UserError: there is nothing to report, or the runs do not fit together.
+        UserError: there is nothing to report, or the runs are not comparable.
     """
     study = read_study(study_dir)
     if options.split and study.has_folds:
@@ -100,7 +100,7 @@ def evaluate_study(
 
 
 def _finished(study: Study) -> tuple[list[PlannedRun], list[str]]:
-    """The runs of the seeds that are complete, and sentences about the others."""
+    """Returns the runs of complete seeds, and sentences about the other runs."""
     states = {run: Run(study.path / run.directory).state() or "not begun" for run in study.runs}
     missing = [f"{run.directory}: {state}" for run, state in states.items() if state != DONE]
     lacking = Counter((run.configuration, run.seed) for run in states if states[run] != DONE)
@@ -141,7 +141,7 @@ def _content(study: Study, planned: PlannedRun) -> dict[str, Any]:
 
 
 def _examples_of(dataset: BuiltDataset, content: dict[str, Any], held_out: str) -> list[str]:
-    """The ids of all examples that a run trains on, validates on or holds out."""
+    """Returns the ids of all examples that a run trains on, validates on or holds out."""
     ids = [
         select(dataset, split).index["id"].astype(bytes)
         for split in (*splits_of({"run": content}), held_out)

@@ -1,4 +1,4 @@
-"""The finished runs of one configuration: a table of seeds and folds, checked and pooled."""
+"""The finished runs of one configuration as a table of seeds and folds."""
 
 import dataclasses
 from collections import Counter
@@ -16,14 +16,14 @@ _NAMED = 3
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The runs of one configuration, a row for each seed, a column for each fold.
+    """The runs of one configuration, with a row per seed and a column per fold.
 
     Attributes:
-        name: of the configuration.
-        seeds: of the rows; `[None]` where the plan names none, and of an ensemble.
-        folds: of the columns; `[None]` where the plan names none.
+        name: name of the configuration.
+        seeds: seeds of the rows; `[None]` for an ensemble or a plan without seeds.
+        folds: folds of the columns; `[None]` for a plan without folds.
         cells: `[seeds][folds]`, the predictions of each run.
-        members: how many seeds are averaged in each cell; 1: none are.
+        members: number of averaged seeds in each cell; 1: no ensemble.
     """
 
     name: str
@@ -34,14 +34,14 @@ class Grid:
 
     @property
     def tasks(self) -> list[list[Multiclass]]:
-        """`[seeds][folds]`: labels and probabilities of each run."""
+        """Labels and probabilities of each run, `[seeds][folds]`."""
         return [[Multiclass(cell.labels, cell.probabilities) for cell in row] for row in self.cells]
 
     @property
     def test_to_train(self) -> float:
-        """Examples that a run is tested on, for each example that it is trained on.
+        """Number of test examples per training example of a run.
 
-        0 where there are no folds: all runs are tested on the same examples, and only seeds differ.
+        0 without folds: all runs are tested on the same examples, and only seeds differ.
         """
         if self.folds == [None]:
             return 0.0
@@ -50,7 +50,7 @@ class Grid:
         return tested / trained
 
     def pooled(self, row: int) -> Multiclass:
-        """All folds of one seed: each example, as predicted by the run that never saw it."""
+        """Returns all folds of one seed: each example as predicted by the run that held it out."""
         cells = self.cells[row]
         return Multiclass(
             np.concatenate([cell.labels for cell in cells]),
@@ -59,12 +59,12 @@ class Grid:
 
     @property
     def pooled_groups(self) -> np.ndarray | None:
-        """`[examples]`: the groups of the pooled examples; None if nobody knows them."""
+        """Groups of the pooled examples, `[examples]`; None if unknown."""
         groups = [cell.groups for cell in self.cells[0] if cell.groups is not None]
         return np.concatenate(groups) if len(groups) == len(self.folds) else None
 
     def ensemble(self) -> "Grid":
-        """The mean probabilities of the seeds, in each fold."""
+        """Returns the mean probabilities over the seeds, in each fold."""
         averaged = [
             dataclasses.replace(
                 column[0], probabilities=np.mean([cell.probabilities for cell in column], axis=0)
@@ -75,14 +75,14 @@ class Grid:
 
 
 def complete_grids(study: Study, predictions: Mapping[str, HeldOut]) -> list[Grid]:
-    """The runs of each configuration; of a seed that lacks a run, none is in it.
+    """Returns the runs of each configuration, without seeds that lack a run.
 
     Args:
         study: the plan.
-        predictions: of the finished runs, by directory.
+        predictions: predictions of the finished runs, by directory.
 
     Returns:
-        The grids of the configurations that have a whole seed.
+        The grids of the configurations with at least one complete seed.
     """
     cell_of = {
         (run.configuration, run.seed, run.fold): predictions.get(run.directory)
@@ -101,11 +101,11 @@ def require_each_once(grid: Grid, expected: Iterable[str]) -> None:
     """Checks that the folds of every seed hold out each example exactly once.
 
     Args:
-        grid: of a configuration.
+        grid: grid of a configuration.
         expected: the ids of the examples.
 
     Raises:
-        UserError: one is missing, or held out twice.
+        UserError: an example is missing, or held out twice.
     """
     wanted = set(expected)
     for seed, row in zip(grid.seeds, grid.cells, strict=True):
@@ -123,10 +123,10 @@ def require_each_once(grid: Grid, expected: Iterable[str]) -> None:
 
 
 def require_same_examples(grids: Sequence[Grid]) -> None:
-    """Checks that all runs of a fold, or of a study without folds, are tested on the same examples.
+    """Checks that all runs with the same fold, or without folds, have the same test examples.
 
     Raises:
-        UserError: they are not.
+        UserError: the examples differ.
     """
     for grid, seed, row in ((g, *row) for g in grids for row in zip(g.seeds, g.cells, strict=True)):
         for one, other in zip(grids[0].cells[0], row, strict=True):

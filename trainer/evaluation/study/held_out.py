@@ -1,4 +1,4 @@
-"""Each run's predictions for the examples that it never saw, computed once and kept in the run."""
+"""Each run's predictions on its held-out examples, computed once and stored in the run."""
 
 import dataclasses
 import io
@@ -30,12 +30,12 @@ class HeldOut:
     """The predictions of one run.
 
     Attributes:
-        split: of the examples, in TFDS' notation.
+        split: split of the examples, in TFDS notation.
         ids: `[examples] str`.
         labels: `[examples] int`.
-        groups: `[examples]`, the same for all copies of a radiograph; None if nobody knows.
+        groups: `[examples]`, equal for all copies of a radiograph; None if unknown.
         probabilities: `[examples, classes] float64`.
-        train_examples: how many the run was trained on.
+        train_examples: number of training examples of the run.
     """
 
     split: str
@@ -52,29 +52,29 @@ def predict_held_out(
     splits: Mapping[str, str],
     dataset: BuiltDataset,
 ) -> dict[str, HeldOut]:
-    """Reads the runs' kept predictions; predicts, and keeps, those that are missing.
+    """Reads the runs' stored predictions; computes and stores missing ones.
 
-    Those that cannot be kept, as in a run that can only be read, are predicted anew every time; the
-    log says so.
+    Predictions that cannot be stored, as in a read-only run, are recomputed every time, which is
+    logged.
 
     Args:
-        runs: by name.
-        contents: of their config.json.
-        splits: that each is tested on.
-        dataset: that they were trained on.
+        runs: runs by name.
+        contents: content of config.json by run name.
+        splits: test split by run name.
+        dataset: the dataset that they were trained on.
 
     Returns:
-        The predictions of each.
+        The predictions of each run.
 
     Raises:
-        UserError: a run was trained or validated on what it is tested on.
+        UserError: a run was trained or validated on its test examples.
     """
     records = {name: select(dataset, splits[name]) for name in runs}
     for name, content in contents.items():
         _require_unseen(name, splits[name], records[name], content, dataset)
     found, loaded, done = {}, _LastSplit(dataset), 0
     progress = ProgressLine("predictions", sum(map(len, records.values())), 1)
-    # Runs of one split beside each other: its images are read once.
+    # Group the runs of one split, so that its images are read once.
     for name in sorted(runs, key=lambda name: (splits[name], name)):
         index = records[name].index
         found[name] = HeldOut(
@@ -92,7 +92,7 @@ def predict_held_out(
 
 
 class _LastSplit:
-    """The split whose images were read last."""
+    """Caches the images of the split read last."""
 
     def __init__(self, dataset: BuiltDataset) -> None:
         self._dataset = dataset
@@ -123,7 +123,7 @@ def _probabilities(
     dataset: BuiltDataset,
     loaded: Callable[[str], Examples],
 ) -> np.ndarray:
-    """The kept ones, if they are of this model and these records."""
+    """Returns the stored predictions if they match the model and the records, else new ones."""
     try:
         kept = read_kept(
             run.path / KEPT_FILE,
@@ -150,19 +150,19 @@ def _key(model_sha256: str, records: Records) -> str:
 
 
 def read_kept(path: pathlib.Path, key: str, shape: tuple[int, int]) -> np.ndarray | None:
-    """Reads a run's kept predictions, which compares their checksums.
+    """Reads a run's stored predictions and verifies their checksums.
 
     Args:
         path: the file.
-        key: of the model and the records that are wanted.
+        key: key of the model and the records.
         shape: `(examples, classes)`.
 
     Returns:
-        `[examples, classes] float64`; None if there are none, or of another model or other records.
+        `[examples, classes] float64`; None if missing, or of another model or other records.
 
     Raises:
-        Damaged: the bytes are not those written.
-        Unreadable: the system could not read it.
+        Damaged: the bytes have changed.
+        Unreadable: the operating system could not read the file.
     """
     if not os.path.lexists(path):
         return None
@@ -177,15 +177,15 @@ def read_kept(path: pathlib.Path, key: str, shape: tuple[int, int]) -> np.ndarra
 
 
 def keep(folder: pathlib.Path, key: str, probabilities: np.ndarray) -> None:
-    """Writes a run's predictions beside its model.
+    """Stores a run's predictions beside its model.
 
     Args:
         folder: the run's directory.
-        key: of the model and the records.
+        key: key of the model and the records.
         probabilities: `[examples, classes] float64`.
 
     Raises:
-        UserError: they cannot be written.
+        UserError: the file cannot be written.
     """
     with writing_to(folder), unfinished(folder) as partial:
         np.savez(partial / KEPT_FILE, key=np.array(key), probabilities=probabilities)

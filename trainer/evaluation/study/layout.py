@@ -1,4 +1,4 @@
-"""A study's directory: study.json, which names its runs, and a directory for each of them."""
+"""A study's directory: study.json, which lists its runs, and a directory per run."""
 
 import dataclasses
 import itertools
@@ -17,13 +17,13 @@ _ADVICE = "give the directory of a study of trainer.study"
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRun:
-    """A run of the plan, finished or not.
+    """A planned run, finished or not.
 
     Attributes:
-        directory: its name in the study's directory.
+        directory: name of its directory within the study.
         configuration: name of its configuration.
-        seed: of its training; None where the plan names no seeds.
-        fold: that it holds out, from 0; None where the plan names no folds.
+        seed: seed of its training; None for a plan without seeds.
+        fold: fold that it holds out, from 0; None for a plan without folds.
     """
 
     directory: str
@@ -34,15 +34,15 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What a study's plan says.
+    """The plan of a study.
 
     Attributes:
-        path: its directory.
+        path: directory of the study.
         plan: the plan's text.
-        seeds: of every configuration; `[None]` where the plan names none.
-        folds: of every seed, from 0; likewise.
-        configurations: name to values of flags.
-        runs: one for each configuration, seed and fold.
+        seeds: seeds of every configuration; `[None]` if the plan has none.
+        folds: folds of every seed, from 0; `[None]` if the plan has none.
+        configurations: flag values by configuration name.
+        runs: one run per configuration, seed and fold.
     """
 
     path: pathlib.Path
@@ -62,14 +62,14 @@ def read_study(directory: str | os.PathLike) -> Study:
     """Reads a study's plan.
 
     Args:
-        directory: of the study.
+        directory: directory of the study.
 
     Returns:
         The study.
 
     Raises:
-        Unreadable: the system could not read study.json.
-        Damaged: there is none, or it is not what trainer.study writes.
+        Unreadable: the operating system could not read study.json.
+        Damaged: the file is missing or was not written by trainer.study.
     """
     path = pathlib.Path(directory)
     content = read_object(path / NAME, FIELDS, _ADVICE)
@@ -79,7 +79,7 @@ def read_study(directory: str | os.PathLike) -> Study:
         PlannedRun(**{field.name: run[field.name] for field in dataclasses.fields(PlannedRun)})
         for run in content["runs"]
     ]
-    # Counted before the folds are listed: a damaged file may name billions of them.
+    # Count folds before listing them, as a damaged file may name billions.
     if len(runs) == len(configurations) * len(seeds) * (folds or 1):
         numbers: list[int | None] = [None] if folds is None else [*range(folds)]
         study = Study(path, content["plan"], seeds, numbers, configurations, runs)
@@ -93,13 +93,14 @@ def read_study(directory: str | os.PathLike) -> Study:
 
 
 def study_of(run: pathlib.Path) -> str | None:
-    """Which study a run is of, for whoever reads the run's own report.
+    """Describes the study that a run belongs to, for the run's own report.
 
     Args:
-        run: its directory.
+        run: directory of the run.
 
     Returns:
-        A sentence; None of a run by itself, or of a study that cannot be read, which the log says.
+        A sentence; None if the run is not part of a study, or the study cannot be read, which is
+        logged.
     """
     directory = run.resolve().parent
     if not (directory / NAME).exists():

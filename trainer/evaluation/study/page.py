@@ -19,11 +19,11 @@ _ENVIRONMENT.filters.update(
 
 
 def render_page(report: dict[str, Any], directory: pathlib.Path) -> str:
-    """Renders report.html, with its picture inside it.
+    """Renders report.html with its plot embedded.
 
     Args:
         report: the content of the study's report.json.
-        directory: where the report's picture lies.
+        directory: directory of the report's plot.
 
     Returns:
         One self-contained HTML page.

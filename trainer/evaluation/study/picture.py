@@ -1,4 +1,4 @@
-"""The picture of a study: a dot for each run, mean and interval for each configuration."""
+"""The plot of a study: a dot per run, mean and interval per configuration."""
 
 import pathlib
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from trainer.figure import DPI, new_figure
 
 
 def plot_configurations(configurations: Sequence[Configuration], path: pathlib.Path) -> None:
-    """Draws the accuracy of every run, and each configuration's mean with its interval.
+    """Plots the accuracy of every run, and each configuration's mean with its interval.
 
     Args:
-        configurations: with the ensembles.
+        configurations: configurations, including the ensembles.
         path: the PNG file to write.
     """
     height = 1.7 + 0.6 * len(configurations)
     figure, axes = new_figure("accuracy over the runs", height)
     for row, configuration in enumerate(configurations):
         values = [run.values[ACCURACY.name] for run in configuration.runs]
-        # Side by side, where runs agree.
+        # Spread horizontally, as runs may coincide.
         places = row + np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else [row]
         label = "run" if row == 0 else None
         axes.plot(values, places, "o", color=COLOURS[0], alpha=0.45, markersize=4, label=label)

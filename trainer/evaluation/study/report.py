@@ -1,4 +1,4 @@
-"""A study's report: report.json, the page, the picture and the predictions behind them."""
+"""A study's report: report.json, the page, the plot and the underlying predictions."""
 
 import dataclasses
 import json
@@ -27,30 +27,30 @@ class StudyReport:
     """The content of a study's report.json.
 
     Attributes:
-        kind: tells it from the report of single runs.
-        research_use: what it must not be used for.
-        note: a remark of whoever asked for it.
-        summary: the results in ten lines or fewer.
+        kind: distinguishes it from the report of single runs.
+        research_use: what the models must not be used for.
+        note: a remark of the user.
+        summary: the results in at most ten lines.
         study: path of the study's directory.
         plan: the plan's text.
         dataset: name of the dataset, with its version.
-        split: that every run was tested on; None where each was tested on the fold it held out.
-        examples: how many were tested.
+        split: split that every run was tested on; None if each was tested on its held-out fold.
+        examples: number of test examples.
         class_names: names of the classes in the order of their labels.
-        seeds: that the plan names, None if it names none.
-        folds: how many, None if there are none.
-        test_to_train: examples that a run is tested on, for each that it is trained on; 0 without
-            folds.
-        missing: runs that have not finished, and what is left out for that, as sentences.
-        configurations: those with a whole seed, each followed by the ensemble of its seeds.
-        values: configuration to values of flags.
-        differences: between configurations.
+        seeds: seeds of the plan; None if it has none.
+        folds: number of folds; None if there are none.
+        test_to_train: number of test examples per training example of a run; 0 without folds.
+        missing: unfinished runs, and what is omitted because of them, as sentences.
+        configurations: configurations with at least one complete seed, each followed by the
+            ensemble of its seeds.
+        values: flag values by configuration.
+        differences: differences between configurations.
         bootstrap: how the intervals of the test sample were computed.
-        command: that made it.
-        created: when, in ISO 8601.
-        versions: package to version.
-        predictions: the file.
-        picture: likewise.
+        command: the command that created the report.
+        created: time of creation, in ISO 8601.
+        versions: versions by package.
+        predictions: file of the predictions.
+        picture: file of the plot.
     """
 
     kind: str = "study"
@@ -79,21 +79,21 @@ class StudyReport:
 
 
 def write_study_report(directory: pathlib.Path, report: StudyReport, grids: Sequence[Grid]) -> None:
-    """Writes the report; what is there of that name is replaced when all of it is written.
+    """Writes the report, replacing an earlier one only when it is complete.
 
     Args:
-        directory: where to, made if missing.
-        report: what it says.
-        grids: of the configurations, whose predictions are written.
+        directory: output directory, created if missing.
+        report: the content of the report.
+        grids: grids of the configurations, whose predictions are written.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the report cannot be written.
     """
     with writing_to(directory), unfinished(directory) as partial:
         plot_configurations(report.configurations, partial / _PICTURE)
         (partial / _PREDICTIONS).write_bytes(csv_file.encode(_rows(grids, report.class_names)))
         content = json_content(report)
-        # A NaN would be no JSON: better to fail here than to hand it on.
+        # NaN is not valid JSON: better to fail here than to pass it on.
         text = json.dumps(content, indent=2, allow_nan=False)
         (partial / "report.json").write_text(text + "\n", encoding="utf-8")
         templates.write(partial / "report.html", render_page(content, partial))

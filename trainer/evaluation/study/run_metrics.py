@@ -1,4 +1,4 @@
-"""The metrics that a study reports of each run."""
+"""The metrics that a study reports for each run."""
 
 import numpy as np
 from sklearn.metrics import roc_auc_score

@@ -1,4 +1,4 @@
-"""The first lines of a study's report: what a reader wants to know, in sentences."""
+"""The summary at the top of a study's report."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ _NO_BREAK = "\N{NO-BREAK SPACE}"
 def summary(
     configurations: Sequence[Configuration], differences: Differences, missing: Sequence[str]
 ) -> list[str]:
-    """Says the results in ten lines or fewer.
+    """Summarises the results in at most ten lines.
 
     Args:
-        configurations: with the ensembles.
-        differences: between the configurations.
-        missing: what the study lacks, as sentences.
+        configurations: configurations, including the ensembles.
+        differences: differences between the configurations.
+        missing: what is missing from the study, as sentences.
 
     Returns:
         The lines.

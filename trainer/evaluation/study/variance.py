@@ -1,15 +1,15 @@
-"""Which part of the runs' variance is the seed, which the split, which the test sample.
+"""Decomposes the variance between runs into seed, split and test sample.
 
-The model, of the accuracy of seed s on fold f, is the two-way crossed random model without
+The model for the accuracy of seed s on fold f is the two-way crossed random model without
 replication (Searle, Casella and McCulloch, 1992, "Variance Components", chapter 4):
 
     y[s, f] = mean + seed[s] + split[f] + seed_in_fold[s, f] + test_sample[s, f]
 
-The parts are independent of each other, except that the seeds of one fold are tested on the same
-examples: their test samples' errors have a covariance. Per-example answers give the variance of
-those errors and that covariance, which are taken off what the mean squares of the analysis of
-variance estimate. Bouthillier et al. (2021), "Accounting for variance in machine learning
-benchmarks", name these sources.
+The components are independent, except that the seeds of one fold are tested on the same examples,
+so their test-sample errors are correlated. The variance and covariance of these errors are
+estimated from the per-example predictions and subtracted from the estimates of the ANOVA mean
+squares. Bouthillier et al. (2021), "Accounting for variance in machine learning benchmarks", name
+these sources.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ class Component:
     """One source of the variance of a run's accuracy.
 
     Attributes:
-        estimate: by the method of moments, without bias; chance can make it negative.
-        variance: the same, 0 where it is negative.
-        sd: its square root, in shares of the examples as the accuracy is.
-        share: of the sum of all variances; None where that is 0.
+        estimate: unbiased estimate by the method of moments; may be negative by chance.
+        variance: the estimate, or 0 if it is negative.
+        sd: square root of the variance, as a proportion like the accuracy.
+        share: share of the sum of all variances; None if the sum is 0.
     """
 
     estimate: float
@@ -42,16 +42,16 @@ class VarianceParts:
     """The variance of one run's accuracy by its sources.
 
     Attributes:
-        components: source to component; a source that the plan does not vary is missing.
-        covariance: of the test samples' errors of two seeds on the same examples; None for one
-            seed.
+        components: component by source, without sources that the plan does not vary.
+        covariance: covariance of the test-sample errors of two seeds on the same examples; None for
+            a single seed.
     """
 
     components: dict[str, Component]
     covariance: float | None
 
     def share(self, *sources: str) -> float | None:
-        """The share of some sources together; None where it is unknown."""
+        """Returns the combined share of some sources; None if unknown."""
         shares = [self.components[name].share for name in sources if name in self.components]
         known = [share for share in shares if share is not None]
         return sum(known) if known else None
@@ -60,19 +60,19 @@ class VarianceParts:
 def sampling_covariance(
     right: np.ndarray, labels: np.ndarray, groups: np.ndarray | None
 ) -> np.ndarray:
-    """Variances and covariances of runs' accuracies that come from the sample of test examples.
+    """Estimates the covariance of runs' accuracies due to the sampling of test examples.
 
-    The examples of each class count as a sample of that class, as folds are dealt class by class:
-    stratified sampling, in it the linearized variance between groups (Cochran, 1977, "Sampling
-    Techniques", chapters 5 and 9). Of one class, with each example its own group, that is the
-    binomial variance `p (1 - p) / (n - 1)`.
+    Examples are treated as a stratified sample by class, as folds are stratified, with the
+    linearized variance between groups within a class (Cochran, 1977, "Sampling Techniques",
+    chapters 5 and 9). For one class, with each example its own group, this is the binomial variance
+    `p (1 - p) / (n - 1)`.
 
     Args:
-        right: `[runs, examples] bool`, whether each run is right, on the same examples.
-        labels: `[examples] int`. A group with several classes counts as the class of its first
+        right: `[runs, examples] bool`, whether each run is correct, on the same examples.
+        labels: `[examples] int`. A group with several classes belongs to the class of its first
             example.
-        groups: `[examples]`, the same for examples that are no independent draws, such as those of
-            one patient; None: each is its own.
+        groups: `[examples]`, equal for dependent examples, such as those of one patient; None:
+            every example is a group.
 
     Returns:
         `[runs, runs] float`.
@@ -86,7 +86,7 @@ def sampling_covariance(
         deviations = right[:, members] - right[:, members].mean(axis=1, keepdims=True)
         of_groups = np.array([np.bincount(group_of[members], weights=row) for row in deviations])
         count = np.sum(class_of_group == label)
-        # A single group deviates by 0: nothing is known of its spread.
+        # A single group has no deviation: its spread is unknown.
         total += count / max(1, count - 1) * (of_groups @ of_groups.T)
     return total / len(labels) ** 2
 
@@ -96,11 +96,11 @@ def decompose(accuracy: np.ndarray, sampling: np.ndarray) -> VarianceParts:
 
     Args:
         accuracy: `[seeds, folds] float`; two runs or more.
-        sampling: `[folds, seeds, seeds] float`, of each fold what `sampling_covariance` gives.
+        sampling: `[folds, seeds, seeds] float`, the result of `sampling_covariance` for each fold.
 
     Returns:
-        The parts. With one seed, `split` is all that differs between folds, the seed among it; with
-        one fold, `seed` is all that a seed changes.
+        The components. With one seed, `split` includes every difference between folds, including
+        the seed's; with one fold, `seed` includes all effects of the seed.
     """
     seeds, folds = accuracy.shape
     diagonal = np.trace(sampling, axis1=1, axis2=2)
@@ -125,7 +125,7 @@ def decompose(accuracy: np.ndarray, sampling: np.ndarray) -> VarianceParts:
 
 
 def _mean_squares(table: np.ndarray) -> tuple[float, float, float]:
-    """Of the rows, of the columns and of the rest, in a table of one value a cell."""
+    """Returns the mean squares of rows, columns and residuals in a table of one value per cell."""
     rows, columns = table.shape
     of_rows, of_columns = table.mean(axis=1), table.mean(axis=0)
     rest = table - of_rows[:, None] - of_columns + table.mean()
