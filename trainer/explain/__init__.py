@@ -1,1 +1,1 @@
-"""Shows what a finished run's model looks at."""
+"""Heatmaps that explain a finished run's model."""

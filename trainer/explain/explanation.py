@@ -1,4 +1,4 @@
-"""Explains what a run's best model answers for some radiographs."""
+"""Explains predictions of a run's best model."""
 
 import dataclasses
 import itertools
@@ -29,15 +29,15 @@ BATCH = 32
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """One radiograph and what the model looks at in it.
+    """One radiograph and the explanation of its prediction.
 
     Attributes:
-        example: the radiograph, with its label where it is known.
-        heatmap: `[h, w] float32`, not negative, of the size of the layer's feature maps.
-        heat: the same `[H, W]`, from 0 to 1, of the radiograph's size.
+        example: the radiograph, with its label if known.
+        heatmap: `[h, w] float32`, non-negative, in the size of the layer's feature maps.
+        heat: the heatmap as `[H, W]` in the radiograph's size, scaled to 0 to 1.
         probabilities: `[classes] float32`.
-        target: the class that is explained, as a label.
-        numbers: what `evaluate_heatmap` says of the heatmap.
+        target: label of the explained class.
+        numbers: the result of `evaluate_heatmap`.
     """
 
     example: Example
@@ -52,12 +52,12 @@ class Explainer:
     """A run's best model, its method of explanation, and the radiographs to explain."""
 
     def __init__(self, run: Run, images: Sequence[str], options: Options) -> None:
-        """Loads the model; reads no radiograph yet.
+        """Loads the model; reads no radiographs.
 
         Args:
-            run: a run that has finished an epoch.
-            images: a user's own files, folders and globs; empty: a split is explained.
-            options: of the user.
+            run: a run with at least one finished epoch.
+            images: a user's own files, folders and globs; empty: explain a split.
+            options: the user's options.
 
         Raises:
             UserError: the options contradict each other, or a model or file is missing.
@@ -87,7 +87,7 @@ class Explainer:
             Each explanation.
 
         Raises:
-            UserError: there is no such radiograph, or none can be read.
+            UserError: no radiograph matches, or none can be read.
         """
         if self._found:
             count, examples = self._of_files(self._found.files)
@@ -108,7 +108,7 @@ class Explainer:
         logging.info("%d images explained", done)
 
     def _of_files(self, files: list[pathlib.Path]) -> tuple[int, Iterator[Example]]:
-        """How many radiographs are read at most, and each of them."""
+        """Returns the maximum number of radiographs, and an iterator over the readable ones."""
         every = examples_of_files(
             files, (*self._size, 1), self._masks, self.account, any_view=self.options.any_view
         )
@@ -116,7 +116,7 @@ class Explainer:
         return count, itertools.islice(every, count)
 
     def _of_split(self, split: str) -> tuple[int, Iterator[Example]]:
-        """How many radiographs of the split are selected, and each of them."""
+        """Returns the number of selected radiographs, and an iterator over them."""
         config, trained_on = self.content["config"], self.content["dataset"]
         dataset = open_dataset(config["dataset"], self.options.data_dir or config["data_dir"])
         dataset.require_classes(trained_on["class_names"])
@@ -138,7 +138,7 @@ class Explainer:
     def _explained(
         self, batch: list[Example]
     ) -> Iterator[tuple[Example, np.ndarray, np.ndarray, int]]:
-        """Each example of a batch with its heatmap, its probabilities and the class explained."""
+        """Yields each example of a batch with heatmap, probabilities and explained class."""
         images = np.stack([example.image for example in batch])
         targets = None
         if self._target == TRUE:

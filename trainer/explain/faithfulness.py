@@ -1,7 +1,7 @@
-"""Whether a heatmap can be believed: where its heat lies, and what the model does without it.
+"""Checks of heatmaps: where the heat lies, and how the prediction changes without it.
 
-Every number stands beside what chance would give. Sources: pointing game, Zhang et al. 2018;
-deletion and insertion, Petsiuk et al. 2018; randomised weights, Adebayo et al. 2018.
+Every score is reported beside its chance level. Sources: pointing game, Zhang et al. 2018; deletion
+and insertion, Petsiuk et al. 2018; randomised weights, Adebayo et al. 2018.
 """
 
 import hashlib
@@ -16,22 +16,22 @@ from trainer.explain.heatmap import enlarge
 from trainer.explain.methods import Method
 
 CURVE_STEPS = 12
-# What is deleted becomes this blurred: a standard deviation as a share of the image's height. A
-# black hole would be unlike any radiograph, and the answer to it would say nothing.
+# Deleted pixels are replaced by a blurred image; the standard deviation is a share of the image's
+# height. Black pixels would be out of distribution, and the prediction meaningless.
 _BLUR = 1 / 12
-# A random heatmap is noise on so coarse a grid, enlarged as heatmaps are.
+# A random heatmap is noise on a coarse grid, enlarged like heatmaps are.
 _RANDOM_GRID = (7, 7)
-# So many sets of shuffled weights explain the same images.
+# Number of sets of shuffled weights that explain the same images.
 _SHUFFLES = 3
-# Below this mean rank correlation the map of randomised weights counts as another map.
+# Below this mean rank correlation, maps of randomised weights count as different.
 _OTHER_MAP = 0.5
 
 
 def heat_within(heat: np.ndarray, mask: np.ndarray) -> tuple[float | None, float]:
-    """Share of the heat inside a mask, and the mask's share of the image: the chance level.
+    """Returns the share of heat inside a mask, and the mask's share of the image (chance level).
 
     Args:
-        heat: `[H, W] float32`, not negative.
+        heat: `[H, W] float32`, non-negative.
         mask: `[H, W] bool`.
 
     Returns:
@@ -43,21 +43,21 @@ def heat_within(heat: np.ndarray, mask: np.ndarray) -> tuple[float | None, float
 
 
 def points_into(heat: np.ndarray, mask: np.ndarray) -> bool | None:
-    """Pointing game: whether the hottest pixel lies inside the mask; None if there is no heat.
+    """Pointing game: whether the hottest pixel is inside the mask; None if there is no heat.
 
     Args:
-        heat: `[H, W] float32`, not negative.
+        heat: `[H, W] float32`, non-negative.
         mask: `[H, W] bool`.
     """
     return bool(mask.flat[heat.argmax()]) if heat.any() else None
 
 
 def random_heat(size: tuple[int, int], seed: int, name: str) -> np.ndarray:
-    """A random heatmap of one image, the same for the same seed and name.
+    """Generates a random heatmap, deterministic in seed and name.
 
     Args:
         size: `(height, width)`.
-        seed: not negative.
+        seed: a non-negative integer.
         name: the image's id.
 
     Returns:
@@ -71,15 +71,15 @@ def random_heat(size: tuple[int, int], seed: int, name: str) -> np.ndarray:
 def curves(
     predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, heat: np.ndarray, target: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of the target while the hottest pixels are deleted, and while they come in.
+    """Computes the target's probability as the hottest pixels are deleted, and inserted.
 
-    Deleted means blurred. Insertion begins with the whole radiograph blurred.
+    Deleted pixels are blurred. Insertion starts from the fully blurred radiograph.
 
     Args:
         predict: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
         image: `[H, W, 1] uint8`.
-        heat: `[H, W] float32`; among equally hot pixels the order is that of the image.
-        target: the class.
+        heat: `[H, W] float32`; equally hot pixels are taken in image order.
+        target: the class whose probability is measured.
 
     Returns:
         Deletion and insertion, each `[CURVE_STEPS + 1]`, the first value before the first pixel.
@@ -96,19 +96,19 @@ def curves(
 
 
 def area_under(curve: np.ndarray) -> float:
-    """Area under a curve over equal steps from 0 to 1, by the trapezoidal rule."""
+    """Integrates a curve over equal steps from 0 to 1 with the trapezoidal rule."""
     return float(np.trapezoid(curve) / (len(curve) - 1))
 
 
 def shuffled(weights: Sequence[np.ndarray], seed: int | Sequence[int]) -> list[np.ndarray]:
-    """Each array's values in another order: weights alike in size that know nothing.
+    """Shuffles the values of each array: weights of the same magnitude without information.
 
-    The values of kernels get random signs too. Training often leaves a dense kernel's mean below
-    zero; shuffled alone it would silence every unit, and no heatmap be left to compare.
+    Values of kernels also get random signs. A trained dense kernel often has a negative mean; if it
+    were only shuffled, every unit would be inactive, and there would be no heatmap to compare.
 
     Args:
-        weights: of a model.
-        seed: of the shuffles.
+        weights: weights of a model.
+        seed: seed of the shuffles.
 
     Returns:
         New arrays of the same shapes.
@@ -128,17 +128,17 @@ def randomisation_check(
     """Compares heatmaps with those of `shuffled` weights, for the same classes.
 
     Args:
-        explain: of the model.
-        model: it has its own weights again in the end.
+        explain: explains the model's predictions.
+        model: the model; its weights are restored afterwards.
         images: `[batch, H, W, 1] uint8`.
         targets: `[batch] int`.
-        seed: of the shuffles.
+        seed: seed of the shuffles.
 
     Returns:
-        `rank_correlation`: the mean of Spearman's over all pairs of a map and one of a shuffle's;
-        `compared`: how many pairs there are, `no_heat`: how many more had a map without heat,
-        which has no order to compare; `passes`: whether the maps are others. Without a pair the
-        mean and `passes` are None.
+        `rank_correlation`: mean Spearman correlation over all pairs of a map and a map of shuffled
+        weights; `compared`: number of pairs; `no_heat`: number of further pairs with a map without
+        heat, which cannot be ranked; `passes`: whether the maps differ. Without pairs, the mean and
+        `passes` are None.
     """
     learnt = model.get_weights()
     ours = explain(images, targets)[0]

@@ -1,4 +1,4 @@
-"""A Grad-CAM directory: a panel and a raw heatmap for each image, their index, page and summary."""
+"""A Grad-CAM directory: a panel and raw heatmap per image, with an index, page and summary."""
 
 import json
 import os
@@ -19,29 +19,29 @@ from trainer.explain.panel import draw_panel
 from trainer.parsing import parsing
 
 _INDEX, _PAGE, _SUMMARY = "index.csv", "index.html", "summary.json"
-# What `Gallery.add` calls the files of an image.
+# Suffixes of the files that `Gallery.add` writes for an image.
 _FILE_OF_IMAGE = re.compile(r"\d{5,}-[A-Za-z0-9_-]*\.(png|npy)")
 
 
 class Gallery:
-    """Writes explanations one by one, and when it is finished moves all to their place.
+    """Writes explanations one by one, and moves all of them to their place when finished.
 
-    A context: what is left unfinished leaves nothing behind.
+    A context manager: an unfinished gallery leaves nothing behind.
     """
 
     def __init__(
         self, directory: pathlib.Path, class_names: tuple[str, ...], method: str, layer: str
     ) -> None:
-        """Opens a gallery.
+        """Initializes a gallery.
 
         Args:
-            directory: where to, made if missing; `finish` replaces a gallery that lies there.
+            directory: output directory, created if missing; `finish` replaces an existing gallery.
             class_names: names of the classes.
             method: name of the method, for the index.
-            layer: name of the layer, likewise.
+            layer: name of the layer, for the index.
 
         Raises:
-            UserError: an index.csv lies there that is not a gallery's.
+            UserError: the directory holds an index.csv that is not a gallery's.
         """
         self._directory, self._class_names = directory, class_names
         self._previous = _files_of(directory / _INDEX)
@@ -61,7 +61,7 @@ class Gallery:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Removes what was not finished."""
+        """Removes unfinished files."""
         self._unfinished.__exit__(kind, error, trace)
 
     def add(
@@ -77,14 +77,14 @@ class Gallery:
 
         Args:
             example: the radiograph.
-            heatmap: `[h, w] float32`, not negative.
-            heat: the same `[H, W]`, from 0 to 1.
+            heatmap: `[h, w] float32`, non-negative.
+            heat: the heatmap as `[H, W]`, scaled to 0 to 1.
             probabilities: `[classes] float32`.
-            target: the class that is explained.
-            numbers: what `evaluate_heatmap` says.
+            target: the explained class.
+            numbers: the result of `evaluate_heatmap`.
 
         Raises:
-            UserError: they cannot be written.
+            UserError: the files cannot be written.
         """
         stem = f"{len(self.rows):05d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', example.id)[:80]}"
         predicted = int(probabilities.argmax())
@@ -108,17 +108,17 @@ class Gallery:
         self.rows.append(row)
 
     def finish(self, about: dict[str, Any], randomisation: dict[str, Any]) -> dict[str, Any]:
-        """Writes index.csv, index.html and summary.json, and moves everything to its place.
+        """Writes index.csv, index.html and summary.json, and moves all files to their place.
 
         Args:
-            about: what was explained and how.
-            randomisation: what `randomisation_check` says, and `how_to_read` it.
+            about: description of the images and the method.
+            randomisation: the result of `randomisation_check`, and `how_to_read`.
 
         Returns:
             The content of summary.json.
 
         Raises:
-            UserError: they cannot be written.
+            UserError: the files cannot be written.
         """
         summary = {
             "research_use": templates.RESEARCH_USE,
@@ -146,7 +146,7 @@ class Gallery:
 
 
 def _files_of(index: pathlib.Path) -> set[str]:
-    """Names of the images' files that the index.csv of an earlier gallery tells of."""
+    """Returns the image files listed in the index.csv of an earlier gallery."""
     if not os.path.lexists(index):
         return set()
     with parsing(index, "give another --output_dir"):

@@ -1,4 +1,4 @@
-"""The numbers that tell whether heatmaps can be believed: of each image, and of all."""
+"""Metrics of heatmaps: per image, and over all images."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -18,13 +18,13 @@ from trainer.explain.faithfulness import (
 
 @dataclasses.dataclass(frozen=True)
 class HeatmapMetric:
-    """A metric of each heatmap, beside what chance gives.
+    """A metric of heatmaps with a chance level.
 
     Attributes:
-        name: its key in index.csv and summary.json.
-        chance: the key of its chance level.
-        how_to_read: what it tells.
-        higher_is_better: which side of chance is better.
+        name: key of the metric in index.csv and summary.json.
+        chance: key of its chance level.
+        how_to_read: interpretation of the metric.
+        higher_is_better: whether values above chance are better.
     """
 
     name: str
@@ -67,7 +67,7 @@ METRICS = (
         "the hot pixels are what the model needs.",
     ),
 )
-# The numbers of each image, in the order of index.csv; two metrics share a chance level.
+# The columns of index.csv, in order; two metrics share a chance level.
 PER_IMAGE = tuple(
     dict.fromkeys(name for metric in METRICS for name in (metric.name, metric.chance))
 )
@@ -84,17 +84,17 @@ def evaluate_heatmap(
     predict: Callable[[np.ndarray], np.ndarray] | None,
     seed: int,
 ) -> dict[str, float | bool | None]:
-    """The numbers of one heatmap.
+    """Computes the metrics of one heatmap.
 
     Args:
         example: the radiograph.
         heat: `[H, W] float32` from 0 to 1.
-        target: the class that is explained.
-        predict: runs the model, for the curves; None draws none.
-        seed: of the random heatmap beside it.
+        target: the explained class.
+        predict: runs the model, for the curves; None: no curves.
+        seed: seed of the random heatmap for comparison.
 
     Returns:
-        `PER_IMAGE`; None where there is no mask, no heat, or no curve.
+        The values of `PER_IMAGE`; None without a mask, heat, or curve.
     """
     numbers: dict[str, Any] = dict.fromkeys(PER_IMAGE)
     if example.lungs is not None:
@@ -112,14 +112,14 @@ def evaluate_heatmap(
 
 
 def totals(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any] | None]:
-    """The numbers of all heatmaps.
+    """Aggregates the metrics of all heatmaps.
 
     Args:
-        rows: `evaluate_heatmap` of each image.
+        rows: the result of `evaluate_heatmap` for each image.
 
     Returns:
-        Name to `mean`, `chance`, `better_than_chance` (share of the images), `images` (how many
-        have the number) and `how_to_read`; None where no image has the number.
+        By name: `mean`, `chance`, `better_than_chance` (share of the images), `images` (number of
+        images with a value) and `how_to_read`; None if no image has a value.
     """
     return {metric.name: _total(rows, metric) for metric in METRICS}
 

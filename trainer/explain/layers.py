@@ -1,4 +1,4 @@
-"""The layers of a network at which it can be explained."""
+"""The layers of a network that can be explained."""
 
 import keras
 
@@ -6,17 +6,17 @@ from trainer.errors import UserError
 
 
 def plane_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers that keep the plane of the image and that everything passes through.
+    """Returns the layers with a spatial plane that the whole computation passes through.
 
-    What a layer inside a residual or dense block holds is not all that the logits depend on, so a
-    heatmap of it would hide the evidence that goes around it; such layers are left out. So are
-    the preprocessing and pooling layers.
+    The logits do not depend only on a layer inside a residual or dense block, so its heatmap would
+    miss the evidence that bypasses it; such layers are excluded, and so are the preprocessing and
+    pooling layers.
 
     Args:
         model: a flat model of `trainer.models.build`.
 
     Returns:
-        Layers with feature maps `[batch, h, w, channels]`, from the input on.
+        Layers with feature maps `[batch, h, w, channels]`, starting from the input.
     """
     pooling = (keras.layers.AveragePooling2D, keras.layers.MaxPooling2D)
     last_use = _last_uses(model)
@@ -32,17 +32,17 @@ def plane_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def plane_layer(model: keras.Model, name: str | None) -> keras.layers.Layer:
-    """The layer to explain a model at.
+    """Returns the layer at which to explain a model.
 
     Args:
         model: a flat model of `trainer.models.build`.
-        name: of one of its `plane_layers`; None takes the last.
+        name: name of one of its `plane_layers`; None: the last one.
 
     Returns:
         The layer.
 
     Raises:
-        UserError: there is no such layer.
+        UserError: the layer does not exist.
     """
     layers = {layer.name: layer for layer in plane_layers(model)}
     if name is None:
@@ -56,7 +56,7 @@ def plane_layer(model: keras.Model, name: str | None) -> keras.layers.Layer:
 
 
 def _last_uses(model: keras.Model) -> dict[int, int]:
-    """Identity of each layer's output to the position of the last layer that takes it."""
+    """Maps the id of each layer's output to the position of the last layer that uses it."""
     return {
         id(tensor): position
         for position, layer in enumerate(model.layers)

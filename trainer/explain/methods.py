@@ -1,8 +1,8 @@
-"""Where in the feature maps of a layer the evidence for a class lies: one class for each method.
+"""CAM methods: each class computes heatmaps of the evidence for a class from feature maps.
 
-A method turns feature maps and the gradients of a logit into a heatmap. Logits are explained and
-not probabilities: behind a softmax that is sure, every gradient is next to nothing. A heatmap that
-is all zero says that nothing at this layer speaks for the class.
+A method turns feature maps and the gradients of a logit into a heatmap. Logits are explained
+instead of probabilities, as the gradients of a saturated softmax vanish. A heatmap of all zeros
+means that nothing at this layer supports the class.
 """
 
 import math
@@ -14,39 +14,39 @@ import tensorflow as tf
 from trainer.explain.layers import plane_layer
 from trainer.models.taps import Taps
 
-# Ablated copies of one image's feature maps that go through the head at once.
+# Number of ablated copies of an image's feature maps per forward pass of the head.
 _ABLATED_AT_ONCE = 32
 
 
 class Method:
-    """One model with one method, built once and used on many batches.
+    """One method for one model, built once and used on many batches.
 
     Attributes:
-        layer_name: the layer whose feature maps are weighed.
-        caution: a sentence for whoever looks at the heatmaps; empty if there is nothing to heed.
+        layer_name: name of the layer whose feature maps are weighted.
+        caution: a warning for readers of the heatmaps; empty if there is none.
     """
 
-    # Whether a channel weighs the same everywhere on the plane.
+    # Whether a channel has the same weight at all positions.
     _one_weight_a_channel = False
 
     def __init__(self, model: keras.Model, layer: str | None = None) -> None:
         """Splits the model at a layer.
 
         Args:
-            model: a flat model of `trainer.models.build`, in float32, as a run saves it whatever
-                precision it was trained in.
-            layer: name of one of its `plane_layers`; None takes the last one.
+            model: a flat model of `trainer.models.build`, in float32, as saved by a run regardless
+                of its training precision.
+            layer: name of one of its `plane_layers`; None: the last one.
 
         Raises:
-            UserError: there is no such layer.
+            UserError: the layer does not exist.
         """
         at = plane_layer(model, layer)
         self.layer_name = at.name
         self._features = keras.Model(model.input, at.output)
-        # Two models, so that gradients are taken from the feature maps on, which works with frozen
-        # weights too: from a uint8 input to frozen layers a tape would record nothing.
+        # Two models, so that gradients start at the feature maps. This also works with frozen
+        # weights, for which a tape records nothing from a uint8 input.
         self._head = keras.Model(at.output, Taps(model).logits)
-        # One trace for batches of every size: for the deep networks it is most of the time.
+        # One trace for all batch sizes: for the deep networks, tracing takes most of the time.
         signature = [tf.TensorSpec(model.input_shape, tf.uint8), tf.TensorSpec([None], tf.int64)]
         self._compiled = tf.function(self.explain, input_signature=signature)
         self.caution = self._caution(model.name)
@@ -54,14 +54,14 @@ class Method:
     def __call__(
         self, images: np.ndarray, targets: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Explains a batch, compiled.
+        """Explains a batch in a compiled function.
 
         Args:
             images: `[batch, H, W, C] uint8`.
-            targets: `[batch] int`, the class to explain of each image; None explains the predicted.
+            targets: `[batch] int`, the class to explain for each image; None: the predicted class.
 
         Returns:
-            Heatmaps `[batch, h, w] float32`, not negative, of the feature maps' size, and
+            Heatmaps `[batch, h, w] float32`, non-negative, in the size of the feature maps, and
             probabilities `[batch, classes] float32`.
         """
         if targets is None:
@@ -70,11 +70,11 @@ class Method:
         return heatmaps.numpy(), probabilities.numpy()
 
     def explain(self, images: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Explains a batch as a part of a larger graph.
+        """Explains a batch as part of a larger graph.
 
         Args:
             images: `[batch, H, W, C] uint8`.
-            targets: `[batch] int64`; -1 explains the predicted class.
+            targets: `[batch] int64`; -1: the predicted class.
 
         Returns:
             As `__call__`.
@@ -90,7 +90,7 @@ class Method:
         return heatmaps, tf.nn.softmax(logits)
 
     def _caution(self, network: str) -> str:
-        """Draelos & Carin (2020): what a mean over the plane loses behind a dense layer."""
+        """Warns of what a spatial mean loses before a dense layer (Draelos & Carin 2020)."""
         flattened = any(isinstance(layer, keras.layers.Flatten) for layer in self._head.layers)
         if not (self._one_weight_a_channel and flattened):
             return ""
@@ -101,12 +101,12 @@ class Method:
         )
 
     def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """`[batch, h, w, channels]` feature maps and gradients to heatmaps `[batch, h, w]`."""
+        """Maps feature maps and gradients `[batch, h, w, channels]` to heatmaps `[batch, h, w]`."""
         raise NotImplementedError
 
 
 class GradCAM(Method):
-    """Grad-CAM (Selvaraju et al. 2017): each channel weighed by its mean gradient."""
+    """Grad-CAM (Selvaraju et al. 2017): channels weighted by their mean gradient."""
 
     _one_weight_a_channel = True
 
@@ -116,11 +116,11 @@ class GradCAM(Method):
 
 
 class GradCAMPlusPlus(Method):
-    """Grad-CAM++ (Chattopadhay et al. 2018): positive gradients, rarer evidence weighing more.
+    """Grad-CAM++ (Chattopadhay et al. 2018): weighted positive gradients.
 
-    With the exponential of the logit as score, as in the paper, alpha is
-    g^2 / (2 g^2 + sum(A) g^3), which is 1 / (2 + sum(A) g) where g is not 0. The score's own factor
-    is the same in all of a heatmap and left out.
+    Rare evidence gets a larger weight. With the exponential of the logit as score, as in the paper,
+    alpha is g^2 / (2 g^2 + sum(A) g^3), which is 1 / (2 + sum(A) g) if g is not 0. The score's own
+    factor is constant over a heatmap and omitted.
     """
 
     _one_weight_a_channel = True
@@ -133,24 +133,24 @@ class GradCAMPlusPlus(Method):
 
 
 class HiResCAM(Method):
-    """HiResCAM (Draelos & Carin 2020): gradient times feature, place by place."""
+    """HiResCAM (Draelos & Carin 2020): element-wise product of gradients and features."""
 
     def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(gradients * features, axis=-1)
 
 
 class LayerCAM(Method):
-    """LayerCAM (Jiang et al. 2021): positive gradient times feature, place by place."""
+    """LayerCAM (Jiang et al. 2021): element-wise product of positive gradients and features."""
 
     def _weigh(self, features: tf.Tensor, gradients: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(tf.nn.relu(gradients) * features, axis=-1)
 
 
 class AblationCAM(Method):
-    """Ablation-CAM (Desai & Ramaswamy 2020): a channel weighs what the logit loses without it.
+    """Ablation-CAM (Desai & Ramaswamy 2020): channels weighted by the logit's drop without them.
 
-    It takes no gradient. The paper divides the loss by the logit; that factor is the same in all
-    of a heatmap, and where a logit is negative it would turn evidence for into evidence against.
+    The method uses no gradients. The paper divides the drop by the logit; that factor is constant
+    over a heatmap and omitted, as a negative logit would invert the evidence.
     """
 
     _one_weight_a_channel = True
@@ -162,7 +162,7 @@ class AblationCAM(Method):
         return tf.map_fn(of_image, (features, targets), fn_output_signature=tf.float32)
 
     def _losses(self, maps: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        """What the logit of one image loses without each channel: `[channels]`."""
+        """Returns the drop in one image's logit without each channel, `[channels]`."""
         channels = maps.shape[-1]
         group = math.gcd(channels, _ABLATED_AT_ONCE)
         whole = self._head(maps[None], training=False)[0, target]

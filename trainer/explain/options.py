@@ -1,4 +1,4 @@
-"""What a user can choose of an export of heatmaps."""
+"""A user's options for the export of heatmaps."""
 
 import dataclasses
 import math
@@ -9,24 +9,24 @@ from trainer.explain.methods import METHODS
 from trainer.explain.selection import Selection
 from trainer.settings import section, setting
 
-# Targets that are no class.
+# Targets that are not class names.
 PREDICTED, TRUE = "predicted", "true"
 
 
 @section("The radiographs")
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """Which radiographs are explained.
+    """The radiographs to explain.
 
     Attributes:
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
-        split: of the run's dataset; None: own files instead.
-        data_dir: where the dataset lies; None: where the run found it.
-        classes: of the split, only radiographs of these true classes; empty: of all.
-        ids: of the split, only these; empty: all.
-        answered: of the split, only those that the model got `correct` or `incorrect`.
-        per_class: of the split, so many of each class; None: all.
-        max_images: how many at most; None: all.
+        split: split of the run's dataset; None: own files instead.
+        data_dir: directory of the dataset; None: the one recorded by the run.
+        classes: true classes to select from the split; empty: all.
+        ids: ids to select from the split; empty: all.
+        answered: select only examples of the split with `correct` or `incorrect` predictions.
+        per_class: maximum number of examples per class of the split; None: all.
+        max_images: maximum number of radiographs; None: all.
     """
 
     any_view: bool = setting(False, "Of DICOM files, lateral views and other body parts too.")
@@ -44,18 +44,18 @@ class Subject:
 
     @property
     def selection(self) -> Selection:
-        """What is taken of a split."""
+        """Returns the selection from the split."""
         return Selection(self.classes, self.ids, self.answered, self.per_class, self.max_images)
 
 
 @section("The heatmaps")
 @dataclasses.dataclass(frozen=True)
 class Heatmaps:
-    """How heatmaps are made.
+    """Options of the heatmaps.
 
     Attributes:
         method: a key of `METHODS`.
-        layer: to explain at; None: the last convolutional one.
+        layer: name of the layer to explain; None: the last convolutional one.
         target: the class to explain: `predicted`, `true`, or a class's name.
     """
 
@@ -67,13 +67,13 @@ class Heatmaps:
 @section("The gallery")
 @dataclasses.dataclass(frozen=True)
 class Checks:
-    """What stands beside the heatmaps.
+    """Options of the checks beside the heatmaps.
 
     Attributes:
         masks_dir: a folder of `CLASS/masks/ID.png` and `CLASS/findings/ID.png`; None: none.
-        curves: whether deletion and insertion are measured, by 52 answers an image.
-        seed: of random heatmaps and shuffled weights.
-        note: a remark that stands at the top of the gallery.
+        curves: whether to measure deletion and insertion, with 52 predictions per image.
+        seed: seed of random heatmaps and shuffled weights.
+        note: a remark at the top of the gallery.
     """
 
     masks_dir: str | None = setting(None, "Folder of CLASS/masks/ID.png and CLASS/findings/ID.png.")
@@ -84,16 +84,16 @@ class Checks:
 
 @dataclasses.dataclass(frozen=True)
 class Options(Checks, Heatmaps, Subject):
-    """All of them."""
+    """All options of an export."""
 
     def check(self, images: Sequence[str]) -> None:
-        """Refuses what contradicts itself.
+        """Rejects contradictory options.
 
         Args:
-            images: a user's own files; empty: a split is explained.
+            images: a user's own files; empty: explain a split.
 
         Raises:
-            UserError: it does.
+            UserError: the options contradict each other.
         """
         if (self.split is None) == (not images):
             raise UserError("give either --split=SPLIT or --images=GLOB")
@@ -108,10 +108,10 @@ class Options(Checks, Heatmaps, Subject):
             raise UserError("--target=true needs a --split; the class of own --images is not known")
 
     def target_among(self, class_names: Sequence[str]) -> int | str:
-        """The class to explain, or `predicted` or `true`.
+        """Returns the class to explain, or `predicted` or `true`.
 
         Raises:
-            UserError: there is no such class.
+            UserError: the class does not exist.
         """
         if self.target in (PREDICTED, TRUE):
             return self.target

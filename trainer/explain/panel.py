@@ -1,4 +1,4 @@
-"""The panel of one image: radiograph, heatmap, overlay and probabilities."""
+"""A panel per image: radiograph, heatmap, overlay and probabilities."""
 
 import pathlib
 
@@ -27,7 +27,7 @@ def draw_panel(
         example: the radiograph.
         heat: `[H, W] float32` from 0 to 1.
         probabilities: `[classes] float32`.
-        target: the class that is explained.
+        target: the explained class.
         class_names: names of the classes.
     """
     names = list(map(drawn, class_names))
@@ -37,7 +37,7 @@ def draw_panel(
     picture = heatmap.imshow(heat, cmap="inferno", vmin=0, vmax=1)
     heatmap.set_title("heatmap" if heat.any() else "no evidence at this layer")
     _show(overlay, example.image, f"evidence for {names[target]}")
-    # Transparent where there is next to no heat, so that the radiograph stays readable.
+    # Transparent where there is almost no heat, so that the radiograph stays visible.
     overlay.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.minimum(2 * heat, 0.6))
     _outline(overlay, example)
     figure.colorbar(
@@ -60,7 +60,7 @@ def _show(axes: Axes, image: np.ndarray, title: str) -> None:
 
 
 def _outline(axes: Axes, example: Example) -> None:
-    """Draws where the lungs and the finding are, and says so beneath."""
+    """Draws the outlines of lungs and finding, with a legend below."""
     drawn = []
     for name, mask, colour in (
         ("lungs", example.lungs, _LUNGS),

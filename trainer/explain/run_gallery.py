@@ -1,4 +1,4 @@
-"""Writes the gallery of a run's explanations, with the numbers to check them."""
+"""Writes a gallery of a run's explanations, with scores."""
 
 import pathlib
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ from trainer.explain.speed import images_per_second
 def write_gallery(
     explainer: Explainer, explanations: Iterable[Explanation], directory: pathlib.Path, command: str
 ) -> None:
-    """Writes panels, raw heatmaps, their index and page, as the explanations come.
+    """Writes panels, raw heatmaps, their index and page as explanations are computed.
 
     Args:
-        explainer: what explains.
-        explanations: what it explains, one or more.
-        directory: where to, made if missing.
-        command: the command line that makes the gallery.
+        explainer: the explainer.
+        explanations: its explanations, at least one.
+        directory: output directory, created if missing.
+        command: the command line that creates the gallery.
 
     Raises:
-        UserError: there is nothing to explain, or it cannot be written.
+        UserError: there is nothing to explain, or the gallery cannot be written.
     """
     method, options = explainer.method, explainer.options
     first: list[tuple[np.ndarray, int]] = []

@@ -1,4 +1,4 @@
-"""The examples that are explained: those selected of a split, or a user's own files."""
+"""The examples to explain: a selection from a split, or a user's own files."""
 
 import dataclasses
 import pathlib
@@ -16,14 +16,14 @@ from trainer.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Which examples of a split to take; what is None selects nothing.
+    """Criteria for examples of a split; None means no restriction.
 
     Attributes:
-        classes: names of true classes.
-        ids: ids.
+        classes: names of the true classes.
+        ids: ids of the examples.
         answered: `any`, `correct` or `incorrect`.
-        per_class: so many of each true class, the first ones.
-        most: so many in all, the first ones.
+        per_class: maximum number of each true class, in order.
+        most: maximum number in total, in order.
     """
 
     classes: Sequence[str] | None = None
@@ -33,7 +33,7 @@ class Selection:
     most: int | None = None
 
     def check(self, examples: Examples) -> None:
-        """Raises `UserError` for a class or an id that the examples do not have."""
+        """Raises `UserError` for a class or an id that does not occur in the examples."""
         for name in self.classes or ():
             if name not in examples.class_names:
                 raise UserError(
@@ -47,17 +47,17 @@ class Selection:
             )
 
     def rows(self, examples: Examples, predicted: np.ndarray | None) -> np.ndarray:
-        """The examples to take, in their order.
+        """Returns the selected rows, in order.
 
         Args:
-            examples: of a split.
+            examples: the examples of a split.
             predicted: `[examples] int`, the predicted classes; not needed if `answered` is `any`.
 
         Returns:
             `[taken] int`.
 
         Raises:
-            UserError: there are none.
+            UserError: no example matches.
         """
         taken = np.ones(len(examples.ids), bool)
         if self.classes:
@@ -80,15 +80,15 @@ class Selection:
 
 
 def selected(examples: Examples, rows: np.ndarray, masks: MaskFolder | None) -> Iterator[Example]:
-    """The examples in some rows, with what is drawn of them elsewhere.
+    """Iterates over the examples in some rows, adding masks.
 
     Args:
-        examples: of a split.
+        examples: the examples of a split.
         rows: `[taken] int`.
-        masks: masks named after the ids; the split's own lungs come first.
+        masks: masks named after the ids; the split's own lung masks take precedence.
 
     Yields:
-        Each.
+        One example per row.
     """
     for example in examples.take(rows):
         yield masks.add_to(example, example.id) if masks else example
@@ -102,17 +102,17 @@ def examples_of_files(
     *,
     any_view: bool = False,
 ) -> Iterator[Example]:
-    """A user's own files; those that are no radiograph are reported and left out.
+    """Iterates over a user's own files; those that are not radiographs are reported and skipped.
 
     Args:
         paths: the files.
-        image_shape: `[height, width, 1]` to bring each to.
+        image_shape: `[height, width, 1]` to resize to.
         masks: masks named after the files.
-        account: counts what is read and what is left out.
+        account: counts files read and skipped.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Yields:
-        Each.
+        One example per radiograph.
     """
     for position, image in own_files.read(paths, image_shape, account, any_view=any_view):
         path = paths[position]

@@ -1,4 +1,4 @@
-"""How many radiographs a second a method explains."""
+"""Measures the throughput of a method."""
 
 import time
 
@@ -11,14 +11,14 @@ _SECONDS = 1.0
 
 
 def images_per_second(explain: Method, image: np.ndarray) -> dict[str, float]:
-    """Measures a method, once compiled.
+    """Measures the throughput of a method after compilation.
 
     Args:
         explain: the method of a model.
-        image: `[H, W, 1] uint8`, explained again and again.
+        image: `[H, W, 1] uint8`, explained repeatedly.
 
     Returns:
-        Size of the batch, as JSON writes it, to images per second.
+        Images per second by batch size, which is a string as in JSON.
     """
     return {str(size): _measure(explain, np.stack([image] * size)) for size in BATCHES}
 

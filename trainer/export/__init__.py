@@ -1,1 +1,1 @@
-"""Turns a finished run's model into files that serve it without this project."""
+"""Export of a finished run's model to files that can be served without this project."""

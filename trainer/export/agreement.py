@@ -1,4 +1,4 @@
-"""Whether an exported model still predicts what the run's model predicts."""
+"""Checks that an exported model predicts the same as the run's model."""
 
 from collections.abc import Callable
 
@@ -8,22 +8,23 @@ import numpy as np
 from trainer.errors import UserError
 
 _IMAGES = 8
-# What another order of float32 sums may change in a probability.
+# Largest change of a probability due to another order of float32 sums.
 _TOLERANCE = 1e-5
 
 
 def largest_difference(model: keras.Model, predict: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Lets both predict the same images.
+    """Compares the predictions of both models on the same images.
 
     Args:
         model: the run's model.
-        predict: the exported model: `[batch, H, W, 1] uint8` to `[batch, classes]` probabilities.
+        predict: the exported model, from `[batch, H, W, 1] uint8` to `[batch, classes]`
+            probabilities.
 
     Returns:
-        The largest absolute difference of two probabilities.
+        The largest absolute difference of probabilities.
 
     Raises:
-        UserError: it is too large for the export to be used.
+        UserError: the difference is too large for the export to be usable.
     """
     height, width, _ = model.input_shape[1:]
     generator = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""How fast a SavedModel answers."""
+"""Measures the latency of a SavedModel."""
 
 import pathlib
 import time
@@ -12,20 +12,20 @@ from trainer.export.literal_path import literal_path
 
 _BATCH = 32
 _REPEATS = 5
-# The size of a published radiograph.
+# Size of a published radiograph.
 _SIZE = (299, 299, 1)
 
 
 def answer_time(directory: pathlib.Path) -> dict[str, Any]:
-    """Measures `serving_default` on PNG bytes, decoding included, once it is warm.
+    """Measures `serving_default` on PNG bytes, including decoding, after a warm-up.
 
     Args:
-        directory: of the SavedModel.
+        directory: directory of the SavedModel.
 
     Returns:
         `milliseconds_for_one`, the median, and `images_per_second_of_32`.
     """
-    # Until the call is over the loaded object must live: the function alone does not hold it.
+    # The loaded object must stay alive during the calls, as the function does not reference it.
     with literal_path(directory) as literal:
         loaded = tf.saved_model.load(literal)
     serve = loaded.signatures["serving_default"]

@@ -1,4 +1,4 @@
-"""The model card that travels with an exported model."""
+"""The model card of an exported model."""
 
 import pathlib
 from typing import Any
@@ -8,17 +8,17 @@ from trainer.errors import UserError
 
 
 def read_card(path: str, model_sha256: str) -> str:
-    """Reads a card that `trainer.evaluate` wrote of this very model.
+    """Reads a card that `trainer.evaluate` wrote for this model.
 
     Args:
         path: the file.
-        model_sha256: of the run's model.keras.
+        model_sha256: SHA-256 of the run's model.keras.
 
     Returns:
         Markdown.
 
     Raises:
-        UserError: there is no such file, or it is the card of another model.
+        UserError: the file is missing, or is the card of another model.
     """
     try:
         card = pathlib.Path(path).read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def read_card(path: str, model_sha256: str) -> str:
 
 
 def render_card(about: dict[str, Any]) -> str:
-    """Writes a card without figures, for a model that was not evaluated yet.
+    """Renders a card without results, for a model that has not been evaluated.
 
     Args:
         about: the content of export.json.

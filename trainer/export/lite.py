@@ -1,4 +1,4 @@
-"""A LiteRT model: uint8 radiographs in, probabilities out, for phones and small boards."""
+"""LiteRT models, from uint8 radiographs to probabilities, for phones and small boards."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from trainer.errors import UserError
 
 
 def require_lite() -> None:
-    """Raises `UserError` unless the runtime that checks the written file is installed."""
+    """Raises `UserError` unless the runtime for checking the written file is installed."""
     try:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError as error:
@@ -24,18 +24,18 @@ def write_lite(model: keras.Model, path: pathlib.Path) -> None:
     """Converts a model to LiteRT in float32.
 
     Args:
-        model: takes `[batch, H, W, 1] uint8`.
+        model: a model that takes `[batch, H, W, 1] uint8`.
         path: the file to write.
     """
     signature = tf.TensorSpec([1, *model.input_shape[1:]], tf.uint8, name="radiograph")
     forward = tf.function(lambda images: model(images, training=False), input_signature=[signature])
-    # ai-edge-litert runs models but converts none; litert-torch converts those of PyTorch alone.
+    # ai-edge-litert runs models but cannot convert them; litert-torch only converts PyTorch models.
     converter = tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()])
     path.write_bytes(converter.convert())
 
 
 def predict_lite(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
-    """What the written model predicts for `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+    """Runs the written model on `[batch, H, W, 1] uint8`; returns `[batch, classes] float32`."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=path.read_bytes())

@@ -1,4 +1,4 @@
-"""Paths that TensorFlow's SavedModel takes as they stand."""
+"""Paths that TensorFlow's SavedModel reads literally."""
 
 import contextlib
 import pathlib
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 from trainer.directory import unfinished
 
-# TensorFlow finds the variables' file by a pattern that begins with the directory's path.
+# TensorFlow finds the variables' file with a pattern that starts with the directory's path.
 _OF_PATTERNS = frozenset("*?[\\")
 
 
 @contextlib.contextmanager
 def literal_path(directory: pathlib.Path) -> Iterator[str]:
-    """Gives a path that leads to a directory and holds nothing which TensorFlow takes otherwise.
+    """Provides a path to a directory without characters that TensorFlow would interpret.
 
     Args:
-        directory: it exists; its path may hold `[`, `*`, `?`, or bytes that are no UTF-8.
+        directory: an existing directory; its path may hold `[`, `*`, `?`, or invalid UTF-8.
 
     Yields:
-        Its own path, or that of a link to it, which is gone at the end.
+        The directory's path, or a symbolic link to it, which is removed on exit.
     """
     path = str(directory)
     if is_literal(path):

@@ -1,4 +1,4 @@
-"""An ONNX model: uint8 radiographs in, probabilities out."""
+"""ONNX models, from uint8 radiographs to probabilities."""
 
 import pathlib
 
@@ -12,7 +12,7 @@ _OPSET = 17
 
 
 def require_onnx() -> None:
-    """Raises `UserError` unless the converter and the runtime that checks it are installed."""
+    """Raises `UserError` unless the converter and the runtime for checking are installed."""
     try:
         import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
@@ -26,7 +26,7 @@ def write_onnx(model: keras.Model, path: pathlib.Path) -> None:
     """Converts a model to ONNX in float32.
 
     Args:
-        model: takes `[batch, H, W, 1] uint8`.
+        model: a model that takes `[batch, H, W, 1] uint8`.
         path: the file to write.
     """
     import tf2onnx
@@ -37,7 +37,7 @@ def write_onnx(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def predict_onnx(path: pathlib.Path, images: np.ndarray) -> np.ndarray:
-    """What the written model predicts for `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+    """Runs the written model on `[batch, H, W, 1] uint8`; returns `[batch, classes] float32`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])

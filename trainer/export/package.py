@@ -1,4 +1,4 @@
-"""The directory of an exported model: complete, or not there at all."""
+"""The directory of an exported model, written atomically."""
 
 import contextlib
 import json
@@ -11,7 +11,7 @@ from trainer.directory import require_writable, unfinished, writing_to
 from trainer.errors import UserError
 from trainer.evaluation.training_features import FILES
 
-# What tells a directory that this command wrote from anything else that a user may keep there.
+# Marks directories written by this command, as opposed to a user's own.
 _OURS = "export.json"
 _WRITTEN = {
     _OURS, "class_names.json", "model.keras", "model_card.md", "model.tflite", "model.onnx",
@@ -21,23 +21,23 @@ _WRITTEN = {
 
 @contextlib.contextmanager
 def package(output_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Gives a directory to write to, which takes the output's place when all is written.
+    """Provides a directory that replaces the output directory when everything is written.
 
     Args:
-        output_dir: the directory to make; an earlier export there is replaced.
+        output_dir: the output directory; an earlier export is replaced.
 
     Yields:
-        A directory beside it.
+        A temporary directory beside it.
 
     Raises:
-        UserError: something else lies there, or it cannot be written.
+        UserError: the output directory holds other files, or cannot be written.
     """
     require_writable(output_dir, "output_dir")
     target = pathlib.Path(output_dir).resolve()
     _require_replaceable(target, output_dir)
     require_writable(target.parent, "output_dir")
     with writing_to(target), unfinished(target.parent) as scratch:
-        # Its own mode is for the owner alone; whoever serves the model is another user.
+        # The temporary directory is private to its owner; the model may be served by another user.
         partial = scratch / "whole"
         partial.mkdir()
         yield partial
@@ -45,7 +45,7 @@ def package(output_dir: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def _require_replaceable(target: pathlib.Path, output_dir: str | os.PathLike) -> None:
-    """Raises `UserError` if anything lies in a directory that an export did not write."""
+    """Raises `UserError` if a directory holds anything that an export did not write."""
     found = {path.name for path in target.iterdir()} if target.exists() else set()
     others = found - _WRITTEN if _OURS in found else found
     if others:
@@ -56,7 +56,7 @@ def _require_replaceable(target: pathlib.Path, output_dir: str | os.PathLike) ->
 
 
 def _replace(target: pathlib.Path, new: pathlib.Path, old: pathlib.Path) -> None:
-    """Puts a directory in the place of another, which is moved away, or stays if that fails."""
+    """Replaces a directory by another; the old one is moved away, or stays in case of an error."""
     if not target.exists():
         os.replace(new, target)
         return

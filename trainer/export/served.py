@@ -1,4 +1,4 @@
-"""A SavedModel that takes the bytes of image files and needs TensorFlow alone."""
+"""A SavedModel that takes the bytes of image files and only needs TensorFlow."""
 
 import pathlib
 from collections.abc import Callable
@@ -15,17 +15,18 @@ from trainer.explain.methods import GradCAM
 from trainer.export.literal_path import literal_path
 from trainer.models.taps import Taps
 
-# Of all images of a batch: files of a few bytes can claim so many that a server would be busy for
-# minutes. So many are decoded in some seconds, and are more than a thousand published radiographs.
+# Total over a batch: files of a few bytes can claim sizes that would keep a server busy for
+# minutes. This many pixels are decoded in seconds, and are more than a thousand published
+# radiographs.
 MOST_PIXELS_OF_BATCH = 4 * MOST_PIXELS
 _BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
 
 
 class ServedModel(tf.Module):
-    """A classifier with everything inside, from encoded images to class names.
+    """A self-contained classifier, from encoded images to class names.
 
     Its three functions take a batch of strings, each the bytes of a PNG or JPEG file of any size
-    and mode, and give tensors whose first dimension is the batch, as TensorFlow Serving wants.
+    and mode, and return tensors whose first dimension is the batch, as TensorFlow Serving requires.
     """
 
     def __init__(
@@ -39,10 +40,11 @@ class ServedModel(tf.Module):
         Args:
             model: a flat model of `trainer.models.build`, in float32.
             class_names: names of the classes in the order of the model's outputs.
-            fitted: the features of its training; None if they are not known.
+            fitted: its training features; None if unknown.
         """
         super().__init__()
-        # The variables and not the Keras model: a SavedModel that holds layers wants Keras' code.
+        # Stores the variables instead of the Keras model: a SavedModel with layers requires Keras
+        # code.
         self.weights = [variable.value for variable in model.variables]
         self._image_shape = model.input_shape[1:]
         self._model, self._class_names = _Untracked(model), class_names
@@ -52,17 +54,17 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[_BYTES])
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`probabilities`, `class_names` `[batch, classes]` and `predicted_class` `[batch]`."""
+        """Returns `probabilities`, `class_names` (`[batch, classes]`) and `predicted_class`."""
         return self._answer(
             image_bytes, lambda images: self._named(self._model.it(images, training=False))
         )
 
     @tf.function(input_signature=[_BYTES])
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """As `classify`, and `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class.
+        """Also returns `heatmap` `[batch, h, w] float32`: Grad-CAM of the predicted class.
 
-        Where the features of the training are known, also `distance` `[batch] float32`, to them and
-        relative to the threshold, and `unusual` `[batch] bool`, whether it is above 1.
+        If the training features are known, also returns `distance` `[batch] float32`, the distance
+        to them relative to the threshold, and `unusual` `[batch] bool`, whether it is above 1.
         """
 
         def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -79,7 +81,7 @@ class ServedModel(tf.Module):
 
     @tf.function(input_signature=[_BYTES])
     def features(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`features` `[batch, units] float32`: what goes into the last layer."""
+        """Returns `features` `[batch, units] float32`, the input of the last layer."""
         return self._answer(
             image_bytes, lambda images: {"features": self._features.it(images, training=False)}
         )
@@ -89,21 +91,21 @@ class ServedModel(tf.Module):
     ) -> dict[str, tf.Tensor]:
         size = tf.size(image_bytes)
         blank_and_images = self._decode(_of_few_pixels(image_bytes))
-        # Convolutions refuse an empty batch: the blank image stands in, and its output is left out.
+        # Convolutions reject an empty batch: a blank image is added, and its output is removed.
         outputs = predict(blank_and_images[tf.minimum(size, 1) :])
         return {name: tensor[:size] for name, tensor in outputs.items()}
 
     def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """`[1 + batch, H, W, 1] uint8`, a blank image before all others.
+        """Decodes to `[1 + batch, H, W, 1] uint8`, with a blank image first.
 
-        It fails with the position of the first undecodable bytes.
+        Fails with the position of the first undecodable image.
         """
 
         def decode(position: tf.Tensor, encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return position, decode_radiograph(encoded, self._image_shape)
 
-        # In a dataset one bad image can be passed over; anywhere else it would end the whole batch
-        # with an error that does not know which image it is about.
+        # In a dataset a bad image can be skipped; elsewhere it would fail the whole batch with an
+        # error that does not identify the image.
         batch = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
         decoded = batch.map(decode).ignore_errors()
         blank = (tf.constant([-1], tf.int64), tf.zeros([1, *self._image_shape], tf.uint8))
@@ -129,9 +131,10 @@ class ServedModel(tf.Module):
 
 
 def _of_few_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
-    """The same bytes; it fails if by their headers they are more pixels than may be decoded."""
+    """Returns the bytes unchanged; fails if their headers claim too many pixels in total."""
     images = tf.data.Dataset.from_tensor_slices(image_bytes)
-    # What has no such header, or claims too much by itself, is not decoded but named.
+    # Bytes without such a header, or that claim too many pixels alone, are reported later by
+    # position.
     claimed = images.map(pixels_claimed).ignore_errors()
     pixels = claimed.reduce(tf.constant(0, tf.int64), tf.add)
     message = tf.strings.format(
@@ -144,7 +147,7 @@ def _of_few_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
 
 
 class _Distance(tf.Module):
-    """`TrainingFeatures.distance` in TensorFlow, in float64 too."""
+    """`TrainingFeatures.distance` in TensorFlow, also in float64."""
 
     def __init__(self, fitted: TrainingFeatures) -> None:
         super().__init__()
@@ -161,7 +164,7 @@ class _Distance(tf.Module):
 
 
 class _Untracked:
-    """Holds what a tf.Module is not to save: its variables are saved once, as `weights`."""
+    """Holds objects that a tf.Module should not save: variables are saved once, as `weights`."""
 
     def __init__(self, it: Any) -> None:
         self.it = it
@@ -179,7 +182,7 @@ def write_served(
         model: a flat model of `trainer.models.build`, in float32.
         path: the directory to write to.
         class_names: names of the classes in the order of the model's outputs.
-        fitted: the features of its training; None if they are not known.
+        fitted: its training features; None if unknown.
     """
     served = ServedModel(model, class_names, fitted)
     signatures = {
@@ -192,7 +195,7 @@ def write_served(
 
 
 def predict_served(directory: pathlib.Path, images: np.ndarray) -> np.ndarray:
-    """What the SavedModel predicts for `[batch, H, W, 1] uint8`: `[batch, classes] float32`."""
+    """Predicts `[batch, H, W, 1] uint8` with the SavedModel; returns `[batch, classes] float32`."""
     with literal_path(directory) as literal:
         loaded = tf.saved_model.load(literal)
     encoded = tf.constant([tf.io.encode_png(image).numpy() for image in images])

@@ -12,22 +12,21 @@ LENET, BACKBONE = "--model=lenet", "a backbone"
 @section("Network", in_recipes=True)
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """What a network is built of.
+    """The settings of a network's architecture.
 
     Attributes:
         weights: `imagenet`, `none` or the path of a weights file.
-        train_backbone: whether the backbone's weights are trained; None does as the original did:
-            DenseNet-169's are, those of ResNet-101 and VGG-19 are not.
-        scaling: how gray values are scaled, a key of `preprocess.SCALINGS`.
-        input_pooling: side of the squares that are averaged before LeNet's first convolution; 1, as
-            in the original, averages nothing.
-        pooling: what LeNet's dense layer sees of the second convolution's squares: their `average`,
-            as in the original, or `average_max`, that and their maximum.
-        map_dropout: share of the feature maps that training leaves out after LeNet's first stage
-            (Tompson et al. 2015, "Efficient Object Localization Using Convolutional Networks").
-        head: what follows a backbone: the `original` head, or `average_pool`, the average of each
-            feature over the plane.
-        dropout: share of the features that training leaves out before the last layer.
+        train_backbone: whether the backbone's weights are trained; None follows the original: true
+            for DenseNet-169, false for ResNet-101 and VGG-19.
+        scaling: scaling of gray values, a key of `preprocess.SCALINGS`.
+        input_pooling: size of the average pooling before LeNet's first convolution; 1, as in the
+            original: no pooling.
+        pooling: pooling after LeNet's second convolution: `average`, as in the original, or
+            `average_max`, which concatenates the average and the maximum.
+        map_dropout: share of feature maps dropped in training after LeNet's first stage (Tompson et
+            al. 2015, "Efficient Object Localization Using Convolutional Networks").
+        head: head of a backbone: the `original` one, or `average_pool` (global average pooling).
+        dropout: share of features dropped in training before the last layer.
     """
 
     weights: str = setting(

@@ -1,4 +1,4 @@
-"""The three ImageNet backbones of keras.applications, and the heads that go on them."""
+"""The three ImageNet backbones of keras.applications and their heads."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from trainer.models.weights import ImageNetWeights, find_weights, load_weights
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network of keras.applications and the head that the original put on it.
+    """A network of keras.applications and the head that the original used.
 
     Attributes:
-        application: makes the network without its top.
+        application: creates the network without its top.
         imagenet: its ImageNet weights.
-        head: from the backbone's last feature map to features.
+        head: maps the backbone's last feature map to features.
         is_trained: whether the original trained it.
     """
 
@@ -70,19 +70,19 @@ _FIRST_OF_HEAD = ("max_pool", "flatten", "average_pool")
 def add_backbone(
     name: str, inputs: keras.KerasTensor, architecture: Architecture
 ) -> keras.KerasTensor:
-    """Puts a backbone and a head behind the inputs, flat: every layer can be tapped.
+    """Adds a backbone and a head to the inputs as a flat graph, so every layer is accessible.
 
     Args:
         name: a key of `BACKBONES`.
         inputs: `[batch, height, width, 3]` scaled radiographs.
-        architecture: `weights`, `train_backbone` and `head` are obeyed. The BatchNormalization of a
-            backbone that is not trained stays in inference mode.
+        architecture: `weights`, `train_backbone` and `head` are used. BatchNormalization in a
+            frozen backbone stays in inference mode.
 
     Returns:
         `[batch, features]`.
 
     Raises:
-        UserError: the weights cannot be had or do not fit.
+        UserError: the weights are not available or do not match.
     """
     backbone = BACKBONES[name]
     before = backbone.application(include_top=False, weights=None, input_tensor=inputs)
@@ -102,8 +102,8 @@ def _start_from_random(network: keras.Model) -> None:
     normalisations = [
         layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    # Keras' 0.99 remembers the statistics of hundreds of steps ago, which may be all steps of a
-    # small dataset's training; torchvision trains the same networks with 0.9.
+    # Keras' default of 0.99 averages statistics over hundreds of steps, possibly the whole training
+    # of a small dataset; torchvision trains the same networks with 0.9.
     for layer in normalisations:
         layer.momentum = 0.9
     if not normalisations:
@@ -111,10 +111,11 @@ def _start_from_random(network: keras.Model) -> None:
 
 
 def _keep_variance(network: keras.Model) -> None:
-    """Draws convolutions anew so that signals keep their size from ReLU to ReLU.
+    """Reinitializes convolutions so that signals keep their variance through the ReLUs.
 
-    Keras' own draws halve their variance in each of VGG-19's 16 layers, which have no normalisation
-    to mend it. He et al. 2015, "Delving Deep into Rectifiers", equation 10.
+    Keras' default initialization halves the variance in each of VGG-19's 16 convolutions, which
+    have no normalisation to correct it. He et al. 2015, "Delving Deep into Rectifiers", equation
+    10.
     """
     initializer = keras.initializers.HeNormal()
     for layer in network.layers:
@@ -123,10 +124,10 @@ def _keep_variance(network: keras.Model) -> None:
 
 
 def backbone_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a model that belong to its backbone, from the input on.
+    """Returns the layers of a model that belong to its backbone, starting from the input.
 
     Args:
-        model: what `build` returned.
+        model: a model from `build`.
 
     Returns:
         The layers between the preprocessing and the head; none for LeNet.

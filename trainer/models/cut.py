@@ -1,4 +1,4 @@
-"""Cuts a network where its frozen backbone ends."""
+"""Splits a network at the end of its frozen backbone."""
 
 import hashlib
 
@@ -8,17 +8,17 @@ from trainer.models.backbones import backbone_layers
 
 
 def frozen_part(model: keras.Model) -> keras.Model:
-    """The part of a network that is the same in every epoch if its backbone is frozen.
+    """Returns the part of a network that is constant in training if its backbone is frozen.
 
-    It ends before the first layer behind the backbone that has weights. What stands between and
-    neither learns nor draws at random, such as pooling and flattening, is part of it.
+    It ends before the first layer with weights after the backbone. Deterministic layers without
+    weights in between, such as pooling and flattening, are included.
 
     Args:
-        model: what `trainer.models.build` returned, with a backbone.
+        model: a model from `trainer.models.build`, with a backbone.
 
     Returns:
-        A model from radiographs to features, which shares its layers with the whole; its output is
-        where the rest of the network begins.
+        A model from radiographs to features that shares its layers with the whole network; its
+        output is the input of the rest.
     """
     last = backbone_layers(model)[-1]
     for layer in model.layers[model.layers.index(last) + 1 :]:
@@ -29,7 +29,7 @@ def frozen_part(model: keras.Model) -> keras.Model:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256, hexadecimal, of a model's weights."""
+    """Returns the hexadecimal SHA-256 of a model's weights."""
     digest = hashlib.sha256()
     for array in model.get_weights():
         digest.update(f"{array.shape} {array.dtype}".encode())

@@ -1,23 +1,23 @@
-"""BatchNormalization as one operation of TensorFlow, where Keras 3 writes a dozen.
+"""BatchNormalization as a single TensorFlow operation, where Keras 3 uses about a dozen.
 
-Without XLA each of the dozen passes over a feature map of its own. A network is trained with these
-layers and saved with Keras' own: the weights are the same, in the same order.
+Without XLA, each of these operations reads and writes a whole feature map. A network is trained
+with the fused layers and saved with Keras' own; the weights are the same, in the same order.
 """
 
 import keras
 import tensorflow as tf
 
-# Those of the feature map; scale, offset and statistics are float32.
+# Dtypes of the feature map; scale, offset and statistics are float32.
 _DTYPES = ("float32", "bfloat16", "float16")
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Keras' layer for `[batch, H, W, C]` whose training step is `FusedBatchNormV3`."""
+    """Keras' layer for `[batch, H, W, C]` with `FusedBatchNormV3` as its training step."""
 
     def call(
         self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Normalizes as Keras' layer does, and updates the moving statistics in training."""
+        """Normalizes like Keras' layer, and updates the moving statistics in training."""
         if not (training and self.trainable):
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -38,14 +38,13 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def fuse_normalization(model: keras.Model) -> keras.Model:
-    """The same network with fused layers, for training.
+    """Returns the network with fused layers, for training.
 
     Args:
-        model: what `trainer.models.build` returned.
+        model: a model from `trainer.models.build`.
 
     Returns:
-        A model with the same weights in the same order; the model itself if it has no layer that
-        could be fused.
+        A model with the same weights in the same order; the model itself if no layer can be fused.
     """
     if not any(map(_can_be_fused, model.layers)):
         return model
@@ -72,6 +71,6 @@ def _can_be_fused(layer: keras.layers.Layer) -> bool:
 
 
 def _biased(count: tf.Tensor) -> tf.Tensor:
-    """From the unbiased variance of so many values, which TensorFlow gives, to that of Keras."""
+    """Converts TensorFlow's unbiased variance of `count` values to Keras' biased one."""
     values = tf.cast(count, tf.float32)
     return tf.maximum(values - 1.0, 1.0) / values

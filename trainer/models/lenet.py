@@ -7,11 +7,11 @@ from trainer.models.taps import MAP_DROPOUT
 
 
 def lenet(inputs: keras.KerasTensor, architecture: Architecture) -> keras.KerasTensor:
-    """Two convolutions with pooling and a dense layer, as the original built them or nearly so.
+    """Builds two convolutions with pooling and a dense layer, close to the original.
 
     Args:
         inputs: `[batch, height, width, 3]` scaled radiographs.
-        architecture: `input_pooling`, `map_dropout` and `pooling` are obeyed.
+        architecture: `input_pooling`, `map_dropout` and `pooling` are used.
 
     Returns:
         `[batch, 128]` features.

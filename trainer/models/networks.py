@@ -1,4 +1,4 @@
-"""Builds a network by its name: preprocessing, body, logits and probabilities in one flat model."""
+"""Builds a network by name: preprocessing, body, logits and probabilities in a flat model."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from trainer.models.taps import DROPOUT, LOGITS
 from trainer.settings import changed, declared
 
 NAMES = ("lenet", *BACKBONES)
-# Least side of an image: below, a layer would have nothing left to compute.
+# Minimum side of an image; for smaller ones a layer's output would be empty.
 _LEAST_LENET, _LEAST_BACKBONE = 10, 32
 
 
@@ -25,22 +25,22 @@ def build(
     image_shape: tuple[int, int, int] = (224, 224, 1),
     precision: str = "float32",
 ) -> keras.Model:
-    """Builds the Keras model of a name, of built-in layers only.
+    """Builds a Keras model by name, of built-in layers only.
 
     Args:
         name: one of `NAMES`.
-        architecture: what it is built of.
+        architecture: settings of the architecture.
         num_classes: number of classes.
         image_shape: `[height, width, 1]` of the gray uint8 radiographs.
-        precision: Keras dtype policy; under the mixed ones logits and probabilities are float32.
+        precision: Keras dtype policy; with a mixed policy, logits and probabilities are float32.
 
     Returns:
         A model from `[batch, *image_shape] uint8` to `[batch, num_classes] float32` probabilities,
-        whose layer `logits` gives what goes into the softmax.
+        with a layer `logits` before the softmax.
 
     Raises:
-        UserError: there is no network of that name, a setting is of other networks, its weights
-            cannot be had, or the images are too small for it.
+        UserError: the network does not exist, a setting does not apply to it, its weights are not
+            available, or the images are too small.
     """
     if name not in NAMES:
         raise UserError(f"there is no model {name!r}; the models are {', '.join(NAMES)}")
@@ -57,7 +57,7 @@ def build(
             x = lenet(x, architecture)
         if architecture.dropout:
             x = keras.layers.Dropout(architecture.dropout, name=DROPOUT)(x)
-        # The loss needs full precision, whatever the layers before it compute in.
+        # The loss needs full precision, regardless of the dtype of earlier layers.
         full = keras.config.dtype_policy().variable_dtype
         x = keras.layers.Dense(num_classes, dtype=full, name=LOGITS)(x)
         probabilities = keras.layers.Softmax(dtype=full, name="probabilities")(x)
@@ -67,14 +67,14 @@ def build(
 
 
 def require_settings_of(name: str, chosen: Any) -> None:
-    """Refuses settings that would do nothing for a network.
+    """Rejects settings that have no effect on a network.
 
     Args:
         name: one of `NAMES`.
-        chosen: a section.
+        chosen: a section of settings.
 
     Raises:
-        UserError: a setting of other networks has another value than its default.
+        UserError: a setting of other networks differs from its default.
     """
     kind = BACKBONE if name in BACKBONES else LENET
     for setting, value in changed(chosen).items():

@@ -1,4 +1,4 @@
-"""From stored uint8 radiographs to what a network expects, as built-in layers in the model."""
+"""Preprocessing of stored uint8 radiographs, as built-in layers inside the model."""
 
 from typing import Any
 
@@ -34,5 +34,5 @@ def to_network_input(images: keras.KerasTensor, scaling: str) -> keras.KerasTens
         `[batch, height, width, 3] float32`.
     """
     images = keras.layers.Concatenate(name="gray_to_rgb")([images] * 3)
-    # In float32 always: bfloat16 would round the offsets, and the saved model is float32.
+    # Always in float32: bfloat16 would round the offsets, and the saved model is float32.
     return keras.layers.Rescaling(**SCALINGS[scaling], dtype="float32", name=SCALING)(images)

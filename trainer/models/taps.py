@@ -1,8 +1,8 @@
-"""Places of a network that others read: by what they are, not by the names of layers."""
+"""Access to tensors and layers of a network by role instead of layer name."""
 
 import keras
 
-# Names of layers that stand in saved models.
+# Layer names in saved models.
 SCALING, LOGITS, DROPOUT, MAP_DROPOUT = "scaling", "logits", "dropout", "map_dropout"
 
 
@@ -10,26 +10,26 @@ class Taps:
     """Tensors and layers inside a network."""
 
     def __init__(self, network: keras.Model) -> None:
-        """Looks for nothing yet.
+        """Stores the network; looks nothing up.
 
         Args:
-            network: what `trainer.models.build` returned, or a saved one.
+            network: a model from `trainer.models.build`, or a loaded one.
         """
         self._network = network
 
     @property
     def scaled(self) -> keras.KerasTensor:
-        """The radiographs as the first convolution sees them, `[batch, H, W, 3] float32`."""
+        """The scaled radiographs, input of the first convolution, `[batch, H, W, 3] float32`."""
         return self._network.get_layer(SCALING).output
 
     @property
     def features(self) -> keras.KerasTensor:
-        """What the last dense layer sees, `[batch, features]`."""
+        """The input of the last dense layer, `[batch, features]`."""
         return self._network.get_layer(LOGITS).input
 
     @property
     def logits(self) -> keras.KerasTensor:
-        """What goes into the softmax, `[batch, num_classes]`."""
+        """The input of the softmax, `[batch, num_classes]`."""
         return self._network.get_layer(LOGITS).output
 
     @property
@@ -39,6 +39,6 @@ class Taps:
 
     @property
     def dropouts(self) -> list[keras.layers.Layer]:
-        """The layers that leave out features in training, from the input on."""
+        """The dropout layers, starting from the input."""
         names = {layer.name for layer in self._network.layers}
         return [self._network.get_layer(name) for name in (MAP_DROPOUT, DROPOUT) if name in names]

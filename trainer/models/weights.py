@@ -1,4 +1,4 @@
-"""A backbone's weights: found here or fetched, and loaded only if every layer matches."""
+"""A backbone's weights: found or downloaded, and loaded only if every layer matches."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ from trainer.keras_file import nothing_passed_over, private_copy, weights_of_arc
 from trainer.parsing import parsing
 
 _BYTES_OF_WEIGHT = 4
-# A file may hold the state of an optimizer too, and any of it in float64.
+# A file may also hold an optimizer's state, and any array in float64.
 _MOST_TIMES = 8
 
 
@@ -30,8 +30,8 @@ class ImageNetWeights:
     """The ImageNet weights of a network without its top, as keras.applications publishes them.
 
     Attributes:
-        url: where the file is.
-        md5: its digest, hexadecimal.
+        url: URL of the file.
+        md5: its hexadecimal digest.
     """
 
     url: str
@@ -39,28 +39,28 @@ class ImageNetWeights:
 
     @property
     def file_name(self) -> str:
-        """What the file is called."""
+        """Name of the file."""
         return self.url.rpartition("/")[2]
 
 
 def is_here(imagenet: ImageNetWeights) -> bool:
-    """Whether the file of ImageNet weights lies below KERAS_HOME/models already."""
+    """Whether the ImageNet weights are already in KERAS_HOME/models."""
     return _place_of(imagenet).is_file()
 
 
 def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
-    """Finds a weights file; fetches that of ImageNet if it is not below KERAS_HOME/models.
+    """Finds a weights file; downloads ImageNet's if it is not in KERAS_HOME/models.
 
     Args:
         weights: `imagenet` or a path.
-        imagenet: the network's.
+        imagenet: the network's ImageNet weights.
 
     Returns:
         The file.
 
     Raises:
-        UserError: there is none, or ImageNet's cannot be fetched; the text says where to put it.
-            Or what lies there is something else.
+        UserError: the file is missing, ImageNet's cannot be downloaded (the message says where to
+            put it), or the existing file is a different one.
     """
     path = _imagenet_file(imagenet) if weights == "imagenet" else pathlib.Path(weights)
     if not os.path.isfile(path):
@@ -69,21 +69,21 @@ def find_weights(weights: str, imagenet: ImageNetWeights) -> pathlib.Path:
 
 
 def describe_weights(path: pathlib.Path) -> dict[str, Any]:
-    """The file and its SHA-256, hexadecimal, for config.json."""
+    """Returns the file's path and its hexadecimal SHA-256, for config.json."""
     with parsing(path, "give another file"):
         return {"file": str(path), "sha256": sha256_of(path)}
 
 
 def load_weights(network: keras.Model, path: pathlib.Path) -> None:
-    """Loads weights into a network that has the same layers.
+    """Loads weights into a network with the same layers.
 
     Args:
         network: a network of keras.applications without its top.
-        path: what `find_weights` gave.
+        path: the result of `find_weights`.
 
     Raises:
-        UserError: the file holds no weights, or those of other layers; the first is named. Or the
-            system could not read it.
+        UserError: the file cannot be read, holds no weights, or has different layers, the first of
+            which is named.
     """
     try:
         with parsing(path, "give another file"):
@@ -101,7 +101,7 @@ def load_weights(network: keras.Model, path: pathlib.Path) -> None:
 
 
 def _check(network: keras.Model, name: str, content: bytes) -> None:
-    """Raises `ValueError` if the weights are not the network's or would fill memory."""
+    """Raises `ValueError` if the weights do not match the network or would exhaust memory."""
     weights = weights_of_archive(content) if name.endswith(".keras") else content
     own = sum(math.prod(weight.shape) for weight in network.weights) * _BYTES_OF_WEIGHT
     if (claimed := claimed_bytes(weights)) > _MOST_TIMES * own:
@@ -111,7 +111,7 @@ def _check(network: keras.Model, name: str, content: bytes) -> None:
 
 
 def _check_layers(network: keras.Model, content: bytes) -> None:
-    """Compares a file's layers with the network's: Keras itself goes by their order alone."""
+    """Compares a file's layers with the network's, as Keras only relies on their order."""
     with h5py.File(io.BytesIO(content)) as file:
         group = file if "layer_names" in file.attrs else file["model_weights"]
         found = {name: _shapes(group[name]) for name in map(_text, group.attrs["layer_names"])}
@@ -144,14 +144,14 @@ def _place_of(imagenet: ImageNetWeights) -> pathlib.Path:
 
 
 def _imagenet_file(imagenet: ImageNetWeights) -> pathlib.Path:
-    """The published file, fetched if there is none; one that is something else is left alone."""
+    """Returns the published file, downloading it if missing; a different file is left alone."""
     path = _place_of(imagenet)
     if os.path.lexists(path):
         _require_md5(path, imagenet.md5)
         return path
     try:
         with whole_file.writing(path, shared=True) as partial:
-            # To the file itself Keras would write bit by bit.
+            # Keras would write to the final path incrementally.
             keras.utils.get_file(
                 partial.name, imagenet.url, cache_dir=str(_keras_home()), cache_subdir="models",
                 file_hash=imagenet.md5,

@@ -1,1 +1,1 @@
-"""Predictions for unlabelled radiographs: files in, rows of a table out."""
+"""Predictions for unlabelled radiographs, from files to table rows."""

@@ -1,11 +1,11 @@
-"""Full batches for a network, from files of which some are left out."""
+"""Groups files, some of which are skipped, into full batches for a network."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from trainer.evaluation.predictions import BATCH
 
-# Rows of a batch, so that a million damaged files do not pile up.
+# Maximum rows per batch, so that a million damaged files do not accumulate.
 _MOST_ROWS = 32 * BATCH
 
 Item = TypeVar("Item")
@@ -14,18 +14,18 @@ Item = TypeVar("Item")
 def whole_batches(
     items: Iterable[Item], is_read: Callable[[Item], bool]
 ) -> Iterator[tuple[list[Item], bool]]:
-    """Groups items so that each group but the last fills a batch of the network.
+    """Groups items so that every group except the last fills a batch of the network.
 
-    Which items share a batch depends on those before them alone. So a call that goes on after whole
-    batches computes the rest as it would have been computed.
+    The grouping depends only on preceding items, so a call that resumes after whole batches
+    computes the same results as an uninterrupted one.
 
     Args:
-        items: read and left-out files, in their order.
-        is_read: whether an item takes a place of the batch.
+        items: read and skipped files, in order.
+        is_read: whether an item occupies a place in the batch.
 
     Yields:
-        The items of a batch, those that are left out before and between its own among them, and
-        whether it is whole; only the last one may not be.
+        The items of a batch, including skipped ones before and between them, and whether the batch
+        is full; only the last one may not be.
     """
     batch: list[Item] = []
     places = 0

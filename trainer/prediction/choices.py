@@ -1,4 +1,4 @@
-"""What was chosen on the validation split, for probabilities that come without labels."""
+"""Values chosen on the validation split, for predictions without labels."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,13 +17,13 @@ from trainer.run import Run
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """Chosen on the validation split.
+    """Values chosen on the validation split.
 
     Attributes:
-        temperature: of the calibrated probabilities; None if there is none.
-        threshold: from which probability of the positive class on the decision is positive; None if
+        temperature: temperature of the calibrated probabilities; None if there is none.
+        threshold: probability of the positive class from which the decision is positive; None if
             there is none.
-        quantiles: of the prediction sets, class to its own (None: infinite); None if there are
+        quantiles: quantile of the prediction sets by class (None: infinite); None if there are
             none.
     """
 
@@ -38,24 +38,24 @@ def choose(
     positive_class: str,
     data_dir: str | None,
 ) -> Choices:
-    """Takes what an evaluation of the run has kept, or chooses it as an evaluation does.
+    """Loads the values stored by an evaluation of the run, or computes them in the same way.
 
     Args:
-        networks: the networks, by their names.
-        predict: what `mean_predictor` made of them.
+        networks: the networks by name.
+        predict: the result of `mean_predictor` for the networks.
         positive_class: the class of the decision.
-        data_dir: where their dataset lies; None: where the runs found it.
+        data_dir: directory of their dataset; None: the one recorded by the runs.
 
     Returns:
-        What was chosen; nothing, which the log says, where there is no such split any more.
+        The chosen values; empty, which is logged, if the split no longer exists.
 
     Raises:
-        UserError: it is not in `data_dir`, or cannot be read now.
+        UserError: the dataset is not in `data_dir`, or cannot be read now.
     """
     first, *others = networks.values()
     alone = first.run if not others else None
     kept = alone.read_calibration(first.best.sha256) if alone else None
-    # Runs that an earlier version evaluated have no quantiles.
+    # Runs evaluated by an earlier version have no quantiles.
     is_whole = kept is not None and "conformal" in kept
     tuning = kept if is_whole else _choose_anew(networks, predict, data_dir, alone, kept)
     if tuning is None:
@@ -74,7 +74,7 @@ def _choose_anew(
     alone: Run | None,
     kept: dict[str, Any] | None,
 ) -> dict[str, Any] | None:
-    """Chooses on the validation split, and keeps it for a single run; else what is kept, if any."""
+    """Chooses on the validation split, storing a single run's values; else uses stored ones."""
     contents = {name: network.content for name, network in networks.items()}
     try:
         _, split = splits_of(contents)

@@ -1,4 +1,4 @@
-"""Whether the radiographs of a folder have drifted from those that a run was tested on."""
+"""Tests whether radiographs have drifted from those that a run was tested on."""
 
 import contextlib
 import dataclasses
@@ -30,7 +30,7 @@ from trainer.prediction.two_samples import (
 from trainer.run import Run
 from trainer.templates import RESEARCH_USE
 
-# Radiographs of each side that are compared, a random subset of more: 50 MB of 224x224.
+# Maximum number of radiographs per side; more are sampled randomly. 50 MB at 224x224.
 MOST = 1_000
 LEAST = 20
 ALPHA = 0.05
@@ -43,19 +43,19 @@ _HOW_TO_READ = (
     "independent: several per patient make the p-values too small."
 )
 
-# Radiographs, `[examples, H, W, 1] uint8`, to probabilities and features.
+# Maps radiographs, `[examples, H, W, 1] uint8`, to probabilities and features.
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """The radiographs that others are compared with.
+    """The reference radiographs of a comparison.
 
     Attributes:
         run: path of the run.
-        dataset: the dataset that it was trained on.
-        split: test, whose radiographs the network has not seen; without one, validation.
-        seed: the run's, of the random subset.
+        dataset: the dataset of the run.
+        split: the test split, unseen by the network; without one, the validation split.
+        seed: the run's seed, for the random subset.
     """
 
     run: str
@@ -66,28 +66,28 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Tested(Difference):
-    """A difference among several tests.
+    """A difference, as one of several tests.
 
     Attributes:
-        p_holm: the p-value after Holm's correction over all of them.
+        p_holm: the p-value after Holm's correction over all tests.
     """
 
     p_holm: float
 
 
 def open_reference(workdir: str, network: dict[str, Any], data_dir: str | None) -> Reference:
-    """Finds the radiographs of a run.
+    """Finds the reference radiographs of a run.
 
     Args:
-        workdir: the run.
-        network: the config.json of the network that predicts.
-        data_dir: where the run's dataset lies; None: where the run found it.
+        workdir: directory of the run.
+        network: content of config.json of the predicting network.
+        data_dir: directory of the run's dataset; None: the one recorded by the run.
 
     Returns:
-        Where they are.
+        The reference.
 
     Raises:
-        UserError: its dataset is not there, or the run is of other classes or another size.
+        UserError: the dataset is missing, or the run has other classes or another image size.
     """
     content = Run(workdir).finished_config()
     classes_and_shape({"the model": network, workdir: content})
@@ -104,14 +104,14 @@ def open_reference(workdir: str, network: dict[str, Any], data_dir: str | None) 
 def write_drift(
     path: pathlib.Path, reference: Reference, predict: Predict, new: np.ndarray, named: str
 ) -> None:
-    """Compares radiographs with those of a run, writes a JSON file and logs three lines.
+    """Compares radiographs with a reference, writes a JSON file and logs three lines.
 
     Args:
-        path: the file; one that is there is replaced.
-        reference: the run's.
+        path: the file; an existing one is replaced.
+        reference: the reference radiographs.
         predict: the network.
-        new: `[examples, H, W, 1] uint8`, what `sample` read.
-        named: what the user calls them.
+        new: `[examples, H, W, 1] uint8`, the result of `sample`.
+        named: the user's name for the radiographs.
 
     Raises:
         UserError: the run's radiographs cannot be read, or the file cannot be written.
@@ -144,11 +144,11 @@ def sample(reading: Reading, seed: int) -> np.ndarray:
     """Reads a random subset of the radiographs of a list.
 
     Args:
-        reading: of the list.
-        seed: of the subset.
+        reading: how to read the list.
+        seed: seed of the subset.
 
     Returns:
-        `[examples, height, width, 1] uint8`, at most `MOST`: those of the subset that can be read.
+        `[examples, height, width, 1] uint8`, at most `MOST`: the readable ones of the subset.
     """
     paths, image_shape = reading.images.paths, reading.image_shape
     order = np.random.default_rng(seed).permutation(len(paths))[:MOST]
@@ -160,15 +160,15 @@ def sample(reading: Reading, seed: int) -> np.ndarray:
 
 
 def compare(new: dict[str, np.ndarray], old: dict[str, np.ndarray], seed: int) -> dict[str, Tested]:
-    """Tests every number, and the features, of two sets of radiographs.
+    """Tests the difference of every statistic, and of the features, between two sets.
 
     Args:
-        new: name to `[new]`, or under `FEATURES` `[new, features]`.
-        old: the same names, of the reference.
-        seed: of permutations and resamples.
+        new: `[new]` by name, and under `FEATURES` `[new, features]`.
+        old: the same for the reference.
+        seed: seed of permutations and resamples.
 
     Returns:
-        Name to what was found, with Holm's correction over all of them.
+        The tests by name, with Holm's correction over all of them.
     """
     found = {
         name: (maximum_mean_discrepancy if name == FEATURES else kolmogorov_smirnov)(
@@ -226,7 +226,7 @@ def _log(
 
 
 def require_enough(images: ImageList) -> None:
-    """Raises `UserError` for so few files that a comparison would say nothing."""
+    """Raises `UserError` if there are too few files for a meaningful comparison."""
     if len(images.paths) < LEAST:
         raise UserError(
             f"--drift_from compares {LEAST} radiographs or more, and --images names "

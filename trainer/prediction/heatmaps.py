@@ -1,4 +1,4 @@
-"""Panels and raw heatmaps of what was predicted, as trainer.export_gradcam draws them."""
+"""Panels and raw heatmaps of predictions, in the style of trainer.export_gradcam."""
 
 import pathlib
 import re
@@ -19,19 +19,19 @@ _STRANGE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class Heatmaps:
-    """A folder of `NUMBER-NAME.png` and `.npy`, numbered as the radiographs were read."""
+    """A folder of `NUMBER-NAME.png` and `.npy`, numbered in reading order."""
 
     def __init__(
         self, directory: pathlib.Path, network: keras.Model, class_names: tuple[str, ...],
         method: str,
     ) -> None:  # fmt: skip
-        """Makes the folder.
+        """Creates the folder.
 
         Args:
             directory: the folder.
-            network: the network that is explained.
+            network: the network to explain.
             class_names: names of its classes.
-            method: how, one of `METHODS`.
+            method: one of `METHODS`.
         """
         self._directory, self._class_names = directory, class_names
         self._explain = METHODS[method](network)
@@ -43,19 +43,19 @@ class Heatmaps:
     def draw(
         self, first: int, paths: Sequence[str], pixels: np.ndarray, probabilities: np.ndarray
     ) -> list[str]:
-        """Draws those of a batch.
+        """Draws the heatmaps of a batch.
 
         Args:
-            first: how many radiographs were drawn before.
-            paths: of the batch's radiographs.
-            pixels: `[batch, H, W, 1] uint8`, theirs first.
+            first: number of radiographs drawn before.
+            paths: paths of the batch's radiographs.
+            pixels: `[batch, H, W, 1] uint8`, starting with those radiographs.
             probabilities: `[paths, classes]`.
 
         Returns:
             Names of the panels.
 
         Raises:
-            UserError: they cannot be written.
+            UserError: the files cannot be written.
         """
         heatmaps, _ = self._explain(pixels)
         return [

@@ -1,4 +1,4 @@
-"""The files that a user names: a file, a folder, a glob, or a CSV file with a column of paths."""
+"""The files that a user names: a file, folder, glob, or CSV file with a column of paths."""
 
 import contextlib
 import dataclasses
@@ -18,12 +18,12 @@ _COLUMN = "path"
 
 @dataclasses.dataclass(frozen=True)
 class ImageList:
-    """Paths, and no pixels: a million of them take about 100 MB.
+    """A list of paths without pixels: a million take about 100 MB.
 
     Attributes:
-        folder: what the paths are relative to, empty for the working directory.
-        paths: every file, as the user or the folder names it.
-        left_out: those that need not be read, each with the reason.
+        folder: folder that paths are relative to; empty for the working directory.
+        paths: every file, as named by the user or the folder.
+        left_out: skipped files, each with the reason.
     """
 
     folder: str
@@ -31,12 +31,12 @@ class ImageList:
     left_out: dict[str, str]
 
     def place(self, path: str) -> str:
-        """Where a file lies."""
+        """Returns the location of a file."""
         return os.path.join(self.folder, path)
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the paths in their order."""
+        """Returns the SHA-256 of the paths, in order."""
         digest = hashlib.sha256(os.fsencode(self.folder))
         for path in self.paths:
             digest.update(b"\0" + os.fsencode(path))
@@ -44,18 +44,18 @@ class ImageList:
 
 
 def list_images(named: str, results: Sequence[pathlib.Path] = ()) -> ImageList:
-    """Lists what a user names.
+    """Lists the files that a user names.
 
     Args:
-        named: a file, a folder, which is searched however deep, a glob, or a CSV file with a column
-            `path` of paths relative to its own folder.
-        results: files and folders that are no part of it, as they are made of it.
+        named: a file, a folder (searched recursively), a glob, or a CSV file with a column `path`
+            of paths relative to its own folder.
+        results: output files and folders to exclude from the list.
 
     Returns:
-        The files: those of folders and globs by name, those of a CSV file in its order.
+        The files: sorted by name for folders and globs, in the order of a CSV file.
 
     Raises:
-        UserError: there are none, a folder cannot be listed, or it is no such CSV file.
+        UserError: there are no files, a folder cannot be listed, or the CSV file is invalid.
     """
     if named.lower().endswith(".csv") and os.path.isfile(named):
         return _of_table(named)

@@ -1,4 +1,4 @@
-"""The networks that predict: best models of runs, or one that trainer.export_model wrote."""
+"""The networks for prediction: best models of runs, or one exported by trainer.export_model."""
 
 import dataclasses
 import pathlib
@@ -22,10 +22,10 @@ class Network:
     """One of the networks whose probabilities are averaged.
 
     Attributes:
-        content: the config.json of its run.
+        content: content of config.json of its run.
         best: the model.
-        directory: of its run, or of the exported model.
-        run: its run; None of an exported model.
+        directory: directory of its run, or of the exported model.
+        run: its run; None for an exported model.
     """
 
     content: dict[str, Any]
@@ -35,19 +35,19 @@ class Network:
 
 
 def exported(directory: str) -> Network:
-    """Loads the model of a directory of trainer.export_model.
+    """Loads a model exported by trainer.export_model.
 
-    Its Keras file is taken, which is the SavedModel's network to the last weight: loading it runs
-    no code, its batches need not be encoded as PNG again, and it can be explained by any method.
+    The Keras file is used, which has the same weights as the SavedModel: loading it executes no
+    code, batches need not be encoded as PNG, and every explanation method is available.
 
     Args:
-        directory: what trainer.export_model wrote.
+        directory: a directory written by trainer.export_model.
 
     Returns:
         The network.
 
     Raises:
-        UserError: it is no such directory, or its files do not belong together.
+        UserError: the directory is not an exported model, or its files do not match.
     """
     about_file, model_file = (
         pathlib.Path(directory, name) for name in ("export.json", "model.keras")
@@ -69,14 +69,14 @@ def exported(directory: str) -> Network:
 def mean_predictor(
     networks: Sequence[Network],
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Makes a function that averages the probabilities of networks.
+    """Returns a function that averages the probabilities of networks.
 
     Args:
-        networks: of the same radiographs and classes.
+        networks: networks with the same image shape and classes.
 
     Returns:
-        From `[examples, H, W, 1] uint8` to `[examples, classes] float64`, and to what enters the
-        last layer of the first of them, `[examples, features] float32`.
+        A function from `[examples, H, W, 1] uint8` to `[examples, classes] float64` and the inputs
+        of the first network's last layer, `[examples, features] float32`.
     """
     predictors = [predictor_with_features(network.best.network, flip=False) for network in networks]
 

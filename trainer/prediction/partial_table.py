@@ -1,4 +1,4 @@
-"""A table that is not finished: kept beside its place, so that the same command goes on with it."""
+"""An unfinished table, stored beside the output so that the same command can resume it."""
 
 import contextlib
 import json
@@ -26,18 +26,18 @@ _SETTINGS = {"asked": mapping(), "chosen": record(_CHOSEN)}
 
 
 class PartialTable:
-    """The folder `OUTPUT.partial`: rows.csv, and settings.json, which says what they are rows of.
+    """The folder `OUTPUT.partial` with rows.csv and settings.json, which describes the rows.
 
-    The training features that the rows are compared with lie there too, where there are any.
+    It also holds the training features that the rows are compared with, if there are any.
 
-    Rows are appended a batch at a time. What a killed process has torn is computed anew.
+    Rows are appended in batches. Incomplete rows of a killed process are recomputed.
     """
 
     def __init__(self, output: pathlib.Path) -> None:
-        """Names the folder; creates nothing.
+        """Determines the folder; creates nothing.
 
         Args:
-            output: where the table goes when it is finished.
+            output: path of the finished table.
         """
         self.output = output
         self.folder = output.with_name(f"{output.name}.partial")
@@ -46,11 +46,11 @@ class PartialTable:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """While open, the folder is there, and this process' alone.
+        """Creates the folder and locks it for this process.
 
         Raises:
-            UserError: another process has it, or it cannot be written to.
-            Preempted: SIGTERM or SIGHUP came while it was open.
+            UserError: another process holds the lock, or the folder is not writable.
+            Preempted: SIGTERM or SIGHUP arrived inside the context.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -61,17 +61,17 @@ class PartialTable:
                 f"the rows so far are kept in {self.folder}; the same command continues from there"
             ) from error
         finally:
-            with contextlib.suppress(OSError):  # It holds rows to go on with, or another's lock.
+            with contextlib.suppress(OSError):  # It holds rows to resume, or another lock.
                 self.folder.rmdir()
 
     def chosen_before(self, asked: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What the call that is gone on with has chosen; None if there was none.
+        """Returns the values chosen by the call being resumed; None if there was none.
 
         Args:
-            asked: what all rows depend on, as JSON holds it.
+            asked: everything all rows depend on, as JSON values.
 
         Raises:
-            UserError: that call was asked for something else, or its settings are damaged.
+            UserError: that call had other settings, or they are damaged.
         """
         if not self._settings.exists():
             return None
@@ -90,12 +90,12 @@ class PartialTable:
         chosen: Mapping[str, Any],
         fitted: TrainingFeatures | None = None,
     ) -> None:
-        """Begins with no rows.
+        """Starts a table without rows.
 
         Args:
-            asked: what all rows depend on.
-            chosen: what was chosen for them, which a later call takes over.
-            fitted: the features of the training, likewise.
+            asked: everything all rows depend on.
+            chosen: the values chosen for them, reused by a later call.
+            fitted: the training features, likewise.
         """
         text = json.dumps({"asked": asked, "chosen": chosen}, indent=2) + "\n"
         with writing_to(self.output.parent):
@@ -107,14 +107,14 @@ class PartialTable:
                 partial.write_text(text, encoding="utf-8")
 
     def kept(self, header: Sequence[str], paths: Iterable[str]) -> Iterator[tuple[list[str], int]]:
-        """The rows that an earlier call has written, up to the first that is not as it must be.
+        """Yields the rows written by an earlier call, up to the first invalid one.
 
         Args:
             header: names of the columns.
-            paths: what the first column must hold.
+            paths: the expected values of the first column.
 
         Yields:
-            Each row, and how many bytes end with it.
+            Each row, and the number of bytes up to its end.
         """
         records = self._records()
         if next(records, ([], 0))[0] != header:
@@ -125,7 +125,7 @@ class PartialTable:
             yield row, end
 
     def _records(self) -> Iterator[tuple[list[str], int]]:
-        """The whole lines of the file, decoded, and where each ends."""
+        """Yields the complete lines of the file, decoded, and the position of each end."""
         if not self._rows.exists():
             return
         with self._rows.open("rb") as file:
@@ -133,7 +133,7 @@ class PartialTable:
             for line in file:
                 record += line
                 if not record.endswith(b"\n") or record.count(b'"') % 2:
-                    continue  # Torn, or the line ends within a cell.
+                    continue  # Incomplete, or the line ends within a cell.
                 try:
                     (row,) = csv_file.decode(record)
                 except ValueError:
@@ -146,17 +146,17 @@ class PartialTable:
     def appending(
         self, header: Sequence[str], end: int
     ) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
-        """Goes on behind the rows that are kept.
+        """Opens the table to append after the existing rows.
 
         Args:
             header: names of the columns.
-            end: how many bytes are kept; 0: none, the header is written.
+            end: number of bytes to keep; 0: none, the header is written.
 
         Yields:
             A function that appends rows.
 
         Raises:
-            UserError: they cannot be written; what was, is kept.
+            UserError: rows cannot be written; earlier rows are kept.
         """
         with writing_to(self.output.parent), self._rows.open("ab") as file:
             file.truncate(end)
@@ -171,7 +171,7 @@ class PartialTable:
             yield append
 
     def finish(self) -> None:
-        """Moves the rows to their place, in one step."""
+        """Moves the rows to their final path, atomically."""
         with writing_to(self.output.parent):
             os.replace(self._rows, self.output)
             self._settings.unlink()

@@ -1,4 +1,4 @@
-"""Reads radiographs in threads, ahead of the network that they are for."""
+"""Reads radiographs in threads, ahead of the network."""
 
 import collections
 import concurrent.futures
@@ -15,19 +15,19 @@ from cxr_command.radiograph.refusal import NotARadiograph
 from trainer.parsing import unreadable
 from trainer.prediction.image_list import ImageList
 
-# Radiographs that are read and wait: 6 MB of 224x224.
+# Maximum number of radiographs waiting: 6 MB at 224x224.
 _AHEAD = 128
 
 
 @dataclasses.dataclass(frozen=True)
 class FileRead:
-    """What reading a file gave.
+    """The result of reading a file.
 
     Attributes:
-        path: the file, as its list names it.
-        image: `[H, W, 1] uint8`; None if it was left out.
-        remarks: what was noticed.
-        reason: why it was left out; empty if it was not.
+        path: the file, as named in its list.
+        image: `[H, W, 1] uint8`; None if it was skipped.
+        remarks: remarks on the file.
+        reason: why it was skipped; empty if it was not.
     """
 
     path: str
@@ -44,20 +44,20 @@ def read_ahead(
     depth: int | None,
     any_view: bool,
 ) -> Generator[FileRead]:
-    """Reads files in threads, at most `_AHEAD` of them before they are asked for.
+    """Reads files in threads, at most `_AHEAD` of them in advance.
 
     Args:
         images: the list.
-        begun: how many of its files are passed over.
+        begun: number of files to pass over.
         image_shape: `[height, width, 1]` to resize to.
-        depth: of 16-bit image files, as that of `reading.read`.
+        depth: depth of 16-bit image files, as for `reading.read`.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Yields:
-        Each, in their order.
+        The results, in the order of the list.
 
     Raises:
-        Unreadable: the system could not read a file, which may be whole.
+        Unreadable: the operating system could not read a file, which may be intact.
     """
     read = functools.partial(_read, images, image_shape=image_shape, depth=depth, any_view=any_view)
     pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))

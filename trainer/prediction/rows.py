@@ -1,4 +1,4 @@
-"""Fills a table: radiographs are read ahead, predicted in batches, and appended as they come."""
+"""Fills a table: radiographs are read ahead, predicted in batches, and appended."""
 
 import contextlib
 import dataclasses
@@ -21,13 +21,13 @@ from trainer.progress_line import ProgressLine
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How the radiographs are read.
+    """How to read the radiographs.
 
     Attributes:
         images: the list.
         image_shape: `[height, width, 1]` to resize to.
-        depth: of 16-bit image files, as that of `read_ahead`.
-        any_view: likewise.
+        depth: depth of 16-bit image files, as for `read_ahead`.
+        any_view: as for `read_ahead`.
     """
 
     images: ImageList
@@ -38,12 +38,12 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What is said of each radiograph.
+    """How to compute the rows of each radiograph.
 
     Attributes:
-        predict: from `[examples, H, W, 1] uint8` to probabilities and features.
-        fitted: the features of the training; None if they are not known.
-        draw: draws the heatmaps of a batch; None: none are drawn.
+        predict: maps `[examples, H, W, 1] uint8` to probabilities and features.
+        fitted: the training features; None if unknown.
+        draw: draws the heatmaps of a batch; None: no heatmaps.
     """
 
     predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -52,16 +52,16 @@ class Answers:
 
 
 def append_rows(partial: PartialTable, table: Table, reading: Reading, answers: Answers) -> Account:
-    """Appends the rows that an earlier call has not left.
+    """Appends the rows that an earlier call has not written.
 
     Args:
-        partial: the table's folder, which this process holds.
-        table: its columns.
-        reading: of the radiographs.
-        answers: of the network.
+        partial: the table's folder, locked by this process.
+        table: the columns of the table.
+        reading: how to read the radiographs.
+        answers: how to compute the rows.
 
     Returns:
-        How many radiographs were read and which were left out, those of earlier calls among them.
+        The number of radiographs read and those skipped, including earlier calls.
     """
     images, account = reading.images, Account()
     begun, end = _go_on(partial, table, images, account)
@@ -81,7 +81,7 @@ def append_rows(partial: PartialTable, table: Table, reading: Reading, answers: 
 def _rows(
     table: Table, answers: Answers, first: int, batch: list[FileRead], pixels: np.ndarray
 ) -> list[list[object]]:
-    """The rows of a batch; `first` radiographs were read before it."""
+    """Returns the rows of a batch; `first` radiographs were read before it."""
     read = [file.path for file in batch if file.image is not None]
     probabilities, features = answers.predict(pixels)
     probabilities = probabilities[: len(read)]
@@ -94,7 +94,7 @@ def _rows(
 def _go_on(
     partial: PartialTable, table: Table, images: ImageList, account: Account
 ) -> tuple[int, int]:
-    """How many rows an earlier call has left in whole batches, and the bytes that they take."""
+    """Returns the number of rows in whole batches of an earlier call, and their size in bytes."""
     begun, end = 0, 0
     kept = partial.kept(table.header, map(shown, images.paths))
     for batch, is_whole in whole_batches(kept, lambda kept: not reason_of(kept[0])):
@@ -107,7 +107,7 @@ def _go_on(
 
 
 def _count(account: Account, files: Iterable[tuple[str, str]]) -> None:
-    """Adds files and why they were left out, empty for what was read, to the account."""
+    """Adds files to the account, with the reason if skipped, empty for those read."""
     for path, reason in files:
         if reason:
             account.left_out.append((pathlib.Path(path), reason))
@@ -118,7 +118,7 @@ def _count(account: Account, files: Iterable[tuple[str, str]]) -> None:
 def _batches(
     files: Iterator[FileRead], image_shape: Sequence[int]
 ) -> Iterator[tuple[list[FileRead], np.ndarray]]:
-    """Files, and the pixels of those that were read, of one shape: a network is traced once."""
+    """Yields files, and the pixels of those read, in one shape: a network is traced once."""
     pixels = np.zeros((BATCH, *image_shape), np.uint8)
     for batch, _ in whole_batches(files, lambda file: file.image is not None):
         for place, image in enumerate(file.image for file in batch if file.image is not None):

@@ -1,4 +1,4 @@
-"""The rows of predictions.csv: one for each file."""
+"""The rows of predictions.csv, one per file."""
 
 import dataclasses
 import itertools
@@ -17,12 +17,12 @@ _LEFT_OUT = "left_out"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Which columns there are.
+    """The columns of the table.
 
     Attributes:
         class_names: names of the classes.
         positive: label of the class of the decision.
-        choices: what was chosen on validation; what was not has no column.
+        choices: values chosen on validation; missing values have no column.
         has_distances: whether the distance to the training radiographs is known.
         has_panels: whether heatmaps are drawn.
     """
@@ -35,7 +35,7 @@ class Table:
 
     @property
     def header(self) -> list[str]:
-        """Names of the columns."""
+        """Returns the names of the columns."""
         calibrated = [f"calibrated {name}" for name in self.class_names]
         return [
             "path",
@@ -57,16 +57,16 @@ class Table:
         distances: np.ndarray | None,
         panels: Sequence[str],
     ) -> list[list[object]]:
-        """The rows of some files.
+        """Returns the rows of some files.
 
         Args:
             files: the files.
-            probabilities: `[read, classes] float64` of those that were read, in their order.
-            distances: `[read] float64`, relative to the threshold; None where they are not known.
-            panels: names of their panels; empty without panels.
+            probabilities: `[read, classes] float64`, of the files that were read, in order.
+            distances: `[read] float64`, relative to the threshold; None if unknown.
+            panels: file names of their panels; empty without panels.
 
         Returns:
-            One row each.
+            One row per file.
         """
         answers = iter(self._answers(probabilities, distances, panels))
         nothing: list[object] = [""] * (len(self.header) - 3)
@@ -80,7 +80,7 @@ class Table:
     def _answers(
         self, probabilities: np.ndarray, distances: np.ndarray | None, panels: Sequence[str]
     ) -> list[list[object]]:
-        """What stands between path and remarks."""
+        """Returns the columns between path and remarks."""
         columns: list[Sequence[object]] = [
             [self.class_names[label] for label in probabilities.argmax(axis=1)],
             *probabilities.T.tolist(),
@@ -103,10 +103,10 @@ class Table:
 
 
 def shown(path: str) -> str:
-    """How a file is named in the table."""
+    """Returns a file's name in the table."""
     return as_unicode(path)
 
 
 def reason_of(row: Sequence[str]) -> str:
-    """Why the file of a row was left out; empty if it was not."""
+    """Returns why the file of a row was skipped; empty if it was not."""
     return row[-1]

@@ -1,4 +1,4 @@
-"""Whether two samples are of one distribution: single numbers, and vectors."""
+"""Two-sample tests for scalars and vectors."""
 
 import dataclasses
 
@@ -8,18 +8,18 @@ from scipy.spatial import distance
 
 from trainer.evaluation.intervals import CONFIDENCE, Interval, percentile_interval
 
-# Of the bootstrap and of the permutation test.
+# Number of bootstrap resamples and permutations.
 DRAWS = 1_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How far two samples differ.
+    """The difference between two samples.
 
     Attributes:
-        statistic: 0 where they do not.
-        interval: its 95 % interval, by the bootstrap.
-        p: of the test that both are of one distribution.
+        statistic: the statistic, 0 for no difference.
+        interval: its 95 % bootstrap interval.
+        p: p-value for both samples coming from one distribution.
     """
 
     statistic: float
@@ -28,16 +28,16 @@ class Difference:
 
 
 def kolmogorov_smirnov(one: np.ndarray, other: np.ndarray, seed: int) -> Difference:
-    """The largest difference of two distribution functions, with SciPy's test.
+    """Computes the largest difference of two distribution functions, with SciPy's test.
 
-    The interval comes from the band that holds the whole difference of the two functions in 95 % of
-    the resamples (Bickel & Krieger, 1989): percentiles of the largest difference, which grows with
-    resampling, would hardly ever cover a small one. It is wide rather than narrow.
+    The interval is derived from a band that contains the whole difference function in 95 % of the
+    resamples (Bickel & Krieger, 1989), because resampling increases the largest difference, so that
+    its percentiles would rarely cover a small one. The interval is conservative.
 
     Args:
         one: `[one] float`.
         other: `[other] float`.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
 
     Returns:
         The difference, 0 to 1.
@@ -57,18 +57,18 @@ def kolmogorov_smirnov(one: np.ndarray, other: np.ndarray, seed: int) -> Differe
 
 
 def maximum_mean_discrepancy(one: np.ndarray, other: np.ndarray, seed: int) -> Difference:
-    """The squared maximum mean discrepancy (Gretton et al., 2012), without bias.
+    """Computes the unbiased squared maximum mean discrepancy (Gretton et al., 2012).
 
-    The kernel is Gaussian, its width the median distance of all pairs. The p-value is that of a
-    permutation test. Resamples leave pairs of a vector with its own copy out, which would add bias.
+    The kernel is Gaussian; its width is the median distance of all pairs. The p-value is from a
+    permutation test. Resamples exclude pairs of a vector with its own copy, which would add bias.
 
     Args:
-        one: `[one, features] float`, two vectors or more.
-        other: `[other, features] float`, likewise.
-        seed: of permutations and bootstrap.
+        one: `[one, features] float`, at least two vectors.
+        other: `[other, features] float`, at least two vectors.
+        seed: seed of permutations and bootstrap.
 
     Returns:
-        The discrepancy, which is below 0 at times where there is none.
+        The discrepancy; the estimate may be negative if there is none.
     """
     squares = distance.squareform(distance.pdist(np.concatenate([one, other]), "sqeuclidean"))
     pairs = squares[np.triu_indices(len(squares), 1)]
@@ -85,21 +85,21 @@ def maximum_mean_discrepancy(one: np.ndarray, other: np.ndarray, seed: int) -> D
         np.hstack([of_one, np.zeros((DRAWS, len(other)))]),
         np.hstack([np.zeros((DRAWS, len(one))), of_other]),
     )
-    drawn = drawn[np.isfinite(drawn)]  # Of a few vectors it may have drawn one alone.
+    drawn = drawn[np.isfinite(drawn)]  # NaN if only one vector was drawn.
     p = (1 + np.sum(chance >= statistic)) / (1 + DRAWS)
     return Difference(float(statistic), percentile_interval(drawn), float(p))
 
 
 def _discrepancies(kernel: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Squared discrepancies of samples that hold each vector as often as weights say.
+    """Computes squared discrepancies of weighted samples.
 
     Args:
         kernel: `[vectors, vectors]`, 0 on the diagonal.
-        one: `[samples, vectors]`, the weights of one sample.
-        other: likewise.
+        one: `[samples, vectors]`, multiplicities of the vectors in one sample.
+        other: the same for the other sample.
 
     Returns:
-        `[samples]`; NaN where a sample holds one vector alone.
+        `[samples]`; NaN if a sample holds only one distinct vector.
     """
     one, other = one.astype(float), other.astype(float)
     from_one, from_other = one @ kernel, other @ kernel
@@ -113,7 +113,7 @@ def _discrepancies(kernel: np.ndarray, one: np.ndarray, other: np.ndarray) -> np
 
 
 def _resamples(one: int, other: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each of two samples was drawn, `[DRAWS, one]` and `[DRAWS, other]`."""
+    """Draws multiplicities of two bootstrap samples, `[DRAWS, one]` and `[DRAWS, other]`."""
     generator = np.random.default_rng(seed)
     of_one, of_other = (
         generator.multinomial(size, np.full(size, 1 / size), size=DRAWS) for size in (one, other)
