@@ -53,17 +53,18 @@ _Path = str | os.PathLike
 
 
 def open_dataset(data_dir: _Path | None = None, name: str = DEFAULT_DATASET) -> BuiltDataset:
-    """Opens a dataset that `tfds build` or the builder's `download_and_prepare` has made.
+    """Opens a dataset built by `tfds build` or the builder's `download_and_prepare`.
 
     Args:
         data_dir: where it was built; None: TFDS_DATA_DIR, else ~/tensorflow_datasets.
         name: TFDS name, `name[/config][:version]`.
 
     Returns:
-        The dataset; `class_names` and `sizes` say what it holds, `api.batches` reads a split.
+        The dataset, with its `class_names` and the `sizes` of its splits. `api.batches` reads a
+        split.
 
     Raises:
-        UserError: there is no such dataset.
+        UserError: the dataset does not exist.
     """
     _start()
     directory = "" if data_dir is None else typed(str, "data_dir", data_dir)
@@ -80,25 +81,25 @@ def train(
     recipe: str = "strong",
     **chosen: Any,
 ) -> Run:
-    """Trains a network, as `python -m trainer.main` does, or goes on with its training.
+    """Trains a network, or resumes its training, as `python -m trainer.main` does.
 
-    Ctrl-C, or a notebook's button "interrupt", ends it after a step with a checkpoint; the same
-    call with the same `workdir` goes on from there.
+    Ctrl-C, or a notebook's "interrupt" button, stops training after the current step and saves a
+    checkpoint; the same call with the same `workdir` resumes from it.
 
     Args:
         model: `lenet`, `resnet101`, `vgg19` or `densenet169`.
         data_dir: where the dataset was built; None: TFDS_DATA_DIR, else ~/tensorflow_datasets.
         workdir: the run's directory; None: a new one under runs/.
-        recipe: `strong` or `seed`: values for all settings that are not given.
+        recipe: `strong` or `seed`: values for all settings not passed explicitly.
         **chosen: other flags of the command, such as `epochs=12`.
 
     Returns:
         The run: `read_metrics` has a row for each epoch, `load_model` gives the best model.
 
     Raises:
-        UserError: it cannot be trained, or the loss is not finite; the text says what to do.
-        Preempted: it was interrupted; a checkpoint has been saved.
-        WorkerLost: another worker is gone.
+        UserError: the request is invalid, or the loss is not finite; the message says what to do.
+        Preempted: training was interrupted; a checkpoint has been saved.
+        WorkerLost: another worker was lost.
     """
     if (directory := chosen.get("compile_cache_dir")) is not None:
         CompileCache(typed(str, "compile_cache_dir", directory)).use()
@@ -113,19 +114,20 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates the best models of runs, as `python -m trainer.evaluate` does.
 
-    Temperature and thresholds are chosen on the validation split and kept in the runs' directories.
+    Temperature and thresholds are fitted on the validation split and stored in the runs'
+    directories.
 
     Args:
-        runs: one or more of what `train` returned, or of runs' directories.
-        output_dir: where the report is written; None: nowhere.
+        runs: one or more runs returned by `train`, or run directories.
+        output_dir: where the report is written; None: no report is written.
         **chosen: other flags of the command, such as `split="test"`: the fields of
             `trainer.evaluation.options.Options`.
 
     Returns:
-        The metrics with their intervals, and the predictions as a table.
+        The metrics with confidence intervals, and the predictions as a table.
 
     Raises:
-        UserError: a run or a radiograph cannot be had; the text says which.
+        UserError: a run or a radiograph cannot be read; the message names it.
     """
     _start()
     options = _options(of_evaluation.Options, chosen)
@@ -146,20 +148,20 @@ def explain(
     output_dir: _Path | None = None,
     **chosen: Any,
 ) -> list[Explanation]:
-    """Makes heatmaps of what a run's best model looks at, as `python -m trainer.export_gradcam`.
+    """Makes heatmaps for a run's best model, as `python -m trainer.export_gradcam` does.
 
     Args:
-        run: what `train` returned, or a run's directory.
-        images: own files, folders or globs, instead of a `split`.
-        output_dir: where the gallery is written; None: nowhere.
+        run: a run returned by `train`, or a run directory.
+        images: image files, folders or globs to explain instead of a `split`.
+        output_dir: where the gallery is written; None: no gallery is written.
         **chosen: other flags of the command, such as `split="test"`, `per_class=2`,
             `method="hirescam"`: the fields of `trainer.explain.options.Options`.
 
     Returns:
-        An explanation of each radiograph; about 0.3 MB each of 224x224.
+        One explanation per radiograph; about 0.3 MB each at 224x224.
 
     Raises:
-        UserError: the run or a radiograph cannot be had; the text says which.
+        UserError: the run or a radiograph cannot be read; the message names it.
     """
     _start()
     options = _options(of_explanation.Options, chosen)
@@ -185,7 +187,7 @@ def explain(
 
 @functools.cache
 def _start() -> None:
-    """What must be done before TensorFlow starts, and need be done but once."""
+    """Does the set-up that must precede TensorFlow's start, once per process."""
     log.set_up_for_notebook()
     CompileCache().use()
     let_memory_grow(tf.config.list_physical_devices("GPU"))
@@ -193,12 +195,12 @@ def _start() -> None:
 
 def _options(cls: type, chosen: dict[str, Any]) -> Any:
     settings.require_known(chosen, settings.declared(cls))
-    # None stands for the default, as in `train`.
+    # None means the default, as in `train`.
     return settings.fill(cls, {name: one for name, one in chosen.items() if one is not None})
 
 
 def _paths(flag: str, given: Any) -> list[str]:
-    """One or more of runs or paths, as text."""
+    """Converts one or more runs or paths to a list of strings."""
     several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
     return [_text(flag, one) for one in (given if several else [given])]
 
@@ -213,7 +215,7 @@ def _writable(output_dir: _Path | None) -> pathlib.Path | None:
 
 
 def _command(name: str, options: Any, output_dir: _Path | None, **given: list[str]) -> str:
-    """The command line that does the same."""
+    """Returns the equivalent command line."""
     first = [f"--{flag}={value}" for flag, values in given.items() for value in values]
     last = [f"--output_dir={os.fspath(output_dir)}"] if output_dir else []
     return shlex.join(

@@ -1,4 +1,4 @@
-"""A run's model.keras, read once: digest, network and copies are of the same bytes."""
+"""Reads a run's model.keras once, so that digest, network and copies are of the same bytes."""
 
 import dataclasses
 import hashlib
@@ -17,11 +17,11 @@ _ADVICE = "train the run again"
 
 @dataclasses.dataclass(frozen=True)
 class BestModel:
-    """What model.keras was when it was read; the file may have been replaced since.
+    """The content of model.keras at the time it was read; the file may have changed since.
 
     Attributes:
-        network: the model.
-        sha256: of the bytes that it was loaded from, hexadecimal.
+        network: the loaded model.
+        sha256: hexadecimal digest of the bytes it was loaded from.
         content: those bytes.
     """
 
@@ -36,14 +36,15 @@ def read_model(path: pathlib.Path, image_shape: Sequence[int], classes: int) -> 
     Args:
         path: model.keras.
         image_shape: `[height, width, 1]` of the radiographs that the run was trained on.
-        classes: how many classes it was trained to tell apart.
+        classes: number of classes it was trained on.
 
     Returns:
         The model.
 
     Raises:
-        Unreadable: the system could not read it.
-        Damaged: it is no model of `trainer.models.build`, or one of other radiographs or classes.
+        Unreadable: the operating system could not read the file.
+        Damaged: the file is not a model made by `trainer.models.build`, or its image shape or
+            number of classes differs.
     """
     with parsing(path, _ADVICE):
         content = path.read_bytes()
@@ -59,7 +60,7 @@ def _load(content: bytes) -> keras.Model:
         try:
             return keras.models.load_model(copy, compile=False, safe_mode=True)
         except ValueError as error:
-            if "safe_mode" in str(error):  # Keras tells how to run it all the same.
+            if "safe_mode" in str(error):  # Keras' message tells how to switch safe mode off.
                 raise ValueError(
                     "it holds code, such as a Lambda layer, that is not run"
                 ) from error

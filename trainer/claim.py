@@ -1,4 +1,4 @@
-"""A run's directory is claimed by the one training that writes to it."""
+"""Claims a run's directory for the one training that writes to it."""
 
 import contextlib
 import os
@@ -17,21 +17,21 @@ _IF_IN_USE = "wait for it to end, or end it; to train beside it, give another --
 
 @contextlib.contextmanager
 def claimed(workdir: str | os.PathLike | None, model: str, *, writes: bool) -> Iterator[Run]:
-    """While open, a run's directory is this training's alone; how it ends is recorded there.
+    """Claims a run's directory for this training and records how the training ended.
 
-    The directory is made if missing, and removed if nothing was written to it.
+    The directory is created if missing, and removed if nothing was written to it.
 
     Args:
-        workdir: the directory; None: a new one below `RUNS_DIR`, named after model and time.
-        model: the model.
-        writes: whether this process writes to it; of several workers another one claims it.
+        workdir: the directory; None: a new one in `RUNS_DIR`, named after the model and the time.
+        model: name of the model.
+        writes: whether this process writes to it. With several workers, only the chief claims it.
 
     Yields:
         The run.
 
     Raises:
-        UserError: another training has the directory, or it cannot be written to.
-        Terminated: SIGTERM or SIGHUP came, and nothing inside stopped for it.
+        UserError: another training uses the directory, or it is not writable.
+        Terminated: SIGTERM or SIGHUP arrived and the code inside did not handle it.
     """
     if workdir and not writes:
         yield Run(workdir, writes=False)
@@ -46,18 +46,18 @@ def claimed(workdir: str | os.PathLike | None, model: str, *, writes: bool) -> I
 
 @contextlib.contextmanager
 def _made_new(model: str) -> Iterator[pathlib.Path]:
-    """Makes a directory that no other process has been given; removed if it stays empty."""
+    """Creates a directory unique to this process; removes it again if it stays empty."""
     with made(pathlib.Path(RUNS_DIR)) as runs:
         path = _free_place(runs / f"{model}-{time.strftime('%Y%m%d-%H%M%S')}")
         try:
             yield path
         finally:
-            with contextlib.suppress(OSError):  # It holds a run.
+            with contextlib.suppress(OSError):  # The directory holds a run.
                 path.rmdir()
 
 
 def _free_place(first: pathlib.Path) -> pathlib.Path:
-    """Makes a directory of this name, or with `-2`, `-3` behind it."""
+    """Creates a directory with this name, or with `-2`, `-3`, ... appended."""
     path, number = first, 1
     while True:
         try:

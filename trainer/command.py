@@ -1,4 +1,4 @@
-"""How the commands of trainer and launch start and end."""
+"""Entry and exit of the commands in trainer and launch."""
 
 import shlex
 import sys
@@ -10,7 +10,7 @@ from trainer.errors import Preempted, UserError, WorkerLost
 
 
 def run(main: Callable[..., None], **options: Any) -> NoReturn:
-    """Parses the flags, calls `main` and exits with the code that fits what happened.
+    """Parses the flags, calls `main` and exits with the matching exit code.
 
     Args:
         main: the command; it reads `flags.FLAGS` and raises the errors of `trainer.errors`.
@@ -21,9 +21,9 @@ def run(main: Callable[..., None], **options: Any) -> NoReturn:
 
 
 def as_typed(module: str) -> str:
-    """The command line of this process, for those who want to run it again.
+    """Returns the command line of this process, ready to be run again.
 
     Args:
-        module: the command's.
+        module: dotted name of the command's module.
     """
     return shlex.join(["python", "-m", module, *sys.argv[1:]])

@@ -1,8 +1,8 @@
-"""Keeps what XLA has compiled, so that a run that goes on, or the next seed, compiles nothing.
+"""A persistent cache of XLA executables, so that a resumed run or the next seed compiles nothing.
 
-XLA keeps its executables in a folder, and believes whatever lies there: a truncated file ends a
-training, a changed one may be run. Each file therefore gets a digest beside it, and one without its
-digest is removed before XLA can see it.
+XLA trusts every file in its cache folder: a truncated file aborts a training, and a tampered one
+may be executed. Each file therefore gets a digest, and files without a matching digest are removed
+before XLA reads the folder.
 """
 
 import contextlib
@@ -20,35 +20,36 @@ from cxr_command.checksums import sha256_of
 from trainer.data.cache_folder import cache_root
 from trainer.errors import UserError
 
-# What compiled code depends on. TensorFlow is not asked: once it lists devices it reads no flags.
+# Everything the compiled code depends on. TensorFlow is not asked: once it lists devices, it no
+# longer reads its flags.
 _PROCESSOR, _NVIDIA = pathlib.Path("/proc/cpuinfo"), pathlib.Path("/proc/driver/nvidia")
 _FLAGS, _DIRECTORY_FLAG = "TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory"
 _DIGEST = ".sha256"
 
 
 class CompileCache:
-    """A folder of executables of this machine's processors and this version of TensorFlow."""
+    """A folder of executables for this machine's processors and this version of TensorFlow."""
 
     def __init__(self, directory: str | None = None) -> None:
-        """Names the folder; makes nothing.
+        """Determines the folder; creates nothing.
 
         Args:
-            directory: below which it lies; None: in the cache folder, and on machines with a GPU
-                alone. On a CPU `auto` compiles the update only, and XLA writes a page of needless
-                warnings for each executable that it reads back.
+            directory: its parent directory; None: the user's cache folder, on machines with a GPU
+                only. On a CPU `auto` compiles the update only, and XLA logs a page of irrelevant
+                warnings for each executable it reads back.
         """
         self._asked = directory is not None
-        # Of this user alone: what lies there is run.
+        # Private to this user, because the files in it are executed.
         default = cache_root() / f"xla-{os.getuid()}"
         self._root = pathlib.Path(directory) if directory else default
         self.folder = self._root / _machine_digest()
 
     def use(self) -> None:
-        """Makes XLA read and write the folder. Call it before TensorFlow's devices are listed.
+        """Points XLA at the folder. Call this before TensorFlow lists its devices.
 
         Raises:
-            UserError: a folder that was asked for cannot be made, or others can write to it. One
-                that was not asked for is then done without, which the log says.
+            UserError: a requested folder cannot be created, or other users can write to it. If it
+                is the default folder, the cache is disabled instead, which is logged.
         """
         if not (self._asked or _NVIDIA.exists()):
             return
@@ -69,10 +70,10 @@ class CompileCache:
         os.environ[_FLAGS] = f"{flags} {_DIRECTORY_FLAG}={self.folder}".strip()
 
     def seal(self) -> None:
-        """Writes the digests of new executables; without its digest none is used again."""
+        """Writes the digests of new executables; an executable without a digest is never reused."""
         if f"{_DIRECTORY_FLAG}={self.folder}" not in os.environ.get(_FLAGS, ""):
             return
-        with contextlib.suppress(OSError):  # A full disk costs the next run its compilation.
+        with contextlib.suppress(OSError):  # A full disk only costs the next run its compilation.
             for path in self._executables():
                 digest = path.with_name(path.name + _DIGEST)
                 if not digest.exists():
@@ -83,7 +84,7 @@ class CompileCache:
         return sorted(self.folder.glob("*.pb")) if self.folder.is_dir() else []
 
     def _make(self) -> str | None:
-        """Makes the folder; says what is in the way, as a clause."""
+        """Creates the folder; returns what prevents it, as a clause, or None."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             statuses = [path.stat() for path in (self._root, self.folder)]
@@ -99,7 +100,7 @@ class CompileCache:
         removed = 0
         for path in self._executables():
             digest = path.with_name(path.name + _DIGEST)
-            with contextlib.suppress(FileNotFoundError):  # Another process was faster.
+            with contextlib.suppress(FileNotFoundError):  # Another process removed it first.
                 if not (digest.exists() and digest.read_text() == sha256_of(path)):
                     path.unlink()
                     digest.unlink(missing_ok=True)

@@ -18,14 +18,14 @@ def plot_confusion_matrix(
     *,
     normalised: bool = False,
 ) -> None:
-    """Draws a confusion matrix, shaded by the share of each true class.
+    """Plots a confusion matrix, shaded by the share of each true class.
 
     Args:
         matrix: `[classes, classes] int`, rows true, columns predicted.
         class_names: names of the classes.
-        title: what it is of.
+        title: title of the plot.
         path: the PNG file to write.
-        normalised: whether the fields say shares of the row, or counts.
+        normalised: whether the cells show shares of their row instead of counts.
     """
     counts = np.asarray(matrix)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

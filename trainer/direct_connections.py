@@ -1,4 +1,4 @@
-"""Connections to other workers and data hosts, past the proxy of the environment."""
+"""Connections to other workers and data hosts that bypass the environment's proxy."""
 
 import os
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ _VARIABLE = "no_grpc_proxy"
 
 
 def connect_directly(addresses: Iterable[str]) -> None:
-    """Keeps gRPC from going through https_proxy or http_proxy, which do not lead to workers.
+    """Keeps gRPC from using https_proxy or http_proxy, which cannot reach the workers.
 
-    With such a variable set, as behind many a hospital's firewall, TensorFlow's workers otherwise
-    wait for each other for ever. gRPC reads `no_grpc_proxy` before `no_proxy`, whose hosts are
-    therefore kept.
+    With such a variable set, as is common behind a hospital's firewall, TensorFlow's workers would
+    wait for each other forever. gRPC reads `no_grpc_proxy` instead of `no_proxy` if both are set,
+    so the hosts of `no_proxy` are copied.
 
     Args:
         addresses: `HOST:PORT` of each worker or data host.

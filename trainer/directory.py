@@ -1,4 +1,4 @@
-"""Directories for results: proven writable before the long work starts, never left half-written."""
+"""Output directories: checked to be writable before the long work, never left half-written."""
 
 import contextlib
 import errno
@@ -12,22 +12,22 @@ import tensorflow as tf
 from cxr_command import stop_signals
 from trainer.errors import UserError
 
-# What a full disk is called, by the system and so by TensorFlow.
+# The operating system's message for a full disk, which TensorFlow's errors contain.
 _FULL = os.strerror(errno.ENOSPC)
 
 
 def require_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
-    """Proves that a directory can be made and written to, and leaves nothing of the proof behind.
+    """Checks that a directory can be created and written to, without leaving anything behind.
 
     Args:
         path: the directory; it may exist.
-        flag: the flag that named it, for the error's text.
+        flag: the flag that named it, for the error message.
 
     Returns:
-        The directory; it exists if it did before.
+        The directory; it exists only if it did before.
 
     Raises:
-        UserError: it cannot be made or written to, or its disk is full.
+        UserError: it cannot be created or written to, or its disk is full.
     """
     directory = pathlib.Path(path)
     try:
@@ -43,20 +43,20 @@ def require_writable(path: str | os.PathLike, flag: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def unfinished(directory: pathlib.Path, prefix: str = ".partial-") -> Iterator[pathlib.Path]:
-    """Gives a directory inside another to write to, from which finished files are moved.
+    """Creates a temporary directory inside another, from which finished files are moved.
 
-    It is gone at the end, be that an error, Ctrl-C, SIGTERM or SIGHUP; so is the other directory if
-    it was made for this and nothing was moved to it.
+    The temporary directory is removed on exit, including after an error, Ctrl-C, SIGTERM or SIGHUP.
+    So is the parent directory if it was created here and nothing was moved to it.
 
     Args:
-        directory: the other directory, made if missing.
-        prefix: of the name inside it.
+        directory: the parent directory, created if missing.
+        prefix: prefix of the temporary directory's name.
 
     Yields:
-        The directory to write to.
+        The temporary directory to write to.
 
     Raises:
-        Terminated: SIGTERM or SIGHUP came while it was open.
+        Terminated: SIGTERM or SIGHUP arrived inside the context.
     """
     with stop_signals.raising(), made(directory):
         with tempfile.TemporaryDirectory(prefix=prefix, dir=directory) as partial:
@@ -64,15 +64,15 @@ def unfinished(directory: pathlib.Path, prefix: str = ".partial-") -> Iterator[p
 
 
 def move_files(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Moves all files below a directory to another, each in one step; it replaces those there.
+    """Moves all files of a directory to another, each atomically, replacing existing files.
 
     Args:
-        source: the directory; its sub-directories are made in the other.
-        target: the other, on the same disk.
+        source: the directory; its sub-directories are created in the target.
+        target: the directory to move to, on the same disk.
 
     Raises:
-        UserError: a directory lies where a file is to go, or a file where a directory; nothing
-            was moved.
+        UserError: a directory exists where a file would go, or a file where a directory would;
+            nothing was moved.
     """
     moves = [(path, target / path.relative_to(source)) for path in sorted(source.rglob("*"))]
     for path, place in moves:
@@ -90,13 +90,13 @@ def move_files(source: pathlib.Path, target: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def writing_to(directory: pathlib.Path) -> Iterator[None]:
-    """Turns a failure to write results, such as a full disk, into a sentence.
+    """Turns a failure to write results, such as a full disk, into a readable error.
 
     Args:
-        directory: of the results.
+        directory: directory of the results.
 
     Raises:
-        UserError: what is inside raised an `OSError`, or TensorFlow met a full disk.
+        UserError: the code inside raised an `OSError`, or TensorFlow reported a full disk.
     """
     try:
         yield
@@ -116,12 +116,12 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def made(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """While open, the directory is there; what was made of it in vain is removed."""
+    """Creates the directory; on exit, removes it and its new parents if they are empty."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
         yield directory
     finally:
         for path in missing:
-            with contextlib.suppress(OSError):  # It holds something, or could not be made.
+            with contextlib.suppress(OSError):  # Not empty, or never created.
                 path.rmdir()

@@ -1,10 +1,10 @@
-"""Says what this machine is and whether training will work on it, with a remedy for each fault.
+"""Diagnoses this machine: whether training will work on it, with a remedy for each fault.
 
     python -m trainer.doctor [--data_dir=DATA] [--workdir=RUN] [--precision=mixed_bfloat16]
 
-It looks at the driver, CUDA's libraries and compilers, each GPU, the file systems of the cache and
-of the run directory, the dataset and ImageNet's weights; then it computes a compiled convolution on
-each GPU and a sum over all of them, beside NumPy. The exit code is 2 if a GPU training cannot run.
+It checks the driver, CUDA's libraries and compilers, each GPU, the file systems of the cache and
+the run directory, the dataset and ImageNet's weights; then it compares a compiled convolution on
+each GPU and a sum over all GPUs with NumPy. The exit code is 2 if training on a GPU cannot work.
 """
 
 import pathlib
@@ -48,7 +48,7 @@ _SUBJECT_WIDTH, _VERDICT_WIDTH = 22, 6
 
 
 def main() -> None:
-    """Looks, prints the table, and ends with a code."""
+    """Runs the checks, prints the table and sets the exit code."""
     facts = machine.gather()
     findings = gpus.find(facts)
     _print(findings)
@@ -98,7 +98,7 @@ def _has_fault(findings: Sequence[Finding]) -> bool:
 
 
 def _print(findings: Sequence[Finding] | Iterator[Finding]) -> list[Finding]:
-    """Prints rows as they come, wrapped to the terminal; returns them."""
+    """Prints rows as they arrive, wrapped to the terminal's width; returns them."""
     width = shutil.get_terminal_size((100, 24)).columns
     indent = " " * (_SUBJECT_WIDTH + _VERDICT_WIDTH)
     shown = []
@@ -118,7 +118,7 @@ def _print(findings: Sequence[Finding] | Iterator[Finding]) -> list[Finding]:
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

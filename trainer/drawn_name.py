@@ -1,4 +1,4 @@
-"""Names of classes, models and files as Matplotlib may draw them."""
+"""Names of classes, models and files, made safe for Matplotlib."""
 
 from cxr_command.foreign_text import one_line
 
@@ -6,16 +6,16 @@ _LONGEST = 40
 
 
 def drawn(name: str) -> str:
-    """Prepares a name that others chose for a picture.
+    """Prepares an arbitrary name for a plot.
 
-    Matplotlib takes what stands between two `$` for a formula, and leaves out of a legend what
-    begins with an underscore; a name without end would leave no room for what is drawn.
+    Matplotlib parses text between two `$` as a formula and hides legend entries that begin with an
+    underscore; a very long name would leave no room for the plot.
 
     Args:
         name: any text.
 
     Returns:
-        One line of at most 40 letters, the middle left out where there were more.
+        One line of at most 40 characters; longer names lose their middle.
     """
     shown = one_line(name)
     if len(shown) > _LONGEST:

@@ -1,9 +1,9 @@
-"""How long something takes, as a person says it."""
+"""Durations in words."""
 
 _SECONDS = {"d": 86400, "h": 3600, "min": 60, "s": 1}
 
 
 def in_words(seconds: float) -> str:
-    """A duration in its largest unit, such as `3 h`."""
+    """Formats a duration in its largest unit, such as `3 h`."""
     unit = next((unit for unit, length in _SECONDS.items() if seconds >= length), "s")
     return f"{seconds / _SECONDS[unit]:.0f} {unit}"

@@ -1,37 +1,37 @@
-"""The ways in which a command ends before its work is done, each with an exit code."""
+"""The errors that end a command early, each with an exit code."""
 
 from cxr_command.exit_codes import ExitCode
 
 
 class UserError(Exception):
-    """A user's mistake. Its text says in one sentence what was found and what to do."""
+    """A user's mistake. The message says what was found and what to do."""
 
     exit_code = ExitCode.MISTAKE
 
 
 class Damaged(UserError):
-    """A file was read and does not hold what was written to it, or is missing."""
+    """A file is missing, or its content is not what was written to it."""
 
 
 class Unreadable(UserError):
-    """A file could not be read and may be whole: nothing may be done as if it were damaged."""
+    """A file could not be read but may be intact; it must not be treated as damaged."""
 
 
 class Diverged(UserError):
-    """A training whose loss is not finite. Its text says where, and what may help."""
+    """The loss of a training is not finite. The message says where, and what may help."""
 
     exit_code = ExitCode.DIVERGED
 
 
 class Preempted(Exception):
-    """A training that was asked to stop, and can go on. Its text says where it stands."""
+    """A training was asked to stop and can be resumed. The message says how far it got."""
 
     exit_code = ExitCode.PREEMPTED
 
 
 class WorkerLost(Exception):
-    """The workers cannot train together: one is gone, or a port is taken. Its text says which."""
+    """The workers cannot train together: one is lost or a port is in use. The message names it."""
 
     exit_code = ExitCode.WORKER_LOST
-    # TensorFlow's own ending would wait for the lost worker.
+    # TensorFlow's own shutdown would wait for the lost worker.
     ends_at_once = True

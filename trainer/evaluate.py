@@ -6,12 +6,12 @@
     python -m trainer.evaluate --workdir=RUN --manifest=cases.csv --output_dir=REPORT
     python -m trainer.evaluate --study_dir=STUDY --output_dir=REPORT
 
-FOLDER holds one sub-folder of radiographs for each class, as the published database does. cases.csv
-has the columns path and label, and any of patient, group, site, sex, age, view and device.
-REPORT/report.html is the page to read, report.json has the same numbers, predictions.csv what they
-come from. Temperature and threshold are chosen on the validation split and kept in the run's
-calibration.json; with --images_dir and --manifest they are taken from there. This is a research
-tool, not a medical device.
+FOLDER holds one sub-folder of radiographs per class, like the published database. cases.csv has the
+columns path and label, and any of patient, group, site, sex, age, view and device.
+REPORT/report.html is the page to read, report.json has the same results, and predictions.csv the
+underlying predictions. Temperature and thresholds are fitted on the validation split and stored in
+the run's calibration.json; with --images_dir and --manifest they are read from it. This is a
+research tool, not a medical device.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from trainer.evaluation.study.evaluation import Options as StudyOptions
 from trainer.evaluation.study.evaluation import evaluate_study
 from trainer.memory import memory_told
 
-# What tells which runs or images to evaluate, and how, where a study does not.
+# Flags that choose the runs or images to evaluate, and how; not valid with a study.
 _NOT_OF_STUDY = (
     "workdir", "images_dir", "manifest", "any_view", "ensemble", "tta", "positive_class",
     "prevalence",
@@ -47,7 +47,7 @@ FLAGS = flags.FLAGS
 
 @memory_told("evaluate the runs")
 def main() -> None:
-    """Evaluates."""
+    """Runs the evaluation."""
     _check_flags()
     options = settings.fill(
         Options, {field.name: FLAGS[field.name].value for field in dataclasses.fields(Options)}
@@ -73,7 +73,7 @@ def _check_flags() -> None:
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

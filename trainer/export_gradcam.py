@@ -1,4 +1,4 @@
-r"""Exports heatmaps of what a finished run's best model looks at, with the numbers to check them.
+r"""Exports heatmaps that explain predictions of a finished run's best model, with scores.
 
     python -m trainer.export_gradcam --workdir=RUN --split=test --per_class=10 --output_dir=OUT
     python -m trainer.export_gradcam --workdir=RUN --split=test --answered=incorrect --target=true \
@@ -6,9 +6,9 @@ r"""Exports heatmaps of what a finished run's best model looks at, with the numb
     python -m trainer.export_gradcam --runs_dir=RUNS --best_by=validation_accuracy \
         --images='FOLDER/*.png' --method=layercam --output_dir=OUT
 
-OUT/index.html is the gallery to look at, index.csv and summary.json have its numbers, and the raw
-heatmaps lie beside the panels. --images takes PNG, JPEG, TIFF, BMP, WebP, GIF
-and DICOM files, folders of them and globs. This is a research tool, not a medical device.
+OUT/index.html is the gallery, index.csv and summary.json have its scores, and the raw heatmaps are
+beside the panels. --images accepts PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM files, folders and
+globs. This is a research tool, not a medical device.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ FLAGS = flags.FLAGS
 
 @memory_told("explain the radiographs")
 def main() -> None:
-    """Exports."""
+    """Exports the heatmaps."""
     if (FLAGS.workdir is None) == (FLAGS.runs_dir is None):
         raise UserError("give either --workdir=RUN or --runs_dir=RUNS")
     options = settings.fill(
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

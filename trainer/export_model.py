@@ -1,13 +1,13 @@
-r"""Exports a finished run's best model to be served, with everything inside.
+r"""Exports a finished run's best model as a self-contained package for serving.
 
     python -m trainer.export_model --workdir=RUN --output_dir=SAVED
     python -m trainer.export_model --workdir=RUN --format=saved_model --format=tflite \
         --model_card=REPORT/model_card.md --output_dir=SAVED
 
-SAVED is a SavedModel that TensorFlow alone can load: signature `serving_default` takes the bytes of
-PNG or JPEG files and gives probabilities, `explain` gives the Grad-CAM heatmap too, and whether the
-radiograph is unlike those of the training (a flag, not a guarantee), `features` what goes into the
-last layer. Beside it lie model.keras, class_names.json, model_card.md and
+SAVED is a SavedModel that only needs TensorFlow: the signature `serving_default` takes the bytes of
+PNG or JPEG files and returns probabilities; `explain` also returns the Grad-CAM heatmap and whether
+the radiograph is unlike those of the training (a flag, not a guarantee); `features` returns the
+inputs of the last layer. The directory also holds model.keras, class_names.json, model_card.md and
 export.json. This is a research tool, not a medical device.
 """
 
@@ -50,7 +50,7 @@ FLAGS = flags.FLAGS
 
 @memory_told("export the model")
 def main() -> None:
-    """Exports."""
+    """Exports the model."""
     run = Run(FLAGS.workdir)
     content = run.finished_config()
     run.warn_if_unfinished()
@@ -92,7 +92,7 @@ def _write_formats(
     directory: pathlib.Path,
     fitted: TrainingFeatures | None,
 ) -> dict[str, Any]:
-    """Writes each format asked for; returns how far each one's predictions are from the model's."""
+    """Writes each requested format; returns how much its predictions differ from the model's."""
     write_saved_model = functools.partial(write_served, class_names=class_names, fitted=fitted)
     writers: dict[str, tuple[str, Callable, Callable]] = {
         _SAVED_MODEL: (".", write_saved_model, predict_served),
@@ -117,7 +117,7 @@ def _write_formats(
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

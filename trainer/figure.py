@@ -1,4 +1,4 @@
-"""The figure that a plot is drawn on."""
+"""The Matplotlib figure used for all plots."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,10 +7,10 @@ DPI = 130
 
 
 def new_figure(title: str, height: float = 4.4) -> tuple[Figure, Axes]:
-    """Makes a figure of one plot.
+    """Creates a figure with one plot.
 
     Args:
-        title: what the plot shows.
+        title: title of the plot.
         height: inches.
 
     Returns:

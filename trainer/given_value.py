@@ -1,4 +1,4 @@
-"""A value that Python code gives for a flag, as the flag would have given it."""
+"""Converts values passed from Python code as their flags would."""
 
 import numbers
 import os
@@ -8,20 +8,20 @@ from typing import Any
 
 from trainer.errors import UserError
 
-# What TensorFlow's float32 can hold.
+# Largest value of TensorFlow's float32.
 LARGEST_FLOAT = 3.4e38
 
 
 def typed(kind: type, name: str, value: Any) -> Any:
-    """A value of a flag's type: 1 for a number of float is 1.0.
+    """Converts a value to a flag's type: 1 becomes 1.0 for a float.
 
     Args:
-        kind: the flag's type; for `str`, a path will do.
-        name: of the flag, for the error's text.
-        value: what was given.
+        kind: the flag's type; for `str`, a path is accepted.
+        name: name of the flag, for the error message.
+        value: the value to convert.
 
     Raises:
-        UserError: it is of another type, or one that the type cannot hold.
+        UserError: the value has the wrong type, or the type cannot represent it.
     """
     accepted, convert, what = _GIVEN[kind]
     expected = f"--{name}={shown(value)}: expected {what}"
@@ -34,7 +34,7 @@ def typed(kind: type, name: str, value: Any) -> Any:
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, cut short; whatever it is, this raises no error."""
+    """Returns the value's repr, truncated; never raises an error."""
     return _SHORT.repr(value)
 
 
@@ -46,7 +46,7 @@ def _number(value: numbers.Real) -> float:
 
 
 def _text(value: str | os.PathLike) -> str:
-    """A text that a path can have."""
+    """Converts to a string that is valid in a path."""
     text = os.fsdecode(value)
     try:
         has_null = b"\0" in os.fsencode(text)
@@ -63,13 +63,13 @@ class _Short(reprlib.Repr):
         self.maxstring = self.maxother = self.maxlong = 80
 
     def repr_int(self, value: int, level: int) -> str:
-        """Python may refuse to write more than 640 digits; by default, than 4,300."""
+        """Abbreviates integers above Python's limit of digits, 4,300 by default, at least 640."""
         bits = value.bit_length()
         return super().repr_int(value, level) if bits < 2000 else f"<a number of {bits} bits>"
 
 
 _SHORT = _Short()
-# What stands for a type, how it becomes one, what it is.
+# The accepted types, the conversion and the description for each flag type.
 _GIVEN: dict[type, tuple[type | tuple[type, ...], Callable[[Any], Any], str]] = {
     bool: (bool, bool, "True or False"),
     int: (numbers.Integral, int, "a whole number"),

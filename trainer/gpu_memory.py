@@ -1,4 +1,4 @@
-"""How much of the GPUs' memory TensorFlow takes."""
+"""Memory growth on GPUs."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,11 @@ from absl import logging
 
 
 def let_memory_grow(gpus: Sequence[tf.config.PhysicalDevice]) -> None:
-    """Keeps TensorFlow from taking all the memory of every GPU of the node.
+    """Keeps TensorFlow from allocating all the memory of every GPU of the node.
 
     Args:
-        gpus: all of them. Where a notebook has used one already it is too late, which is logged.
+        gpus: all visible GPUs. If a notebook has used one already, the setting has no effect, which
+            is logged.
     """
     for gpu in gpus:
         try:

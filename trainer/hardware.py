@@ -21,12 +21,12 @@ from trainer.placement import Placement
 # Tensor cores multiply bfloat16 from compute capability 8.0 on, float16 from 7.0 on.
 _BFLOAT16_CAPABILITY, _FLOAT16_CAPABILITY = (8, 0), (7, 0)
 
-# glibc's malloc.h: no block is mapped on its own (M_MMAP_MAX), and the heap is never trimmed
-# (M_TRIM_THRESHOLD). As many heaps as replicas (M_ARENA_MAX): the threads of one reuse its memory,
-# and those of several do not wait for each other.
+# Constants of glibc's malloc.h: no block is mapped on its own (M_MMAP_MAX), and the heap is never
+# trimmed (M_TRIM_THRESHOLD). There are as many arenas as replicas (M_ARENA_MAX): threads of one
+# replica reuse its memory, and those of different replicas do not contend.
 _MALLOC_OPTIONS, _M_ARENA_MAX = {-4: 0, -1: -1}, -8
-# Grappler's passes go over every replica's step anew. These take seconds for each replica of
-# DenseNet-169 and save no time in a step of the four networks.
+# Grappler's passes process every replica's step anew. They take seconds per replica of DenseNet-169
+# and do not speed up a step of the four networks.
 _GRAPPLER_OFF = (
     "layout_optimizer",
     "function_optimization",
@@ -40,15 +40,15 @@ _GRAPPLER_OFF = (
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """What a run computes on.
+    """The resolved devices, strategy, precision and XLA settings of a run.
 
     Attributes:
         strategy: the tf.distribute strategy.
-        devices: names of this process' devices, one for each of its replicas.
+        devices: names of this process' devices, one per replica.
         precision: Keras dtype policy in effect.
         xla: whether XLA compiles the forward and backward pass.
-        xla_update: whether it compiles the optimizer's update.
-        collective: what sums over replicas: `nccl`, `ring`, or `none` if there is one replica.
+        xla_update: whether XLA compiles the optimizer's update.
+        collective: implementation of the all-reduce: `nccl`, `ring`, or `none` with one replica.
         reduce_precision: dtype in which gradients are summed over the replicas.
         workers: number of processes that train together.
         worker: index of this process among them.
@@ -73,16 +73,16 @@ class Hardware:
 
     @property
     def has_gpus(self) -> bool:
-        """Whether the replicas are GPUs."""
+        """Whether the replicas run on GPUs."""
         return self.devices[0].startswith("/gpu")
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the run's directory; one of the workers does."""
+        """Whether this process writes the run's directory; exactly one worker does."""
         return self.worker == 0
 
     def summary(self) -> dict:
-        """What was resolved, as plain values for config.json."""
+        """Returns the resolved settings as plain values for config.json."""
         return {
             "devices": list(self.devices),
             "replicas": self.num_replicas,
@@ -96,18 +96,19 @@ class Hardware:
 
 
 def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
-    """Finds the devices and decides what `auto` means on them.
+    """Finds the devices and resolves `auto` settings for them.
 
     Args:
-        asked: what the user wants.
+        asked: the requested settings.
         deterministic: whether TensorFlow's operations are made deterministic.
 
     Returns:
-        The resolved hardware; it has been logged.
+        The resolved hardware, which has been logged.
 
     Raises:
-        UserError: virtual devices were asked for after TensorFlow had started, several workers
-            without a TF_CONFIG that says where they are, or what GPUs cannot do.
+        UserError: virtual devices were requested after TensorFlow had started, several workers
+            without a TF_CONFIG that gives their addresses, or a setting that the GPUs do not
+            support.
         WorkerLost: another worker did not start.
     """
     if asked.strategy == "multi_worker" and asked.virtual_devices:
@@ -134,7 +135,7 @@ def resolve(asked: Placement, *, deterministic: bool = False) -> Hardware:
         xla=gpu is not None and not deterministic if asked.xla == "auto" else asked.xla == "on",
         xla_update=asked.xla != "off",
         collective=collective,
-        # A single replica sums nothing, and need not round its gradients.
+        # With a single replica there is no reduction, so gradients need not be rounded.
         reduce_precision="bfloat16" if may_round else "float32",
         workers=max(1, len(workers)),
         worker=worker,
@@ -182,14 +183,14 @@ def _on_off(value: bool) -> str:
 
 
 def read_tf_config() -> tuple[dict[str, str], int]:
-    """Reads from the environment variable TF_CONFIG who trains together.
+    """Reads the addresses of the workers from the environment variable TF_CONFIG.
 
     Returns:
-        `HOST:PORT` of every worker by its task, the chief first, and the index of this process
-        among them.
+        `HOST:PORT` of every worker by its task, the chief first, and the index of this process in
+        that order.
 
     Raises:
-        UserError: it is missing or makes no sense; the text shows what is expected.
+        UserError: the variable is missing or invalid; the message shows what is expected.
     """
     expected = (
         'expected TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, '
@@ -220,7 +221,7 @@ def _collective(gpu: tf.config.PhysicalDevice | None, replicas: int) -> str:
     return "nccl" if gpu else "ring"
 
 
-# One for the whole process: the collectives of a second one would take the same keys.
+# One instance per process: the collectives of a second one would use the same keys.
 @functools.cache
 def _make_strategy(
     strategy: str, devices: tuple[str, ...], collective: str
@@ -228,7 +229,7 @@ def _make_strategy(
     if strategy == "one_device":
         return tf.distribute.OneDeviceStrategy(devices[0])
     if strategy == "mirrored":
-        # It chooses the collective by the same rule.
+        # TensorFlow chooses the collective by the same rule.
         return tf.distribute.MirroredStrategy(devices)
     implementation = tf.distribute.experimental.CommunicationImplementation
     return tf.distribute.MultiWorkerMirroredStrategy(
@@ -239,7 +240,7 @@ def _make_strategy(
 
 
 def _find_devices(asked: Placement) -> tuple[list[str], tf.config.PhysicalDevice | None]:
-    """Names of the devices to use, and the first GPU if they are GPUs."""
+    """Returns the names of the devices to use, and the first GPU if they are GPUs."""
     if asked.virtual_devices:
         return _split_cpu(asked.virtual_devices), None
     found = tf.config.list_physical_devices("GPU")
@@ -251,7 +252,7 @@ def _find_devices(asked: Placement) -> tuple[list[str], tf.config.PhysicalDevice
 
 
 def _tell_why_no_gpu(is_required: bool) -> None:
-    """Libraries that do not load look like a machine without GPUs."""
+    """Logs why no GPU is used: missing libraries look the same as a machine without GPUs."""
     machine = facts.gather()
     why = next(one for one in gpus.find(machine) if one.verdict == Verdict.FAULT).sentence
     if is_required:
@@ -278,10 +279,10 @@ def _split_cpu(count: int) -> list[str]:
 
 
 def _keep_freed_memory(replicas: int) -> None:
-    """Makes glibc keep freed memory instead of handing it back to the system after every operation.
+    """Makes glibc keep freed memory instead of returning it to the system after every operation.
 
-    Feature maps of a CPU step are blocks of 10 to 100 MB, which glibc maps and unmaps one by one:
-    the page faults took much of a LeNet step. Other C libraries have no `mallopt`.
+    Feature maps of a CPU step are blocks of 10 to 100 MB, which glibc maps and unmaps one by one;
+    the page faults took a large part of a LeNet step. Other C libraries have no `mallopt`.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -290,7 +291,7 @@ def _keep_freed_memory(replicas: int) -> None:
 
 
 def auto_precision(gpu: tf.config.PhysicalDevice | None) -> str:
-    """The dtype policy that `--precision=auto` takes: the low one that a GPU multiplies fast."""
+    """Resolves `--precision=auto` to the low precision that the GPU's tensor cores support."""
     if gpu is None:
         return "float32"
     capability = tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0))

@@ -1,7 +1,8 @@
-"""Reads an HDF5 file's headers in a process of its own, within bounds of time and memory.
+"""Reads an HDF5 file's headers in a child process with limits on time and memory.
 
-On a damaged file the HDF5 library may loop without end or take any amount of memory, and no signal
-ends it inside a process. This module is also that process: the file comes on standard input.
+On a damaged file the HDF5 library may loop forever or allocate any amount of memory, and a signal
+cannot stop it inside the process. This module is also the child's script, which reads the file from
+standard input.
 """
 
 import io
@@ -17,15 +18,16 @@ _MOST_BYTES = 1 << 30
 
 
 def claimed_bytes(content: bytes) -> int:
-    """How many bytes all arrays of an HDF5 file would take in memory: any number, by its headers.
+    """Returns the total size of all arrays of an HDF5 file according to its headers.
 
     Args:
-        content: of the file.
+        content: content of the file.
 
     Raises:
-        ValueError: it is no such file, or none whose headers can be read within bounds.
+        ValueError: it is not an HDF5 file, or its headers cannot be read within the limits.
     """
-    # Not as a module: that would import the package's, and -P keeps them from being h5py's.
+    # Run as a script, not with `-m`, which would import the package; -P keeps sibling modules from
+    # shadowing those that h5py imports.
     command = [sys.executable, "-P", __file__]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     try:
@@ -60,7 +62,7 @@ def _main() -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     try:
         print(_read_headers(content))
-    except Exception as error:  # Whatever h5py raises.
+    except Exception as error:  # h5py raises many types.
         said = str(error).splitlines() or [type(error).__name__]
         print(said[0], file=sys.stderr)
         return 1

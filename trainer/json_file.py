@@ -1,4 +1,4 @@
-"""JSON files that are read back: every value is checked before it is believed."""
+"""Reading and validation of JSON files."""
 
 import datetime
 import json
@@ -12,12 +12,12 @@ from trainer.parsing import parsing
 
 
 class Field(NamedTuple):
-    """What a value has to be.
+    """The condition that a value must meet.
 
     Attributes:
-        expected: in words.
-        fits: whether a value is that.
-        is_required: whether it may not be missing.
+        expected: description of a valid value, for error messages.
+        fits: whether a value is valid.
+        is_required: whether the value must be present.
     """
 
     expected: str
@@ -25,22 +25,22 @@ class Field(NamedTuple):
     is_required: bool = True
 
     def or_none(self) -> "Field":
-        """The same, or null."""
+        """Returns this field, extended to allow null."""
         return Field(f"{self.expected} or null", lambda v: v is None or self.fits(v))
 
     def if_given(self) -> "Field":
-        """The same where it is given: files of earlier versions lack it."""
+        """Returns this field as optional, for values that files of earlier versions lack."""
         return self._replace(is_required=False)
 
 
 def integer(least: int, most: float = math.inf) -> Field:
-    """An integer within bounds, both of them allowed."""
+    """An integer between inclusive bounds."""
     bounds = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
     return Field(f"an integer {bounds}", lambda v: _is_integer(v) and least <= v <= most)
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Field:
-    """A finite number within bounds, both of them allowed."""
+    """A finite number between inclusive bounds."""
     within = "" if least == -math.inf and most == math.inf else f" from {least} to {most}"
     return Field(
         f"a finite number{within}",
@@ -51,25 +51,25 @@ def number(least: float = -math.inf, most: float = math.inf) -> Field:
 
 
 def text(*choices: str) -> Field:
-    """A text, one of the choices if there are any."""
+    """A string; one of the choices, if any are given."""
     expected = f"one of {', '.join(choices)}" if choices else "a text"
     return Field(expected, lambda v: isinstance(v, str) and (not choices or v in choices))
 
 
 def moment() -> Field:
-    """A time as ISO 8601 writes it, with its zone."""
+    """A time in ISO 8601 format with a time zone."""
     return Field("a time such as 2026-01-31T12:00:00+00:00", _is_moment)
 
 
 def list_of(item: Field) -> Field:
-    """A list of such values."""
+    """A list whose items are all valid."""
     return Field(
         f"a list, each {item.expected}", lambda v: isinstance(v, list) and all(map(item.fits, v))
     )
 
 
 def record(fields: Mapping[str, Field]) -> Field:
-    """A JSON object with such fields, and maybe more."""
+    """A JSON object with these fields; further ones are allowed."""
     listed = ", ".join(f"{name} ({field.expected})" for name, field in fields.items())
     return Field(
         f"an object with {listed}",
@@ -84,7 +84,7 @@ def record(fields: Mapping[str, Field]) -> Field:
 
 
 def mapping(of: Field | None = None) -> Field:
-    """A JSON object, of any values or of such."""
+    """A JSON object with arbitrary keys, whose values are valid if a field is given."""
     return Field(
         "an object" + (f", each value {of.expected}" if of else ""),
         lambda v: isinstance(v, dict) and (of is None or all(map(of.fits, v.values()))),
@@ -94,19 +94,19 @@ def mapping(of: Field | None = None) -> Field:
 def read_object(
     path: str | os.PathLike, fields: Mapping[str, Field], advice: str
 ) -> dict[str, Any]:
-    """Reads a JSON object, and compares its fields with what they have to be.
+    """Reads a JSON object and validates its fields.
 
     Args:
         path: the file.
-        fields: what must, or may, be in it; more may be there.
-        advice: what the user can do about a file that is something else, a clause.
+        fields: the required and optional fields; further ones are allowed.
+        advice: what the user can do about an invalid file, as a clause.
 
     Returns:
-        Its content.
+        The content of the file.
 
     Raises:
-        Unreadable: the system could not read it.
-        Damaged: it is missing, no JSON object, or a field is not what it has to be.
+        Unreadable: the operating system could not read the file.
+        Damaged: the file is missing or not a JSON object, or a field is invalid.
     """
     with parsing(path, advice):
         return _checked(_loads(pathlib.Path(path).read_text(encoding="utf-8")), fields)
@@ -115,7 +115,7 @@ def read_object(
 def read_lines(
     path: str | os.PathLike, fields: Mapping[str, Field], advice: str
 ) -> list[dict[str, Any]]:
-    """Reads a file of one JSON object a line, as `read_object` reads one."""
+    """Reads a file with one JSON object per line, validated as by `read_object`."""
     with parsing(path, advice):
         rows = []
         lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Files of Keras: what they hold is checked before Keras, which trusts them, reads a copy."""
+"""Validation of Keras files before Keras, which trusts their content, reads a copy."""
 
 import contextlib
 import io
@@ -14,19 +14,20 @@ _WEIGHTS = "model.weights.h5"
 
 
 def weights_of_archive(content: bytes) -> bytes:
-    """Compares the checksums of a `.keras` file, of which Keras passes over some.
+    """Verifies the checksums of a `.keras` file, some of which Keras ignores.
 
     Args:
-        content: of the file.
+        content: content of the file.
 
     Returns:
         The HDF5 file in it that holds the weights.
 
     Raises:
-        Exception: it is no such file; whatever the parsers raise.
+        Exception: it is not a `.keras` file; the type is whatever the parsers raise.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # Keras compresses nothing. What claims to be more than the file holds would fill memory.
+        # Keras stores its files uncompressed. An entry larger than the whole file would fill the
+        # memory.
         if sum(entry.file_size for entry in archive.infolist()) > len(content):
             raise ValueError("its parts claim to be larger than it is")
         if damaged := archive.testzip():
@@ -36,7 +37,7 @@ def weights_of_archive(content: bytes) -> bytes:
 
 @contextlib.contextmanager
 def nothing_passed_over() -> Iterator[None]:
-    """While open, Keras raises where it would warn of layers that keep their random weights."""
+    """Turns Keras' warning about layers left with random weights into an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         yield
@@ -44,17 +45,17 @@ def nothing_passed_over() -> Iterator[None]:
 
 @contextlib.contextmanager
 def private_copy(content: bytes, name: str) -> Iterator[pathlib.Path]:
-    """Gives a file that nobody else knows, as Keras reads files and no bytes.
+    """Writes bytes to a private temporary file, because Keras only reads files.
 
     Args:
-        content: what it holds.
-        name: what it is called; Keras tells formats by its end.
+        content: content of the file.
+        name: name of the file; Keras recognises formats by its suffix.
 
     Yields:
-        The file, which is gone at the end.
+        The file, which is removed on exit.
 
     Raises:
-        UserError: the disk of temporary files is full.
+        UserError: the disk for temporary files is full.
     """
     folder = pathlib.Path(tempfile.gettempdir())
     with unfinished(folder, "cxr-keras-") as private:

@@ -1,4 +1,4 @@
-"""A lock on a directory: one process at a time works there, however the one before it ended."""
+"""A lock on a directory: one process at a time, released however that process ends."""
 
 import contextlib
 import datetime
@@ -20,22 +20,23 @@ from trainer.json_file import integer, moment, read_object, text
 
 _FILE = "lock"
 _HOLDER = {"host": text(), "process_id": integer(1), "started": moment()}
-# Who asks whether a directory is locked has the lock for a moment.
+# A process that checks whether a directory is locked holds the lock for a moment.
 _TRIES, _SECONDS_BETWEEN_TRIES = 5, 0.05
-# The errors of file systems without locks.
+# The errors of file systems that do not support locks.
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
 @contextlib.contextmanager
 def locked(directory: pathlib.Path, advice: str) -> Iterator[None]:
-    """While open, the directory is this process' alone; the system sees to it, even after SIGKILL.
+    """Locks a directory for this process; the operating system releases it even after SIGKILL.
 
     Args:
-        directory: it exists.
-        advice: what the user can do if another process has it, a clause.
+        directory: an existing directory.
+        advice: what the user can do if another process holds the lock, as a clause.
 
     Raises:
-        UserError: another process has it, the text says which; or it cannot be written to.
+        UserError: another process, which the message names, holds the lock, or the directory is not
+            writable.
     """
     path = directory / _FILE
     file = _acquire(path, advice)
@@ -45,12 +46,12 @@ def locked(directory: pathlib.Path, advice: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
-        with contextlib.suppress(OSError):  # Closing writes once more what could not be written.
+        with contextlib.suppress(OSError):  # Closing retries the write that failed.
             file.close()
 
 
 def is_locked(directory: pathlib.Path) -> bool | None:
-    """Whether a process has the directory; None if that cannot be told."""
+    """Whether a process holds the lock; None if that cannot be determined."""
     try:
         with (directory / _FILE).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -83,7 +84,7 @@ def _open(path: pathlib.Path) -> TextIO:
 
 
 def lock_file(file: TextIO) -> bool:
-    """Locks a file until it is closed, where that is possible; whether no other process has it."""
+    """Locks a file until it is closed, if possible; False if another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -99,7 +100,7 @@ def lock_file(file: TextIO) -> bool:
 
 
 def _is_at(file: TextIO, path: pathlib.Path) -> bool:
-    """Whether a file is still where it was opened, and not removed by the process before."""
+    """Whether a file still exists at its path and was not removed by the previous process."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -107,7 +108,7 @@ def _is_at(file: TextIO, path: pathlib.Path) -> bool:
 
 
 def _write_holder(file: TextIO) -> None:
-    """Says who has the lock, for those who are refused."""
+    """Writes the holder of the lock to the file, for the error message of other processes."""
     holder = {
         "host": socket.gethostname(),
         "process_id": os.getpid(),

@@ -1,6 +1,6 @@
 r"""Trains one of the four models on a built dataset.
 
-On all GPUs of this machine (without any: on one CPU device), from where `tfds build` puts datasets:
+On all GPUs of this machine (or one CPU device without GPUs), with the default data directory:
 
     python -m trainer.main --model=vgg19 --strategy=mirrored
 
@@ -9,14 +9,14 @@ On a laptop, with two replicas on virtual CPU devices:
     python -m trainer.main --model=lenet --strategy=mirrored --virtual_devices=2 \
         --data_dir=DATA --workdir=RUN
 
-On several machines, the same command on each (launch/ holds what starts it under SLURM and
-Kubernetes), or as two processes of this one:
+On several machines, run the same command on each (launch/ has launchers for SLURM and Kubernetes),
+or run two processes on this machine:
 
     python -m launch.local --num_workers=2 -- python -m trainer.main --model=vgg19 \
         --strategy=multi_worker --data_dir=DATA --workdir=RUN
 
-The same command again goes on with a run that was interrupted. This is a research tool, not a
-medical device.
+Run the same command again to resume an interrupted run. This is a research tool, not a medical
+device.
 """
 
 import contextlib
@@ -68,24 +68,24 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Trains."""
+    """Runs the training."""
     train(make_request(configuration.asked_by(FLAGS)))
 
 
 def train(request: Request) -> Run:
-    """Trains, or goes on with a training that was interrupted.
+    """Trains a model, or resumes an interrupted training.
 
     Args:
         request: what to train.
 
     Returns:
-        The run; its training is done.
+        The finished run.
 
     Raises:
-        UserError: it cannot be trained; the text says why.
+        UserError: the request is invalid; the message says why.
         Diverged: the loss is not finite.
-        Preempted: a stop was asked for; a checkpoint has been saved.
-        WorkerLost: another worker is gone.
+        Preempted: a stop was requested; a checkpoint has been saved.
+        WorkerLost: another worker was lost.
     """
     config = request.config
     require_hosts(request.data_hosts, config.hardware.worker_timeout)
@@ -104,16 +104,16 @@ def _train_in_directory(devices: hardware.Hardware, request: Request) -> Run:
         request.dataset.reading("train or validation"),
         devices.peers.watched(devices.strategy),
     ):
-        # Another training may have left something since the request was checked.
+        # Another training may have written to the directory since the request was checked.
         refuse_other_config(run, config)
         _train_on(devices, run, request)
     return run
 
 
 def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
-    """Trains on the devices, while the other workers are watched.
+    """Trains on the devices while monitoring the other workers.
 
-    The run's directory is written to last, when nothing is left that could be refused.
+    The run's directory is written to only after everything that could be rejected has been checked.
     """
     config, dataset, classes = request.config, request.dataset, len(request.dataset.class_names)
     change_batch = batch_augmenter(config.batch_augmentation.keras_cv, classes, config.task.seed)
@@ -150,7 +150,7 @@ def _train_on(devices: hardware.Hardware, run: Run, request: Request) -> None:
         best_model=best_model, train_examples=examples[0], validation_examples=examples[1],
         change_batch=change_batch, checkpoints=Checkpoints(run.checkpoints, writes=run.writes),
         stop_request=stop_request, observers=observers,
-        # Kept features are read here: there is nothing left to decode.
+        # Cached features are read here: nothing is left to decode.
         data_hosts=() if frozen else request.data_hosts, peak_flops=find_peak(devices),
     )  # fmt: skip
     loop.train()
@@ -169,7 +169,7 @@ def _tell_result(loop: Loop, run: Run) -> None:
 
 
 def _build_models(request: Request, devices: hardware.Hardware) -> tuple[keras.Model, keras.Model]:
-    """The model to train, and its float32 twin, which is saved."""
+    """Builds the model to train and its float32 copy, which is saved."""
     config, dataset = request.config, request.dataset
     shapes: dict[str, Any] = {
         "num_classes": len(dataset.class_names),
@@ -177,20 +177,20 @@ def _build_models(request: Request, devices: hardware.Hardware) -> tuple[keras.M
     }
     name, architecture = config.task.model, config.network
     without_weights = dataclasses.replace(architecture, weights="none")
-    with tf.device("/cpu:0"):  # The replicas hold what is trained, as vectors of their own.
+    with tf.device("/cpu:0"):  # Each replica holds its own copy of the variables.
         model = models.build(name, architecture, precision=devices.precision, **shapes)
         best_model = models.build(name, without_weights, **shapes)
     return fuse_normalization(model), best_model
 
 
 def _try_phases(model: keras.Model, phases: Sequence[Phase]) -> None:
-    """Prepares the model for each phase, the first last, before the long work starts."""
+    """Sets the model up for each phase, in reverse order, to find errors before the long work."""
     for phase in reversed(phases):
         prepare(model, phase)
 
 
 def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
-    """The examples to train on and those to validate on."""
+    """Returns the training and the validation examples."""
     source, seed = request.config.source, request.config.task.seed
     require_apart(request.dataset, source.train_split, source.validation_split)
     train, validation = (
@@ -214,7 +214,7 @@ def _read_splits(request: Request) -> tuple[ExampleStream, ExampleStream]:
 
 
 def _tell_sources(request: Request) -> None:
-    """Logs which examples are drawn, if --source_share asks for it."""
+    """Logs the drawn examples if --source_share is set."""
     dataset, source = request.dataset, request.config.source
     if mix := dataset.source_mix:
         undrawn = dataclasses.replace(dataset, source_mix=None)
@@ -224,7 +224,7 @@ def _tell_sources(request: Request) -> None:
 
 
 def _network_input(model: keras.Model, config: Config, batch: dict) -> np.ndarray:
-    """A batch as it enters the network, after augmentation and scaling."""
+    """Returns a batch as it enters the network, after augmentation and scaling."""
     images = augment(batch["image"], batch["draws"], config.augmentation)
     return keras.Model(model.input, Taps(model).scaled)(images).numpy()
 
@@ -251,7 +251,7 @@ def _use_compile_cache() -> None:
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main, define_flags=_define_flags, before_devices=_use_compile_cache)
 
 

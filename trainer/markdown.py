@@ -1,4 +1,4 @@
-"""Text that others chose, in Markdown: it is read as it stands and never as markup."""
+"""Escapes arbitrary text for Markdown, so that it is never read as markup."""
 
 import re
 
@@ -6,19 +6,19 @@ from markupsafe import Markup
 
 from cxr_command.foreign_text import one_line
 
-# An underscore inside a word, as in the name of a dataset, is no markup.
+# An underscore inside a word, as in a dataset's name, is not markup.
 _MARKUP = re.compile(r"[\\`*\[\]<>&|~$]|(?<!\w)_|_(?!\w)|^[-+=#](?![\d.])")
 _NUMBERED_ITEM = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 
 def escape(value: object) -> str:
-    """Writes a value into a line or a table's cell.
+    """Escapes a value for a line of text or a table cell.
 
     Args:
-        value: anything that a text can be made of; what `code` gave stays as it is.
+        value: any value with a string form; the result of `code` is returned unchanged.
 
     Returns:
-        One line, in which a backslash stands before what would be markup.
+        One line, with a backslash before each character that would be markup.
     """
     if isinstance(value, Markup):
         return str(value)
@@ -27,5 +27,5 @@ def escape(value: object) -> str:
 
 
 def code(text: str) -> Markup:
-    """Writes a text into a block of code, in which a backslash would be shown: one line."""
+    """Formats a text as inline code on one line, where backslash escapes would be visible."""
     return Markup(one_line(text))  # noqa: S704 - it is Markdown, and marks what needs no escape.

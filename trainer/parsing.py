@@ -1,4 +1,4 @@
-"""One boundary around readers of files: whatever they raise becomes a sentence for the user."""
+"""One context manager around all file readers: their errors become readable messages."""
 
 import contextlib
 import errno
@@ -9,8 +9,8 @@ from cxr_command.foreign_text import first_line
 from trainer.errors import Damaged, Unreadable, UserError
 from trainer.memory import is_of_memory
 
-# TensorFlow's errors, which is not imported here, that are the machine's and no file's: a GPU that
-# another program has filled or that was lost.
+# Errors of TensorFlow (not imported here) that concern the machine and not a file, such as a GPU
+# that is lost or whose memory another program has filled.
 _OF_THE_MACHINE = {
     "AbortedError", "CancelledError", "DeadlineExceededError", "FailedPreconditionError",
     "InternalError", "ResourceExhaustedError", "UnavailableError", "UnknownError",
@@ -19,19 +19,19 @@ _OF_THE_MACHINE = {
 
 @contextlib.contextmanager
 def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
-    """While open, reading a file raises errors that say which file, what was found, what to do.
+    """Converts any error raised while reading a file into one that names the file and a remedy.
 
     Parsers raise a dozen types: `KeyError`, `struct.error`, `zlib.error`, `RecursionError`. A lack
-    of memory, a GPU's too, says nothing of the file and stays what it is.
+    of memory, on the host or a GPU, says nothing about the file and is passed through.
 
     Args:
         path: the file.
-        advice: what the user can do, a clause.
+        advice: what the user can do, as a clause.
 
     Raises:
-        Unreadable: the system could not read it; it may be whole.
-        Damaged: it was read and is not what it should be, or it is missing.
-        UserError: there can be no file of so long a name.
+        Unreadable: the operating system could not read the file; it may be intact.
+        Damaged: the file is missing, or its content is invalid.
+        UserError: the name is too long for the file system.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise Damaged(f"there is no {path}; {advice}") from error
     except OSError as error:
-        # The parser's own errors are OSErrors too, in h5py and Pillow: without a number.
+        # h5py and Pillow also raise OSError for parsing errors, but without an errno.
         if error.errno is None:
             raise Damaged(f"{path} is damaged ({first_line(error)}); {advice}") from error
         if error.errno == errno.ENAMETOOLONG:
@@ -57,11 +57,11 @@ def parsing(path: str | os.PathLike, advice: str) -> Iterator[None]:
 
 
 def unreadable(what: str | os.PathLike, said: str) -> Unreadable:
-    """What to raise where the system could not read something that may be whole.
+    """Creates the error for data that could not be read but may be intact.
 
     Args:
-        what: a file, or what was read from files.
-        said: what the system said of it.
+        what: the file, or the kind of data read from files.
+        said: the system's error message.
     """
     return Unreadable(
         f"{what} cannot be read ({said}) and may be whole; nothing was changed: run the same "

@@ -1,9 +1,10 @@
-"""The other workers of a training: waited for, watched, and named when they are lost.
+"""Monitoring of the other workers: waits for them, watches them, and names lost ones.
 
 TensorFlow's coordination service sends heartbeats and breaks the collectives of all workers once
-one worker's stop; it is told after how long. What it does not do is done here: a sentence that
-names who is missing, and an end for a process whose collective does not come back. The timeout of
-`CommunicationOptions` is not used: it keeps a thread for every reduction of the last minutes.
+one worker's heartbeats stop; its timeout is set here. This module adds what the service lacks: an
+error message that names the missing worker, and an end for a process whose collective never
+returns. The timeout of `CommunicationOptions` is not used because it keeps a thread alive for every
+reduction of the last minutes.
 """
 
 import concurrent.futures
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-# Neither the coordination service's timeouts nor a peer's health have a public name.
+# There is no public API for the coordination service's timeouts or a peer's health.
 from tensorflow.compiler.xla.tsl.protobuf.coordination_config_pb2 import CoordinatedJob
 from tensorflow.python.eager import context
 
@@ -25,15 +26,15 @@ from cxr_command.foreign_text import first_line
 from cxr_command.stop_signals import Terminated
 from trainer.errors import Preempted, WorkerLost
 
-# For all workers to start: schedulers and image pulls take their time.
+# Limit for all workers to start, generous because schedulers and image pulls take their time.
 JOIN_SECONDS = 600.0
 _SECONDS_BETWEEN_ROUNDS = 1.0
 _ANSWER_SECONDS = 5.0
-# A worker that has named another lingers, so that the others do not find it missing as well.
+# A worker that has reported a lost one stays up, so that the others do not report it as well.
 _LINGER = 3.0
-# For the main thread to end by itself once a worker is lost, or to finish what it writes.
+# Grace period for the main thread to finish writing and exit once a worker is lost.
 _GRACE = 30.0
-# What a broken connection, heartbeat or collective raises.
+# Errors raised by a broken connection, heartbeat or collective.
 _BROKEN = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -44,20 +45,20 @@ _BROKEN = (
 )
 
 
-# What TensorFlow says, in an error of no type of its own, if this worker's port is taken.
+# TensorFlow's message, in an error without a type of its own, if this worker's port is in use.
 _NO_SERVER = "Could not start gRPC server"
 
 
 class Peers:
-    """The other workers that train with this one; none if it is alone."""
+    """The other workers of this training; none for a single worker."""
 
     def __init__(self, workers: dict[str, str], worker: int, timeout: float) -> None:
-        """Names them; asks nothing yet.
+        """Stores the addresses; contacts no worker yet.
 
         Args:
             workers: `HOST:PORT` of every worker by its task, `/job:worker/replica:0/task:0`.
-            worker: index among them of this process.
-            timeout: seconds without an answer after which a worker is lost.
+            worker: index of this process among them.
+            timeout: seconds without an answer after which a worker counts as lost.
         """
         self._tasks, self._timeout = list(workers), timeout
         self._names = {
@@ -66,17 +67,17 @@ class Peers:
             if index != worker
         }
         self._addresses, self._worker = workers, worker
-        # When each last answered the watching thread.
+        # Time of each peer's last answer to the watching thread.
         self._answered: dict[str, float] = {}
         self._ended = threading.Event()
 
     @contextlib.contextmanager
     def joining(self) -> Iterator[None]:
-        """While open, the workers come together.
+        """Waits for the workers to connect while the context is open.
 
         Raises:
-            WorkerLost: one did not come within `JOIN_SECONDS`, or left at once; or another process
-                uses the port of this one.
+            WorkerLost: a worker did not connect within `JOIN_SECONDS` or left at once, or another
+                process uses this worker's port.
         """
         if self._names:
             self._configure_heartbeats()
@@ -99,13 +100,13 @@ class Peers:
 
     @contextlib.contextmanager
     def watched(self, strategy: tf.distribute.Strategy) -> Iterator[None]:
-        """While open, the workers train together; all leave together, unless one fails.
+        """Watches the workers while they train; all of them leave together unless one fails.
 
         Args:
-            strategy: the workers' common strategy.
+            strategy: the strategy shared by the workers.
 
         Raises:
-            WorkerLost: a worker did not answer for the timeout, or its connection broke.
+            WorkerLost: a worker did not answer within the timeout, or its connection broke.
         """
         if not self._names:
             yield
@@ -147,7 +148,7 @@ class Peers:
         )
 
     def _watch(self) -> None:
-        """Asks every peer each second; ends the process if the main thread does not end it."""
+        """Polls every peer once a second; ends the process if the main thread does not exit."""
         silent = []
         while not silent:
             if self._ended.wait(_SECONDS_BETWEEN_ROUNDS):
@@ -161,9 +162,9 @@ class Peers:
             os._exit(WorkerLost.exit_code)
 
     def _find_lost(self) -> list[str]:
-        """Asks all peers until one does not answer, for as long as the timeout.
+        """Asks all peers, for up to the timeout, until one does not answer.
 
-        A peer that answered for longer than another has left because of that one.
+        A peer that answered longer than another has exited because of that one.
         """
         until = time.monotonic() + self._timeout
         while not (lost := self._unanswered()) and time.monotonic() < until:
@@ -172,7 +173,7 @@ class Peers:
         return [task for task in lost if self._answered[task] < first + _LINGER / 2]
 
     def _unanswered(self) -> list[str]:
-        """The peers that do not answer now; all are asked at once."""
+        """Returns the peers that do not answer now; all are asked in parallel."""
         with concurrent.futures.ThreadPoolExecutor(len(self._names)) as pool:
             answers = pool.map(self._answers, self._names)
             return [task for task, answer in zip(self._names, answers, strict=True) if not answer]
@@ -209,7 +210,7 @@ class Peers:
 
 @contextlib.contextmanager
 def _loss_before_signal() -> Iterator[None]:
-    """A launcher that ends all workers once one is lost does not hide the loss of that one."""
+    """Keeps a launcher's signal, sent after a worker was lost, from hiding which worker it was."""
     try:
         yield
     except Terminated as end:
@@ -225,7 +226,7 @@ def _loss_before_signal() -> Iterator[None]:
 
 
 def _wait_for_all(strategy: tf.distribute.Strategy) -> None:
-    """Keeps a worker that is done here until all are: the chief may still be writing."""
+    """Keeps a finished worker alive until all have finished, as the chief may still be writing."""
 
     def meet() -> tf.Tensor:
         return tf.distribute.get_replica_context().all_reduce("sum", tf.constant(1.0))

@@ -1,4 +1,4 @@
-"""What a run computes on, as asked for."""
+"""The requested devices, precision and compilation of a run."""
 
 import dataclasses
 import math
@@ -9,24 +9,23 @@ from trainer.settings import section, setting
 @section("Hardware")
 @dataclasses.dataclass(frozen=True)
 class Placement:
-    """Devices, and how they compute.
+    """The settings for devices and how they compute.
 
     Attributes:
         strategy: how the work is distributed.
         precision: Keras dtype policy; `auto` is bfloat16 or float16 where the GPU multiplies it
             fast, float32 elsewhere.
-        xla: whether XLA compiles the forward and backward pass; `auto` is what a trial finds faster
-            on GPUs, and off for CPUs, where XLA would lose the oneDNN kernels, and for
-            deterministic training on GPUs.
-            The optimizer's update has none to lose: `auto` compiles it everywhere.
-        virtual_devices: splits the CPU into so many logical devices and uses them; 0 does not.
-        reduce_precision: in which gradients are summed over the replicas; `auto` is float32.
+        xla: whether XLA compiles the forward and backward pass; on GPUs, `auto` runs a trial and
+            takes the faster variant. It is off on CPUs, where XLA would replace the oneDNN kernels,
+            and for deterministic training on GPUs. `auto` compiles the optimizer's update
+            everywhere, as it uses no such kernels.
+        virtual_devices: number of logical devices to split the CPU into and use; 0: no split.
+        reduce_precision: dtype in which gradients are summed over the replicas; `auto` is float32.
             TensorFlow 2.21 cannot sum bfloat16 by NCCL.
-        compile_cache_dir: where XLA's executables are kept; None: in the cache folder, on GPUs
-            alone.
-        require_gpu: whether a machine without a GPU, or with one that TensorFlow cannot use, is
-            refused.
-        worker_timeout: seconds without a sign of life after which another worker is lost.
+        compile_cache_dir: where XLA's executables are cached; None: the user's cache folder, with
+            GPUs only.
+        require_gpu: whether to fail if there is no GPU that TensorFlow can use.
+        worker_timeout: seconds without a sign of life after which another worker counts as lost.
     """
 
     strategy: str = setting(

@@ -1,4 +1,4 @@
-r"""Predicts unlabelled radiographs: one row of a CSV file for each.
+r"""Predicts unlabelled radiographs, one row of a CSV file per radiograph.
 
     python -m trainer.predict --workdir=RUN --images=FOLDER --output=predictions.csv
     python -m trainer.predict --workdir=RUN1 --workdir=RUN2 --images='FOLDER/*.dcm' \
@@ -9,8 +9,8 @@ r"""Predicts unlabelled radiographs: one row of a CSV file for each.
 
 Radiographs are PNG, JPEG, TIFF, BMP, WebP, GIF and DICOM files: a file, a folder, a glob in quotes,
 or a CSV file with a column `path`, relative to its own folder. The probabilities of several runs
-are averaged. A file that is no radiograph has a row that says why. A call that was interrupted, by
-whatever, goes on when the same command runs again. This is a research tool, not a medical device.
+are averaged. A file that is not a radiograph gets a row with the reason. Run the same command again
+to resume an interrupted call. This is a research tool, not a medical device.
 """
 
 import dataclasses
@@ -72,7 +72,7 @@ FLAGS = flags.FLAGS
 
 @memory_told("predict the radiographs")
 def main() -> None:
-    """Predicts."""
+    """Runs the prediction."""
     _check_flags()
     output = pathlib.Path(FLAGS.output)
     partial = PartialTable(require_writable(output.parent, "output") / output.name)
@@ -152,7 +152,7 @@ def _begin(
     images: ImageList,
     directory: pathlib.Path | None,
 ) -> dict[str, Any]:
-    """Chooses what all rows share, and begins with none."""
+    """Chooses the values that all rows share, and starts an empty table."""
     _require_empty(directory)
     choices = choose(networks, predict, asked["positive class"], FLAGS.data_dir)
     chosen = {**dataclasses.asdict(choices), "depth": _depth(images)}
@@ -161,7 +161,7 @@ def _begin(
 
 
 def _fitted(networks: dict[str, Network]) -> TrainingFeatures | None:
-    """The features of the training of a single network."""
+    """Returns the training features of a single network; None for several."""
     if len(networks) > 1:
         logging.info("several runs have no features in common: no radiograph is flagged as unusual")
         return None
@@ -173,7 +173,7 @@ def _fitted(networks: dict[str, Network]) -> TrainingFeatures | None:
 
 
 def _asked(networks: dict[str, Network], images: ImageList, positive: str) -> dict[str, Any]:
-    """What the rows depend on; what is chosen for them is kept beside it."""
+    """Returns everything the rows depend on; the choices made from it are stored beside it."""
     return {
         "models": [network.best.sha256 for network in networks.values()],
         "images": images.digest,
@@ -184,7 +184,7 @@ def _asked(networks: dict[str, Network], images: ImageList, positive: str) -> di
 
 
 def _reference(networks: dict[str, Network], images: ImageList) -> Reference | None:
-    """What --drift_from names, found before the long work."""
+    """Loads the reference named by --drift_from, before the long work starts."""
     if not FLAGS.drift_from:
         return None
     require_enough(images)
@@ -195,7 +195,7 @@ def _reference(networks: dict[str, Network], images: ImageList) -> Reference | N
 def _compare(
     reference: Reference | None, path: pathlib.Path, predict: Callable, reading: Reading
 ) -> None:
-    """Reads some radiographs once more: those of an interrupted call are not in memory."""
+    """Compares the radiographs with the reference; rereads those of an interrupted call."""
     if reference is None:
         return
     new = sample(reading, reference.seed)
@@ -206,7 +206,7 @@ def _compare(
 
 
 def _depth(images: ImageList) -> int | None:
-    """The bits that the 16-bit image files use together."""
+    """Returns the highest bit depth in use across the 16-bit image files."""
 
     def places() -> Iterator[str]:
         progress = ProgressLine("looking for 16-bit files", len(images.paths), 1)
@@ -224,7 +224,7 @@ def _depth(images: ImageList) -> int | None:
 def _drawing(
     networks: dict[str, Network], directory: pathlib.Path | None, class_names: tuple[str, ...]
 ) -> Callable[..., list[str]] | None:
-    """Draws the heatmaps of a batch; None without --explain."""
+    """Returns a function that draws the heatmaps of a batch; None without --explain."""
     if directory is None:
         return None
     (network,) = networks.values()
@@ -232,7 +232,7 @@ def _drawing(
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

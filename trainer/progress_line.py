@@ -1,4 +1,4 @@
-"""The line that shows a person how far long work is."""
+"""Progress lines for long work."""
 
 import contextlib
 import sys
@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterator
 from cxr_command.standard_streams import is_notebook
 
 _ON_A_TERMINAL = 0.2
-# In a log file, of work that says how far it is, and of work that cannot.
+# Seconds between lines of a log file, for work with and without a known total.
 _IN_A_LOG, _IN_A_LOG_OF_WAITING = 30.0, 10.0
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
 class Line:
-    """One line about work that goes on.
+    """A line about work in progress.
 
-    On a terminal and in a notebook the line is overwritten in place; in a log file one is written
-    now and then.
+    On a terminal and in a notebook the line is overwritten in place; in a log file a new one is
+    written at intervals.
     """
 
     def __init__(self, seconds_between: float = _IN_A_LOG) -> None:
         """Starts the clock.
 
         Args:
-            seconds_between: two lines of a log file.
+            seconds_between: interval between two lines of a log file.
         """
         self._stays = sys.stderr.isatty() or is_notebook()
         self._seconds_between = _ON_A_TERMINAL if self._stays else seconds_between
@@ -33,10 +33,10 @@ class Line:
         self._shown = ""
 
     def show(self, tell: Callable[[], str]) -> None:
-        """Writes the line, unless the last one is only a moment old.
+        """Writes the line, unless the last one was written a moment ago.
 
         Args:
-            tell: makes its text; it is called only if the line is written.
+            tell: returns the text; called only if the line is written.
         """
         now = time.monotonic()
         if now - self._written < self._seconds_between:
@@ -48,23 +48,24 @@ class Line:
             print(tell(), file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Removes the line, unless it is one of a log file."""
+        """Removes the line from a terminal; lines of a log file stay."""
         if self._shown:
             self._overwrite("")
             print("\r", end="", file=sys.stderr, flush=True)
 
     def _overwrite(self, text: str) -> None:
-        # With blanks: a notebook knows no sequence that ends a line.
+        # Overwrites with blanks, as notebooks do not support the escape sequence that clears a
+        # line.
         print(f"\r{text.ljust(len(self._shown))}", end="", file=sys.stderr, flush=True)
         self._shown = text
 
 
 @contextlib.contextmanager
 def seconds_shown(doing: str) -> Iterator[None]:
-    """While open, a line says how long work has taken that cannot say how far it is.
+    """Shows the elapsed time of work whose progress is unknown, while the context is open.
 
     Args:
-        doing: what is going on, such as `compiling`.
+        doing: description of the work, such as `compiling`.
     """
     line, started, ended = Line(_IN_A_LOG_OF_WAITING), time.monotonic(), threading.Event()
 
@@ -83,21 +84,21 @@ def seconds_shown(doing: str) -> Iterator[None]:
 
 
 class ProgressLine:
-    """One line that says how far an epoch is, at what rate, and how long the rest will take."""
+    """A line with an epoch's progress, its rate and the remaining time."""
 
     def __init__(self, title: str, total_steps: int, images_per_step: int) -> None:
         """Starts the clock.
 
         Args:
-            title: what is going on.
+            title: description of the work.
             total_steps: steps of the epoch.
-            images_per_step: images in each.
+            images_per_step: images per step.
         """
         self._title, self._total, self._images = title, total_steps, images_per_step
         self._line, self._started = Line(), time.monotonic()
 
     def show(self, step: int) -> None:
-        """Writes the line, unless the last one is only a moment old."""
+        """Writes the line, unless the last one was written a moment ago."""
         self._line.show(lambda: self._told(step))
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""Recipes: named sets of hyper-parameters, for each model one: what differs from the defaults."""
+"""Recipes: named sets of hyper-parameters per model, as differences from the defaults."""
 
 from typing import Any
 
@@ -58,17 +58,17 @@ _FINE_TUNED = _STRONG | {
     "fine_tune_learning_rate": 1e-4,
 }
 
-# Without ImageNet weights there is nothing to keep: all is trained from the first epoch on,
-# normalisation included.
+# Without ImageNet weights there is nothing to preserve: all layers, normalisation included, are
+# trained from the first epoch on.
 _FROM_SCRATCH = {"head_epochs": 0, "unfreeze_from": "", "scaling": "torch"}
 
 FROM_SCRATCH: dict[str, dict[str, Any]] = {
     "resnet101": _FROM_SCRATCH,
-    # It has no normalisation, and bears no higher rate.
+    # VGG-19 has no normalisation layers and does not tolerate a higher rate.
     "vgg19": _FROM_SCRATCH | {"learning_rate": 1e-4},
     "densenet169": _FROM_SCRATCH,
 }
-"""What of `strong` changes with `--weights=none`."""
+"""Changes to `strong` with `--weights=none`."""
 
 STRONG: dict[str, dict[str, Any]] = {
     "lenet": _STRONG
@@ -82,7 +82,7 @@ STRONG: dict[str, dict[str, Any]] = {
         "dropout": 0.3,
         "epochs": 80,
         "learning_rate": 2e-3,
-        # On the validation split smoothed labels gained an earlier form of this recipe nothing, and
+        # On the validation split, label smoothing did not help an earlier form of this recipe, and
         # raised its ECE.
         "label_smoothing": 0.0,
     },
@@ -104,14 +104,14 @@ RECIPES = {"seed": SEED, "strong": STRONG}
 
 
 def describe(setting: str, default: Any) -> str:
-    """Says what a setting is in each recipe.
+    """Describes the value of a setting in each recipe.
 
     Args:
         setting: a hyper-parameter.
-        default: its value where a recipe has none.
+        default: its value in recipes that do not set it.
 
     Returns:
-        Such as `seed 16, strong 32`; of values that differ by model, all.
+        Text such as `seed 16, strong 32`; values that differ between models are all listed.
     """
     return ", ".join(
         f"{recipe} {' or '.join(_distinct(by_model, setting, default))}"

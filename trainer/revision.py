@@ -1,4 +1,4 @@
-"""Which state of this project runs."""
+"""The version of this project that is running."""
 
 import pathlib
 import subprocess
@@ -9,7 +9,7 @@ _CHECKOUT = pathlib.Path(trainer.__file__).parents[1]
 
 
 def revision() -> str:
-    """The git commit of a checkout, otherwise the version of the package."""
+    """Returns the git commit of a checkout, otherwise the package's version."""
     if not (_CHECKOUT / ".git").exists():
         return trainer.__version__
     try:

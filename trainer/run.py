@@ -1,4 +1,4 @@
-"""A run's directory: what lies in it, written so that nothing half-written is ever seen."""
+"""A run's directory and its files, each written atomically."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trainer.best_model import BestModel
 
 _ADVICE = "give the directory of another run of trainer.main, or train it again"
-# What the commands read of a run's files; more stands in them.
+# The fields of a run's files that the commands read; the files hold more.
 _CLASS_NAMES = Field(
     "a list of two texts or more, all different",
     lambda v: list_of(text()).fits(v) and len(set(v)) == len(v) >= 2,
@@ -83,7 +83,7 @@ _CALIBRATION = {
     "log_loss_after": number(0),
     "sensitivity": number(0, 1),
 }
-# Of prediction sets; null: infinite.
+# Quantiles of prediction sets; null means infinite.
 QUANTILE = number(0, 1).or_none()
 _RANGE = list_of(number(0, 1))
 _CONFORMAL = {"nominal_coverage": number(0, 1), "quantile": QUANTILE, "range": _RANGE}
@@ -98,12 +98,12 @@ class Run:
     """
 
     def __init__(self, workdir: str | os.PathLike, *, writes: bool = True) -> None:
-        """Names the directory; creates nothing.
+        """Stores the path; creates nothing.
 
         Args:
             workdir: the directory.
-            writes: whether this process writes to it; one of several workers does, the others'
-                calls of the writing methods do nothing.
+            writes: whether this process writes to it. With several workers only one does; for the
+                others, the writing methods do nothing.
         """
         self.path = pathlib.Path(workdir)
         self.writes = writes
@@ -117,22 +117,22 @@ class Run:
         self.status = Status(self._status_file, functools.partial(self._write, self._status_file))
 
     def is_begun(self) -> bool:
-        """Whether the directory is one of a run: whether a training has written to it."""
+        """Whether a training has written to this directory."""
         return self._config_file.exists() or self._status_file.exists()
 
     def read_config(self) -> dict[str, Any] | None:
-        """The content of config.json; None if the run has not been configured yet.
+        """Returns the content of config.json; None if the run has not been configured yet.
 
         Raises:
-            UserError: the file is damaged, or not one of trainer.main.
+            UserError: the file is damaged, or was not written by trainer.main.
         """
         return _read_if_there(self._config_file, CONFIG)
 
     def finished_config(self) -> dict[str, Any]:
-        """The content of config.json of a run that has a model to evaluate.
+        """Returns the content of config.json if the run has a model to evaluate.
 
         Raises:
-            UserError: this is no directory of a run, or the run has not finished an epoch.
+            UserError: this is not a run directory, or the run has not finished an epoch.
         """
         content = self.read_config()
         if content is None or not self.model_file.exists():
@@ -143,7 +143,7 @@ class Run:
         return content
 
     def warn_if_unfinished(self) -> None:
-        """Logs that the model is of the best epoch so far, if more epochs may come."""
+        """Warns that the model is the best so far if the run may train more epochs."""
         state = self.state()
         if state != DONE:
             logging.warning(
@@ -156,7 +156,7 @@ class Run:
         self._write(self._config_file, json.dumps(content, indent=2) + "\n")
 
     def read_status(self) -> dict[str, Any]:
-        """The content of status.json; empty if the run has not started."""
+        """Returns the content of status.json; empty if the run has not started."""
         return self.status.read(_ADVICE)
 
     def write_status(self, state: str, best_epoch: int | None, best_loss: float | None) -> None:
@@ -170,12 +170,12 @@ class Run:
         self.status.write(state, best_epoch, best_loss)
 
     def state(self) -> str | None:
-        """How the run stands, `stale` if its process is gone; None if it has not started."""
+        """The state of the run; `stale` if its process is gone, None if it has not started."""
         status = self.read_status()
         return state_of(status, self.path) if status else None
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl, one for each finished epoch."""
+        """Returns the rows of metrics.jsonl, one per finished epoch."""
         if not self._metrics_file.exists():
             return []
         return read_lines(self._metrics_file, _METRICS, _ADVICE)
@@ -185,14 +185,14 @@ class Run:
         self._write(self._metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
 
     def read_calibration(self, model_sha256: str) -> dict[str, Any] | None:
-        """The content of calibration.json; None if there is none for the model of a digest."""
+        """Returns the content of calibration.json; None if it is not of this model digest."""
         class_names = self.finished_config()["dataset"]["class_names"]
         thresholds = record({name: number(0).or_none() for name in class_names})
         of_classes = {
             "quantiles": record(dict.fromkeys(class_names, QUANTILE)),
             "ranges": record(dict.fromkeys(class_names, _RANGE)),
         }
-        # Runs of earlier versions have none.
+        # Files of earlier versions lack the digest.
         conformal = record(_CONFORMAL | of_classes).if_given()
         fields = {"thresholds": thresholds, "conformal": conformal}
         content = _read_if_there(self._calibration_file, _CALIBRATION | fields)
@@ -201,7 +201,7 @@ class Run:
         return content
 
     def write_calibration(self, content: dict[str, Any], model_sha256: str) -> None:
-        """Writes calibration.json, with the digest of the model that it holds for."""
+        """Writes calibration.json with the digest of the model it was fitted for."""
         content = {"model_sha256": model_sha256, **content}
         self._write(self._calibration_file, json.dumps(content, indent=2) + "\n")
 
@@ -216,7 +216,7 @@ class Run:
         with _explained(self.model_file), whole_file.writing(self.model_file) as partial:
             model.save(partial)
             with partial.open("rb") as file:
-                os.fsync(file.fileno())  # It took hours: not even a power cut may cost it.
+                os.fsync(file.fileno())  # A model took hours: survive even a power failure.
 
     def load_model(self) -> "BestModel":
         """Loads the best epoch's model, in safe mode.
@@ -224,7 +224,7 @@ class Run:
         Raises:
             UserError: the file is damaged, cannot be read, or contradicts config.json.
         """
-        # Keras, which takes seconds to import, is for those who ask for a model.
+        # Importing Keras takes seconds, so only callers that need a model pay for it.
         from trainer.best_model import read_model
 
         trained_on = self.finished_config()["dataset"]
@@ -240,26 +240,26 @@ class Run:
 
 
 def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Run:
-    """The best of several runs: that of the lowest loss, or of the highest of another metric.
+    """Finds the best of several runs, by the lowest loss or the highest value of another metric.
 
     Args:
         runs_dir: a directory whose subdirectories are runs.
-        metric: a number of metrics.jsonl, in the epoch that model.keras is of.
+        metric: a field of metrics.jsonl, read at the epoch that was saved in model.keras.
 
     Returns:
         The run.
 
     Raises:
-        UserError: none of them has a model, or none has such a number.
+        UserError: no run has a model, or none has this metric.
     """
-    # `listdir`, because a glob takes what it may not list for empty.
+    # `listdir`, because a glob treats an unreadable directory as empty.
     names = sorted(os.listdir(runs_dir)) if os.path.isdir(runs_dir) else []
     runs = [Run(pathlib.Path(runs_dir, name)) for name in names]
     runs = [run for run in runs if run.model_file.exists()]
     if not runs:
         raise UserError(f"{runs_dir} has no run with a model; expected RUN/model.keras in it")
     best_rows = [(run, _best_epoch(run)) for run in runs]
-    # A run that was killed while it wrote its first epoch has a model but no numbers yet.
+    # A run killed while it wrote its first epoch has a model but no metrics yet.
     rated = [(run, row[metric]) for run, row in best_rows if isinstance(row.get(metric), float)]
     if not rated:
         numbers = sorted({name for _, row in best_rows for name in row if name != "epoch"})
@@ -272,7 +272,7 @@ def best_run(runs_dir: str | os.PathLike, metric: str = "validation_loss") -> Ru
 
 
 def _best_epoch(run: Run) -> dict[str, Any]:
-    """The numbers of the epoch that the run's model is of."""
+    """Returns the metrics of the epoch saved in the run's model."""
     status = run.read_status()
     rows = {row["epoch"]: row for row in run.read_metrics()}
     loss = status.get("best_validation_loss")
@@ -287,7 +287,7 @@ def _read_if_there(path: pathlib.Path, fields: Mapping[str, Field]) -> dict[str,
 
 @contextlib.contextmanager
 def _explained(path: pathlib.Path) -> Iterator[None]:
-    """Turns a failure to write into a sentence."""
+    """Turns a failure to write into a readable error."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The list of the runs in a directory: how each stands, how far it is, how good."""
+"""A table of the runs in a directory with their state, progress and best loss."""
 
 import dataclasses
 import pathlib
@@ -18,12 +18,12 @@ _DAMAGED, _UNKNOWN = "damaged", "-"
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        cells: one for each of the header's.
+        cells: one per column of the header.
         age: seconds since the last sign of life.
-        fault: why the run's files cannot be read; empty if they can.
+        fault: why the run's files cannot be read; empty if they can be.
     """
 
     cells: tuple[str, ...]
@@ -32,13 +32,13 @@ class Row:
 
 
 def show(directory: pathlib.Path) -> None:
-    """Prints the table of a directory's runs, the newest first, and how many folders are none.
+    """Prints a table of a directory's runs, newest first, and the number of other folders.
 
     Args:
-        directory: its folders are runs of trainer.main.
+        directory: parent directory of runs of trainer.main.
 
     Raises:
-        UserError: it cannot be listed, or holds no run.
+        UserError: the directory cannot be listed, or holds no run.
     """
     folders = _folders_in(directory)
     runs = [run for run in map(Run, folders) if _is_run(run)]
@@ -53,7 +53,7 @@ def show(directory: pathlib.Path) -> None:
 
 
 def row_of(run: Run) -> Row:
-    """What the table says of a run, a damaged one too."""
+    """Returns the table row of a run, which may be damaged."""
     name = run.path.name
     try:
         status = run.read_status()
@@ -67,7 +67,7 @@ def row_of(run: Run) -> Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Writes the lines below each other; what is wrong with a run stands at its line's end."""
+    """Formats the rows as a table; a run's fault is appended to its row."""
     lines = [(*_HEADER, ""), *((*map(_shown, row.cells), _shown(row.fault)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
@@ -86,19 +86,19 @@ def _folders_in(directory: pathlib.Path) -> list[pathlib.Path]:
 def _is_run(run: Run) -> bool:
     try:
         return run.is_begun()
-    except OSError:  # What cannot be looked into is listed, and why.
+    except OSError:  # Unreadable folders are listed, with the reason.
         return True
 
 
 def _cells(run: Run, status: dict[str, Any]) -> tuple[str, ...]:
-    """Model, recipe, state, epoch, best loss, images per second."""
+    """Returns model, recipe, state, epoch, best loss and images per second."""
     config = (run.read_config() or {}).get("config", {})
     last = (run.read_metrics() or [{}])[-1]
     loss, rate = status.get("best_validation_loss"), last.get("images_per_second")
     return (
         config.get("model", _UNKNOWN),
         config.get("recipe", _UNKNOWN),
-        state_of(status, run.path) if status else STALE,  # Killed before it said that it runs.
+        state_of(status, run.path) if status else STALE,  # Killed before it wrote its state.
         f"{last.get('epoch', 0)} of {config.get('epochs', _UNKNOWN)}",
         _UNKNOWN if loss is None else f"{loss:.4f}",
         _UNKNOWN if rate is None else f"{rate:.0f}",
@@ -106,11 +106,11 @@ def _cells(run: Run, status: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _age(run: Run, status: dict[str, Any]) -> float:
-    """Seconds since the last sign of life; of earlier versions, since the directory changed."""
+    """Seconds since the last sign of life; for earlier versions, since the directory changed."""
     age = seconds_since_sign(status)
     return max(0.0, time.time() - run.path.stat().st_mtime if age is None else age)
 
 
 def _shown(text: str) -> str:
-    """A text whose letters cannot steer a terminal."""
+    """Escapes characters that could control the terminal."""
     return text if text.isprintable() else ascii(text)[1:-1]

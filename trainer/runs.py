@@ -1,10 +1,10 @@
-"""Lists the runs in a directory, the newest first: how each stands, how far it is, how good.
+"""Lists the runs in a directory, newest first, with their state, progress and best loss.
 
     python -m trainer.runs --runs_dir=runs
 
-A run is running, stale (its process is gone), done, failed, preempted or diverged. Its age is that
-of the last sign of life; images per second are those of its last epoch. Nothing is changed. This is
-a research tool, not a medical device.
+A run is running, stale (its process is gone), done, failed, preempted or diverged. Its age is the
+time since its last sign of life; images per second are those of its last epoch. No files are
+changed. This is a research tool, not a medical device.
 """
 
 import pathlib
@@ -19,12 +19,12 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Lists."""
+    """Prints the list."""
     run_list.show(pathlib.Path(FLAGS.runs_dir))
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

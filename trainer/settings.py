@@ -1,12 +1,12 @@
-"""Settings of a run: each is declared once, as a field of a section, in the module that obeys it.
+"""Settings of a run, each declared once as a field of a section in the module that uses it.
 
     @section("Augmentation", in_recipes=True)
     @dataclasses.dataclass(frozen=True)
     class Augmentation:
         erasing: float = setting(0.0, "Probability of covering a rectangle.", within=(0, 1))
 
-A section's flags, their help, the checks of their values and what stands
-of them in config.json are derived from its fields.
+A section's flags, their help, the validation of their values and their entries in config.json are
+derived from its fields.
 """
 
 import dataclasses
@@ -23,11 +23,11 @@ from cxr_command import usage
 from trainer.errors import UserError
 from trainer.given_value import LARGEST_FLOAT, shown, typed
 
-# The flags are those of the command that has them defined.
+# The flags belong to the command that defines them.
 flags.disclaim_key_flags()
 
 _KEY, _TITLE, _IN_RECIPES = "setting", "title_in_help", "is_in_recipes"
-# What the C functions behind TensorFlow can hold.
+# Limit of the C functions behind TensorFlow.
 _LARGEST_INTEGER = 2**32 - 1
 _FLAGS: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
@@ -37,23 +37,24 @@ _FLAGS: dict[type, Callable[..., Any]] = {
     tuple: flags.DEFINE_list,
 }
 _Section = TypeVar("_Section", bound=type)
-# What a flag says of a number that a trial finds.
+# Help text of a number that a trial determines.
 AUTO = "auto"
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is known of a setting beside its name, type and default.
+    """The properties of a setting besides its name, type and default.
 
     Attributes:
         help: one line for `--help`.
-        choices: the values that there are; empty: any of its type.
-        within: the least value, and the one that all are below.
+        choices: the allowed values; empty: any value of its type.
+        within: inclusive lower and exclusive upper bound.
         is_positive: whether it must be above zero and finite.
-        is_fixed: whether a run goes on only with the same value; it stands in config.json.
-        or_auto: whether the flag of a whole number may be `AUTO`.
-        only_for: the networks that it is a setting of, as `--help` names them; empty: all.
-        retired: values of earlier versions, each with what stands in its place.
+        is_fixed: whether a run can only be resumed with the same value, which is stored in
+            config.json.
+        or_auto: whether an integer flag may be `AUTO`.
+        only_for: the networks it applies to, as named in `--help`; empty: all.
+        retired: values of earlier versions, each with its replacement.
     """
 
     help: str
@@ -70,9 +71,9 @@ def setting(default: Any, help: str, *, choices: Iterable[str] = (), **known: An
     """Declares a setting.
 
     Args:
-        default: its value unless a recipe or a flag says otherwise; one that changes nothing.
-        help: as of `Setting`, like all others.
-        choices: the values that there are.
+        default: its value unless a recipe or a flag overrides it; a neutral one.
+        help: as in `Setting`.
+        choices: the allowed values.
         **known: further attributes of `Setting`.
     """
     declared = Setting(help, tuple(choices), **known)
@@ -80,11 +81,11 @@ def setting(default: Any, help: str, *, choices: Iterable[str] = (), **known: An
 
 
 def section(title: str, *, in_recipes: bool = False) -> Callable[[_Section], _Section]:
-    """Makes a frozen dataclass of settings a section.
+    """Returns a decorator that turns a frozen dataclass of settings into a section.
 
     Args:
-        title: what its flags stand under in `--help`.
-        in_recipes: whether recipes have values for its settings.
+        title: heading of its flags in `--help`.
+        in_recipes: whether recipes may set its values.
     """
 
     def make(cls: _Section) -> _Section:
@@ -96,12 +97,12 @@ def section(title: str, *, in_recipes: bool = False) -> Callable[[_Section], _Se
 
 
 def title(cls: type) -> str:
-    """What a section's flags stand under in `--help`."""
+    """Returns the heading of a section's flags in `--help`."""
     return str(getattr(cls, _TITLE))
 
 
 def declared(owner: Any) -> dict[str, Setting]:
-    """The settings of a section, or of a value of it, by name."""
+    """Returns the settings of a section, or of an instance of it, by name."""
     return {field.name: field.metadata[_KEY] for field in dataclasses.fields(owner)}
 
 
@@ -114,8 +115,8 @@ def define_flags(
 
     Args:
         cls: the section.
-        unset: says, by name, which value a recipe gives.
-        values: where the flags are defined.
+        unset: describes, by name, the value that a recipe gives.
+        values: the `FlagValues` in which the flags are defined.
     """
     in_recipes = getattr(cls, _IN_RECIPES)
     usage.section(title(cls), **({"unset": unset} if in_recipes else {}))
@@ -132,14 +133,14 @@ def define_flags(
 
 
 def _define_choice(name: str, default: Any, known: Setting, values: flags.FlagValues) -> None:
-    """Defines a flag of a few values; `fill` refuses the retired ones, in words."""
+    """Defines a flag with a few allowed values; `fill` rejects retired ones with an explanation."""
     parser = _Choice(known.choices, known.retired)
     shown = f"<{'|'.join(known.choices)}>: {known.help}"
     flags.DEFINE(parser, name, default, shown, values)
 
 
 class _Choice(flags.EnumParser):
-    """Parses one of a few values, or a retired one, which `--help` does not name."""
+    """Parses one of a few values, or a retired one, which `--help` omits."""
 
     def __init__(self, choices: Iterable[str], retired: Iterable[str]) -> None:
         super().__init__(list(choices))
@@ -150,7 +151,7 @@ class _Choice(flags.EnumParser):
 
 
 class _IntegerOrAuto(flags.ArgumentParser):
-    """Parses a whole number, or `AUTO`."""
+    """Parses an integer or `AUTO`."""
 
     def parse(self, argument: str | int) -> str | int:
         if argument == AUTO:
@@ -165,7 +166,7 @@ class _IntegerOrAuto(flags.ArgumentParser):
 
 
 def _kind(cls: type, name: str) -> type:
-    """The type of a setting: of a union, such as `bool | None`, the one that is not None."""
+    """Returns the type of a setting; of a union such as `bool | None`, the member besides None."""
     annotation = typing.get_type_hints(cls)[name]
     is_union = typing.get_origin(annotation) is types.UnionType
     kinds = typing.get_args(annotation) if is_union else (annotation,)
@@ -173,19 +174,19 @@ def _kind(cls: type, name: str) -> type:
 
 
 def _without_arguments(kind: Any) -> type:
-    """`tuple` for `tuple[str, ...]`."""
+    """Returns `tuple` for `tuple[str, ...]`."""
     return typing.get_origin(kind) or kind
 
 
 def require_known(names: Iterable[str], known: Iterable[str]) -> None:
-    """Checks that there are settings of some names.
+    """Checks that all names are settings.
 
     Args:
-        names: as they were given.
-        known: of all settings.
+        names: the names to check.
+        known: the names of all settings.
 
     Raises:
-        UserError: there is no such setting; the text names those that look like it.
+        UserError: a name is not a setting; the message suggests similar ones.
     """
     known = list(known)
     for name in names:
@@ -195,10 +196,10 @@ def require_known(names: Iterable[str], known: Iterable[str]) -> None:
 
 
 def fill(cls: type, values: Mapping[str, Any]) -> Any:
-    """A section with those of the values that are its settings, checked.
+    """Creates a section from those of the values that are its settings, after validation.
 
     Raises:
-        UserError: a value is of another type or out of its range; the text holds it.
+        UserError: a value has the wrong type or is out of range; the message quotes it.
     """
     made = cls(**of_section(cls, values))
     for name, known in declared(cls).items():
@@ -207,17 +208,17 @@ def fill(cls: type, values: Mapping[str, Any]) -> Any:
 
 
 def of_section(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that are a section's settings, each of its type; any may be None.
+    """Returns those values that are settings of a section, converted; any may be None.
 
     Raises:
-        UserError: a value is of another type; the text holds it.
+        UserError: a value has the wrong type; the message quotes it.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     return {name: _typed(cls, name, values[name]) for name in names if name in values}
 
 
 def _typed(cls: type, name: str, value: Any) -> Any:
-    """A setting's value, with each of its elements if it is a list."""
+    """Converts a setting's value; for a list, each of its elements."""
     if value is None:
         return None
     kind = _kind(cls, name)
@@ -248,7 +249,7 @@ def _check(name: str, value: Any, known: Setting) -> None:
 
 
 def as_flags(made: Any) -> list[str]:
-    """What a command is given for a section of these values; absl quotes elements of lists."""
+    """Returns the flags that reproduce a section's values; absl quotes elements of lists."""
     of_list = flags.CsvListSerializer(",").serialize
     return [
         f"--{name}={of_list(list(value)) if isinstance(value, tuple) else value}"
@@ -257,7 +258,7 @@ def as_flags(made: Any) -> list[str]:
 
 
 def changed(made: Any) -> dict[str, Any]:
-    """The settings of a section whose values are not their defaults."""
+    """Returns the settings of a section that differ from their defaults."""
     return {
         field.name: getattr(made, field.name)
         for field in dataclasses.fields(made)

@@ -1,4 +1,4 @@
-"""How a run stands: status.json, who writes it, and whether that process still lives."""
+"""The state of a run: status.json, who writes it, and whether that process is still alive."""
 
 import contextlib
 import datetime
@@ -20,24 +20,24 @@ from trainer.json_file import integer, moment, number, read_object, text
 from trainer.lock import is_locked
 
 RUNNING, DONE, FAILED = "running", "done", "failed"
-# Of a run whose training ended by an error, by the exit code of that.
+# The state of a run whose training ended with an error, by exit code.
 _ENDED = {
     ExitCode.DIVERGED: "diverged",
     ExitCode.PREEMPTED: "preempted",
     ExitCode.TERMINATED: "preempted",
 }
 STATES = (RUNNING, DONE, *dict.fromkeys(_ENDED.values()), FAILED)
-# What readers say of a run that is `running`, by a process that is gone.
+# The state shown for a run marked `running` whose process is gone.
 STALE = "stale"
-# Of another host's process, whose lock may not be seen here. Longer than steps, validation and
-# compilation keep a process from giving a sign.
+# Applies to processes of another host, whose lock may not be visible here. Longer than a step,
+# validation or compilation, during which a process gives no sign of life.
 STALE_AFTER_SECONDS = 1800
 _SECONDS_BETWEEN_SIGNS = 5.0
 _FIELDS = {
     "status": text(*STATES),
     "best_epoch": integer(1).or_none(),
     "best_validation_loss": number().or_none(),
-    # Earlier versions wrote no more.
+    # Files of earlier versions hold only these.
     "error": text().or_none().if_given(),
     "host": text().if_given(),
     "process_id": integer(1).if_given(),
@@ -49,25 +49,25 @@ class Status:
     """The status of one run."""
 
     def __init__(self, path: pathlib.Path, write: Callable[[str], None]) -> None:
-        """Names its file; reads and writes nothing.
+        """Stores the path; reads and writes nothing.
 
         Args:
-            path: of status.json, in the run's directory.
-            write: writes its content, whole or not at all.
+            path: path of status.json in the run's directory.
+            write: writes the file's content atomically.
         """
         self._path, self._write = path, write
         self._written: dict[str, Any] = {}
         self._written_at = 0.0
 
     def read(self, advice: str) -> dict[str, Any]:
-        """The content of the file; empty if the run has not started.
+        """Returns the content of the file; empty if the run has not started.
 
         Args:
-            advice: what the user can do if it is damaged, a clause.
+            advice: what the user can do if the file is damaged, as a clause.
 
         Raises:
-            Unreadable: the system could not read it.
-            Damaged: it is something else.
+            Unreadable: the operating system could not read the file.
+            Damaged: the content is invalid.
         """
         return read_object(self._path, _FIELDS, advice) if self._path.exists() else {}
 
@@ -84,7 +84,7 @@ class Status:
             state: one of `STATES`.
             best_epoch: the epoch of the lowest validation loss, counted from 1.
             best_loss: that loss.
-            error: why the run has ended before it was done.
+            error: why the run ended early.
         """
         self._write_with_sign(
             {
@@ -96,7 +96,7 @@ class Status:
         )
 
     def begin(self) -> None:
-        """Says that the run is trained; what is known of its best epoch stays."""
+        """Marks the run as running; the record of its best epoch is kept."""
         before: dict[str, Any] = {}
         try:
             before = self.read("it is rewritten")
@@ -107,14 +107,14 @@ class Status:
     def show_life(self) -> None:
         """Writes the time of the last sign of life, unless the last one is only seconds old.
 
-        A failure is logged: if there is no room, the next checkpoint will say so.
+        A failure is only logged: if the disk is full, the next checkpoint will report it.
         """
         if self._written and time.monotonic() - self._written_at > _SECONDS_BETWEEN_SIGNS:
             self._write_or_log(self._written)
 
     @contextlib.contextmanager
     def end_recorded(self) -> Iterator[None]:
-        """While open, an error that ends a training that has begun is written down."""
+        """Records an error that ends a training after it has begun."""
         try:
             yield
         except BaseException as error:
@@ -126,7 +126,7 @@ class Status:
     def _write_or_log(self, content: dict[str, Any]) -> None:
         try:
             self._write_with_sign(content)
-        except Exception as error:  # Another one may be under way, which this must not hide.
+        except Exception as error:  # Must not hide an exception that is already propagating.
             logging.error("%s", first_line(error))
 
     def _write_with_sign(self, content: dict[str, Any]) -> None:
@@ -140,29 +140,29 @@ class Status:
 
 
 def state_after(error: BaseException) -> str:
-    """How a training stands that an error has ended; one of `STATES`."""
+    """Returns the state, one of `STATES`, of a training that ended with an error."""
     return _ENDED.get(getattr(error, "exit_code", ExitCode.MISTAKE), FAILED)
 
 
 def state_of(status: dict[str, Any], directory: pathlib.Path) -> str:
-    """How a run stands, as far as can be told from here.
+    """Determines the state of a run, as far as possible from this host.
 
     Args:
-        status: what `Status.read` gave, not empty.
-        directory: the run's.
+        status: the result of `Status.read`, not empty.
+        directory: the run's directory.
 
     Returns:
         One of `STATES`, or `STALE`.
     """
     state = status["status"]
-    # Earlier versions did not say who writes.
+    # Files of earlier versions do not name the writing process.
     if state != RUNNING or "process_id" not in status or _lives(status, directory):
         return state
     return STALE
 
 
 def seconds_since_sign(status: dict[str, Any]) -> float | None:
-    """How old the last sign of life is; None if none was written."""
+    """Returns the age of the last sign of life; None if none was written."""
     if "last_sign_of_life" not in status:
         return None
     then = datetime.datetime.fromisoformat(status["last_sign_of_life"])
@@ -175,12 +175,12 @@ def _lives(status: dict[str, Any], directory: pathlib.Path) -> bool:
         return True
     if status.get("host") == socket.gethostname():
         return locked is None and psutil.pid_exists(status["process_id"])
-    # On some network file systems a lock is seen on its own host alone.
+    # On some network file systems a lock is visible on its own host only.
     age = seconds_since_sign(status)
     return age is not None and age < STALE_AFTER_SECONDS
 
 
 def _sentence(error: BaseException) -> str:
-    """What an error says; with its type, unless it is one of `trainer.errors`."""
+    """Returns an error's message, prefixed by its type unless it is from `trainer.errors`."""
     name, said = type(error).__name__, first_line(error)
     return said if hasattr(error, "exit_code") or said == name else f"{name}: {said}"

@@ -4,7 +4,7 @@ r"""Trains every combination of some settings, seeds and cross-validation folds.
     python -m trainer.study --plan=PLAN --study_dir=STUDY --search=50
     tensorboard --logdir=STUDY
 
-PLAN has a line for each flag of trainer.main and its values; those with one value are shared:
+PLAN has a line for each trainer.main flag with its values; a single value applies to all runs:
 
     # Comments and empty lines are skipped.
     model = lenet
@@ -14,10 +14,10 @@ PLAN has a line for each flag of trainer.main and its values; those with one val
 
 Every combination is trained with every seed, and with every fold held out once. Sections such as
 [strong without flip], with lines of their own, name configurations; the lines before them are
-shared. Each run's directory in STUDY is named after its values, and study.json lists them. The same
-command again goes on: what is done is not trained again, and seeds and values may have been added.
-A run that fails does not stop the others; its log.txt says why. SIGTERM, SIGHUP and Ctrl-C are
-passed on to the trainings, which make a checkpoint; then the study ends with exit code 75.
+shared. Each run's directory in STUDY is named after its values, and study.json lists them. Run the
+same command again to resume a study: finished runs are not repeated, and seeds and values may be
+added. A run that fails does not stop the others; its log.txt says why. SIGTERM, SIGHUP and Ctrl-C
+are forwarded to the trainings, which save a checkpoint; then the study ends with exit code 75.
 
 With --search=N, Optuna chooses the values of N runs from lists and ranges, such as
 learning_rate = 1e-4 .. 1e-2 log, and stops runs that are worse than the median of the others. This
@@ -61,7 +61,7 @@ FLAGS = flags.FLAGS
 
 
 def main() -> None:
-    """Trains all, then lists them by their best validation loss."""
+    """Trains all runs, then lists them by their best validation loss."""
     plan_file, study_dir = pathlib.Path(FLAGS.plan), pathlib.Path(FLAGS.study_dir)
     text = _read(plan_file)
     if FLAGS.gpus:
@@ -94,14 +94,14 @@ def _grid(text: str, plan_file: pathlib.Path, study_dir: pathlib.Path, asked: As
 
 
 def _search(text: str, plan_file: pathlib.Path, study_dir: pathlib.Path, asked: Asked) -> None:
-    """Trains what Optuna chooses of the plan's ranges."""
+    """Trains the configurations that Optuna samples from the plan's ranges."""
     with _naming(plan_file):
         search = Search(text, study_dir, FLAGS.search)
         require_valid(search.corners(), study_dir)
         search.open()
     ended, failed = search.ended, search.failed
     progress = StudyProgress(max(ended, search.number), ended, len(FLAGS.gpus) or 1)
-    # Those that failed in an earlier call are told again.
+    # Runs that failed in an earlier call are reported again.
     codes = failed | train(search, FLAGS.gpus or [None], asked, progress)
     _show_by_loss(search.directories)
     done = ended - len(failed)
@@ -110,7 +110,7 @@ def _search(text: str, plan_file: pathlib.Path, study_dir: pathlib.Path, asked: 
 
 @contextlib.contextmanager
 def _naming(plan: pathlib.Path) -> Iterator[None]:
-    """While open, what is said of a mistake begins with the plan's name."""
+    """Prefixes error messages with the plan's name."""
     try:
         yield
     except UserError as error:
@@ -136,7 +136,7 @@ def _indices(gpus: Sequence[str]) -> set[int]:
 
 @contextlib.contextmanager
 def _alone_in(study_dir: pathlib.Path) -> Iterator[None]:
-    """While open, no other study trains in the directory: both would train the same runs."""
+    """Locks the directory: two studies would train the same runs."""
     with made(study_dir), locked(study_dir, "wait for it to finish, or give another --study_dir"):
         yield
 
@@ -153,7 +153,7 @@ def _show_by_loss(runs: Iterable[pathlib.Path]) -> None:
 def _raise_if_unfinished(
     study_dir: pathlib.Path, total: int, done_before: int, codes: dict[str, int], is_asked: bool
 ) -> None:
-    """Ends the study as its trainings did: if one was stopped, the same command goes on."""
+    """Raises what ended the trainings: if one was stopped, the same command resumes the study."""
     done = done_before + sum(code == ExitCode.DONE for code in codes.values())
     failed = [
         name for name, code in codes.items() if code not in (ExitCode.DONE, ExitCode.PREEMPTED)
@@ -170,7 +170,7 @@ def _raise_if_unfinished(
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     command.run(main)
 
 

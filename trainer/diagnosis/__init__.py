@@ -1,1 +1,1 @@
-"""What a machine is, and whether training will work on it."""
+"""Diagnosis of a machine: whether training will work on it."""

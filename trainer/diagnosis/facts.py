@@ -1,4 +1,4 @@
-"""What drivers, libraries and TensorFlow say of this machine, before anything is concluded."""
+"""Facts about this machine from drivers, libraries and TensorFlow, without conclusions."""
 
 import ctypes
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import psutil
 import tensorflow as tf
 
-# Of CUDA 12, as TensorFlow opens them: name for readers to soname and the function of its version.
+# Libraries of CUDA 12, as opened by TensorFlow: display name, soname and version function.
 LIBRARIES: dict[str, tuple[str, str | None]] = {
     "CUDA driver": ("libcuda.so.1", "cuDriverGetVersion"),
     "CUDA runtime": ("libcudart.so.12", "cudaRuntimeGetVersion"),
@@ -37,8 +37,8 @@ class Library:
     """A shared library.
 
     Attributes:
-        version: as its own function returns it, 0 where it has none; None if it was not loaded.
-        error: why it was not loaded, in the loader's words.
+        version: result of its version function, 0 if it has none; None if it could not be loaded.
+        error: the loader's error message.
     """
 
     version: int | None
@@ -47,24 +47,24 @@ class Library:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
-    """The answers of one machine.
+    """Facts about one machine.
 
     Attributes:
-        device_files: names below /dev that begin with nvidia.
+        device_files: names in /dev that begin with nvidia.
         nvidia_smi: one row of `GPU_COLUMNS` for each GPU; None if the program is missing or fails.
-        nvidia_smi_error: why it is None.
-        processes: of other users of the GPUs, one line each.
-        nvlinks: how many links between GPUs are active.
-        libraries: by the names of `LIBRARIES`.
-        libdevice: where XLA finds it; None if it does not.
-        ptxas: likewise.
+        nvidia_smi_error: why `nvidia_smi` is None.
+        processes: other processes on the GPUs, one line each.
+        nvlinks: number of active links between GPUs.
+        libraries: the libraries by their names in `LIBRARIES`.
+        libdevice: path at which XLA finds libdevice; None if it does not.
+        ptxas: path at which XLA finds ptxas; None if it does not.
         is_cuda_build: whether TensorFlow was built with CUDA.
-        capabilities: what its binaries hold code for, such as `sm_80` and `compute_90`.
-        visible_gpus: how many GPUs TensorFlow lists.
+        capabilities: targets of its binaries, such as `sm_80` and `compute_90`.
+        visible_gpus: number of GPUs listed by TensorFlow.
         visible_devices: the variable CUDA_VISIBLE_DEVICES; None if it is not set.
         shared_memory: free bytes of /dev/shm.
-        cores: that this process may use.
-        memory: available bytes.
+        cores: number of cores available to this process.
+        memory: available memory, in bytes.
     """
 
     device_files: list[str]
@@ -85,12 +85,12 @@ class Facts:
 
 
 def may_have_gpus(facts: Facts) -> bool:
-    """Whether a machine on which TensorFlow lists no GPU looks as if it should."""
+    """Whether a machine without GPUs in TensorFlow appears to have some."""
     return bool(facts.device_files or facts.nvidia_smi is not None)
 
 
 def gather() -> Facts:
-    """Asks this machine; takes a second, or some where a driver is slow to answer."""
+    """Collects the facts; takes a second, or several if a driver is slow."""
     rows, error = _nvidia_smi(f"--query-gpu={','.join(GPU_COLUMNS)}")
     processes, _ = _nvidia_smi("--query-compute-apps=pid,process_name,used_memory")
     build = tf.sysconfig.get_build_info()
@@ -115,12 +115,12 @@ def gather() -> Facts:
 
 
 def _nvidia_smi(query: str) -> tuple[list[list[str]] | None, str]:
-    """The rows that it prints; or None, and why."""
+    """Returns the rows printed by nvidia-smi; or None, and the reason."""
     said, error = _said(["nvidia-smi", query, "--format=csv,noheader,nounits"])
     if said is None:
         return None, error
     rows = [[cell.strip() for cell in line.split(",")] for line in said.splitlines()]
-    # It prints warnings between them.
+    # Warnings may be printed between the rows.
     rows = [row for row in rows if len(row) == query.count(",") + 1]
     return (rows, "") if rows else (None, "nvidia-smi lists nothing")
 
@@ -147,7 +147,7 @@ def _said(command: Sequence[str]) -> tuple[str | None, str]:
 
 
 def _pip_folders() -> list[pathlib.Path]:
-    """Folders of NVIDIA's pip packages, where TensorFlow and XLA look first."""
+    """Returns the folders of NVIDIA's pip packages, where TensorFlow and XLA look first."""
     spec = importlib.util.find_spec("nvidia")
     parents = spec.submodule_search_locations if spec else None
     return [folder for parent in parents or () for folder in pathlib.Path(parent).iterdir()]
@@ -167,7 +167,7 @@ def _load(soname: str, version_function: str | None) -> Library:
 def _version(function: Callable[..., int] | None) -> int:
     if function is None:
         return 0
-    if function.__name__ == "cudnnGetVersion":  # It alone returns the number itself.
+    if function.__name__ == "cudnnGetVersion":  # The only one that returns the number itself.
         return int(function())
     number = ctypes.c_int(0)
     function(ctypes.byref(number))
@@ -175,7 +175,7 @@ def _version(function: Callable[..., int] | None) -> int:
 
 
 def _cuda_file(name: str) -> str | None:
-    """Where XLA looks for a file of the CUDA toolkit."""
+    """Returns the path at which XLA looks for a file of the CUDA toolkit."""
     roots = [folder for folder in _pip_folders() if folder.name == "cuda_nvcc"]
     roots += [pathlib.Path(os.environ[name]) for name in ("CUDA_DIR",) if name in os.environ]
     roots += [pathlib.Path("/usr/local/cuda"), pathlib.Path("/opt/cuda")]

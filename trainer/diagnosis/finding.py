@@ -1,11 +1,11 @@
-"""One thing that was looked at, what was found, and what to do about it."""
+"""The result of one check, with a remedy."""
 
 import dataclasses
 import enum
 
 
 class Verdict(enum.StrEnum):
-    """How a finding bears on a training."""
+    """Effect of a finding on training."""
 
     OK = "ok"
     NOTE = "note"
@@ -17,10 +17,10 @@ class Finding:
     """A row of the doctor's table.
 
     Attributes:
-        subject: what was looked at.
-        verdict: a `FAULT` keeps a GPU training from working; a `NOTE` slows or limits it.
-        found: what was found, and what was expected where that differs.
-        remedy: what to do; empty where there is nothing to do.
+        subject: what was checked.
+        verdict: a `FAULT` prevents training on a GPU; a `NOTE` slows or limits it.
+        found: what was found, and what was expected if that differs.
+        remedy: what to do; empty if there is nothing to do.
     """
 
     subject: str
@@ -30,20 +30,20 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """The finding as one line of a log or of an error."""
+        """Returns the finding as one line of a log or of an error message."""
         return f"{self.subject}: {self.found}" + (f"; {self.remedy}" if self.remedy else "")
 
 
 def ok(subject: str, found: str) -> Finding:
-    """Nothing is to be done."""
+    """Creates a finding that needs no action."""
     return Finding(subject, Verdict.OK, found)
 
 
 def note(subject: str, found: str, remedy: str = "") -> Finding:
-    """Training works, but slower or not everywhere."""
+    """Creates a finding for training that works, but slower or not everywhere."""
     return Finding(subject, Verdict.NOTE, found, remedy)
 
 
 def fault(subject: str, found: str, remedy: str) -> Finding:
-    """A GPU training would fail."""
+    """Creates a finding for training on a GPU that would fail."""
     return Finding(subject, Verdict.FAULT, found, remedy)

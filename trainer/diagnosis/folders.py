@@ -1,4 +1,4 @@
-"""Whether a file system can do what the caches and run directories need of it."""
+"""Checks that a file system supports what caches and run directories need."""
 
 import fcntl
 import mmap
@@ -17,12 +17,12 @@ _ROOM = 5 * _GIB
 
 
 def try_folder(subject: str, folder: pathlib.Path, needs: str) -> Finding:
-    """Writes, maps, locks and renames a small file, and removes it.
+    """Writes, maps, locks, renames and removes a small file.
 
     Args:
-        subject: what the folder is for.
-        folder: it need not exist: then the nearest one above it is tried.
-        needs: the flag or variable that names it, for the remedy.
+        subject: purpose of the folder.
+        folder: the folder; if it does not exist, its nearest existing parent is tested.
+        needs: the flag or variable that sets it, for the remedy.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     place = f"{folder} ({_kind(existing)})"
@@ -77,7 +77,7 @@ _TRIALS = {"map": _map, "lock": _lock, "rename": _rename}
 
 
 def _kind(folder: pathlib.Path) -> str:
-    """The type of the file system that a folder lies on, such as ext4 or nfs4."""
+    """Returns the type of the file system of a folder, such as ext4 or nfs4."""
     mounts = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
     above = map(str, (folder.absolute(), *folder.absolute().parents))
     return next((mounts[path] for path in above if path in mounts), "file system not known")

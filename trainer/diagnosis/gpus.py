@@ -1,4 +1,4 @@
-"""What the facts of a machine mean for training on its GPUs."""
+"""Conclusions from the facts of a machine about training on its GPUs."""
 
 import re
 from collections.abc import Iterator
@@ -8,28 +8,28 @@ from trainer.diagnosis.facts import GPU_COLUMNS, LIBRARIES, Facts
 from trainer.diagnosis.finding import Finding, fault, note, ok
 
 INSTALL = "pip install 'cxr-trainer[gpu]', in a clone -r requirements-gpu.lock"
-# Lowest versions that work. XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5
-# ("Autotuner could not find any supported configs"); 9.19 was tried on an H100, none between them.
-# NCCL is what TensorFlow asks for.
+# Minimum working versions. XLA of TensorFlow 2.21 finds no convolution in cuDNN 9.3 to 9.5
+# ("Autotuner could not find any supported configs"); 9.19 was tested on an H100, none in between.
+# The NCCL version is TensorFlow's requirement.
 FLOORS = {"CUDA runtime": (12, 5), "cuDNN": (9, 19), "NCCL": (2, 27)}
-# Of CUDA 12, by its minor version compatibility.
+# Minimum driver for CUDA 12, by its minor version compatibility.
 DRIVER = (525, 60)
 CAPABILITY = (6, 0)
 _SHARED = "/dev/shm"  # noqa: S108 - named, not used.
-# Bytes of it in which NCCL keeps its buffers for the GPUs of a node.
+# Shared memory, in bytes, for NCCL's buffers between the GPUs of a node.
 _SHARED_MEMORY = 2**28
 _GIB, _MIB = 2**30, 2**20
 _CORES_PER_GPU = 4
 
 
 def find(facts: Facts) -> list[Finding]:
-    """What bears on a training on GPUs.
+    """Returns findings relevant to training on GPUs.
 
     Args:
-        facts: what the machine said.
+        facts: the facts of the machine.
 
     Returns:
-        The findings, in the order in which a fault of one explains those after it.
+        The findings, ordered so that a fault explains later ones.
     """
     if not facts.is_cuda_build:
         return [fault("TensorFlow", "it was built without CUDA", f"install its own: {INSTALL}")]
@@ -49,13 +49,13 @@ def find(facts: Facts) -> list[Finding]:
 
 
 def describe(facts: Facts) -> dict[str, Any]:
-    """What a run's config.json tells of GPUs: all that their result and speed depend on.
+    """Describes the GPUs for config.json: all that results and speed depend on.
 
     Args:
-        facts: what the machine said.
+        facts: the facts of the machine.
 
     Returns:
-        `names`, `driver` and the versions of the libraries that tell theirs; plain values.
+        `names`, `driver` and the known versions of the libraries, as plain values.
     """
     gpus = [dict(zip(GPU_COLUMNS, row, strict=True)) for row in facts.nvidia_smi or ()]
     versions = {
@@ -121,7 +121,7 @@ def _how_to_load(name: str) -> str:
 
 
 def _library_version(name: str, number: int) -> tuple[int, int] | None:
-    """Major and minor version of what a library's own function returned."""
+    """Converts the result of a library's version function to major and minor version."""
     if not number:
         return None
     if name.startswith("CUDA"):
@@ -190,9 +190,9 @@ def _gpu(index: int, gpu: dict[str, str], facts: Facts) -> Iterator[Finding]:
 
 
 def _needs_ptx(capability: tuple[int, ...], facts: Facts) -> bool:
-    """Whether the binaries hold no code of this capability's generation.
+    """Whether the binaries lack code for this generation of compute capability.
 
-    `compute_90` among TensorFlow's capabilities is code for 9.0, with PTX for later ones.
+    `compute_90` in TensorFlow's capabilities means code for 9.0, with PTX for later ones.
     """
     codes = [_capability_of(name) for name in facts.capabilities]
     return not any(code[0] == capability[0] and code <= capability for code in codes)
@@ -228,7 +228,7 @@ def _processes(facts: Facts) -> Iterator[Finding]:
 
 
 def cores_and_memory(facts: Facts) -> list[Finding]:
-    """Whether the host can feed its GPUs."""
+    """Checks that the host can feed its GPUs."""
     wanted = _CORES_PER_GPU * max(1, len(facts.nvidia_smi or ()))
     found = f"{facts.cores} cores, {facts.memory / _GIB:.1f} GiB of memory available"
     if facts.nvidia_smi and facts.cores < wanted:

@@ -1,4 +1,4 @@
-"""A convolution and a reduction, computed by TensorFlow as a training does, beside NumPy."""
+"""Compares a convolution and a reduction on the devices with NumPy."""
 
 import time
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ import tensorflow as tf
 from trainer.diagnosis.finding import Finding, fault, ok
 
 _DTYPES = {"float32": "float32", "mixed_bfloat16": "bfloat16", "mixed_float16": "float16"}
-# Relative error of a sum of 3 x 3 x 8 products.
+# Relative tolerance for a sum of 3 x 3 x 8 products.
 _TOLERANCE = {"float32": 1e-3, "bfloat16": 0.05, "float16": 0.01}
 _SIDE, _CHANNELS = 16, 8
 
 
 def try_convolution(device: str, precision: str, xla: bool) -> Finding:
-    """A convolution forward and backward on one device, beside NumPy.
+    """Runs a convolution forward and backward on one device and compares it with NumPy.
 
     Args:
         device: such as `/gpu:0`.
         precision: Keras dtype policy.
-        xla: whether XLA compiles it.
+        xla: whether to compile it with XLA.
 
     Returns:
-        How long it took, compilation included; or what TensorFlow said, in one line.
+        The time taken, including compilation; or TensorFlow's error message, in one line.
     """
     subject, dtype = f"convolution on {device}", _DTYPES[precision]
     generator = np.random.default_rng(0)
@@ -59,13 +59,13 @@ def try_convolution(device: str, precision: str, xla: bool) -> Finding:
 
 
 def try_reduction(devices: Sequence[str]) -> Finding:
-    """The sum of a vector over all devices, as the engine makes it, beside NumPy.
+    """Sums a vector over all devices, like the engine, and compares it with NumPy.
 
     Args:
         devices: such as `["/gpu:0", "/gpu:1"]`.
 
     Returns:
-        Whether every device has the right sum; or what TensorFlow said.
+        Whether every device has the correct sum; or TensorFlow's error message.
     """
     subject, count = "sum over devices", len(devices)
     strategy = tf.distribute.MirroredStrategy(list(devices))
@@ -90,7 +90,7 @@ def try_reduction(devices: Sequence[str]) -> Finding:
 
 
 def _by_numpy(image: np.ndarray, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Output of the convolution, and gradient of its sum by the kernel."""
+    """Returns the output of the convolution, and the gradient of its sum for the kernel."""
     windows = np.lib.stride_tricks.sliding_window_view(image[0], (3, 3), axis=(0, 1))
     output = np.einsum("hwcij,ijco->hwo", windows, kernel)[None]
     gradient = np.einsum("hwcij->ijc", windows)[..., None] * np.ones(kernel.shape[-1])

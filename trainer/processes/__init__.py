@@ -1,1 +1,1 @@
-"""Processes that a command starts: they never outlive it, and are told when to stop."""
+"""Child processes that never outlive the command, and are told when to stop."""

@@ -1,4 +1,4 @@
-"""Starts a process that never outlives this one."""
+"""Starts a child process that never outlives this one."""
 
 import ctypes
 import os
@@ -10,24 +10,24 @@ from typing import Any
 
 from trainer.errors import UserError
 
-# linux/prctl.h: the signal that a process gets when the one that started it dies.
+# linux/prctl.h: the signal that a process receives when its parent dies.
 _PR_SET_PDEATHSIG = 1
-# Loaded here: between fork and exec there is little that may be done.
+# Loaded here, as little is allowed between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def start(
     command: Sequence[str], environment: Mapping[str, str], **streams: Any
 ) -> subprocess.Popen:
-    """Starts a process in a session of its own: this one passes signals of the terminal on, once.
+    """Starts a child in its own session; this process forwards signals of the terminal, once.
 
-    Without its end at the end of this one, a process would train on after its launcher was killed,
-    beside a second start.
+    The child is killed when this process dies. Otherwise it would continue training after its
+    launcher was killed, in parallel with a second start.
 
     Args:
-        command: the words of its command.
-        environment: its variables, on top of this process' own.
-        **streams: its `stdout` and `stderr`, as `subprocess` takes them.
+        command: the command as a list of words.
+        environment: environment variables added to this process' own.
+        **streams: its `stdout` and `stderr`, as for `subprocess`.
 
     Returns:
         The process.
@@ -40,7 +40,7 @@ def start(
     def die_with_parent() -> None:
         if _LIBC:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # It has died already.
+            if os.getppid() != parent:  # The parent has already died.
                 os.kill(os.getpid(), signal.SIGKILL)
 
     try:

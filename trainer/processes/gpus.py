@@ -1,4 +1,4 @@
-"""The GPUs of this machine, to be dealt to processes that it starts."""
+"""The GPUs of this machine, for assignment to child processes."""
 
 import tensorflow as tf
 
@@ -6,16 +6,16 @@ from trainer.errors import UserError
 
 
 def require_gpus(indices: set[int], flag: str) -> None:
-    """Checks that there are the GPUs that processes are to be given.
+    """Checks that the GPUs to assign to processes exist.
 
-    A process that is given one that is not there trains on the CPU, or waits for the others.
+    A process assigned to a missing GPU would train on the CPU, or wait for the others.
 
     Args:
-        indices: of the GPUs.
-        flag: the flag that asks for them, with its value, for the error's text.
+        indices: indices of the GPUs.
+        flag: the flag that requests them, with its value, for the error message.
 
     Raises:
-        UserError: one of them is missing.
+        UserError: a GPU is missing.
     """
     found = len(tf.config.list_physical_devices("GPU"))
     if missing := sorted(indices - set(range(found))):

@@ -1,4 +1,4 @@
-"""Signals that ask to stop: they are passed on, and the end is that of the processes."""
+"""Forwards signals that request a stop, and lets the child processes end by themselves."""
 
 import contextlib
 import signal
@@ -9,34 +9,34 @@ from cxr_command.stop_signals import stop_signals
 
 
 class Asked:
-    """What signals have asked of this process so far."""
+    """The stop requests that signals have made so far."""
 
     def __init__(self) -> None:
-        """Nothing has been asked yet."""
+        """Initializes without requests."""
         self._received: list[int] = []
         self._told: set[int] = set()
 
     @property
     def to_stop(self) -> bool:
-        """Whether any signal came."""
+        """Whether any signal was received."""
         return bool(self._received)
 
     @property
     def to_kill(self) -> bool:
-        """Whether Ctrl-C was pressed again."""
+        """Whether Ctrl-C was pressed a second time."""
         return self._received.count(signal.SIGINT) > 1
 
     def note(self, number: int, frame: object) -> None:
-        """The signals' handler."""
+        """Handles a signal."""
         self._received.append(number)
 
     def pass_on(self, processes: Iterable[subprocess.Popen]) -> None:
-        """Sends each process SIGTERM, once, if a stop was asked for.
+        """Sends each process SIGTERM, once, if a stop was requested.
 
-        To be called again and again, so that no process is missed that was just being started.
+        Call this repeatedly, so that a process that was just being started is not missed.
 
         Args:
-            processes: all that run; a second Ctrl-C kills them.
+            processes: all running processes; a second Ctrl-C kills them.
         """
         for process in processes:
             if self.to_kill:
@@ -48,7 +48,7 @@ class Asked:
 
 @contextlib.contextmanager
 def noted() -> Iterator[Asked]:
-    """While open, SIGTERM, SIGHUP and SIGINT are noted instead of ending this process."""
+    """Records SIGTERM, SIGHUP and SIGINT instead of letting them end this process."""
     asked, numbers = Asked(), (*stop_signals(), signal.SIGINT)
     previous = {number: signal.signal(number, asked.note) for number in numbers}
     try:

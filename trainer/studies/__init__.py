@@ -1,1 +1,1 @@
-"""Several trainings by one plan: every combination of settings, seeds and folds."""
+"""Studies: trainings of all combinations of settings, seeds and folds in a plan."""

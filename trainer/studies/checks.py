@@ -1,4 +1,4 @@
-"""Checks runs as trainer.main would, before the first one is started."""
+"""Validates all runs like trainer.main before the first one starts."""
 
 import pathlib
 from collections.abc import Iterable, Mapping
@@ -16,14 +16,15 @@ from trainer.training.request import Request, make_request
 
 
 def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
-    """Checks every value of every flag, and that no run's directory holds another run.
+    """Checks all flag values, and that no run's directory holds another run.
 
     Args:
-        runs: what is to be trained.
-        study_dir: where the runs' directories are.
+        runs: the runs to train.
+        study_dir: parent of the runs' directories.
 
     Raises:
-        UserError: a value, a dataset or weights cannot be had, or a directory holds another run.
+        UserError: a value is invalid, a dataset or weights are not available, or a directory holds
+            another run.
     """
     requests: dict[str, Request] = {}
     for run in runs:
@@ -45,7 +46,7 @@ def require_valid(runs: Iterable[PlannedRun], study_dir: pathlib.Path) -> None:
 
 
 def _parsed(texts: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that a run's flags ask for."""
+    """Returns the settings given by a run's flags."""
     values = flags.FlagValues()
     configuration.define_flags(values)
     try:
@@ -56,7 +57,7 @@ def _parsed(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _checked(asked: Mapping[str, Any]) -> Request:
-    """What is asked for; its dataset is opened."""
+    """Returns the validated request; opens its dataset."""
     if asked.get("strategy") == "multi_worker":
         raise UserError(
             "strategy = multi_worker: a study starts one process for each run; take mirrored, and "

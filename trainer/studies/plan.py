@@ -26,24 +26,24 @@ from trainer.data.folds import FEWEST, MOST
 from trainer.errors import UserError
 
 _SECTION = re.compile(r"\[\s*(.*?)\s*\]")
-# What the study sets itself, and the line that says so.
+# Flags set by the study itself, each with the line of the plan to use instead.
 _SET_BY_STUDY = {
     "workdir": "each run's directory is named after its values: leave it out",
     "seed": "use seeds = 0, 1, 2",
     "fold": "use folds = 5",
 }
-# Of a file's name on most file systems, in bytes.
+# Maximum length of a file name on most file systems, in bytes.
 _LONGEST_NAME = 255
 _DIGITS = 12
 
 
 @dataclasses.dataclass(frozen=True)
 class Configuration:
-    """Settings that are trained with every seed and fold.
+    """Settings to train with every seed and fold.
 
     Attributes:
-        name: the section's, and the values that vary; `run` if nothing does.
-        values: the text of each flag of trainer.main.
+        name: name of the section and the varying values; `run` if nothing varies.
+        values: the text of each trainer.main flag.
     """
 
     name: str
@@ -55,9 +55,9 @@ class PlannedRun:
     """One training of a study.
 
     Attributes:
-        configuration: what is trained.
-        seed: its seed; None: the plan has none.
-        fold: the fold that is held out, and how many there are; None likewise.
+        configuration: the settings to train.
+        seed: its seed; None for a plan without seeds.
+        fold: the held-out fold and the number of folds; None for a plan without folds.
     """
 
     configuration: Configuration
@@ -66,7 +66,7 @@ class PlannedRun:
 
     @property
     def directory(self) -> str:
-        """The name of its directory."""
+        """Name of the run's directory."""
         varied = [self.configuration.name] if self.configuration.name != _NOTHING_VARIES else []
         varied += [] if self.seed is None else [f"seed={self.seed}"]
         varied += [f"fold={self.fold[0]}of{self.fold[1]}"] if self.fold else []
@@ -74,7 +74,7 @@ class PlannedRun:
 
     @property
     def flags(self) -> dict[str, str]:
-        """The text of each flag, seed and fold among them."""
+        """The text of each flag, including seed and fold."""
         seed = {} if self.seed is None else {"seed": str(self.seed)}
         fold = {"fold": f"{self.fold[0]}/{self.fold[1]}"} if self.fold else {}
         return {**self.configuration.values, **seed, **fold}
@@ -82,13 +82,13 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a study trains.
+    """The content of a study's plan.
 
     Attributes:
-        text: of the plan's file.
-        seeds: of the trainings; None: the one that trainer.main takes.
+        text: content of the plan's file.
+        seeds: seeds of the trainings; None: trainer.main's default.
         folds: number of folds, each held out once; None: the dataset's own splits.
-        configurations: what is trained with each.
+        configurations: the configurations to train with each seed and fold.
     """
 
     text: str
@@ -98,7 +98,7 @@ class Plan:
 
     @property
     def runs(self) -> list[PlannedRun]:
-        """All trainings; all configurations with the first seed and fold come first."""
+        """Returns all trainings, starting with the first seed and fold of all configurations."""
         seeds: Sequence[int | None] = self.seeds or [None]
         folds = [(fold, self.folds) for fold in range(self.folds)] if self.folds else [None]
         return [
@@ -116,9 +116,9 @@ class Lines(NamedTuple):
 
     Attributes:
         shared: the values of each flag before the first section.
-        sections: those of each section, by its name.
+        sections: the values in each section, by its name.
         seeds: as of `Plan`.
-        folds: likewise.
+        folds: as of `Plan`.
     """
 
     shared: Values
@@ -128,13 +128,14 @@ class Lines(NamedTuple):
 
 
 def parse(text: str) -> Plan:
-    """Reads a plan.
+    """Parses a plan.
 
     Args:
-        text: the content of its file.
+        text: content of the plan's file.
 
     Raises:
-        UserError: a line is not `flag = value, value ...`, or sets what the study itself sets.
+        UserError: a line is not `flag = value, value ...`, or sets a flag that the study sets
+            itself.
     """
     shared, sections, seeds, folds = read(text)
     for flag, listed in itertools.chain(*(part.items() for part in (shared, *sections.values()))):
@@ -152,10 +153,10 @@ def parse(text: str) -> Plan:
 
 
 def read(text: str) -> Lines:
-    """Reads the lines of a plan; raises as `parse` does.
+    """Parses the lines of a plan; raises as `parse` does.
 
     Args:
-        text: the content of its file.
+        text: content of the plan's file.
     """
     shared: Values = {}
     sections: dict[str, Values] = {}
@@ -193,7 +194,7 @@ def _parse_line(line: str, where: str) -> tuple[str, list[str]]:
 
 
 def _combinations(title: str, lines: Values) -> list[tuple[str, dict[str, str]]]:
-    """The name and the values of each combination."""
+    """Returns the name and values of each combination."""
     made = []
     for values in itertools.product(*lines.values()):
         run = dict(zip(lines, values, strict=True))
@@ -227,7 +228,7 @@ def _folds(listed: list[str] | None) -> int | None:
 
 
 def _directory_name(text: str) -> str:
-    """The text; with a digest if it cannot be a name as it is, so that no two have the same."""
+    """Returns the text, with a digest if it is not a valid name, so that names stay unique."""
     name = text.replace("/", "_")
     if name == text and len(name.encode()) <= _LONGEST_NAME and name not in (".", ".."):
         return name

@@ -1,4 +1,4 @@
-"""The line that shows how far a study is: its runs, their epochs, the time left."""
+"""The progress line of a study: its runs, their epochs, the remaining time."""
 
 import contextlib
 import pathlib
@@ -13,18 +13,19 @@ from trainer.run import Run
 
 
 class StudyProgress:
-    """What a study says while it trains: which runs begin and end, and how far it is.
+    """Reports a study's progress: runs that start and end, and the overall progress.
 
-    The time left is what the runs of this process have taken on average, for each that is left.
+    The remaining time is the mean duration of this process' runs times the number of remaining
+    runs.
     """
 
     def __init__(self, total: int, done: int, at_once: int) -> None:
-        """Starts with no run.
+        """Initializes the progress without running runs.
 
         Args:
             total: number of the study's runs.
-            done: how many an earlier call has done.
-            at_once: how many train at the same time.
+            done: number of runs finished by earlier calls.
+            at_once: number of simultaneous trainings.
         """
         self._total, self._done, self._at_once = total, done, at_once
         self._left = total - done
@@ -33,18 +34,18 @@ class StudyProgress:
         self._line = Line()
 
     def begin(self, run: pathlib.Path, gpu: str | None) -> None:
-        """A run has begun, on a GPU if one is named."""
+        """Reports that a run has started, on a GPU if one is given."""
         self._began[run] = time.monotonic()
         self._left -= 1
         self.say(f"{run.name}: training" + (f" on GPU {gpu}" if gpu else ""))
 
     def refuse(self, run: pathlib.Path, why: str) -> None:
-        """A run could not be begun."""
+        """Reports that a run could not be started."""
         self._left -= 1
         self.say(f"{run.name}: {why}")
 
     def end(self, run: pathlib.Path, code: int, told: str) -> None:
-        """A run has ended with an exit code, which was told in words."""
+        """Reports a run's end, with its exit code and a description."""
         seconds = time.monotonic() - self._began.pop(run)
         if code == 0:
             self._seconds.append(seconds)
@@ -52,17 +53,17 @@ class StudyProgress:
         self.say(f"{run.name}: {told}")
 
     def say(self, text: str) -> None:
-        """Writes a line that stays."""
+        """Writes a permanent line."""
         self._line.clear()
         print(text, file=sys.stderr, flush=True)
 
     def show(self) -> None:
-        """Shows how far it is, unless the last time is only a moment ago."""
+        """Updates the progress line, unless it was updated a moment ago."""
         if self._began:
             self._line.show(self.told)
 
     def told(self) -> str:
-        """How far it is."""
+        """The text of the progress line."""
         current = ", ".join(f"{run.name}: {_epoch_of(run)}" for run in self._began)
         left = f"  {in_words(self._seconds_left())} left" if self._seconds else ""
         return f"{self._done} of {self._total} runs done  {current}{left}"
@@ -74,7 +75,7 @@ class StudyProgress:
 
 
 def _epoch_of(run: pathlib.Path) -> str:
-    """The epoch that a run is in; what cannot be read now may be later."""
+    """Returns the epoch of a run; a file that is unreadable now may be readable later."""
     with contextlib.suppress(UserError, OSError):
         config = (Run(run).read_config() or {}).get("config", {})
         if "epochs" in config:

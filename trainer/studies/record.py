@@ -1,4 +1,4 @@
-"""The file study.json: which configurations, seeds and folds the runs of a study have."""
+"""The file study.json: configuration, seed and fold of each run of a study."""
 
 import dataclasses
 import json
@@ -39,7 +39,7 @@ FIELDS: dict[str, Field] = {
 
 
 def content_of(plan: Plan) -> dict[str, Any]:
-    """The content of study.json for a plan."""
+    """Returns the content of study.json for a plan."""
     return {
         "plan": plan.text,
         "seeds": None if plan.seeds is None else list(plan.seeds),
@@ -61,7 +61,7 @@ def read(study_dir: pathlib.Path) -> dict[str, Any] | None:
     """Reads study.json; None if there is none.
 
     Raises:
-        UserError: it cannot be read, or is damaged.
+        UserError: the file cannot be read, or is damaged.
     """
     path = study_dir / NAME
     if not path.exists():
@@ -70,7 +70,7 @@ def read(study_dir: pathlib.Path) -> dict[str, Any] | None:
 
 
 def write(study_dir: pathlib.Path, content: dict[str, Any]) -> None:
-    """Writes study.json, so that nothing half-written is ever seen.
+    """Writes study.json atomically.
 
     Raises:
         UserError: the disk is full, or the directory cannot be written to.
@@ -80,10 +80,10 @@ def write(study_dir: pathlib.Path, content: dict[str, Any]) -> None:
 
 
 def require_extended(study_dir: pathlib.Path, plan: Plan) -> None:
-    """Checks that a directory holds no study, or one of which the plan keeps every run as it is.
+    """Checks that a directory holds no study, or one whose runs are unchanged in the plan.
 
     Raises:
-        UserError: a run is missing from the plan, or has other values there.
+        UserError: a run is missing from the plan, or has other values in it.
     """
     stored = read(study_dir)
     if stored is None:

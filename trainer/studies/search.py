@@ -1,8 +1,8 @@
-"""A search in the place of a grid: Optuna chooses the values of each run by the runs before it.
+"""A hyper-parameter search: Optuna chooses the values of each run based on earlier runs.
 
 The sampler is TPE (Bergstra et al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011), the
-objective the lowest validation loss of a run. After each epoch a run is pruned whose best loss so
-far is worse than the median of the others' in that epoch. Optuna's study is kept in `optuna.db`.
+objective the lowest validation loss of a run. After each epoch, a run is pruned if its best loss so
+far is worse than the median of the others' in that epoch. Optuna's study is stored in `optuna.db`.
 """
 
 import contextlib
@@ -41,18 +41,18 @@ def require_optuna() -> None:
 
 
 class Search(Queue):
-    """The trials of a search: those that were interrupted, then new ones."""
+    """The trials of a search: first interrupted ones, then new ones."""
 
     def __init__(self, text: str, study_dir: pathlib.Path, number: int) -> None:
-        """Reads the plan; opens nothing.
+        """Parses the plan; opens nothing.
 
         Args:
-            text: of the plan's file.
-            study_dir: where the runs' directories, study.json and `optuna.db` are.
-            number: of all trials.
+            text: content of the plan's file.
+            study_dir: directory of study.json, `optuna.db` and the runs' directories.
+            number: total number of trials.
 
         Raises:
-            UserError: the plan makes no sense for a search.
+            UserError: the plan is not valid for a search.
         """
         lines = read(text)
         if lines.sections or lines.folds or len(lines.seeds or (0,)) > 1:
@@ -71,7 +71,7 @@ class Search(Queue):
         self._waiting: Iterator[Trial]
 
     def corners(self) -> list[PlannedRun]:
-        """Runs that have, between them, both ends of every range and every value of every list."""
+        """Returns runs that together cover the ends of every range and all values of every list."""
         ends = [ends_of(listed) for listed in self._lines.values()]
         rows = itertools.islice(
             zip(*(itertools.cycle(of_flag) for of_flag in ends), strict=True), max(map(len, ends))
@@ -79,7 +79,7 @@ class Search(Queue):
         return [self._planned("corner", dict(zip(self._lines, row, strict=True))) for row in rows]
 
     def open(self) -> None:
-        """Opens Optuna's study, or begins it.
+        """Opens Optuna's study, or creates it.
 
         Raises:
             UserError: the directory holds another study, or `optuna.db` is damaged.
@@ -92,7 +92,7 @@ class Search(Queue):
                 f"{self._study_dir} holds a study of another plan; give another --study_dir"
             )
         with parsing(path, "remove it with study.json to start over"):
-            # By a connection, as a path may have letters that are none of an URL.
+            # Via a connection, as a path may contain characters that are invalid in a URL.
             storage = optuna.storages.RDBStorage(
                 "sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(path)}
             )
@@ -104,12 +104,12 @@ class Search(Queue):
 
     @property
     def ended(self) -> int:
-        """How many trials have ended, those that failed included."""
+        """Number of finished trials, including failed ones."""
         return sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
 
     @property
     def failed(self) -> dict[str, int]:
-        """By the names of the runs that failed, which are not begun again, an exit code."""
+        """Exit codes of the failed runs, by name; these are not restarted."""
         from optuna.trial import TrialState
 
         return {
@@ -122,18 +122,18 @@ class Search(Queue):
 
     @property
     def directories(self) -> list[pathlib.Path]:
-        """Of all trials so far."""
+        """Directories of all trials so far."""
         return [self._study_dir / run.directory for run in self._plan().runs]
 
     def take(self) -> Trial | None:
-        """As of `Queue`."""
+        """Returns the next trial, as of `Queue`."""
         return next(self._waiting, None)
 
     def is_hopeless(self, trial: Trial) -> bool:
-        """Tells Optuna the losses of new epochs; whether it prunes the run."""
+        """Reports the losses of new epochs to Optuna; returns whether it prunes the run."""
         known = self._running[trial.name]
         reported = self._study.get_trials(deepcopy=False)[known.number].intermediate_values
-        with contextlib.suppress(UserError):  # What cannot be read now may be later.
+        with contextlib.suppress(UserError):  # A file that is unreadable now may be readable later.
             for row in Run(trial.directory).read_metrics()[len(reported) :]:
                 known.report(row["validation_loss"], row["epoch"])
                 if known.should_prune():
@@ -141,7 +141,7 @@ class Search(Queue):
         return trial.name in self._pruned
 
     def end(self, trial: Trial, code: int) -> Ended:
-        """Tells Optuna how a trial ended; one that was stopped goes on later."""
+        """Reports to Optuna how a trial ended; an interrupted one is resumed later."""
         from optuna.trial import TrialState
 
         known = self._running.pop(trial.name)
@@ -150,7 +150,7 @@ class Search(Queue):
         elif trial.name in self._pruned:
             self._study.tell(known, state=TrialState.PRUNED)
             return Ended(ExitCode.DONE, "pruned: worse than the median of the others")
-        elif code > 0 and code != ExitCode.PREEMPTED:  # Below 0: a signal ended it.
+        elif code > 0 and code != ExitCode.PREEMPTED:  # Negative: ended by a signal.
             self._study.tell(known, state=TrialState.FAIL)
         return Ended.by(trial, code)
 
@@ -163,7 +163,7 @@ class Search(Queue):
             if not one.state.is_finished():
                 yield self._begun(Suggested(self._study, one._trial_id))
         while (number := len(self._study.get_trials(deepcopy=False))) < self.number:
-            # Of its own for each trial, so that an interruption changes no draw.
+            # One sampler per trial, so that an interruption does not change the samples.
             drawn = np.random.SeedSequence([seed, number]).generate_state(1)[0]
             self._study.sampler = TPESampler(seed=int(drawn))
             yield self._begun(self._study.ask(fixed_distributions=self._space))
@@ -176,7 +176,7 @@ class Search(Queue):
         return trial
 
     def _plan(self) -> Plan:
-        """All trials so far, as configurations."""
+        """Returns all trials so far, as configurations."""
         configurations = tuple(
             Configuration(f"trial={trial.number}", self._values(trial.params))
             for trial in self._asked()
@@ -184,7 +184,7 @@ class Search(Queue):
         return Plan(self._text, self._seeds, None, configurations)
 
     def _asked(self) -> "list[optuna.trial.FrozenTrial]":
-        """The trials whose values were all chosen: a call that was killed may have left others."""
+        """Returns the trials with all values chosen; a killed call may have left others."""
         trials = self._study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.params.keys() == self._space.keys()]
 

@@ -1,4 +1,4 @@
-"""The values that a search chooses from: ranges such as `1e-4 .. 1e-2 log`, and lists."""
+"""The search space: ranges such as `1e-4 .. 1e-2 log`, and lists."""
 
 import re
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 
 
 def distribution_of(flag: str, listed: list[str]) -> "BaseDistribution | None":
-    """What a flag's value is drawn from; None if it has but one.
+    """Returns the distribution of a flag's values; None if there is only one.
 
     Args:
-        flag: its name.
+        flag: name of the flag.
         listed: a range, or the values of its line.
 
     Raises:
-        UserError: the range makes no sense, or there is no Optuna.
+        UserError: the range is invalid, or Optuna is not installed.
     """
     found = _RANGE.fullmatch(listed[0])
     if found and len(listed) == 1:
@@ -38,7 +38,7 @@ def distribution_of(flag: str, listed: list[str]) -> "BaseDistribution | None":
 
 
 def ends_of(listed: list[str]) -> list[str]:
-    """The two ends of a range, or all values of a list."""
+    """Returns both ends of a range, or all values of a list."""
     found = _RANGE.fullmatch(listed[0])
     return [found[1], found[2]] if found else listed
 

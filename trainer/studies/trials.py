@@ -1,4 +1,4 @@
-"""The trainings of a study: one after another, or one on each GPU."""
+"""Runs the trainings of a study: one after another, or one per GPU."""
 
 import abc
 import contextlib
@@ -21,7 +21,7 @@ from trainer.status import DONE
 from trainer.studies.progress import StudyProgress
 
 _POLL_SECONDS = 0.1
-# What trainer.main says, in a run's directory.
+# File in a run's directory with the output of trainer.main.
 LOG = "log.txt"
 
 
@@ -30,8 +30,8 @@ class Trial:
     """One training of a study.
 
     Attributes:
-        directory: of its run; its name is the trial's.
-        flags: of trainer.main, the text of each.
+        directory: directory of its run; its name is the name of the trial.
+        flags: the text of each trainer.main flag.
     """
 
     directory: pathlib.Path
@@ -39,16 +39,16 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the trial."""
         return self.directory.name
 
     @property
     def log(self) -> pathlib.Path:
-        """The file of what trainer.main says."""
+        """The file with the output of trainer.main."""
         return self.directory / LOG
 
     def is_done(self) -> bool:
-        """Whether it was trained to its end.
+        """Whether it was trained to the end.
 
         Raises:
             UserError: its status.json is damaged.
@@ -56,17 +56,17 @@ class Trial:
         return Run(self.directory).read_status().get("status") == DONE
 
     def last_words(self) -> str:
-        """The last line of its log."""
+        """Returns the last line of its log."""
         with contextlib.suppress(OSError):
             lines = self.log.read_text(errors="replace").splitlines()
             return lines[-1] if lines else "it said nothing"
         return f"it has no {LOG}"
 
     def start(self, gpu: str | None) -> subprocess.Popen:
-        """Starts trainer.main, whose lines go to `log`.
+        """Starts trainer.main with its output redirected to `log`.
 
         Args:
-            gpu: index of the GPU to train on; None: what it finds.
+            gpu: index of the GPU to train on; None: chosen by trainer.main.
 
         Raises:
             UserError: the directory or the log cannot be written to.
@@ -84,8 +84,8 @@ class Ended(NamedTuple):
     """How a trial ended.
 
     Attributes:
-        code: its exit code; 0 where nothing is left to do.
-        told: in words.
+        code: its exit code; 0 if nothing is left to do.
+        told: description of the end.
     """
 
     code: int
@@ -93,37 +93,37 @@ class Ended(NamedTuple):
 
     @classmethod
     def by(cls, trial: Trial, code: int) -> "Ended":
-        """The end of a trial by an exit code; the last line of its log says why."""
+        """Returns the end for an exit code, with the last line of the log as the reason."""
         if code == ExitCode.DONE:
             return cls(code, "done")
         return cls(code, f"ended with code {code}: {trial.last_words()}")
 
 
 class Queue(abc.ABC):
-    """The trials of a study, in the order in which they begin."""
+    """The trials of a study, in starting order."""
 
     @abc.abstractmethod
     def take(self) -> Trial | None:
-        """The next trial; None if there is none."""
+        """Returns the next trial; None if there is none."""
 
     def is_hopeless(self, trial: Trial) -> bool:
-        """Whether a trial that trains is to be stopped for good."""
+        """Whether a running trial should be stopped for good."""
         return False
 
     def end(self, trial: Trial, code: int) -> Ended:
-        """Takes note of a trial's end by an exit code; returns what it comes to."""
+        """Records a trial's end with an exit code; returns the resulting end."""
         return Ended.by(trial, code)
 
 
 class Listed(Queue):
-    """Trials that are known from the beginning."""
+    """A fixed list of trials."""
 
     def __init__(self, trials: Iterable[Trial]) -> None:
-        """Takes them in their order."""
+        """Stores the trials, in order."""
         self._trials = iter(trials)
 
     def take(self) -> Trial | None:
-        """As of `Queue`."""
+        """Returns the next trial, as of `Queue`."""
         return next(self._trials, None)
 
 
@@ -137,19 +137,20 @@ class _Training:
 def train(
     queue: Queue, gpus: Sequence[str | None], asked: Asked, progress: StudyProgress
 ) -> dict[str, int]:
-    """Trains all; one that fails does not stop the others.
+    """Trains all trials; a failure does not stop the others.
 
     Args:
-        queue: what to train.
-        gpus: indices of the GPUs that each train one at a time; None: what trainer.main finds.
-        asked: what signals ask: to stop after a checkpoint, and to begin no more.
-        progress: is told of each, and shown.
+        queue: the trials to train.
+        gpus: indices of the GPUs, each of which trains one trial at a time; None: chosen by
+            trainer.main.
+        asked: stop requests from signals: stop after a checkpoint, and start no more trials.
+        progress: receives and shows the progress.
 
     Returns:
-        The exit code of each, by its name; none of those that were not begun.
+        Exit codes by name of the trial, without those that were not started.
     """
     free, pruned = list(gpus), Asked()
-    pruned.note(signal.SIGTERM, None)  # Whoever is pruned is asked to stop, once.
+    pruned.note(signal.SIGTERM, None)  # A pruned trial is asked to stop, once.
     running: list[_Training] = []
     codes: dict[str, int] = {}
     while True:
@@ -173,7 +174,7 @@ def _begin(
     queue: Queue, trial: Trial, free: list[str | None], codes: dict[str, int],
     progress: StudyProgress,
 ) -> list[_Training]:  # fmt: skip
-    """Starts a training on a free GPU; says so if it cannot be, and notes its exit code."""
+    """Starts a training on a free GPU; if that fails, reports it and records the exit code."""
     try:
         process = trial.start(free[0])
     except UserError as error:

@@ -1,4 +1,4 @@
-"""How pages and cards are rendered and written, and what each of them carries."""
+"""Rendering and writing of pages and cards, and their common content."""
 
 import pathlib
 
@@ -11,10 +11,10 @@ RESEARCH_USE = "A research tool, not a medical device: not for diagnosis or any 
 
 
 def environment(package: str) -> jinja2.Environment:
-    """The environment of a package's templates: a name that is not given is an error.
+    """Creates the Jinja environment of a package's templates; undefined names are errors.
 
-    Every value is escaped, in pages for HTML and in all others, which are cards, for Markdown. The
-    filter `code` is for values in Markdown's blocks of code.
+    All values are escaped: for HTML in pages, and for Markdown in all other templates (cards). The
+    filter `code` is for values in Markdown code.
 
     Args:
         package: name of a package with a folder `templates`; its templates may extend those here.
@@ -38,7 +38,7 @@ def environment(package: str) -> jinja2.Environment:
 
 
 def write(path: pathlib.Path, text: str) -> None:
-    """Writes a page or a card in UTF-8; of the bytes of a path that are none, escapes."""
+    """Writes a page or a card in UTF-8, escaping bytes of a path that are not UTF-8."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
