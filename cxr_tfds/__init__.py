@@ -1,4 +1,4 @@
-"""Radiographs as TFDS datasets, the published ones and one's own: importing registers them."""
+"""Radiographs as TFDS datasets, published ones and your own; importing registers them."""
 
 import cxr_command  # noqa: F401 - prepares standard streams and TensorFlow's import
 

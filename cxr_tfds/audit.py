@@ -1,5 +1,6 @@
-r"""Prints what a built dataset holds, how well the source alone tells the class, and what drawing
-the training split anew changes of that.
+r"""Audits a built dataset: its content, and the association of source and class.
+
+The association is also shown for the training split resampled with other shares of a source.
 
 Usage:
 
@@ -7,7 +8,7 @@ Usage:
         [--dataset=own_radiographs]
 
 It reads the table `splits.csv` beside the built dataset. The exit code is 1 if a group of
-duplicates straddles splits, which no build of this dataset does.
+duplicates is divided between splits, which no build of this dataset does.
 """
 
 import sys
@@ -46,19 +47,19 @@ def duplicate_groups(rows: Iterable[split_table.Row]) -> list[list[split_table.R
 
 
 def straddling(groups: Iterable[list[split_table.Row]]) -> list[list[split_table.Row]]:
-    """Finds the groups that lie in more than one split.
+    """Finds the groups with radiographs in more than one split.
 
     Args:
       groups: Groups of radiographs.
 
     Returns:
-      Those groups; empty if the splits are safe from duplicates.
+      Those groups; empty if no duplicates are shared between splits.
     """
     return [members for members in groups if len({row.split for row in members}) > 1]
 
 
 def _print_table(title: str, head: Sequence[str], counts: Counter) -> None:
-    """Prints counts keyed by (row, column), with their sums."""
+    """Prints counts keyed by (row, column), with totals."""
     names = sorted({name for name, _ in counts})
     lines = [[name, *(counts[name, column] for column in head)] for name in names]
     lines = [[*line, sum(line[1:])] for line in lines]
@@ -98,7 +99,7 @@ def _print_source_alone(baseline: SourceAlone) -> None:
 
 
 def _print_association(rows: Sequence[split_table.Row]) -> None:
-    """Prints Cramer's V of each split, and of the training split drawn anew."""
+    """Prints Cramer's V of each split, and of the resampled training split."""
     print("\nCramer's V of source and class (bias-corrected; 0: independent, 1: fully determined)")
     for split in _SPLITS:
         part = [row for row in rows if row.split == split]

@@ -8,19 +8,19 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from cxr_tfds import film
 
-# Coarser than the film, and wide enough that tilting leaves no empty corner: a film is a little
+# Coarser than the film, and wide enough that tilting leaves no empty corner: a film is slightly
 # blurred anyway, and drawing takes half the time.
 _PITCH = 1.5
 _SIZE = 216
 
 
 class Pose(NamedTuple):
-    """How a patient stands before the film.
+    """The position of a patient in front of the film.
 
     Attributes:
         tilt: angle of the spine, radians.
         scale: magnification.
-        shift: of the patient's midpoint, in patient coordinates.
+        shift: position of the patient's midpoint, in patient coordinates.
     """
 
     tilt: float
@@ -29,7 +29,7 @@ class Pose(NamedTuple):
 
 
 def axes(pose: Pose) -> tuple[np.ndarray, np.ndarray]:
-    """The patient coordinates of the canvas: ``u`` [1, canvas] and ``v`` [canvas, 1]."""
+    """Returns the patient coordinates of the canvas: ``u`` [1, canvas] and ``v`` [canvas, 1]."""
     pixels = np.arange(_SIZE, dtype=np.float32) + (1 - _SIZE) / 2
     axis = pixels * (2 * _PITCH / film.SIZE / pose.scale)
     return axis[None, :] - pose.shift[0], axis[:, None] - pose.shift[1]
@@ -65,34 +65,34 @@ def strokes(pose: Pose, paths: np.ndarray, widths: np.ndarray, shades: np.ndarra
 
 
 def bulge(x: np.ndarray | float, centre: float, half: np.ndarray | float) -> np.ndarray:
-    """A parabola: 1 at the centre, 0 at ``half`` from it and beyond."""
+    """Returns a parabola: 1 at the centre, 0 at ``half`` from it and beyond."""
     scaled = (x - centre) / half
     return np.maximum(1 - scaled * scaled, 0)
 
 
 def ramp(distance: np.ndarray, softness: float) -> np.ndarray:
-    """An edge: 0 outside, 1 inside, 0.5 at distance 0."""
+    """Returns a soft edge: 0 outside, 1 inside, 0.5 at distance 0."""
     return np.clip(0.5 + distance * (1 / softness), 0, 1)
 
 
 def meet(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The smaller of two distances, rounding the corner where they are equal."""
+    """Returns the smaller of two distances, with a rounded corner where they are equal."""
     return one + other - np.sqrt(one * one + other * other)
 
 
 def wobble(rng: np.random.Generator, x: np.ndarray) -> np.ndarray:
-    """A smooth random curve of roughly unit spread over one coordinate."""
+    """Returns a smooth random curve of about unit spread over one coordinate."""
     waves = (np.sin(rng.uniform(2, 14) * x + rng.uniform(0, 6.3)) for _ in range(3))
     return sum(waves, np.zeros_like(x))
 
 
 def clouds(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Smooth noise of unit spread, ``cells`` blobs across the canvas."""
+    """Returns smooth noise of unit spread, with ``cells`` blobs across the canvas."""
     coarse = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
     return np.asarray(coarse.resize((_SIZE, _SIZE), Image.Resampling.BICUBIC))
 
 
 def inside(depth: np.ndarray) -> np.ndarray:
-    """255 where ``depth`` is positive; blurred, so that no sharp corner frays into specks."""
+    """Returns 255 where ``depth`` is positive, blurred so that sharp corners leave no specks."""
     mask = Image.fromarray((depth > 0).view(np.uint8) * 255)
     return np.asarray(mask.filter(ImageFilter.BoxBlur(3)))

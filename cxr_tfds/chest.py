@@ -1,4 +1,4 @@
-"""A healthy chest: a map of attenuation to which every organ adds its share."""
+"""A healthy chest: a map of attenuation to which every organ contributes."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ class Chest(NamedTuple):
         v: vertical patient coordinate, float32 [canvas, 1].
         depth: distance into the lungs, negative outside, float32 [canvas, canvas].
         air: thickness of aerated lung, 0 to 1, float32 [canvas, canvas].
-        attenuation: what the beam loses on its way, float32 [canvas, canvas].
+        attenuation: attenuation of the beam, float32 [canvas, canvas].
     """
 
     build: Build
@@ -42,7 +42,7 @@ class Chest(NamedTuple):
 
 
 def draw_chest(rng: np.random.Generator) -> Chest:
-    """Draws a patient's proportions and the chest that has them."""
+    """Draws a patient's proportions and the corresponding chest."""
     build = _build(rng)
     u, v = axes(build.pose)
     side, outer = np.abs(u), outer_border(build, v)
@@ -80,13 +80,13 @@ def _build(rng: np.random.Generator) -> Build:
 
 
 def outer_border(build: Build, v: np.ndarray | float) -> np.ndarray:
-    """Distance of the lungs' lateral border from the midline."""
+    """Returns the distance of the lungs' lateral border from the midline."""
     height = np.clip((0.3 - v) / (0.3 - build.apex), 0, 1)
     return 0.26 + (build.width - 0.26) * np.sqrt(1 - height * height)
 
 
 def inner_border(build: Build, u: np.ndarray | float, v: np.ndarray | float) -> np.ndarray:
-    """Distance of the lungs' medial border: mediastinum, right atrium, aortic arch, heart, apex."""
+    """Returns the distance of the lungs' medial border, formed by mediastinum, heart and aorta."""
     right = 0.12 + 0.1 * bulge(v, 0.3, 0.4)
     arch, heart = 0.06 * bulge(v, -0.28, 0.13), build.heart * bulge(v, 0.4, 0.55)
     left = 0.12 + np.maximum(arch, heart)
@@ -96,7 +96,7 @@ def inner_border(build: Build, u: np.ndarray | float, v: np.ndarray | float) -> 
 
 
 def _floor(build: Build, u: np.ndarray) -> np.ndarray:
-    """Height of the diaphragm: one dome a side, falling off to the costophrenic angle."""
+    """Returns the height of the diaphragm: one dome per side, falling to the costophrenic angle."""
     offset = np.abs(u) - 0.32
     steepness = np.where(offset > 0, np.float32(1.1), np.float32(0.5))
     right, left = build.domes
@@ -106,7 +106,7 @@ def _floor(build: Build, u: np.ndarray) -> np.ndarray:
 def _trunk(
     build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, floor: np.ndarray
 ) -> np.ndarray:
-    """Soft tissue: shoulders and trunk, arms, breasts, and the abdomen below the diaphragm."""
+    """Draws soft tissue: shoulders, trunk, arms, breasts, and the abdomen below the diaphragm."""
     side, flank = np.abs(u), build.width * build.torso
     shoulder = v + 0.95 - rng.uniform(0.2, 0.45) * np.maximum(side - 0.25, 0)
     neck = 0.32 + 2.5 * np.maximum(v + 0.95, 0) - side
@@ -121,7 +121,7 @@ def _trunk(
 def _ribs(
     build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndarray, outer: np.ndarray
 ) -> np.ndarray:
-    """Posterior ribs arching down to the side, and the fainter anterior ribs rising back."""
+    """Draws posterior ribs arching down to the side and fainter anterior ribs rising back."""
     across = np.abs(u) / np.maximum(outer, 0.3)
     lag = np.where(u < 0, np.float32(0), np.float32(rng.normal(0, 0.15))) + rng.uniform()
     level = v / build.spacing + lag + 0.08 * wobble(rng, u)
@@ -135,13 +135,13 @@ def _ribs(
 
 
 def _band(phase: np.ndarray) -> np.ndarray:
-    """Repeating ribs, one a unit of phase, each with brighter cortical margins."""
+    """Returns repeating ribs, one per unit of phase, with brighter cortical margins."""
     away = np.abs(phase - np.floor(phase) - 0.5)
     return 0.6 * ramp(0.25 - away, 0.08) + 0.5 * np.maximum(1 - np.abs(away - 0.21) * 16, 0)
 
 
 def _spine(build: Build, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Vertebral bodies with their discs and spinous processes."""
+    """Draws vertebral bodies with discs and spinous processes."""
     bodies = np.abs(np.sin(v * (np.pi / build.spacing)))
     return ramp(0.1 - np.abs(u), 0.03) * (0.18 + 0.14 * bodies) + 0.1 * (
         bulge(u, 0, 0.025) * (bodies > 0.6)
@@ -149,7 +149,7 @@ def _spine(build: Build, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _clavicles(build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Both clavicles, and the humeral heads they lead to."""
+    """Draws both clavicles and the adjacent humeral heads."""
     side = np.abs(u)
     rise = rng.uniform(0.05, 0.25) + rng.normal(0, 0.04) * np.sign(u)
     reach = np.clip((side - 0.08) / 0.8, 0, 1)
@@ -161,14 +161,14 @@ def _clavicles(build: Build, rng: np.random.Generator, u: np.ndarray, v: np.ndar
 
 
 def _airway(build: Build, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The trachea's air column and the two main bronchi below the carina."""
+    """Draws the trachea's air column and the two main bronchi below the carina."""
     carina = build.apex + 0.55
     across = np.abs(u - 0.01) - 1.1 * np.maximum(v - carina, 0)
     return 0.3 * bulge(across, 0, 0.045) * ramp(carina + 0.14 - v, 0.1)
 
 
 def _vessels(build: Build, rng: np.random.Generator) -> np.ndarray:
-    """Pulmonary vessels fanning out of each hilum, thinner as they branch."""
+    """Draws pulmonary vessels fanning out of each hilum, thinner as they branch."""
     stems, twigs = 18, 54
     side = np.repeat([-1.0, 1.0], stems // 2)
     hila = np.stack([side * rng.normal(0.22, 0.03, stems), rng.normal(0.03, 0.07, stems)], -1)
@@ -190,7 +190,7 @@ def curves(
     side: np.ndarray,
     length: np.ndarray,
 ) -> np.ndarray:
-    """Bent lines [n, 5, 2] leaving ``starts`` sideways at angle ``heading``."""
+    """Returns curved lines [n, 5, 2] leaving ``starts`` sideways at angle ``heading``."""
     step = np.linspace(0, 1, 5)
     angle = heading[:, None] + rng.normal(0, 0.4, len(starts))[:, None] * step
     reach = length[:, None] * step

@@ -1,6 +1,6 @@
-"""How much the source tells of the class: as a dataset is, and drawn anew by other shares.
+"""Confounding of source and class in a dataset, and after resampling a source's share.
 
-What is drawn is what `trainer.main --source_share=CLASS:SOURCE=SHARE` trains on.
+Resampling is the same as in `trainer.main --source_share=CLASS:SOURCE=SHARE`.
 """
 
 from collections import Counter, defaultdict
@@ -18,13 +18,13 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class SourceAlone(NamedTuple):
-    """What a classifier that sees nothing but the source scores.
+    """Scores of a classifier that only sees the source.
 
     Attributes:
-      says: The class it answers for each source.
-      accuracy: The share of the test radiographs that it gets right, 0 to 1.
-      balanced_accuracy: The mean over the classes of the share that it gets right, 0 to 1.
-      majority: The accuracy of always answering the most frequent class, 0 to 1.
+      says: The predicted class of each source.
+      accuracy: The accuracy on the test radiographs, 0 to 1.
+      balanced_accuracy: The mean recall over the classes, 0 to 1.
+      majority: The accuracy of always predicting the most frequent class, 0 to 1.
     """
 
     says: dict[str, str]
@@ -34,14 +34,14 @@ class SourceAlone(NamedTuple):
 
 
 class Redrawn(NamedTuple):
-    """The training split, with a class of which some shares come from a source.
+    """The training split, resampled so that a share of one class comes from a source.
 
     Attributes:
       label: The class.
       source: The source.
-      size: How many radiographs of the class there are, whatever the share.
-      cramers_v: Of each of `SHARES`, as of `cramers_v`; None where it cannot be drawn.
-      accuracy: Likewise, of a classifier that sees nothing but the source, on the test split.
+      size: The number of radiographs of the class, the same for all shares.
+      cramers_v: The result of `cramers_v` for each of `SHARES`; None if the share is impossible.
+      accuracy: The test accuracy of a classifier that only sees the source, for each of `SHARES`.
     """
 
     label: str
@@ -54,14 +54,14 @@ class Redrawn(NamedTuple):
 def evaluate_source_alone(rows: Iterable[split_table.Row]) -> SourceAlone:
     """Fits a classifier that knows only the source on the training split, and tests it.
 
-    It answers the class that is most frequent in the training split among radiographs of the
-    source, and the most frequent class of all for a source it never saw.
+    It predicts the source's most frequent class in the training split, and the overall most
+    frequent class for an unseen source.
 
     Args:
       rows: The table of splits.
 
     Returns:
-      Its answers and its scores.
+      Its predictions and scores.
 
     Raises:
       ValueError: The training or the test split is empty.
@@ -88,18 +88,18 @@ def evaluate_source_alone(rows: Iterable[split_table.Row]) -> SourceAlone:
 
 
 def cramers_v(labels: Sequence[str], sources: Sequence[str]) -> float:
-    """The association of label and source, corrected for its bias.
+    """Computes the bias-corrected association of label and source.
 
     Bergsma 2013, "A bias-correction for Cramer's V and Tschuprow's T", Journal of the Korean
-    Statistical Society 42: in a table of independent rows and columns, V itself is above 0.
+    Statistical Society 42: uncorrected, V is positive even for independent rows and columns.
 
     Args:
       labels: The class of each radiograph, at least two.
-      sources: The source of each.
+      sources: The source of each radiograph.
 
     Returns:
-      0: neither tells anything of the other, to 1: the one with more values tells the other. 0
-      where there is a single class or source, or as many as radiographs: then nothing is known.
+      0 (independent) to 1 (the one with more values determines the other). 0 if there is a single
+      class or source, or as many as radiographs, as the association is then unknown.
     """
     table = crosstab(labels, sources).count
     last, degrees = table.sum() - 1, np.array(table.shape) - 1
@@ -111,14 +111,14 @@ def cramers_v(labels: Sequence[str], sources: Sequence[str]) -> float:
 
 
 def redraw(rows: Sequence[split_table.Row], seed: int = 0) -> Iterator[Redrawn]:
-    """Draws the training split anew, every class of several sources by each of them.
+    """Resamples the training split, each class with several sources by each of them.
 
     Args:
       rows: The table of splits.
-      seed: Of the draws.
+      seed: The random seed.
 
     Yields:
-      What comes of it, class by class.
+      The results, class by class.
     """
     train = [row for row in rows if row.split == "train"]
     test = [row for row in rows if row.split == "test"]
@@ -147,12 +147,12 @@ def _drawn(
 ) -> list[split_table.Row] | None:
     try:
         kept = draw(mix, *table)
-    except ValueError:  # Its groups do not allow this share.
+    except ValueError:  # The groups do not allow this share.
         return None
     return [row for row, is_kept in zip(train, kept, strict=True) if is_kept]
 
 
 def _most_frequent(labels: Iterable[str]) -> str:
-    """The most frequent label; of two that are as frequent, the first by name."""
+    """Returns the most frequent label; the first by name in case of a tie."""
     counts = Counter(labels)
     return min(counts, key=lambda label: (-counts[label], label))

@@ -1,4 +1,4 @@
-"""The flags that name a built dataset."""
+"""Flags that select a built dataset."""
 
 import re
 
@@ -10,7 +10,7 @@ from cxr_tfds.covid19_radiography import paths
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+", re.ASCII)
 
-# The flags defined here are those of the command that asks for them, also in its --help.
+# The flags belong to the command that defines them, also in its --help.
 flags.disclaim_key_flags()
 
 
@@ -22,13 +22,13 @@ def define() -> None:
 
 
 def find() -> epath.Path:
-    """Finds the folder that the flags name.
+    """Finds the folder selected by the flags.
 
     Returns:
         The folder, which has a table of splits.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: The folder does not exist.
         OSError: The folders cannot be listed.
     """
     return find_folder(flags.FLAGS.data_dir, flags.FLAGS.config, flags.FLAGS.dataset)
@@ -48,7 +48,7 @@ def find_folder(
       The folder.
 
     Raises:
-      FileNotFoundError: There is none.
+      FileNotFoundError: The folder does not exist.
       OSError: The folders cannot be listed.
     """
     built = epath.Path(data_dir) / dataset / config

@@ -1,4 +1,4 @@
-"""The film a synthetic radiograph is taken on: exposure, grain, and the marker laid on it."""
+"""The film of a synthetic radiograph: exposure, grain and marker."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ _LETTERS: dict[str, list[tuple[float, float]]] = {
 
 
 class Film(NamedTuple):
-    """How one film was exposed, and what lies on it besides the patient."""
+    """The exposure of one film, and objects on it besides the patient."""
 
     exposure: float
     tone: float
@@ -25,10 +25,10 @@ class Film(NamedTuple):
 
 
 def load(rng: np.random.Generator) -> Film:
-    """Chooses a film and its exposure at random.
+    """Draws a random film and exposure.
 
     Args:
-        rng: where the choices come from.
+        rng: the random number generator.
 
     Returns:
         A film for ``expose``.
@@ -44,17 +44,17 @@ def load(rng: np.random.Generator) -> Film:
 
 
 def _grain(rng: np.random.Generator) -> np.ndarray:
-    """Film noise; a sum of two uniforms is close to normal and far quicker to draw."""
+    """Returns film noise; a sum of two uniforms is close to normal and much faster to draw."""
     grains = rng.integers(0, 256, (2, SIZE, SIZE), np.uint8)
     return grains.sum(0, dtype=np.float32) / 255 - 1
 
 
 def expose(film: Film, attenuation: np.ndarray) -> np.ndarray:
-    """Turns attenuation into gray.
+    """Converts attenuation to gray values.
 
     Args:
         film: the film to expose.
-        attenuation: what the beam lost on its way to each pixel, float32 [299, 299].
+        attenuation: attenuation of the beam at each pixel, float32 [299, 299].
 
     Returns:
         The radiograph, uint8 [299, 299].
@@ -66,7 +66,7 @@ def expose(film: Film, attenuation: np.ndarray) -> np.ndarray:
 
 
 def _marker(rng: np.random.Generator) -> np.ndarray:
-    """The side letter a technician lays on the film beside the lungs, if any."""
+    """Draws the side marker that a technician places beside the lungs, if any."""
     letter, shade = rng.choice(["L", "R"]), int(rng.integers(150, 256))
     left = rng.uniform(268, 284) if letter == "L" else rng.uniform(4, 18)
     top, present = rng.uniform(4, 40), rng.random() < 0.6

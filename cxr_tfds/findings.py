@@ -1,4 +1,4 @@
-"""The findings of the classes, each a map of attenuation beside that of the healthy chest."""
+"""The findings of the classes: maps of attenuation added to that of the healthy chest."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from cxr_tfds.chest import Chest, curves, inner_border, outer_border
 
 
 def fill_air(chest: Chest, finding: np.ndarray) -> np.ndarray:
-    """Lets a finding take the place of air: it thins out towards the borders of the lungs."""
+    """Replaces air by a finding, which becomes thinner towards the borders of the lungs."""
     return finding * chest.air * np.clip(chest.depth / 0.04, 0, 1)
 
 
@@ -16,7 +16,7 @@ def _normal(chest: Chest, rng: np.random.Generator) -> np.ndarray:
 
 
 def _covid(chest: Chest, rng: np.random.Generator) -> np.ndarray:
-    """Bilateral, peripheral, mostly lower ground-glass patches."""
+    """Draws bilateral, peripheral, mostly lower ground-glass patches."""
     haze = np.zeros_like(chest.air)
     for side in (-1, 1):
         for _ in range(rng.integers(2, 5)):
@@ -29,7 +29,7 @@ def _covid(chest: Chest, rng: np.random.Generator) -> np.ndarray:
 
 
 def _lung_opacity(chest: Chest, rng: np.random.Generator) -> np.ndarray:
-    """One focal, dense, soft-edged consolidation in one lung."""
+    """Draws one focal, dense, soft-edged consolidation in one lung."""
     side, v = 1 - 2 * int(rng.integers(2)), rng.uniform(-0.4, 0.3)
     inner, outer = inner_border(chest.build, side, v), outer_border(chest.build, v)
     u = side * float(inner + rng.uniform(0.25, 0.75) * (outer - inner))
@@ -39,7 +39,7 @@ def _lung_opacity(chest: Chest, rng: np.random.Generator) -> np.ndarray:
 
 
 def _viral_pneumonia(chest: Chest, rng: np.random.Generator) -> np.ndarray:
-    """Diffuse interstitial streaks around both hila."""
+    """Draws diffuse interstitial streaks around both hila."""
     count = 300
     side = rng.choice([-1.0, 1.0], count)
     out, down = np.abs(rng.normal(0, 0.24, count)), rng.normal(0.05, 0.24, count)
@@ -53,7 +53,7 @@ def _viral_pneumonia(chest: Chest, rng: np.random.Generator) -> np.ndarray:
 
 
 def _blob(chest: Chest, centre: tuple[float, float], size: tuple[float, float]) -> np.ndarray:
-    """A soft ellipse, 1 in the middle and 0 beyond ``size``."""
+    """Returns a soft ellipse, 1 in the middle and 0 beyond ``size``."""
     across, along = (chest.u - centre[0]) / size[0], (chest.v - centre[1]) / size[1]
     height = np.maximum(1 - across * across - along * along, 0)
     return height * np.sqrt(height)

@@ -1,13 +1,13 @@
-r"""Deals the radiographs of a built dataset into folds for cross-validation.
+r"""Assigns the radiographs of a built dataset to folds for cross-validation.
 
 Usage:
 
     python -m cxr_tfds.folds --data_dir=DATA --folds=5 --output=folds.csv [--config=full|224x224] \
         [--dataset=own_radiographs]
 
-The folds are stratified by class, and a group of duplicates lies in one fold. They cover all three
-splits: who holds out the test split for a last look asks for `--splits=train,validation`. To read
-fold 0 of five for validation, and the other four to train on:
+The folds are stratified by class, and a group of duplicates is never divided. They cover all three
+splits; to hold out the test split, use `--splits=train,validation`. To use fold 0 of five for
+validation and the other four for training:
 
     rows = split_table.read(dataset_flags.find_folder(DATA, "224x224"))
     fold_of = folds.assign(rows, 5)
@@ -30,14 +30,14 @@ from cxr_tfds import dataset_flags
 
 
 def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
-    """Deals radiographs into folds, every class in the same proportions, no group torn apart.
+    """Assigns radiographs to folds, stratified by class, without dividing a group.
 
     Args:
-      rows: The table of splits, or the part of it to deal.
-      folds: How many folds, at least 2.
+      rows: The table of splits, or a part of it.
+      folds: The number of folds, at least 2.
 
     Returns:
-      The fold of each id, from 0. It depends on the files' hashes and labels alone.
+      The fold of each id, from 0. It only depends on the files' hashes and labels.
 
     Raises:
       ValueError: There are fewer than two folds, or more than there are groups.
@@ -49,7 +49,7 @@ def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
 def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:
     table = [[row.id, row.label, row.group, fold_of[row.id]] for row in rows]
     content = csv_file.encode([["id", "label", "group", "fold"], *table])
-    place = pathlib.Path(os.path.realpath(path))  # A link stays, and its file is written.
+    place = pathlib.Path(os.path.realpath(path))  # Keep a link, and write its target.
     if place.exists() and not place.is_file():
         place.write_bytes(content)  # A device, such as /dev/stdout.
         return

@@ -1,10 +1,11 @@
-"""Prints how near the nearest radiographs of a collection are, to choose a threshold by.
+"""Prints the distances of the most similar radiographs of a collection, to choose a threshold.
 
 Usage:
 
     python -m cxr_tfds.near_duplicates --manual_dir=DIR [--most_bits=320]
 
-Look at the pairs on both sides of a gap: below it they should show one chest, above it two.
+Inspect the pairs on both sides of a gap: below it they should show the same chest, above it
+different ones.
 """
 
 from collections import Counter

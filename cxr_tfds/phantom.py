@@ -38,7 +38,7 @@ DATABASE = "COVID-19_Radiography_Dataset"
 
 _RSNA = "https://www.kaggle.com/c/rsna-pneumonia-detection-challenge/data"
 _PEDIATRIC = "https://www.kaggle.com/paultimothymooney/chest-xray-pneumonia"
-# Where the original's images came from, and how many from each source.
+# Sources of the original images, with their numbers.
 _SOURCES = {
     "COVID": {
         "https://sirm.org/category/senza-categoria/covid-19/": 119,
@@ -80,9 +80,9 @@ def write_database(
     """Writes the database; the same arguments always give the same bytes.
 
     Args:
-        output_dir: folder to write into, str or path; made if missing.
-        images_per_class: how many radiographs each of the four classes gets, at least 1.
-        seed: a non-negative integer; another seed gives other patients.
+        output_dir: output folder, str or path; created if missing.
+        images_per_class: number of radiographs per class, at least 1.
+        seed: a non-negative integer; different seeds give different patients.
 
     Returns:
         The path of the new ``COVID-19_Radiography_Dataset`` folder.
@@ -137,7 +137,7 @@ def _write_images(database: pathlib.Path, images_per_class: int, seed: int) -> N
 
 
 def _pool(chunks: int) -> concurrent.futures.ProcessPoolExecutor:
-    # A forked worker starts at once; a spawned one would first import this whole package.
+    # A forked worker starts immediately; a spawned one would first import this whole package.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return concurrent.futures.ProcessPoolExecutor(
         min(_processors(), chunks), multiprocessing.get_context(method), _start_worker
@@ -149,18 +149,18 @@ def _processors() -> int:
 
 
 def _start_worker() -> None:
-    # Ctrl-C is the parent's to handle, and so is what the parent does at SIGTERM and SIGHUP.
+    # The parent handles Ctrl-C, and acts on SIGTERM and SIGHUP.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in stop_signals():
         signal.signal(number, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Freeing one large block teaches glibc to keep freed memory, which more than halves the time
-    # of a drawing: its arrays are just large enough to go back to the system one by one.
+    # Freeing one large block makes glibc keep freed memory, which more than halves the drawing
+    # time: the arrays are just large enough to be returned to the system one by one.
     np.empty(30 << 20, np.uint8)
 
 
 def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed: it would wait for work for ever."""
+    """Ends a worker whose parent was killed, as it would wait for work forever."""
     if parent := multiprocessing.parent_process():
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
@@ -184,14 +184,14 @@ def _colour(gray: np.ndarray) -> np.ndarray:
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    """Encodes uint8 [height, width] or [height, width, 3]; Pillow would take three times as long.
+    """Encodes uint8 [height, width] or [height, width, 3], three times faster than Pillow.
 
-    Every row is stored as its difference to the row above, and compressed for runs alone: noise
-    has no longer repeats to search for, and a mask has nothing else.
+    Every row is stored as the difference from the row above, and only run lengths are compressed:
+    noise has no longer repeats, and masks consist of runs.
     """
     height, width = pixels.shape[:2]
     rows = pixels.reshape(height, -1)
-    filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)  # 2 names the filter "up".
+    filtered = np.full((height, rows.shape[1] + 1), 2, np.uint8)  # Filter type 2 is "up".
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
@@ -207,7 +207,7 @@ def _png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _report(counts: Iterator[int], total: int) -> None:
-    """Consumes the counts of images written, telling stderr now and then how far it is."""
+    """Consumes the counts of images written, reporting the progress to stderr."""
     start = reported = time.monotonic()
     done = 0
     for count in counts:
@@ -237,7 +237,7 @@ def _workbook(label: str, images_per_class: int) -> openpyxl.Workbook:
     workbook = openpyxl.Workbook(write_only=True)
     sheet = workbook.create_sheet("Sheet1")
     sheet.append(["FILE NAME", "FORMAT", "SIZE", "URL"])
-    # As in the original: NORMAL is shouted, and the size is that of the masks.
+    # As in the original: NORMAL is in capitals, and the size is that of the masks.
     name = "NORMAL" if label == "Normal" else label
     for number in range(1, images_per_class + 1):
         sheet.append([f"{name}-{number}", "PNG", "256*256", _source(label, number)])
@@ -245,15 +245,15 @@ def _workbook(label: str, images_per_class: int) -> openpyxl.Workbook:
 
 
 def _source(label: str, number: int) -> str:
-    """Spreads the numbers over the sources in proportion, whatever the number of images."""
+    """Distributes the numbers over the sources in proportion, for any number of images."""
     urls, shares = list(_SOURCES[label]), np.cumsum(list(_SOURCES[label].values()))
-    # Multiples of the golden ratio fall evenly on a circle.
+    # Multiples of the golden ratio are evenly distributed on a circle.
     place = number * (5**0.5 - 1) / 2 % 1
     return urls[np.searchsorted(shares, place * shares[-1], side="right")]
 
 
 def _timeless(workbook: openpyxl.Workbook) -> bytes:
-    """The workbook's bytes without the time of writing, which openpyxl puts in twice."""
+    """Returns the workbook's bytes without the time of writing, which openpyxl writes twice."""
     stamped, fixed = io.BytesIO(), io.BytesIO()
     workbook.save(stamped)
     with zipfile.ZipFile(stamped) as source, zipfile.ZipFile(fixed, "w") as copy:
@@ -293,7 +293,7 @@ def _main() -> None:
 
 
 def start() -> None:
-    """Starts the command: flags in, exit code out."""
+    """Parses the flags, runs the command and exits."""
     Command(_main, _define_flags).run()
 
 

@@ -1,4 +1,4 @@
-"""The database as people have it: the extracted folder, or the zip file as Kaggle serves it."""
+"""Access to the database: an extracted folder, or the zip file from Kaggle."""
 
 import contextlib
 import hashlib
@@ -15,34 +15,35 @@ from etils import epath
 from . import disk, paths, refusal, scratch, source
 from .refusal import NothingToBuildError, RefusedError
 
-# The published archive holds 42,336 files of 0.8 GB, and PNG files do not shrink further.
+# The published archive holds 42,336 files of 0.8 GB; PNG files do not compress further.
 _MOST_FILES = 200_000
 _MOST_BYTES = 20 << 30
 _HIGHEST_RATIO = 100
 _SUFFIXES = (".png", ".xlsx", ".txt")
-_LONGEST_NAME = 255  # Of a file or folder in most file systems, in bytes.
-_LONGEST_PATH = 500  # Below the folder it is extracted to.
+_LONGEST_NAME = 255  # Maximum name length in most file systems, in bytes.
+_LONGEST_PATH = 500  # Relative to the folder it is extracted to.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _ENCRYPTED = 1
 
 
 class ArchiveError(RefusedError, ValueError):
-    """A zip file that is damaged, or that would write where or what it should not."""
+    """A zip file is damaged, or would write outside its folder or unexpected files."""
 
 
 def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path:
-    """Finds the database in the manual directory, extracting the zip file if that is all there is.
+    """Finds the database in the manual directory, extracting the zip file if necessary.
 
     Args:
-      manual_dir: Where the user put the folder or the zip file. Nothing is written there.
-      extract_dir: Where to extract a zip file; what an earlier build extracted is used again.
+      manual_dir: The directory with the user's folder or zip file; nothing is written to it.
+      extract_dir: The directory to extract a zip file to; files extracted by an earlier build are
+        reused.
 
     Returns:
       The folder `COVID-19_Radiography_Dataset`.
 
     Raises:
       ArchiveError: The zip file cannot be trusted, or does not hold the database.
-      NothingToBuildError: There is neither the folder nor a zip file.
+      NothingToBuildError: Neither the folder nor a zip file exists.
       NoRoomError: The disk is too full to extract.
     """
     if folder := _folder(manual_dir):
@@ -57,7 +58,7 @@ def open_database(manual_dir: epath.Path, extract_dir: epath.Path) -> epath.Path
 
 
 def _folder(manual_dir: epath.Path) -> epath.Path | None:
-    """The database's folder, be it inside itself or the manual directory; None if there is none."""
+    """Returns the database's folder, which may be nested in another one; None if there is none."""
     database = manual_dir / source.DATABASE
     for folder in (database, database / source.DATABASE, manual_dir):
         if any(paths.exists(folder / label / "images") for label in source.CLASSES):
@@ -66,7 +67,7 @@ def _folder(manual_dir: epath.Path) -> epath.Path | None:
 
 
 def _elsewhere(manual_dir: epath.Path) -> str:
-    """Names the folder that was meant, one level above, two above or one below, if it is one."""
+    """Names the probably intended folder, one or two levels above or one below; empty if none."""
     with contextlib.suppress(OSError):
         below = [path for path in paths.listed(manual_dir) if path.is_dir()]
         for place in (*sorted(below), *manual_dir.parents[:2]):
@@ -92,10 +93,10 @@ def _extract(archive: epath.Path, extract_dir: epath.Path) -> epath.Path:
 
 @contextlib.contextmanager
 def _reading(archive: epath.Path) -> Iterator[None]:
-    """While open, whatever `zipfile` raises of an archive's content is an `ArchiveError`.
+    """Converts whatever `zipfile` raises for an archive's content to an `ArchiveError`.
 
     It raises a dozen types, such as `zlib.error`, `EOFError` and `UnicodeDecodeError`. An `OSError`
-    of bz2 has no number; one of the system's, which says nothing of the archive, has one.
+    of bz2 has no errno; one of the operating system, which is unrelated to the archive, has one.
     """
     try:
         yield
@@ -109,7 +110,7 @@ def _reading(archive: epath.Path) -> Iterator[None]:
 
 
 def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The files of the database in an archive, after a look at everything the archive announces."""
+    """Returns the database's files in an archive after validating all of the archive's entries."""
     members = [member for member in file.infolist() if not _name(member).endswith("/")]
     size = sum(member.file_size for member in members)
     packed = sum(member.compress_size for member in members)
@@ -143,12 +144,12 @@ def _trusted_members(archive: epath.Path, file: zipfile.ZipFile) -> list[zipfile
 
 
 def _name(member: zipfile.ZipInfo) -> str:
-    """An entry's name; some programs on Windows write it with backslashes."""
+    """Returns an entry's name; some Windows programs write it with backslashes."""
     return member.filename.replace("\\", "/")
 
 
 def _root(archive: epath.Path, names: Iterable[str]) -> str:
-    """What the names of the database begin with: its folder, which may lie in others."""
+    """Returns the common prefix of the database's names: its folder, which may be nested."""
     folder = f"{source.DATABASE}/"
     parts = [name.rpartition(folder) for name in names]
     roots = {
@@ -165,7 +166,7 @@ def _root(archive: epath.Path, names: Iterable[str]) -> str:
 
 
 def _refuse(archive: epath.Path, what: str, names: Iterable[str]) -> None:
-    """Refuses an archive if there is any name of which something is so."""
+    """Raises an error about the given names of entries, if there are any."""
     if found := list(names):
         raise ArchiveError(
             f"{archive} holds {len(found)} entries that {what}: "
@@ -181,7 +182,7 @@ def _strays(member: zipfile.ZipInfo) -> bool:
 
 
 def _is_no_name(name: str) -> bool:
-    """Whether file systems have no room for a name, or the locale no letters."""
+    """Whether a name is too long for file systems, or not encodable in the locale."""
     try:
         encoded = os.fsencode(name)
     except UnicodeEncodeError:
@@ -190,8 +191,8 @@ def _is_no_name(name: str) -> bool:
 
 
 def _clashes(members: list[zipfile.ZipInfo]) -> Iterator[str]:
-    """Names that are there twice, or that take another file for a folder."""
-    # Sorted like this, a file is followed by what takes it for a folder.
+    """Yields names that occur twice, or that use another file as a folder."""
+    # In this order, a file is followed by names that use it as a folder.
     names = sorted(member.filename.replace("/", "\0") for member in members)
     for one, other in itertools.pairwise(names):
         if other == one or other.startswith(f"{one}\0"):
@@ -199,7 +200,7 @@ def _clashes(members: list[zipfile.ZipInfo]) -> Iterator[str]:
 
 
 def _contents_hash(members: list[zipfile.ZipInfo]) -> str:
-    """Names what an archive holds, so that an archive that was replaced is extracted anew."""
+    """Returns a hash of an archive's listing, so that a replaced archive is extracted again."""
     listing = sorted((member.filename, member.file_size, member.CRC) for member in members)
     return hashlib.sha256(repr(listing).encode()).hexdigest()[:16]
 
@@ -207,9 +208,9 @@ def _contents_hash(members: list[zipfile.ZipInfo]) -> str:
 def _extract_beside(
     file: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: pathlib.Path
 ) -> None:
-    """Extracts to a folder beside the target and renames it, so that the target is whole or absent.
+    """Extracts to a temporary folder and renames it, so that the target is complete or absent.
 
-    `zipfile` writes no more bytes than a member announces, and checks its checksum.
+    `zipfile` writes no more bytes than a member declares, and verifies its checksum.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch.folder(target.parent, ".extracting-") as unfinished:
@@ -222,5 +223,5 @@ def _extract_beside(
         try:
             database.rename(target)
         except OSError:
-            if not target.is_dir():  # Another build has extracted the same in the meantime.
+            if not target.is_dir():  # Another build may have extracted the same archive.
                 raise

@@ -1,4 +1,4 @@
-"""The folder that a dataset is built in: may it be, and does nobody else build there?"""
+"""Checks of the folder to build a dataset in, including for other running builds."""
 
 import contextlib
 import os
@@ -9,30 +9,30 @@ from etils import epath
 from . import paths, scratch
 from .refusal import RefusedError
 
-_INCOMPLETE = "incomplete."  # How TFDS names the folder that it renames once it is whole.
+_INCOMPLETE = "incomplete."  # TFDS' prefix of unfinished folders.
 _PATTERN_LETTERS = frozenset("[]*?")
 
 
 class OccupiedError(RefusedError, FileExistsError):
-    """Another build is, or was, where this one would write."""
+    """Another build uses, or has used, the output folder."""
 
 
 class PathError(RefusedError, ValueError):
-    """A folder that a library of this build takes for another one."""
+    """A library used by the build would misinterpret the folder's name."""
 
 
 def clear(folder: epath.Path, is_built: bool) -> None:
-    """Clears away what killed builds of a dataset left, and stands back from a living one.
+    """Removes the remains of killed builds of a dataset; fails if another build is running.
 
-    Two builds that begin at the same moment do not see each other: the slower one learns it when
-    it has finished.
+    Two builds started at the same moment do not detect each other; the slower one fails when it
+    finishes.
 
     Args:
-      folder: Where the dataset will stand, such as DATA/covid19_radiography/full/1.0.0.
-      is_built: Whether it stands there already.
+      folder: The folder of the dataset, such as DATA/covid19_radiography/full/1.0.0.
+      is_built: Whether the dataset already exists there.
 
     Raises:
-      OccupiedError: Something else stands there, or another build runs.
+      OccupiedError: The folder holds something else, or another build is running.
     """
     if not paths.is_local(folder):
         return
@@ -51,10 +51,10 @@ def clear(folder: epath.Path, is_built: bool) -> None:
 
 
 def overtaken(folder: epath.Path) -> OccupiedError:
-    """What to raise when another build has finished first.
+    """Creates the error for a build that was overtaken by another one.
 
     Args:
-      folder: Where the dataset stands.
+      folder: The folder of the dataset.
 
     Returns:
       The error.
@@ -65,13 +65,13 @@ def overtaken(folder: epath.Path) -> OccupiedError:
 
 
 def marked(folder: epath.Path) -> contextlib.AbstractContextManager[None]:
-    """Marks what is being built as this process's own, if it is on a disk of this machine.
+    """Marks a folder as being filled by this process, if it is on a local disk.
 
     Args:
       folder: The folder that is being filled.
 
     Returns:
-      A context; the mark is gone when it is left.
+      A context manager that removes the mark on exit.
     """
     if not paths.is_local(folder):
         return contextlib.nullcontext()
@@ -79,17 +79,17 @@ def marked(folder: epath.Path) -> contextlib.AbstractContextManager[None]:
 
 
 def check_name(folder: epath.Path, on_beam: bool) -> None:
-    """Refuses a folder that TensorFlow or Beam would take for another one.
+    """Rejects a folder whose name TensorFlow or Beam would misinterpret.
 
-    TensorFlow takes every name for UTF-8. Beam, and TFDS where it runs on Beam, find their files
-    again by patterns.
+    TensorFlow assumes that names are UTF-8. Beam, and TFDS on Beam, find their files by glob
+    patterns.
 
     Args:
-      folder: Where the dataset will be built.
-      on_beam: Whether Beam builds it.
+      folder: The folder to build the dataset in.
+      on_beam: Whether the build runs on Beam.
 
     Raises:
-      PathError: It is such a folder.
+      PathError: The name would be misinterpreted.
     """
     if paths.is_local(folder) and not _is_utf8(str(folder)):
         raise PathError(
@@ -104,7 +104,7 @@ def check_name(folder: epath.Path, on_beam: bool) -> None:
 
 
 def _is_utf8(name: str) -> bool:
-    """Whether the bytes that Python uses for a name are those that TensorFlow uses."""
+    """Whether Python's and TensorFlow's encodings of a name are the same bytes."""
     try:
         return os.fsencode(name) == name.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,8 @@
-"""A datasheet of what was built, `datasheet.md`: who made it, what it holds, what it is not for.
+"""Writes `datasheet.md`, the datasheet of a built dataset.
 
-The questions are those of Gebru et al. (2021), "Datasheets for Datasets", Communications of the
-ACM 64(12), in short words. The builder answers what it counted or did; the rest people tell.
+The questions are those of Gebru et al. (2021), "Datasheets for Datasets", Communications of the ACM
+64(12), in short words. The builder answers what it has counted or done; people provide the other
+answers.
 """
 
 import collections
@@ -15,7 +16,7 @@ from cxr_command.foreign_text import one_line
 from . import survey
 
 NAME = "datasheet.md"
-# The answer to all that is not known.
+# The answer to unanswered questions.
 UNKNOWN = "unknown"
 _TO_BE_WRITTEN = "To be written by whoever collected it."
 _SPLITS = ("train", "validation", "test")
@@ -97,16 +98,15 @@ def write(
 ) -> None:
     """Writes the datasheet.
 
-    It is not among the files that `SHA256SUMS` lists: whoever collected the radiographs may
-    complete it.
+    `SHA256SUMS` does not list it, so that the collectors of the radiographs may complete it.
 
     Args:
       folder: The folder of a built dataset.
       name: The dataset's full name.
-      description: What its configuration does to the radiographs.
+      description: What the configuration does to the radiographs.
       examples: All of its examples.
-      told: What people tell, by the question's name in `QUESTIONS`; at `UNKNOWN` the answer to
-        all other questions.
+      told: Answers provided by people, by the question's name in `QUESTIONS`; under `UNKNOWN`, the
+        answer to all other questions.
     """
     answers = {**_counted(examples), **_done(description), **told}
     unknown = told.get(UNKNOWN, _TO_BE_WRITTEN)
@@ -125,7 +125,7 @@ def write(
 
 
 def _counted(examples: Sequence[survey.Example]) -> dict[str, str]:
-    """What was counted."""
+    """Returns the answers that are counted."""
     groups = collections.Counter(one.group for one in examples)
     several = [count for count in groups.values() if count > 1]
     copies = len(examples) - len({one.sha256 for one in examples})
@@ -150,7 +150,7 @@ def _counted(examples: Sequence[survey.Example]) -> dict[str, str]:
 
 
 def _done(description: str) -> dict[str, str]:
-    """What the builder does with any radiographs."""
+    """Returns the answers about the builder's processing, the same for all radiographs."""
     return {
         "instances": "A chest radiograph.",
         "features": "The picture, its lung mask if there is one, class, source or site, id, group, "
@@ -200,5 +200,5 @@ def _table(
 
 
 def _shown(text: str) -> str:
-    """A name that somebody chose, as plain text in a table."""
+    """Escapes a user-chosen name for plain text in a table."""
     return html.escape(one_line(text)).replace("|", "\\|").replace("_", "\\_")

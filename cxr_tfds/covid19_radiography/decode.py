@@ -1,4 +1,4 @@
-"""From files to the 224x224 gray pixels that networks see."""
+"""Decodes files to 224x224 gray pixels, the networks' input."""
 
 import numpy as np
 from etils import epath
@@ -12,7 +12,7 @@ SIZE = 224
 def resize(image: np.ndarray) -> np.ndarray:
     """Resizes a radiograph bilinearly, with antialiasing, disregarding the aspect ratio.
 
-    Pillow's arithmetic is in integers, so that every machine gives the same pixels.
+    Pillow uses integer arithmetic, so every machine produces the same pixels.
 
     Args:
       image: `[height, width] uint8`.
@@ -24,7 +24,7 @@ def resize(image: np.ndarray) -> np.ndarray:
 
 
 def resize_mask(mask: np.ndarray) -> np.ndarray:
-    """Resizes a lung mask: a pixel is lung where at least half of what it covers is lung.
+    """Resizes a lung mask: a pixel is lung if at least half of its area is lung.
 
     Args:
       mask: `[height, width] uint8`, 255 in the lungs and 0 elsewhere, or numbers below 128 of the
@@ -40,7 +40,7 @@ def resize_mask(mask: np.ndarray) -> np.ndarray:
 
 
 def resize_pair(image: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Resizes a radiograph and its lung mask; may be called from many threads at once.
+    """Resizes a radiograph and its lung mask; thread-safe.
 
     Args:
       image: `[height, width] uint8`.
@@ -62,10 +62,10 @@ def read_pair(
     Args:
       image: The PNG file.
       mask: The PNG file of its lung mask, or None.
-      depth: The bits that the 16-bit files of the database use.
+      depth: The number of bits in use in the database's 16-bit files.
 
     Returns:
-      What `resize_pair` returns.
+      The result of `resize_pair`.
     """
     pixels = reading.decode(image.read_bytes(), depth=depth).pixels
     return resize_pair(pixels, reading.decode(mask.read_bytes()).pixels if mask else None)

@@ -1,4 +1,4 @@
-"""The digests of a built dataset's files, with which its readers verify them."""
+"""Digests of a built dataset's files, for verification by readers."""
 
 from etils import epath
 
@@ -6,9 +6,9 @@ from cxr_command import checksums
 
 
 def write(folder: epath.Path) -> None:
-    """Writes the SHA-256 of every file in a folder, hidden ones left out, to its `SHA256SUMS`.
+    """Writes the SHA-256 of every non-hidden file in a folder to its `SHA256SUMS`.
 
-    `sha256sum --check SHA256SUMS` compares them, and so does training.
+    `sha256sum --check SHA256SUMS` verifies them, and so does training.
 
     Args:
       folder: The folder of a dataset whose files are complete.

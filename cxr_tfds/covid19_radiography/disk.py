@@ -1,4 +1,4 @@
-"""Is there room for what is about to be written?"""
+"""Checks the free disk space before writing."""
 
 import shutil
 
@@ -9,23 +9,23 @@ from .refusal import RefusedError
 
 
 class NoRoomError(RefusedError, OSError):
-    """The disk has too little left."""
+    """The disk has too little free space."""
 
 
 def check(folder: epath.Path, needed: int, purpose: str) -> None:
-    """Refuses to begin what the disk cannot hold.
+    """Fails if the disk has too little free space.
 
     Args:
-      folder: Where it will be written; it need not exist yet.
-      needed: How many bytes.
-      purpose: What for, for the message.
+      folder: The folder to write to; it need not exist yet.
+      needed: The number of bytes needed.
+      purpose: The purpose, for the message.
 
     Raises:
-      NoRoomError: The disk has less left.
+      NoRoomError: The disk has less free space.
     """
     existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
     if existing is None or not paths.is_local(folder):
-        return  # An object store has no end.
+        return  # Object stores have no limit.
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise NoRoomError(

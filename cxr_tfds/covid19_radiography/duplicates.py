@@ -1,6 +1,6 @@
-"""Which radiographs are one picture: equal files, equal pixels, or pixels that look the same.
+"""Groups duplicate radiographs: equal files, equal pixels, or similar-looking pixels.
 
-The last are found by their fingerprints (`cxr_command.radiograph.fingerprints`).
+Similar pixels are found by their fingerprints (`cxr_command.radiograph.fingerprints`).
 """
 
 import itertools
@@ -13,22 +13,23 @@ from tensorflow_datasets.core import utils
 from cxr_command.radiograph.fingerprints import THRESHOLD
 
 _BLOCK = 4096
-_MOST_COUNTED = 2**20  # Pairs at a time, of 256 bytes.
+_MOST_COUNTED = 2**20  # Maximum number of pairs at a time, of 256 bytes each.
 
 
 def near_pairs(fingerprints: Sequence[bytes], threshold: int) -> Iterator[tuple[int, int, int]]:
-    """Compares all fingerprints with each other, a block at a time, showing how far it is.
+    """Compares all fingerprints with each other in blocks, showing the progress.
 
-    Two that differ in at most `threshold` bits differ, in one of their halves, in at most half as
-    many. Strangers do not, so that few pairs are left to be counted in full. faiss compares two
-    codes of 512 bits faster than one of 1,024: `benchmarks.near_duplicates` measures it.
+    Two fingerprints that differ in at most `threshold` bits differ in at most half as many in one
+    of their halves. Unrelated radiographs rarely do, so few pairs need a full comparison. faiss
+    compares two codes of 512 bits faster than one of 1,024, as measured by
+    `benchmarks.near_duplicates`.
 
     Args:
       fingerprints: 128 bytes each.
-      threshold: How many bits two of them may differ in.
+      threshold: The maximum number of differing bits.
 
     Yields:
-      The positions of the two, the smaller first, and the number of bits they differ in.
+      The positions of a pair, the smaller first, and the number of differing bits.
     """
     words = np.frombuffer(b"".join(fingerprints), np.uint64).reshape(-1, 16)
     halves = [np.ascontiguousarray(half).view(np.uint8) for half in np.split(words, 2, axis=1)]
@@ -55,23 +56,23 @@ def near_pairs(fingerprints: Sequence[bytes], threshold: int) -> Iterator[tuple[
 
 
 def _near(rows: np.ndarray, columns: np.ndarray, most_bits: int) -> np.ndarray:
-    """Which row and which column differ in at most so many bits, `[number, 2] int64`."""
+    """Returns rows and columns that differ in at most so many bits, `[number, 2] int64`."""
     index = faiss.IndexBinaryFlat(8 * rows.shape[1])
     index.add(rows)
-    ends, _, row = index.range_search(columns, most_bits + 1)  # faiss returns what is below.
+    ends, _, row = index.range_search(columns, most_bits + 1)  # faiss returns smaller distances.
     column = np.repeat(np.arange(len(columns)), np.diff(ends.astype(np.int64)))
     return np.stack([row, column], axis=1)
 
 
 def group(pixels: Mapping[str, str], fingerprints: Mapping[str, bytes]) -> dict[str, str]:
-    """Puts radiographs that are one picture into one group, and so whatever they are linked by.
+    """Puts duplicates, and radiographs that share a link, into one group.
 
     Args:
       pixels: The hash of the pixels of each id; equal files have equal pixels.
       fingerprints: The fingerprint of each id.
 
     Returns:
-      The group of each id, named after that member whose id comes first in `pixels`.
+      The group of each id, named after its member that comes first in `pixels`.
     """
     ids = list(pixels)
     parents = list(range(len(ids)))
@@ -91,7 +92,7 @@ def group(pixels: Mapping[str, str], fingerprints: Mapping[str, bytes]) -> dict[
     for position, radiograph_id in enumerate(ids):
         join(seen.setdefault(pixels[radiograph_id], position), position)
         join(distinct.setdefault(fingerprints[radiograph_id], position), position)
-    # Thousands of blank pictures would be millions of pairs.
+    # Thousands of blank images would give millions of pairs.
     positions = list(distinct.values())
     for one, other, _ in near_pairs(list(distinct), THRESHOLD):
         join(positions[one], positions[other])

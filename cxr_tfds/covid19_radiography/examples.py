@@ -1,4 +1,4 @@
-"""The examples of both configurations, read from the files of the database."""
+"""Reads the examples of both configurations from the database's files."""
 
 import io
 from collections.abc import Collection, Iterator
@@ -12,21 +12,21 @@ from cxr_command.radiograph import reading
 
 from . import decode, paths, source, spool, survey
 
-# A record's labels and texts, and the compressed mask of the resized configuration, take less.
+# Upper limit for a record's labels and texts, and the resized configuration's compressed mask.
 _BYTES_BESIDE_PIXELS = 6_000
 
 
 def read(
     examples: list[survey.Example], pixels: spool.Spool | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Reads examples in order, showing how far it is.
+    """Reads examples in order, showing the progress.
 
     Args:
-      examples: Which.
-      pixels: Where their resized pixels are kept, or None to give the files as they are.
+      examples: The examples to read.
+      pixels: The spool of resized pixels, or None to return the original files.
 
     Yields:
-      The id and the features of each.
+      The id and the features of each example.
     """
     for example in utils.tqdm(
         examples,
@@ -45,8 +45,8 @@ def read_one(example: survey.Example, full: bool) -> tuple[str, dict[str, Any]]:
     """Reads one example.
 
     Args:
-      example: Which.
-      full: Whether to give the files as they are, and not the resized pixels.
+      example: The example to read.
+      full: Whether to return the original files instead of the resized pixels.
 
     Returns:
       Its id and its features.
@@ -60,11 +60,11 @@ def read_one(example: survey.Example, full: bool) -> tuple[str, dict[str, Any]]:
 
 
 def expected_bytes(radiographs: Collection[source.Radiograph], full: bool) -> int:
-    """Estimates, from above, what building will take on disk.
+    """Estimates an upper limit of the disk space for a build.
 
     Args:
-      radiographs: What will be built.
-      full: Whether the files are stored as they are, and not the resized pixels.
+      radiographs: The radiographs to build.
+      full: Whether original files are stored instead of the resized pixels.
 
     Returns:
       A number of bytes.
@@ -92,7 +92,7 @@ def _features(example: survey.Example, image: Any, mask: Any) -> tuple[str, dict
 
 
 def _read_files(radiograph: source.Radiograph) -> tuple[io.BytesIO, bytes]:
-    """The published PNG files as they are, or others' gray pixels as PNG files."""
+    """Returns published PNG files unchanged, or others' gray pixels as PNG files."""
     image, mask = radiograph.image.read_bytes(), b""
     if radiograph.mask:
         mask = radiograph.mask.read_bytes()

@@ -1,4 +1,4 @@
-"""What can be wrong with a copy of the database, and which of it stops a build."""
+"""The possible faults in a copy of the database, and which of them stop a build."""
 
 import enum
 from collections import defaultdict
@@ -9,10 +9,10 @@ from .refusal import RefusedError
 
 
 class Kind(enum.Enum):
-    """A kind of fault: what a person reads, and whether it stops the build.
+    """A kind of fault with its description, and whether it stops the build.
 
-    What could put a wrong picture, label or source into the dataset stops it. What the dataset can
-    hold as it is, or do without, is reported and kept.
+    Faults that could put a wrong image, label or source into the dataset stop the build. Others are
+    reported and tolerated.
     """
 
     NO_RADIOGRAPH = "no radiograph", True
@@ -54,7 +54,7 @@ class Kind(enum.Enum):
 
 
 class Fault(NamedTuple):
-    """One fault: the file or folder, its kind, and what was found there."""
+    """A fault: the file or folder, the kind, and what was found."""
 
     path: str
     kind: Kind
@@ -62,7 +62,7 @@ class Fault(NamedTuple):
 
 
 class DatabaseError(RefusedError, ValueError):
-    """A copy of the database cannot be built from; the message lists all that is wrong."""
+    """A copy of the database cannot be built from; the message lists all faults."""
 
 
 def describe(faults: Iterable[Fault]) -> str:
@@ -72,7 +72,7 @@ def describe(faults: Iterable[Fault]) -> str:
       faults: The faults, in any order.
 
     Returns:
-      Lines of text: a heading for each kind, and below it each file and what was found.
+      Lines of text: a heading per kind, followed by each file and what was found.
     """
     by_kind = defaultdict(list)
     for fault in faults:
@@ -89,15 +89,15 @@ def describe(faults: Iterable[Fault]) -> str:
 
 
 def stop_if_any(found: Iterable[Fault], folder: object, remedy: str) -> None:
-    """Refuses radiographs with a fault that stops a build.
+    """Raises an error if any fault stops a build.
 
     Args:
-      found: All faults that were found.
-      folder: Where they are, for the message.
-      remedy: What to do about them, a clause.
+      found: All faults.
+      folder: The folder of the radiographs, for the message.
+      remedy: What to do about them, as a clause.
 
     Raises:
-      DatabaseError: There is such a fault. The message lists all of them.
+      DatabaseError: A fault stops the build; the message lists all of them.
     """
     stopping = [fault for fault in found if fault.kind.stops]
     if stopping:

@@ -1,4 +1,4 @@
-"""Looks at one radiograph before it is built: is it sound, and what identifies its content."""
+"""Inspects a radiograph before the build: validates it and identifies its content."""
 
 import dataclasses
 import hashlib
@@ -19,26 +19,27 @@ from . import paths, source
 from .faults import Fault, Kind
 
 SHORTEST_SIDE = 32
-_MOST_BYTES = 8 * MOST_PIXELS  # Of a file: of 16-bit colour and transparency, not compressed.
+_MOST_BYTES = 8 * MOST_PIXELS  # Of a file: uncompressed 16-bit colour with transparency.
 _MASK_SIZE = (256, 256)
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_HEADER_END = 33  # Signature, and the chunk IHDR with its length, name and checksum.
+_HEADER_END = 33  # Signature and IHDR chunk with length, name and checksum.
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What one radiograph was found to be.
+    """The result of inspecting a radiograph.
 
     Attributes:
       id: Its id.
-      faults: What is wrong with it or its mask. If any of it stops the build, the rest is empty.
+      faults: Faults of the radiograph or its mask. If any of them stops the build, the rest is
+        empty.
       sha256: The SHA-256 of the image file, hexadecimal.
       pixels: The SHA-256 of its size and its gray pixels, hexadecimal.
-      fingerprint: What `fingerprints.fingerprint` says of its pixels, hexadecimal.
-      height: Of the image, in pixels.
-      width: Of the image, in pixels.
-      depth: The bits that a 16-bit image uses; 0 of one of 8 bits.
+      fingerprint: The result of `fingerprints.fingerprint`, hexadecimal.
+      height: The height of the image, in pixels.
+      width: The width of the image, in pixels.
+      depth: The number of bits in use in a 16-bit image; 0 for an 8-bit image.
     """
 
     id: str
@@ -51,13 +52,13 @@ class Inspection:
     depth: int = 0
 
     def to_json(self) -> str:
-        """Writes it in one line, as Beam workers hand it on."""
+        """Serializes it to one line, for transfer between Beam workers."""
         faults = [(fault.path, fault.kind.name, fault.found) for fault in self.faults]
         return json.dumps(dataclasses.asdict(self) | {"faults": faults})
 
     @classmethod
     def from_json(cls, line: str) -> "Inspection":
-        """Reads what `to_json` wrote."""
+        """Parses the result of `to_json`."""
         values = json.loads(line)
         faults = tuple(Fault(path, Kind[kind], found) for path, kind, found in values["faults"])
         return cls(**values | {"faults": faults})
@@ -71,25 +72,25 @@ class _Picture(NamedTuple):
 
 
 def inspect(radiograph: source.Radiograph) -> Inspection:
-    """Reads and decodes a radiograph and its mask; no fault of theirs raises an error.
+    """Reads and decodes a radiograph and its mask; their faults raise no error.
 
     Args:
-      radiograph: Which one.
+      radiograph: The radiograph to inspect.
 
     Returns:
-      What was found.
+      The inspection.
     """
     return look(radiograph)[0]
 
 
 def look(radiograph: source.Radiograph) -> tuple[Inspection, np.ndarray, np.ndarray | None]:
-    """Inspects a radiograph, and gives its pixels too.
+    """Inspects a radiograph and returns its pixels, too.
 
     Args:
-      radiograph: Which one.
+      radiograph: The radiograph to inspect.
 
     Returns:
-      What was found, and, unless that stops the build, the gray image and the mask or None, both
+      The inspection and, unless a fault stops the build, the gray image and the mask or None, both
       `[height, width] uint8`.
     """
     image = _read(radiograph.image, radiograph)
@@ -124,7 +125,7 @@ def _describe(radiograph_id: str, faults: list[Fault], image: _Picture) -> Inspe
 
 
 def _read(path: epath.Path, radiograph: source.Radiograph) -> _Picture:
-    """Reads a radiograph's image or mask, gray `[height, width] uint8`, empty if it cannot be."""
+    """Reads an image or mask as gray `[height, width] uint8`, empty if it cannot be read."""
     encoded, faults = _read_bytes(path, radiograph.is_published)
     if not faults and radiograph.is_published:
         faults = [_fault(path, *what) for what in _read_header(encoded)]
@@ -151,8 +152,8 @@ def _read(path: epath.Path, radiograph: source.Radiograph) -> _Picture:
 
 
 def _read_bytes(path: epath.Path, is_published: bool) -> tuple[bytes, list[Fault]]:
-    """A file's bytes, and why it was not read."""
-    # The folders above were checked when they were listed.
+    """Returns a file's bytes, and why it was not read."""
+    # Parent folders were checked when they were listed.
     if is_published and os.path.islink(path) and source.leaves(path, path.parents[2]):
         return b"", [_fault(path, Kind.LEAVES_FOLDER)]
     try:
@@ -168,7 +169,7 @@ def _read_bytes(path: epath.Path, is_published: bool) -> tuple[bytes, list[Fault
 
 
 def _read_header(encoded: bytes) -> list[tuple[Kind, str]]:
-    """What the first bytes of a file tell, without decoding it."""
+    """Returns faults visible in a file's first bytes, without decoding."""
     if not encoded.startswith(_SIGNATURE):
         kind = Kind.JPEG if encoded.startswith(b"\xff\xd8\xff") else Kind.NOT_PNG
         return [(kind, f"it starts with {encoded[:8]!r}")]
@@ -192,7 +193,7 @@ def _faults_of_mask(radiograph: source.Radiograph, mask: _Picture, image: _Pictu
         return []
     (height, width), (image_height, image_width) = mask.gray.shape, image.gray.shape
     faults = []
-    # A hundredth allows for sides rounded to whole pixels.
+    # One percent allows for sides rounded to whole pixels.
     if abs(height * image_width / (width * image_height) - 1) > 0.01:
         found = f"{width}x{height}, the image is {image_width}x{image_height}"
         faults.append(_fault(path, Kind.MASK_SHAPE, found))
@@ -212,8 +213,8 @@ def _fault(path: epath.Path, kind: Kind, found: str = "") -> Fault:
 
 
 def _named(fault: Fault, radiograph: source.Radiograph) -> Fault:
-    """Names the file from the database's folder of a class on, or from the manual directory on."""
+    """Shortens the file's path to start at its class folder or at the manual directory."""
     first = -3
-    if not radiograph.is_published:  # Its id is its path below.
+    if not radiograph.is_published:  # Its id is its relative path.
         first = len(radiograph.image.parts) - len(pathlib.PurePath(radiograph.id).parts)
     return fault._replace(path="/".join(pathlib.PurePath(fault.path).parts[first:]))

@@ -1,4 +1,4 @@
-"""The same build on Apache Beam, for collections that outgrow one machine."""
+"""The build on Apache Beam, for collections too large for one machine."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,13 +15,13 @@ def inspect_all(
     """Inspects radiographs on Beam's workers.
 
     Args:
-      radiographs: Which ones; the workers read their files.
-      folder: Where the workers leave what they find; made for it, and removed again.
-      runner: A Beam runner, or None for the one that the options name.
+      radiographs: The radiographs to inspect; the workers read their files.
+      folder: A folder for the workers' results, created and removed again.
+      runner: A Beam runner, or None for the one named by the options.
       options: Beam's pipeline options, or None.
 
     Yields:
-      What was found, in any order.
+      The inspections, in any order.
     """
     folder.mkdir(parents=True)
     with beam.Pipeline(runner=runner, options=options) as pipeline:
@@ -42,11 +42,11 @@ def read(examples: list[Any], read_one: Callable[[Any], tuple[str, dict[str, Any
     """Reads examples on Beam's workers.
 
     Args:
-      examples: What to read.
-      read_one: Reads the key and the values of one example.
+      examples: The examples to read.
+      read_one: Returns the key and the values of one example.
 
     Returns:
-      A transform that gives the examples of a split.
+      A transform that produces the examples of a split.
     """
     return beam.Create(examples, reshuffle=True) | "Read" >> beam.Map(read_one)
 

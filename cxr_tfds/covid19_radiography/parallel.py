@@ -1,4 +1,4 @@
-"""Calls a function on all cores, holding only a few results in memory."""
+"""Maps a function on all cores, holding only a few results in memory."""
 
 import collections
 import concurrent.futures
@@ -15,11 +15,11 @@ _AHEAD = 8
 def bounded_map(
     function: Callable[[_In], _Out], items: Iterable[_In]
 ) -> Generator[_Out, None, None]:
-    """Like `map`, in a thread for each core; for functions that spend their time outside Python.
+    """Like `map`, in one thread per core; for functions that release Python's GIL.
 
     Args:
-      function: What to call on each item.
-      items: Taken only a few ahead of the results.
+      function: The function to apply to each item.
+      items: The items, read only slightly ahead of the results.
 
     Yields:
       The results, in the order of the items.

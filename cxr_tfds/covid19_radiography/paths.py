@@ -1,7 +1,7 @@
-"""What stands at a path, asked so that the answer is true of any name and any owner.
+"""Path queries that are correct for any name and any owner.
 
-`glob` takes the letters `[ ] * ?` of a folder's name for a pattern, `exists` says no where it may
-not look, and etils' `stat` fails where the owner of a file has no name on this machine.
+`glob` interprets `[ ] * ?` in a folder's name as a pattern, `exists` returns False in unreadable
+folders, and etils' `stat` fails if the owner of a file has no name on this machine.
 """
 
 import os
@@ -10,7 +10,7 @@ from etils import epath
 
 
 def is_local(path: epath.Path) -> bool:
-    """Tells whether a path is one of this machine, and not of an object store.
+    """Whether a path is on this machine instead of an object store.
 
     Args:
       path: Any path.
@@ -22,16 +22,16 @@ def is_local(path: epath.Path) -> bool:
 
 
 def exists(path: epath.Path) -> bool:
-    """Tells whether something stands at a path, be it a link that leads nowhere.
+    """Whether a path exists, including broken links.
 
     Args:
       path: Any path.
 
     Returns:
-      Whether there is something.
+      Whether the path exists.
 
     Raises:
-      OSError: That cannot be told, as in a folder that may not be searched.
+      OSError: It cannot be determined, as in an unreadable folder.
     """
     if not is_local(path):
         return path.exists()
@@ -46,39 +46,39 @@ def listed(folder: epath.Path) -> list[epath.Path]:
     """Lists a folder.
 
     Args:
-      folder: A folder; it need not exist.
+      folder: The folder, which need not exist.
 
     Returns:
-      What is in it, in any order.
+      Its entries, in any order.
 
     Raises:
-      OSError: It cannot be listed, or is no folder.
+      OSError: It cannot be listed, or is not a folder.
     """
     return list(folder.iterdir()) if exists(folder) else []
 
 
 def size(path: epath.Path) -> int:
-    """Measures a file; a pipe or a device, from which a reader would wait for ever, has no bytes.
+    """Returns the size of a file; 0 for pipes and devices, on which a reader would block forever.
 
     Args:
       path: The file.
 
     Returns:
-      Its length in bytes.
+      The size in bytes.
 
     Raises:
-      OSError: That cannot be told.
+      OSError: It cannot be determined.
     """
     return os.stat(path).st_size if is_local(path) else path.stat().length
 
 
 def printable(text: object) -> str:
-    """Makes a text with names of files printable: their bytes need not be UTF-8.
+    """Makes a text with file names printable, as these may not be valid UTF-8.
 
     Args:
-      text: A path, or a text that paths are part of.
+      text: A path, or a text that contains paths.
 
     Returns:
-      The text, with such bytes as escapes.
+      The text, with invalid bytes as escapes.
     """
     return str(text).encode(errors="backslashreplace").decode()

@@ -1,6 +1,6 @@
-"""What people have told of the COVID-19 Radiography Database, for its datasheet.
+"""Published statements about the COVID-19 Radiography Database, for its datasheet.
 
-From its page on Kaggle and from the articles in CITATIONS.bib.
+Sources: its page on Kaggle and the articles in CITATIONS.bib.
 """
 
 from . import datasheet

@@ -1,4 +1,4 @@
-"""What the builders of radiographs share: how they survey, split, write and digest."""
+"""The base class of the radiograph builders, which surveys, splits, writes and digests."""
 
 import abc
 import contextlib
@@ -33,19 +33,19 @@ from . import (
 
 
 class OpeningError(refusal.RefusedError, ValueError):
-    """There is no such configuration or version, or what stands there is damaged."""
+    """The configuration or version does not exist, or the dataset is damaged."""
 
 
 class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
-    """Builds radiographs that somebody has on disk, in the configurations `full` and 224x224.
+    """Builds radiographs from disk, in the configurations `full` and 224x224.
 
     Attributes:
-      CLASSES: The names of the classes; None: those of the radiographs that are found.
-      SOURCES: Where radiographs come from; None: where those that are found do.
-      HOMEPAGE: Where the radiographs are described, or None.
-      LICENSE: Their terms, or None.
-      TOLD: What people tell of them, as `datasheet.write` takes it.
-      OTHER_CONFIGS: Which there may be beside `BUILDER_CONFIGS`, a clause.
+      CLASSES: The names of the classes; None: those of the radiographs found.
+      SOURCES: The names of the sources; None: those of the radiographs found.
+      HOMEPAGE: The URL of the description, or None.
+      LICENSE: The terms of use, or None.
+      TOLD: Answers for the datasheet, as for `datasheet.write`.
+      OTHER_CONFIGS: The possible configurations besides `BUILDER_CONFIGS`, as a clause.
     """
 
     CLASSES: Sequence[str] | None = None
@@ -57,16 +57,16 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
 
     @abc.abstractmethod
     def _find(self, manual_dir: epath.Path, extract_dir: epath.Path) -> survey.Collection:
-        """Finds the radiographs of the manual directory, opening none."""
+        """Finds the radiographs of the manual directory without opening them."""
 
     def __init__(self, **kwargs: Any):
         """Opens the dataset if it is built.
 
         Args:
-          **kwargs: As those of every builder.
+          **kwargs: As for every TFDS builder.
 
         Raises:
-          OpeningError: There is no such configuration or version, or the dataset is damaged.
+          OpeningError: The configuration or version does not exist, or the dataset is damaged.
         """
         try:
             super().__init__(**kwargs)
@@ -109,15 +109,15 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         return self.builder_config.name == "full"
 
     def is_prepared(self) -> bool:
-        """Tells whether the dataset is built; TFDS would take its folder's name for a pattern."""
+        """Whether the dataset is built; TFDS would interpret its folder's name as a pattern."""
         with refusal.in_words(f"open {self.data_dir}"):
             return paths.exists(self.data_path / "dataset_info.json")
 
     def download_and_prepare(self, **kwargs: Any) -> None:
-        """Builds the dataset, unless it is built.
+        """Builds the dataset, unless it exists.
 
         Args:
-          **kwargs: As those of every builder.
+          **kwargs: As for every TFDS builder.
 
         Raises:
           RefusedError: It cannot be built.
@@ -143,7 +143,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         dl_manager: tfds.download.DownloadManager,
         download_config: tfds.download.DownloadConfig,
     ) -> None:
-        """Surveys the database, builds the splits, writes their table and digests beside them."""
+        """Surveys the database, builds the splits, and writes their table and digests."""
         if download_config.max_examples_per_split == 0:
             return
         keeps_pixels = not (self._is_full or self._is_on_beam)
@@ -157,7 +157,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
                 super()._download_and_prepare(dl_manager, download_config)
             rows = [one.row() for of_split in self._examples.values() for one in of_split]
             split_table.write(self.data_path, sorted(rows, key=lambda row: self._order[row.id]))
-            # TFDS writes them once more, the same, when this is done.
+            # TFDS writes the same files again at the end.
             self.info.features.save_config(self.data_path)
             self._write_indexes()
             digests.write(self.data_path)
@@ -172,7 +172,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         datasheet.write(self.data_path, self.info.full_name, description, built, told)
 
     def _write_indexes(self) -> None:
-        """Writes where each record lies beside the shards, for reading in any order."""
+        """Writes an index of the records beside the shards, for random access."""
         for split, info in self.info.splits.items():
             files = [str(self.data_path / path.name) for path in info.filepaths]
             index = record_index.make(files, self.info.file_format.value)
@@ -180,11 +180,11 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
                 np.save(file, index, allow_pickle=False)
 
     def _survey(self, dl_manager: tfds.download.DownloadManager) -> dict[str, list[survey.Example]]:
-        """Finds the radiographs of each split, in the order in which they are stored."""
+        """Finds the radiographs of each split, in storage order."""
         extract_dir = self._config.extract_dir or dl_manager.download_dir / "extracted"
         try:
             manual_dir = dl_manager.manual_dir
-        except AssertionError as error:  # TFDS asserts that something lies there.
+        except AssertionError as error:  # TFDS asserts that the manual directory exists.
             raise refusal.NothingToBuildError(str(error)) from error
         except NotADirectoryError as error:
             raise refusal.NothingToBuildError(
@@ -203,7 +203,7 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
         return {split: [found[i] for i in ids[split][:most]] for split in ids}
 
     def _name_classes(self, radiographs: Iterable[source.Radiograph]) -> None:
-        """Gives the labels and the sources that no class attribute names their names."""
+        """Sets the names of labels and sources that are not class attributes."""
         features = self.info.features
         if self.CLASSES is None:
             features["label"].names = sorted({one.label for one in radiographs})
@@ -253,7 +253,8 @@ class RadiographBuilder(tfds.core.GeneratorBasedBuilder):
 
 def _original_pixels() -> dict[str, tfds.features.FeatureConnector]:
     return {
-        # One channel, although some files are RGB: the file is stored as it is and decoded to gray.
+        # One channel, even though some files are RGB: files are stored unchanged and decoded to
+        # gray.
         "image": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
         "mask": tfds.features.Tensor(
             shape=(), dtype=np.object_, doc="The lung mask's PNG file, empty if there is none."
@@ -264,7 +265,8 @@ def _original_pixels() -> dict[str, tfds.features.FeatureConnector]:
 def _resized_pixels() -> dict[str, tfds.features.FeatureConnector]:
     shape = (decode.SIZE, decode.SIZE, 1)
     return {
-        # Raw bytes, which training reads with parse_example and decode_raw, decoding nothing.
+        # Raw bytes, which training reads with parse_example and decode_raw, without decoding
+        # images.
         "image": tfds.features.Tensor(
             shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
         ),

@@ -1,4 +1,4 @@
-"""How `tfds build` ends when it is given what cannot be built: in words, not in a stack trace."""
+"""Errors of `tfds build` that are shown as messages instead of stack traces."""
 
 import contextlib
 import json
@@ -17,25 +17,25 @@ EXAMPLE = '--config=\'{"name": "external", "test_sites": ["North", "South"]}\''
 
 
 class RefusedError(Exception):
-    """What a user gave or asked for cannot be built; the text says what was found and expected.
+    """The user's input cannot be built; the message says what was found and expected.
 
     Attributes:
-        has_lines: the text lists faults, one on each line.
+        has_lines: whether the message lists faults, one per line.
     """
 
     has_lines = True
 
 
 class NothingToBuildError(RefusedError, FileNotFoundError):
-    """There is nothing to build where it is looked for."""
+    """There is nothing to build in the expected place."""
 
 
 class SystemRefusedError(RefusedError, OSError):
-    """The operating system refused something: a full disk, no permission, a name too long."""
+    """An operation failed in the operating system: disk full, permission denied, name too long."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, on one line; its type where it says nothing.
+    """Returns an error's message on one line; its type if the message is empty.
 
     Args:
       error: Any error.
@@ -47,7 +47,7 @@ def first_line(error: BaseException) -> str:
 
 
 def reason(error: OSError) -> str:
-    """What the operating system refused, without Python's number of it.
+    """Returns the operating system's message, without Python's errno.
 
     Args:
       error: The error.
@@ -62,13 +62,13 @@ def reason(error: OSError) -> str:
 
 @contextlib.contextmanager
 def in_words(what: str) -> Iterator[None]:
-    """While open, what the operating system refuses ends in one sentence.
+    """Converts errors of the operating system to a one-line message.
 
     Args:
-      what: What is being done, such as "build DATA/1.0.0".
+      what: The current operation, such as "build DATA/1.0.0".
 
     Raises:
-      SystemRefusedError: It refused something.
+      SystemRefusedError: The operating system reported an error.
     """
     try:
         yield
@@ -76,12 +76,12 @@ def in_words(what: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise SystemRefusedError(f"Cannot {what}: {reason(error)}.") from error
-    except tf.errors.OpError as error:  # TensorFlow's file system has errors of its own.
+    except tf.errors.OpError as error:  # TensorFlow's file system has its own errors.
         raise SystemRefusedError(f"Cannot {what}: {first_line(error)}.") from error
 
 
 class _InWords(app.ExceptionHandler):
-    """Ends a command that raises such an error; `tfds` itself would show where in the code."""
+    """Ends a command with the message of such an error; `tfds` would show a stack trace."""
 
     def wants(self, exc: Exception) -> bool:
         return isinstance(exc, RefusedError) or _is_of_option(exc)
@@ -90,14 +90,14 @@ class _InWords(app.ExceptionHandler):
         said = str(exc)
         if _is_of_option(exc):
             said = f"--config={exc.doc} is not JSON ({exc.msg}); expected such as {EXAMPLE}"
-        if sys.stderr:  # None where somebody closed it: print would take stdout.
+        if sys.stderr:  # None if it is closed: print would use stdout.
             print(f"error: {said}", file=sys.stderr, flush=True)
-        # An exception raised here would be logged, and the first one shown.
+        # An exception raised here would be logged, and the first one displayed.
         os._exit(ExitCode.MISTAKE)
 
 
 def _is_of_option(error: Exception) -> TypeGuard[json.JSONDecodeError]:
-    """Whether it is of the option --config, which TFDS decodes before it calls a builder."""
+    """Whether the error is in the option --config, which TFDS decodes before it calls a builder."""
     return isinstance(error, json.JSONDecodeError) and any(
         word in (error.doc, f"--config={error.doc}") for word in sys.argv[1:]
     )

@@ -1,9 +1,9 @@
-"""Folders of unfinished work, each with the mark of the process that fills it.
+"""Temporary folders, each marked by the process that fills it.
 
-A process that is killed leaves its folder behind, at a dataset's size. The mark is a file that its
-process holds locked; the system lets go of the lock when the process ends, however it ends. So the
-next process can tell a folder that nobody will finish, which it removes, from one of a living
-process, which it leaves alone. Where neither is certain the folder is named and left alone.
+A killed process leaves its folder behind, which may have the size of a dataset. The mark is a file
+locked by its process; the operating system releases the lock when the process ends for any reason.
+The next process can therefore remove abandoned folders and leave those of running processes alone.
+If the state is unknown, the folder is reported and kept.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ from absl import logging
 from . import paths
 
 _MARK = ".owner"
-# What machines are called that have no name of their own, or no boot number.
+# Host names of machines without a name or boot id of their own.
 _NAMES_OF_MANY = {"localhost", "unknown"}
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 
 
 @contextlib.contextmanager
 def folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
-    """Makes a marked folder that is removed when the context is left, and sweeps those before it.
+    """Creates a marked folder, removed on exit, and removes abandoned ones.
 
     Args:
-      parent: Where to make it.
-      prefix: What its name begins with.
+      parent: The parent folder.
+      prefix: The prefix of its name.
 
     Yields:
       The folder.
@@ -44,14 +44,14 @@ def folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def marked(unfinished: pathlib.Path) -> Iterator[None]:
-    """Marks a folder as this process's own while the context is open.
+    """Marks a folder as being filled by this process.
 
-    Where the file system has no locks it stays without a mark.
+    On a file system without locks the folder is not marked.
 
     Args:
       unfinished: The folder.
     """
-    # It gets its name once it is locked: a mark that is not locked is that of a dead process.
+    # It is renamed after it is locked: a mark without a lock is that of a dead process.
     early = unfinished / f"{_MARK}-{os.getpid()}"
     with early.open("w") as file:
         file.write(" ".join([str(os.getpid()), *_machine()]))
@@ -69,14 +69,14 @@ def marked(unfinished: pathlib.Path) -> Iterator[None]:
 
 
 def sweep(parent: pathlib.Path, prefix: str) -> dict[str, str]:
-    """Removes the folders of processes that are gone, and says so in the log.
+    """Removes the folders of dead processes, and logs it.
 
     Args:
-      parent: Where they are; it need not exist.
-      prefix: What their names begin with.
+      parent: The parent folder, which need not exist.
+      prefix: The prefix of their names.
 
     Returns:
-      The names of the folders whose processes live, and which processes these are.
+      The names of the folders of running processes, with those processes.
     """
     living = {}
     for unfinished in parent.iterdir() if parent.is_dir() else ():
@@ -94,17 +94,18 @@ def sweep(parent: pathlib.Path, prefix: str) -> dict[str, str]:
 
 
 def _machine() -> tuple[str, str]:
-    """Two names of this machine: one outlives a restart, containers on it share the other."""
+    """Returns two names of this machine: one survives a reboot, containers share the other."""
     return socket.gethostname(), _BOOT.read_text().strip() if _BOOT.exists() else "unknown"
 
 
 def _owner(unfinished: pathlib.Path) -> tuple[str, bool | None]:
-    """The process that marked a folder, and whether it lives; None if that cannot be told."""
+    """Returns the process that marked a folder, and whether it is running; None if unknown."""
     try:
         with (unfinished / _MARK).open("r+") as file:
             number, host, boot = file.read().split()
             owner = f"process {number} on {host}"
-            # Shared, so that two processes that look at once do not take each other for the owner.
+            # A shared lock, so that two simultaneous checks do not mistake each other for the
+            # owner.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return owner, True
@@ -112,7 +113,7 @@ def _owner(unfinished: pathlib.Path) -> tuple[str, bool | None]:
         return "it is not known whether its process still runs", None
     if ({host, boot} - _NAMES_OF_MANY).isdisjoint(
         _machine()
-    ):  # Some network file systems lock for one machine.
+    ):  # Some network file systems only lock within one machine.
         return f"whether {owner} still runs is not known on this host", None
     return owner, False
 
@@ -120,7 +121,7 @@ def _owner(unfinished: pathlib.Path) -> tuple[str, bool | None]:
 def _remove(unfinished: pathlib.Path, owner: str) -> None:
     files = (path.lstat().st_size for path in unfinished.rglob("*"))
     size = 0
-    with contextlib.suppress(OSError):  # Another process removes it too.
+    with contextlib.suppress(OSError):  # Another process may remove it, too.
         size = sum(files)
     shutil.rmtree(unfinished, ignore_errors=True)
     done = "could not be removed" if unfinished.exists() else "was removed"

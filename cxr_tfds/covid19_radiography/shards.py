@@ -1,4 +1,4 @@
-"""The shards of a split: how many, in which order, and always the same bytes."""
+"""The shards of a split: their number and order, with reproducible bytes."""
 
 import contextlib
 import itertools
@@ -16,16 +16,16 @@ from cxr_command import record_index
 from . import parallel, paths
 from .refusal import RefusedError
 
-# What TensorFlow aligns tensors to, in bytes.
+# TensorFlow's alignment of tensors, in bytes.
 _ALIGNMENT = 64
-# A field of `tf.train.Example` that nobody defines and every parser skips: number 15, a text.
+# An undefined field of `tf.train.Example` that every parser skips: number 15, a string.
 _PADDING = b"\x7a"
-# Workers read whole shards, and a shard should be worth opening.
+# Minimum per shard: workers read whole shards, so a shard should be worth opening.
 _FEWEST_EXAMPLES = 64
 
 
 class TooManyShardsError(RefusedError, ValueError):
-    """More shards were asked for than a split has examples."""
+    """More shards were requested than a split has examples."""
 
 
 def number(sizes: Sequence[int], asked_for: int | None) -> int:
@@ -33,14 +33,14 @@ def number(sizes: Sequence[int], asked_for: int | None) -> int:
 
     Args:
       sizes: The number of examples of each split.
-      asked_for: What the user asked for, or None.
+      asked_for: The number requested by the user, or None.
 
     Returns:
-      What the user asked for; or else the largest power of two that leaves 64 examples for each
-      shard of the smallest split.
+      The requested number, or else the largest power of two with at least 64 examples per shard of
+      the smallest split.
 
     Raises:
-      TooManyShardsError: The user asked for more shards than a split has examples.
+      TooManyShardsError: More shards were requested than a split has examples.
     """
     smallest = min(sizes)
     if asked_for and asked_for > smallest:
@@ -51,24 +51,24 @@ def number(sizes: Sequence[int], asked_for: int | None) -> int:
 
 
 def shuffled(ids: Iterable[str], split: str) -> list[str]:
-    """Puts ids into the order in which TFDS stores examples with these keys.
+    """Sorts ids in the order in which TFDS stores examples with these keys.
 
     Args:
       ids: The ids of a split.
-      split: Its name, which TFDS takes as the salt.
+      split: The name of the split, which TFDS uses as the salt.
 
     Returns:
-      The ids by the hash of the key.
+      The ids, sorted by the hash of the key.
     """
     return sorted(ids, key=hashing.Hasher(split).hash_key)
 
 
 class CanonicalWriter(tfds.core.ExampleWriter):
-    """Writes each record as the one serialization of what it holds.
+    """Writes each record in a canonical serialization.
 
-    A `tf.train.Example` is a map, which protobuf serializes in another order in every process,
-    unless it is told to sort the keys. The image begins at a multiple of 64 bytes in its TFRecord
-    file, so that TensorFlow takes a slice of the mapped file as a tensor and copies it once.
+    A `tf.train.Example` is a map, whose serialization order differs between processes unless
+    protobuf sorts the keys. The image starts at a multiple of 64 bytes in its TFRecord file, so
+    that TensorFlow can use a slice of the mapped file as a tensor and copies it only once.
     """
 
     def write(self, path: os.PathLike, examples: Iterable[tuple[Any, bytes]]) -> Any:
@@ -79,7 +79,7 @@ class CanonicalWriter(tfds.core.ExampleWriter):
           examples: The key and the record of each example.
 
         Returns:
-          What the file format returns.
+          The result of the file format's writer.
         """
         return super().write(path, self._aligned(examples))
 
@@ -98,19 +98,19 @@ def write(
     num_shards: int,
     builder: tfds.core.GeneratorBasedBuilder,
 ) -> tfds.core.SplitInfo:
-    """Writes a split from examples that come in their final order, holding a few of them at a time.
+    """Writes a split from examples in final order, holding only a few of them in memory.
 
-    TFDS's own writer holds up to a gigabyte of examples to put them into order.
+    TFDS's own writer holds up to a gigabyte of examples in memory to sort them.
 
     Args:
       split: The name of the split.
       examples: The key and the values of each example.
-      size: How many there are.
-      num_shards: How many files to write.
-      builder: Says where to, what the features are, and writes the files.
+      size: The number of examples.
+      num_shards: The number of files to write.
+      builder: The builder, which defines the path and the features and writes the files.
 
     Returns:
-      What TFDS keeps about a split.
+      TFDS' metadata of the split.
     """
     features = builder.info.features
     serializer = tfds.core.ExampleSerializer(features.get_serialized_info())
@@ -122,7 +122,7 @@ def write(
     ends = shard_utils.get_shard_boundaries(size, num_shards)
     lengths = [end - start for start, end in itertools.pairwise([0, *ends])]
     files = template.sharded_filepaths(num_shards)
-    # Closed, the examples take their progress bar away before an error is told.
+    # Closing the examples removes their progress bar before an error is shown.
     with (
         contextlib.closing(examples),
         contextlib.closing(parallel.bounded_map(serialize, examples)) as records,
@@ -142,14 +142,14 @@ def _canonical(record: bytes) -> bytes:
 
 
 def _align(record: bytes, position: int) -> bytes:
-    """Pads a record in front so that its image begins at a multiple of `_ALIGNMENT`.
+    """Adds padding to a record so that its image starts at a multiple of `_ALIGNMENT`.
 
     Args:
-      record: A serialized example; one without an encoded image is left as it is.
-      position: Where it will be written in its file.
+      record: A serialized example; one without an encoded image is returned unchanged.
+      position: The position of the record in its file.
     """
     images = tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value
     padding = -(position + record.index(images[0])) % _ALIGNMENT if images else 0
-    if padding == 1:  # A field takes two bytes at least.
+    if padding == 1:  # A field takes at least two bytes.
         padding += _ALIGNMENT
     return _PADDING + bytes([padding - 2]) + bytes(padding - 2) + record if padding else record

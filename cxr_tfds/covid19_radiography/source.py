@@ -1,4 +1,4 @@
-"""The published database on disk: its folders, lung masks and metadata workbooks."""
+"""The published database on disk: folders, lung masks and metadata workbooks."""
 
 import contextlib
 import dataclasses
@@ -17,10 +17,10 @@ DATABASE = "COVID-19_Radiography_Dataset"
 CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 ARCHIVES = ("archive.zip", "covid19-radiography-database.zip")
 
-# The folders of a class that are read; phantoms have `findings` beside them.
+# The subfolders of a class that are read; phantoms also have `findings`.
 _READ = ("images", "masks")
 
-# What the URL column of a workbook holds when a radiograph comes from a source.
+# Parts of the URL in a workbook that identify each source.
 _URL_PARTS = {
     "bimcv": "bimcv",
     "covid_cxnet": "covid-cxnet",
@@ -59,7 +59,7 @@ A part of the images will do, and masks may be missing. All four workbooks are n
 
 @dataclasses.dataclass(frozen=True)
 class Radiograph:
-    """One radiograph of the database, or of somebody's own collection.
+    """One radiograph of the database or of a user's own collection.
 
     Attributes:
       id: The name of its file without extension, such as "COVID-137".
@@ -67,10 +67,11 @@ class Radiograph:
       source: The collection it was taken from, one of `SOURCES`.
       image: The PNG file.
       mask: The PNG file of its lung mask, or None.
-      depth: Of a 16-bit file, the bits that the database's files use; None: those that it uses.
-      is_published: Whether it is of the database, whose files are PNG files and stored as they
-        are; else any file that is read will do, and its gray pixels are stored.
-      links: What it shares with those that must lie in its split, such as "patient 12".
+      depth: For a 16-bit file, the number of bits in use in the database; None: those in use in the
+        file.
+      is_published: Whether it belongs to the database, whose PNG files are stored unchanged. Other
+        radiographs may have any readable format, and their gray pixels are stored.
+      links: Keys shared with radiographs that must be in the same split, such as "patient 12".
     """
 
     id: str
@@ -84,13 +85,13 @@ class Radiograph:
 
 
 def find_radiographs(database: epath.Path) -> tuple[list[Radiograph], list[Fault]]:
-    """Lists the radiographs of a copy of the database, or of a part of it, opening no image.
+    """Lists the radiographs of a full or partial copy of the database without opening images.
 
     Args:
       database: The folder `COVID-19_Radiography_Dataset`.
 
     Returns:
-      The radiographs by class and then by number, and what is wrong with folders, file names and
+      The radiographs sorted by class and number, and the faults of folders, file names and
       workbooks.
     """
     radiographs, faults = [], _wrong_folders(database)
@@ -104,15 +105,15 @@ def find_radiographs(database: epath.Path) -> tuple[list[Radiograph], list[Fault
 
 
 def read_sources(path: epath.Path, label: str) -> tuple[dict[str, str], list[Fault]]:
-    """Reads from a metadata workbook where each radiograph was taken from.
+    """Reads the source of each radiograph from a metadata workbook.
 
     Args:
       path: The xlsx file of a class.
       label: The class.
 
     Returns:
-      The source of each id, and what is wrong with the workbook. Ids are in lower case, as the
-      workbook of Normal says `NORMAL-1` where the file is named `Normal-1.png`.
+      The source of each id, and the workbook's faults. Ids are in lower case, as the workbook of
+      Normal uses `NORMAL-1` for the file `Normal-1.png`.
     """
     if leaves(path, path.parent):
         return {}, [Fault(path.name, Kind.LEAVES_FOLDER)]
@@ -138,23 +139,23 @@ def read_sources(path: epath.Path, label: str) -> tuple[dict[str, str], list[Fau
 
 
 def source_of_url(url: str) -> str:
-    """Names the source that a URL of a workbook points to.
+    """Returns the source that a workbook's URL points to.
 
     Args:
       url: The value of the URL column.
 
     Returns:
-      One of `SOURCES`; "unknown" if the URL is none of the published ones.
+      One of `SOURCES`; "unknown" if the URL is not one of the published ones.
     """
     found = (source for source, part in _URL_PARTS.items() if part in url.lower())
     return next(found, "unknown")
 
 
 def number_of(radiograph_id: str) -> tuple[str, int]:
-    """Takes an id apart, so that ids can be sorted as people count: COVID-9 before COVID-10.
+    """Splits an id into class and number, for natural sorting: COVID-9 before COVID-10.
 
     Args:
-      radiograph_id: Such as "COVID-137".
+      radiograph_id: An id such as "COVID-137".
 
     Returns:
       The class and the number.
@@ -164,14 +165,14 @@ def number_of(radiograph_id: str) -> tuple[str, int]:
 
 
 def leaves(path: epath.Path, folder: epath.Path) -> bool:
-    """Tells whether a path leads out of a folder by way of a link.
+    """Whether a path leads out of a folder through a link.
 
     Args:
       path: A path below the folder.
       folder: The folder, which may itself be reached by a link.
 
     Returns:
-      Whether what the path leads to lies elsewhere. Object stores have no links.
+      Whether the target is outside the folder. Object stores have no links.
     """
     inside = os.path.realpath(folder)
     return os.path.commonpath([inside, os.path.realpath(path)]) != inside
@@ -182,7 +183,7 @@ def _is_id(text: str, label: str) -> bool:
 
 
 def _filled(row: tuple) -> tuple:
-    """A row up to its last cell that is not empty."""
+    """Returns a row up to its last non-empty cell."""
     return row[: max((n for n, value in enumerate(row, start=1) if value is not None), default=0)]
 
 
@@ -223,13 +224,13 @@ def _png_files(folder: epath.Path, label: str) -> tuple[dict[str, epath.Path], l
 
 
 def _is_image(path: epath.Path) -> bool:
-    """Whether a name is an image's; macOS leaves hidden `._COVID-1.png` files, which are none."""
+    """Whether a name is an image's; the hidden `._COVID-1.png` files of macOS are not images."""
     suffixes = (*image_file.SUFFIXES, *dicom.SUFFIXES)
     return path.name.lower().endswith(suffixes) and not path.name.startswith(".")
 
 
 def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fault]:
-    """What a partial copy leaves out, and what it has too much."""
+    """Returns missing and superfluous files of a partial copy."""
     present = {stem.lower() for stem in images}
     faults = [
         Fault(f"{label}/masks/{stem}.png", Kind.MASK_ALONE) for stem in masks if stem not in images
@@ -250,7 +251,7 @@ def _incomplete(label: str, images: dict, masks: dict, sources: dict) -> list[Fa
 
 
 def _misplaced(folder: epath.Path) -> Iterator[Fault]:
-    """The images of a class that lie beside `images` and `masks`, or deeper in them."""
+    """Yields a class' images beside `images` and `masks`, or nested deeper in them."""
     entries = _entries(folder)
     read = [path for path in entries if path.name in _READ]
     deeper = [path for place in read for path in _entries(place) if not _is_image(path)]
@@ -262,7 +263,7 @@ def _misplaced(folder: epath.Path) -> Iterator[Fault]:
 
 
 def _entries(folder: epath.Path) -> list[epath.Path]:
-    """What is in a folder; that one cannot be listed is told elsewhere."""
+    """Lists a folder; a failure is reported elsewhere."""
     with contextlib.suppress(OSError):
         return paths.listed(folder) if folder.is_dir() else []
     return []
@@ -282,7 +283,7 @@ def _wrong_folders(database: epath.Path) -> list[Fault]:
 
 
 def _below(folder: epath.Path, depth: int) -> Iterator[epath.Path]:
-    """What lies in a folder and in the folders in it; what cannot be listed is no class's."""
+    """Yields the contents of a folder and its subfolders; unreadable ones are not class folders."""
     for path in _entries(folder) if depth else ():
         yield path
         yield from _below(path, depth - 1)

@@ -1,7 +1,7 @@
-"""Which radiographs train, validate and test: a stratified 80/10/10 split of whole groups.
+"""The training, validation and test splits: a stratified 80/10/10 split of whole groups.
 
-The split depends on what the radiographs show and on their labels alone: not on their names, nor
-on the order in which a file system lists them, nor on the machine.
+The split depends only on the radiographs' content and labels: not on their names, on the order in
+which a file system lists them, or on the machine.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from cxr_command.dealing import deal
 
 from .refusal import RefusedError
 
-_FEWEST = 6  # With fewer, a fifth is a single radiograph, which cannot both validate and test.
+_FEWEST = 6  # With fewer, a fifth is one radiograph, too few for two splits.
 
 
 class TooFewError(RefusedError, ValueError):
@@ -19,14 +19,14 @@ class TooFewError(RefusedError, ValueError):
 
 
 def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, str]:
-    """Assigns each radiograph to a split, every class in the same proportions.
+    """Assigns each radiograph to a split, stratified by class.
 
     The sizes are those of scikit-learn's stratified `train_test_split` in two steps: a fifth is
     held out, half of that is the test split (the larger half), the other half the validation split.
 
     Args:
       labels: The class of each id.
-      groups: The group of each id, named after its content. A group never straddles splits.
+      groups: The group of each id, named after its content. A group is never divided.
 
     Returns:
       The split of each id: "train", "validation" or "test".
@@ -56,14 +56,14 @@ def assign(labels: Mapping[str, str], groups: Mapping[str, str]) -> dict[str, st
 
 
 def apportion(seats: int, sizes: Mapping[str, int]) -> dict[str, int]:
-    """Shares out seats in proportion to sizes, by the largest-remainder rule.
+    """Allocates seats in proportion to sizes, by the largest-remainder rule.
 
     Args:
-      seats: How many to share out.
+      seats: The number of seats.
       sizes: The size of each class.
 
     Returns:
-      The seats of each class; equal remainders favour the class that sorts first.
+      The seats of each class; ties go to the class that sorts first.
     """
     total = sum(sizes.values())
     shares = {label: divmod(seats * size, total) for label, size in sizes.items()}

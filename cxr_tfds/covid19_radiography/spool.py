@@ -1,4 +1,4 @@
-"""Keeps resized pixels on disk between the two passes of a build, so that none is decoded twice."""
+"""Stores resized pixels on disk between the two passes of a build, to decode each image once."""
 
 import tempfile
 
@@ -13,19 +13,19 @@ RECORD_BYTES = _PIXELS + _MASK_BYTES
 
 
 class Spool:
-    """Images and masks in a file without a name, which is gone when the process is."""
+    """Images and masks in an unnamed file, which disappears with the process."""
 
     def __init__(self, folder: epath.Path):
-        """Opens an empty spool.
+        """Creates an empty spool.
 
         Args:
-          folder: Whose disk to use, if it is one of this machine.
+          folder: The folder whose disk is used, if it is local.
         """
         self._file = tempfile.TemporaryFile(dir=folder if paths.is_local(folder) else None)
         self._places: dict[str, int] = {}
 
     def add(self, radiograph_id: str, image: np.ndarray, mask: np.ndarray) -> None:
-        """Adds one radiograph, in place of what was added of the same id.
+        """Adds one radiograph, replacing an earlier one with the same id.
 
         Args:
           radiograph_id: Its id.
@@ -42,7 +42,7 @@ class Spool:
           radiograph_id: Its id.
 
         Returns:
-          The image and the mask, as they were added.
+          The image and the mask, as added.
         """
         self._file.seek(self._places[radiograph_id] * RECORD_BYTES)
         record = np.frombuffer(self._file.read(RECORD_BYTES), np.uint8)
@@ -54,5 +54,5 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Gives the disk space back."""
+        """Releases the disk space."""
         self._file.close()

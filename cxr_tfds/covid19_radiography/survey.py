@@ -1,7 +1,7 @@
-"""Surveys a copy of the database before it is built: what is sound, what is equal, which split.
+"""Surveys a copy of the database before the build: validity, duplicates and splits.
 
-Splits cannot be dealt before every picture was seen, so a build goes through the pictures twice.
-Memory holds their hashes alone in between; pixels that will be needed again wait on disk.
+Splits can only be assigned after all images have been read, so a build reads the images twice. In
+between, memory only holds their hashes; pixels needed later are stored on disk.
 """
 
 import dataclasses
@@ -41,8 +41,8 @@ class Example:
       group: The id that names its group of duplicates.
       split: "train", "validation" or "test".
       sha256: The SHA-256 of the image file, hexadecimal.
-      height: Of the image, in pixels.
-      width: Of the image, in pixels.
+      height: The height of the image, in pixels.
+      width: The width of the image, in pixels.
     """
 
     radiograph: source.Radiograph
@@ -53,7 +53,7 @@ class Example:
     width: int
 
     def row(self) -> split_table.Row:
-        """Its row of the table of splits."""
+        """Returns its row of the table of splits."""
         radiograph = self.radiograph
         return split_table.Row(
             radiograph.id,
@@ -67,14 +67,14 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """Radiographs that were found, and not yet opened.
+    """Radiographs that were found but not yet opened.
 
     Attributes:
-      folder: Where they are.
-      radiographs: In the order of the table of splits.
-      faults: What is wrong with folders and names.
+      folder: The folder of the radiographs.
+      radiographs: The radiographs, in the order of the table of splits.
+      faults: The faults of folders and names.
       assign: Assigns the radiographs to splits, as `splits.assign` does.
-      remedy: What to do about files that stop a build, a clause.
+      remedy: What to do about files that stop a build, as a clause.
     """
 
     folder: epath.Path
@@ -85,19 +85,19 @@ class Collection:
 
 
 def take(collection: Collection, inspect_all: Inspector, *, keeps_files: bool) -> list[Example]:
-    """Looks at every file of a collection, and logs what is missing or odd.
+    """Inspects every file of a collection, and logs faults that do not stop the build.
 
     Args:
-      collection: What was found.
+      collection: The radiographs found.
       inspect_all: Inspects radiographs, in any order.
-      keeps_files: Whether the files are stored as they are, so that of 16-bit ones the upper 8 bits
-        will be read.
+      keeps_files: Whether files are stored unchanged, so that readers take the upper 8 bits of
+        16-bit ones.
 
     Returns:
       The examples in the order of the collection.
 
     Raises:
-      DatabaseError: Something is wrong that stops a build; the message lists all of it.
+      DatabaseError: A fault stops the build; the message lists all of them.
       ValueError: There are too few radiographs for three splits.
     """
     wrong = list(collection.faults)
@@ -120,7 +120,7 @@ def take(collection: Collection, inspect_all: Inspector, *, keeps_files: bool) -
 def _of_one_depth(
     radiographs: list[source.Radiograph], inspections: dict[str, inspection.Inspection]
 ) -> tuple[list[source.Radiograph], list[source.Radiograph]]:
-    """All radiographs, 16-bit ones with the depth of the deepest, and those seen with another."""
+    """Returns all radiographs with the greatest 16-bit depth, and those inspected with another."""
     depth = max((one.depth for one in inspections.values()), default=0)
     if not depth:
         return radiographs, []
@@ -135,14 +135,14 @@ def _of_one_depth(
 def inspect_here(
     radiographs: list[source.Radiograph], keep: spool.Spool | None = None
 ) -> Iterator[inspection.Inspection]:
-    """Inspects radiographs on all cores of this machine, showing how far it is.
+    """Inspects radiographs on all cores of this machine, showing the progress.
 
     Args:
-      radiographs: Which ones.
-      keep: Where to keep their resized pixels, if they will be needed.
+      radiographs: The radiographs to inspect.
+      keep: The spool for their resized pixels, if they will be needed.
 
     Yields:
-      What was found, in order.
+      The inspections, in order.
     """
     inspected = parallel.bounded_map(_inspect_and_resize if keep else _inspect, radiographs)
     for found, pixels in utils.tqdm(
@@ -183,7 +183,7 @@ def _examples(
     labels = {radiograph.id: radiograph.label for radiograph in radiographs}
     _tell_of_two_labels(labels, group_of)
     group_of = links.join(group_of, {one.id: one.links for one in radiographs})
-    # Named after what they show, groups are dealt alike whatever their files are called.
+    # Groups are named after their content, so that assignments do not depend on file names.
     content: dict[str, str] = {}
     for radiograph_id, group in group_of.items():
         content[group] = min(content.get(group, "~"), found[radiograph_id].pixels)
@@ -202,7 +202,7 @@ def _examples(
 
 
 def _tell_of_two_labels(labels: dict[str, str], group_of: dict[str, str]) -> None:
-    """Logs copies of one picture in two classes, of which one must be wrong."""
+    """Logs copies of one image in two classes, one of which must be wrong."""
     torn = [(group, one) for one, group in group_of.items() if labels[one] != labels[group]]
     if torn:
         (first, other), *_ = torn

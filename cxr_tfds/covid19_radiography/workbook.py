@@ -1,8 +1,8 @@
-"""Reads the first sheet of an xlsx workbook, whoever wrote it, in bounded memory and time.
+"""Reads the first sheet of an untrusted xlsx workbook in bounded memory and time.
 
-A workbook is a zip file of XML parts. What is small on disk can unpack to gigabytes, declare
-entities that grow a thousandfold, or claim a million columns; openpyxl gets the parts that were
-found to be harmless, and no others.
+A workbook is a zip file of XML parts. A small file can unpack to gigabytes, declare entities that
+expand a thousandfold, or claim a million columns; openpyxl only receives the parts that were found
+to be harmless.
 """
 
 import collections
@@ -15,37 +15,37 @@ from etils import epath
 
 from . import paths, refusal
 
-# The largest of the published workbooks unpacks to 2.3 MB: 10,193 rows of 4 columns, of which the
-# XML has 110,000 elements.
+# The largest published workbook unpacks to 2.3 MB: 10,193 rows of 4 columns, with 110,000 XML
+# elements.
 _MOST_BYTES = 16 << 20
 _MOST_ELEMENTS = 500_000
 _MOST_SHEETS = 20
 _MOST_ROWS = 100_000
 _MOST_COLUMNS = 50
-_LONGEST_TEXT = 32_767  # Of a cell, as in Excel.
+_LONGEST_TEXT = 32_767  # Limit of a cell, as in Excel.
 
 
 class WorkbookError(ValueError):
-    """A file is no workbook that can be read; the text says why, in the cause's own words."""
+    """A file is not a readable workbook; the message gives the cause's own text."""
 
 
 def read_rows(path: epath.Path) -> list[tuple]:
-    """Reads the first sheet's rows, without those that are empty.
+    """Reads the non-empty rows of the first sheet.
 
     Args:
       path: The xlsx file.
 
     Returns:
-      The values of each row; the columns beyond the fiftieth are left out.
+      The values of each row; columns beyond the fiftieth are ignored.
 
     Raises:
       OSError: The system cannot read the file.
-      WorkbookError: It is no workbook, or one that no reader of radiographs' names should open.
+      WorkbookError: It is not a workbook, or not safe to open.
     """
     content = _read(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Of styles and extensions that no value depends on.
+            warnings.simplefilter("ignore")  # About styles that do not affect values.
             return _rows(_harmless(content))
     except (MemoryError, WorkbookError):
         raise
@@ -54,7 +54,7 @@ def read_rows(path: epath.Path) -> list[tuple]:
 
 
 def _read(path: epath.Path) -> bytes:
-    if not paths.exists(path):  # Object stores have errors of their own.
+    if not paths.exists(path):  # Object stores have their own errors.
         raise FileNotFoundError(path)
     size = paths.size(path)
     if not 0 < size <= _MOST_BYTES:
@@ -63,7 +63,7 @@ def _read(path: epath.Path) -> bytes:
 
 
 def _harmless(content: bytes) -> io.BytesIO:
-    """A copy of a workbook with the XML parts alone, all of which were looked through."""
+    """Returns a copy of a workbook with only the XML parts, all of which were checked."""
     copied, elements = io.BytesIO(), collections.Counter()
     with zipfile.ZipFile(io.BytesIO(content)) as packed, zipfile.ZipFile(copied, "w") as copy:
         unpacked = sum(member.file_size for member in packed.infolist())
@@ -78,7 +78,7 @@ def _harmless(content: bytes) -> io.BytesIO:
 
 
 def _look_through(name: str, part: bytes, elements: collections.Counter) -> None:
-    """Refuses a part that would grow when it is read, and counts its elements by their names."""
+    """Rejects a part that would expand when it is read, and counts its elements by name."""
 
     def refuse_declarations(*_: object) -> None:
         raise WorkbookError(f"{name} declares a document type, which no workbook needs")
@@ -100,12 +100,12 @@ def _look_through(name: str, part: bytes, elements: collections.Counter) -> None
 
 
 def _rows(file: io.BytesIO) -> list[tuple]:
-    import openpyxl  # Slow to import, and only a build needs it.
+    import openpyxl  # Slow to import, and only needed by a build.
 
     book = openpyxl.load_workbook(file, read_only=True, keep_links=False)
     if not book.worksheets:
         raise WorkbookError("it has no sheet")
-    # Told how many to give, openpyxl does not make up as many as the sheet claims to have.
+    # With a given maximum, openpyxl does not create as many columns as the sheet claims to have.
     limits = {"max_row": _MOST_ROWS + 1, "max_col": _MOST_COLUMNS}
     every = book.worksheets[0].iter_rows(**limits, values_only=True)
     rows = []

@@ -1,1 +1,1 @@
-"""Anybody's own radiographs as a TFDS dataset."""
+"""Your own radiographs as a TFDS dataset."""

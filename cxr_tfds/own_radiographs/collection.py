@@ -1,4 +1,4 @@
-"""Somebody's radiographs on disk: class folders, or a manifest that says where each lies."""
+"""A user's radiographs on disk: class folders, or a manifest with their paths."""
 
 import os
 import pathlib
@@ -26,15 +26,15 @@ _REMEDY = "Fix these files or remove them (and their lines in the manifest)"
 
 
 class CollectionError(refusal.RefusedError, ValueError):
-    """A folder or manifest is no collection that can be built; the text says what to do."""
+    """A folder or manifest is not a collection that can be built; the message says what to do."""
 
 
 def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collection:
-    """Lists somebody's radiographs and looks whether they can be split, opening none.
+    """Lists a user's radiographs and checks that they can be split, without opening them.
 
     Args:
-      manual_dir: Where they are.
-      test_sites: The sites to test on; empty: patients of all sites are tested on.
+      manual_dir: The folder of the radiographs.
+      test_sites: The sites to test on; empty: test on patients of all sites.
 
     Returns:
       The radiographs.
@@ -54,7 +54,7 @@ def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collecti
         radiographs, faults = _in_folders(folder)
     _require_classes(folder, radiographs)
     assign = PatientSplits(given, {one.id: one.source for one in radiographs}, test_sites)
-    # Of what is known before the pictures are seen, so that nobody waits for a mistake.
+    # Check what is known before the images are read, so that mistakes are found early.
     alone = {one.id: one.id for one in radiographs}
     groups = links.join(alone, {one.id: one.links for one in radiographs})
     assign({one.id: one.label for one in radiographs}, groups)
@@ -62,7 +62,7 @@ def find(manual_dir: epath.Path, test_sites: tuple[str, ...]) -> survey.Collecti
 
 
 def _listed(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault], dict[str, str]]:
-    """The radiographs of a manifest, what is told of it, and the splits that it gives."""
+    """Returns the radiographs of a manifest, its faults, and the splits given in it."""
     try:
         table = manifest.read(folder / MANIFEST, required=("path", "label"))
     except manifest.ManifestError as error:
@@ -118,7 +118,7 @@ def _told(table: manifest.Manifest) -> Iterator[str]:
 
 
 def _not_listed(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> list[Fault]:
-    """Tells of radiographs in the folder that the manifest does not name."""
+    """Returns a fault for each radiograph in the folder that the manifest does not list."""
     named = {pathlib.Path(path) for one in radiographs for path in (one.image, one.mask) if path}
     others = [path for path in listing.find(folder).files if path not in named]
     if not others:
@@ -128,7 +128,7 @@ def _not_listed(folder: pathlib.Path, radiographs: list[source.Radiograph]) -> l
 
 
 def _refuse_other_table(folder: pathlib.Path) -> None:
-    """Refuses a manifest of another name, without which a patient would be in two splits."""
+    """Rejects a misnamed manifest; without the manifest a patient could be in two splits."""
     names = sorted(os.listdir(folder))
     if found := [name for name in names if pathlib.Path(name).stem.lower() in _MISNAMED]:
         raise CollectionError(
@@ -138,7 +138,7 @@ def _refuse_other_table(folder: pathlib.Path) -> None:
 
 
 def _in_folders(folder: pathlib.Path) -> tuple[list[source.Radiograph], list[Fault]]:
-    """The radiographs of class folders, and what is left out."""
+    """Returns the radiographs of class folders, and the skipped files."""
     try:
         files, left_out = listing.find_by_class(folder)
     except listing.LayoutError as error:
@@ -193,12 +193,12 @@ def _is_mask(path: pathlib.Path) -> bool:
 
 
 def _place_of_mask(path: pathlib.Path) -> pathlib.Path:
-    """A mask's path without its suffix, and as if it lay beside `masks`."""
+    """Returns a mask's path without its suffix, as if it were beside `masks`."""
     return path.parents[1] / path.stem
 
 
 def _place_of_image(path: pathlib.Path) -> pathlib.Path:
-    """The same of a radiograph, which lies beside `masks`, or in `images` beside it."""
+    """Returns the same for a radiograph beside `masks`, or in `images` beside it."""
     is_beside = path.parent.name.lower() != "images"
     return (path.parent if is_beside else path.parents[1]) / path.stem
 

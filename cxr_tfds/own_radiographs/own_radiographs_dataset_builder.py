@@ -1,4 +1,4 @@
-"""Anybody's own radiographs, in class folders or listed in a manifest."""
+"""Your own radiographs, in class folders or listed in a manifest."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from . import collection
 
 
 class OptionError(refusal.RefusedError, ValueError):
-    """There is no such option, or it has no such value."""
+    """An option does not exist, or has an invalid value."""
 
 
 class Configuration(tfds.core.BuilderConfig):
@@ -23,7 +23,7 @@ class Configuration(tfds.core.BuilderConfig):
 
     Attributes:
       test_sites: The sites whose radiographs are the test split; the others train and validate.
-      full: Whether to keep the radiographs' size, and not resize them to 224x224.
+      full: Whether to keep the radiographs' size instead of resizing them to 224x224.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class Configuration(tfds.core.BuilderConfig):
         full: bool = False,
         **unknown: object,
     ):
-        """Makes a configuration, as TFDS does of the option `--config`.
+        """Creates a configuration from the option `--config`, as TFDS does.
 
         Args:
-          name: Of the configuration, by which training names it.
-          test_sites: The sites, one or more.
+          name: The name of the configuration, by which training refers to it.
+          test_sites: The test sites, at least one.
           full: Whether to keep the radiographs' size.
-          **unknown: Options that there are not, which are refused.
+          **unknown: Unknown options, which are rejected.
 
         Raises:
-          OptionError: There is no such option, or it has no such value.
+          OptionError: An option does not exist, or has an invalid value.
         """
         if unknown:
             raise OptionError(
@@ -68,7 +68,7 @@ class Configuration(tfds.core.BuilderConfig):
 
 
 class Builder(radiograph_builder.RadiographBuilder):
-    """Anybody's own radiographs, in class folders or listed in a manifest."""
+    """Your own radiographs, in class folders or listed in a manifest."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "Initial release."}
@@ -81,13 +81,13 @@ class Builder(radiograph_builder.RadiographBuilder):
         return self.builder_config.full
 
     def download_and_prepare(self, **kwargs: Any) -> None:
-        """Builds the dataset, unless it is built.
+        """Builds the dataset, unless it exists.
 
         Args:
-          **kwargs: As those of every builder.
+          **kwargs: As for every TFDS builder.
 
         Raises:
-          RefusedError: It cannot be built, or stands there with other test sites.
+          RefusedError: It cannot be built, or exists with other test sites.
         """
         if self.is_prepared():
             with refusal.in_words(f"open {self.data_dir}"):

@@ -1,4 +1,4 @@
-"""Which patients train, validate and test: 80/10/10 in every class, or as the user says."""
+"""Splits patients into training, validation and test: 80/10/10 per class, or as the user says."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -8,23 +8,23 @@ from cxr_command.dealing import deal
 from cxr_tfds.covid19_radiography.refusal import RefusedError
 
 _SPLITS = ("train", "validation", "test")
-# Of radiographs whose site nobody gave.
+# The site of radiographs without a given site.
 UNKNOWN_SITE = "unknown"
 _SHOWN = 5
 
 
 class SplitError(RefusedError, ValueError):
-    """The radiographs cannot be split like this; the text says why and what to do."""
+    """The radiographs cannot be split in this way; the message says why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PatientSplits:
-    """How to split radiographs; a call does it, with the same result whatever files are called.
+    """A callable that splits radiographs, independently of file names.
 
     Attributes:
-      given: The split of each id that the user has chosen.
+      given: The splits chosen by the user, by id.
       sites: The site of each id.
-      test_sites: The sites that are tested on, and on nothing else; empty: patients of all sites.
+      test_sites: The sites that form the test split; empty: patients of all sites.
     """
 
     given: Mapping[str, str]
@@ -36,13 +36,14 @@ class PatientSplits:
 
         Args:
           labels: The class of each id.
-          groups: The group of each id, named after its content: a patient's radiographs, copies.
+          groups: The group of each id, named after its content: radiographs of a patient, or
+            copies.
 
         Returns:
-          The split of each id; a group is in one, and so is a test site.
+          The split of each id; a group, or a test site, is within one split.
 
         Raises:
-          SplitError: A group would straddle splits, or a class has too few patients.
+          SplitError: A group would be divided between splits, or a class has too few patients.
         """
         fixed = self._fixed()
         _require_whole(fixed, groups)
@@ -54,7 +55,7 @@ class PatientSplits:
         return {one: split_of[one] for one in labels}
 
     def _fixed(self) -> dict[str, str]:
-        """The split of each id that is known beforehand; of the others it is empty."""
+        """Returns the splits that are known beforehand; empty for all other ids."""
         if not self.test_sites:
             return dict(self.given)
         if self.given:
@@ -76,7 +77,7 @@ class PatientSplits:
 
 
 def _require_whole(fixed: Mapping[str, str], groups: Mapping[str, str]) -> None:
-    """Refuses groups of which a part would be in another split."""
+    """Rejects groups that would be divided between splits."""
     members = defaultdict(list)
     for one, group in groups.items():
         members[group].append(one)
@@ -97,7 +98,7 @@ def _require_whole(fixed: Mapping[str, str], groups: Mapping[str, str]) -> None:
 def _deal(
     labels: Mapping[str, str], groups: Mapping[str, str], piles: tuple[str, ...]
 ) -> dict[str, str]:
-    """Deals groups by their rarest class: at least one of each class, else a tenth, is held out."""
+    """Assigns groups by their rarest class; holds out a tenth, but at least one, of each class."""
     classes = defaultdict(set)
     for one, label in labels.items():
         classes[groups[one]].add(label)
@@ -124,7 +125,7 @@ def _deal(
 
 
 def _require_content(split_of: Mapping[str, str], labels: Mapping[str, str]) -> None:
-    """Refuses a split without radiographs, and a class that nothing is trained with."""
+    """Rejects a split without radiographs, and a class without training examples."""
     held = {(split, labels[one]) for one, split in split_of.items()}
     if empty := set(_SPLITS).difference(split for split, _ in held):
         raise SplitError(f"Nothing is left for {_words(sorted(empty))}: each needs radiographs.")
