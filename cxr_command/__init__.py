@@ -1,4 +1,7 @@
-"""What cxr_tfds, trainer and launch share. Its import opens closed streams, quiets TensorFlow's."""
+"""Shared code of cxr_tfds, trainer and launch.
+
+Importing it opens closed standard streams and silences TensorFlow's import.
+"""
 
 from cxr_command import quiet_import, standard_streams
 

@@ -1,4 +1,4 @@
-"""SHA-256 digests of a folder's files, kept beside them in the form that `sha256sum` reads."""
+"""SHA-256 digests of a folder's files, stored beside them in the format of `sha256sum`."""
 
 import hashlib
 import os
@@ -12,8 +12,8 @@ _PART = 1 << 20
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """The SHA-256 of a file, hexadecimal."""
-    # A path of an object store opens itself.
+    """Returns the hexadecimal SHA-256 of a file."""
+    # Paths of an object store have their own `open`.
     opened: Any = path if isinstance(path, os.PathLike) else pathlib.Path(path)
     digest = hashlib.sha256()
     with opened.open("rb") as file:
@@ -23,21 +23,21 @@ def sha256_of(path: str | os.PathLike) -> str:
 
 
 def lines_of(digests: Mapping[str, str]) -> str:
-    """The lines of `SUMS` for digests by name of file."""
+    """Returns the lines of `SUMS` for digests by file name."""
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
 
 
 def parse(lines: Iterable[str]) -> dict[str, str]:
-    """Reads what `lines_of` wrote.
+    """Parses the output of `lines_of`.
 
     Args:
-        lines: of a file `SUMS`.
+        lines: lines of a file `SUMS`.
 
     Returns:
-        The digest of each file, by its name.
+        The digest of each file, by name.
 
     Raises:
-        ValueError: a line is something else.
+        ValueError: a line has another form.
     """
     found = {}
     for line in lines:

@@ -1,7 +1,7 @@
-"""CSV files, the same of all commands: no text of others becomes a formula in a spreadsheet.
+"""CSV files that never contain formulas for spreadsheets.
 
-A text that a spreadsheet would compute (`=HYPERLINK(...)`) gets an apostrophe in front, by which
-spreadsheets tell text. `decode` takes it away again, so that a file is read as it was given.
+Text that a spreadsheet would evaluate (`=HYPERLINK(...)`) is prefixed with an apostrophe, which
+marks text in spreadsheets. `decode` removes it again, so the original text is restored.
 """
 
 import csv
@@ -10,20 +10,20 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-# What a spreadsheet takes for the beginning of a formula, the wide forms of East Asian keyboards
-# among it. Apostrophes in front of it are text: one more of them can be taken away.
+# Characters that start a formula in spreadsheets, including their full-width forms. Text that
+# starts with apostrophes before one of them gets another, so that exactly one can be removed.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 
 
 def encode(rows: Iterable[Sequence[object]]) -> bytes:
-    """Writes a table.
+    """Encodes a table.
 
     Args:
-        rows: the header and the rows; numbers stay numbers.
+        rows: the header and the rows; numbers are written as numbers.
 
     Returns:
-        The file: UTF-8, lines that end in a line feed.
+        The file content: UTF-8, lines terminated by a line feed.
     """
     lines = _Lines()
     csv.writer(lines).writerows([_guarded(cell) for cell in row] for row in rows)
@@ -33,32 +33,32 @@ def encode(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def decode(content: bytes) -> list[list[str]]:
-    """Reads a table.
+    """Decodes a table.
 
     Args:
-        content: what `encode` gave, or any CSV file.
+        content: the result of `encode`, or any CSV file.
 
     Returns:
-        Its rows, the header among them.
+        The rows, including the header.
 
     Raises:
-        ValueError: it is no table, or no UTF-8.
+        ValueError: the content is not a table, or not UTF-8.
     """
     return list(rows_of(io.StringIO(content.decode("utf-8"), newline="")))
 
 
 def rows_of(lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
-    """As `decode`, row by row.
+    """Like `decode`, row by row.
 
     Args:
-        lines: of a file that was opened with `newline=""`.
-        delimiter: what stands between two cells.
+        lines: lines of a file opened with `newline=""`.
+        delimiter: separator of cells.
 
     Yields:
         Each row.
 
     Raises:
-        ValueError: it is no table.
+        ValueError: the lines are not a table.
     """
     try:
         for row in csv.reader(lines, strict=True, delimiter=delimiter):
@@ -68,19 +68,19 @@ def rows_of(lines: Iterable[str], delimiter: str = ",") -> Iterator[list[str]]:
 
 
 def spreadsheet_rows(lines: Iterable[str]) -> Iterator[list[str]]:
-    """As `rows_of`, of a table that a person saved.
+    """Like `rows_of`, for a table saved by a person.
 
-    Where a comma is the decimal mark, spreadsheets write semicolons between the cells of a CSV
-    file. So cells are separated by the first of comma, semicolon and tab that the header has.
+    In locales with a decimal comma, spreadsheets separate the cells of a CSV file by semicolons.
+    The separator is therefore the first of comma, semicolon and tab that occurs in the header.
 
     Args:
-        lines: as those of `rows_of`.
+        lines: as for `rows_of`.
 
     Yields:
         Each row.
 
     Raises:
-        ValueError: it is no table.
+        ValueError: the lines are not a table.
     """
     lines = iter(lines)
     header = next(lines, "")
@@ -89,10 +89,11 @@ def spreadsheet_rows(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 class _Lines(list[str]):
-    """The lines that a csv.writer gives, each with its end.
+    """Collects the lines written by a csv.writer, each with its terminator.
 
-    Of its default end, a carriage return and a line feed, the writer quotes either in a cell; of a
-    line feed alone it would leave a carriage return bare, which ends a line for a reader.
+    With its default terminator of carriage return and line feed, the writer quotes cells that
+    contain either. With a line feed alone it would not quote a carriage return, which ends a line
+    for a reader.
     """
 
     write = list.append

@@ -1,6 +1,6 @@
-"""Deals radiographs onto piles: splits or folds, whole groups, every class as it is wanted.
+"""Assigns whole groups of radiographs to splits or folds, with given class counts.
 
-It depends on what the groups are called and on the labels alone, not on any order.
+The result depends only on the groups' names and the labels, not on any order.
 """
 
 import hashlib
@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping
 from typing import TypeVar
 
-# Changing the salt deals every radiograph anew: that is a new major version of the dataset.
+# Changing the salt changes every assignment, which requires a new major version of the dataset.
 _SALT = "covid19_radiography"
 
 Id = TypeVar("Id", bound=Hashable)
@@ -19,16 +19,16 @@ def deal(
     groups: Mapping[Id, str],
     wanted: Mapping[str, Mapping[str, int]],
 ) -> dict[Id, str]:
-    """Deals whole groups onto piles, as near to the wanted sizes as groups allow.
+    """Assigns whole groups to piles, as close to the requested sizes as the groups allow.
 
-    A group goes where the largest share of what is wanted of its classes is still missing. The
-    larger groups go first, so that single radiographs then make up exactly what is still missing.
+    A group is assigned to the pile with the largest missing share of its classes. Larger groups
+    come first, so that single radiographs can fill the remaining places exactly.
 
     Args:
       labels: The class of each id.
       groups: The group of each id.
-      wanted: The number of radiographs of each class that each pile should get; over all piles as
-        many as there are.
+      wanted: The number of radiographs of each class for each pile; the total over all piles must
+        equal the number of radiographs.
 
     Returns:
       The pile of each id.
@@ -47,12 +47,12 @@ def deal(
 
 
 def deal_folds(labels: Mapping[Id, str], groups: Mapping[Id, str], folds: int) -> dict[Id, int]:
-    """Deals into folds, every class in the same proportions, no group torn apart.
+    """Assigns radiographs to folds, stratified by class, without dividing a group.
 
     Args:
       labels: The class of each id.
       groups: The group of each id.
-      folds: How many folds, at least 2.
+      folds: The number of folds, at least 2.
 
     Returns:
       The fold of each id, from 0.
@@ -71,7 +71,7 @@ def deal_folds(labels: Mapping[Id, str], groups: Mapping[Id, str], folds: int) -
 
 
 def _sizes(labels: Mapping[Id, str], folds: int) -> dict[str, dict[str, int]]:
-    """Equal shares of every class; what does not divide goes round, so that folds stay equal."""
+    """Returns equal shares of every class; remainders rotate, so that folds stay equal in size."""
     sizes: dict[str, dict[str, int]] = {str(fold): {} for fold in range(folds)}
     turn = 0
     for label, size in sorted(Counter(labels.values()).items()):
@@ -85,7 +85,7 @@ def _sizes(labels: Mapping[Id, str], folds: int) -> dict[str, dict[str, int]]:
 def _need(
     missing: Mapping[str, int], wanted: Mapping[str, int], counts: Mapping[str, int]
 ) -> tuple[bool, float]:
-    """How much a pile needs a group: whether it has room for it, and the share still missing."""
+    """Returns whether a pile has room for a group, and the share still missing."""
     has_room = all(missing.get(label, 0) >= count for label, count in counts.items())
     lacks = sum(missing.get(label, 0) for label in counts)
     return has_room, lacks / max(1, sum(wanted.get(label, 0) for label in counts))

@@ -1,4 +1,4 @@
-"""The exit codes of all commands, each with its meaning, which the documentation shows."""
+"""The exit codes of all commands with their meanings, as shown in the documentation."""
 
 import enum
 import signal
@@ -8,13 +8,13 @@ class ExitCode(enum.IntEnum):
     """How a command ended.
 
     Attributes:
-        meaning: what it tells the user, in Markdown.
+        meaning: explanation for the user, in Markdown.
     """
 
     meaning: str
 
     DONE = 0, "done"
-    # Python's own code for an error, too.
+    # Python also uses this code for unhandled exceptions.
     FOUND = (
         1,
         "`cxr_tfds.audit` found copies of a radiograph in two splits; or an error that this "
@@ -38,7 +38,7 @@ class ExitCode(enum.IntEnum):
         "another worker or data host is lost, or a port is in use; the message names it. Start the "
         "same command on all workers again",
     )
-    # As a shell gives them for a process that a signal ended.
+    # As in a shell, for a process ended by a signal.
     INTERRUPTED = 128 + signal.SIGINT, "Ctrl-C outside of a training, or a second Ctrl-C"
     READER_LEFT = (
         128 + signal.SIGPIPE,
@@ -51,14 +51,14 @@ class ExitCode(enum.IntEnum):
     )
 
     def __new__(cls, code: int, meaning: str) -> "ExitCode":
-        """Makes a member that is its code, as an integer."""
+        """Creates a member whose integer value is its code."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
         return member
 
 
-# A restart would end the same way.
+# A restart would end in the same way.
 FINAL = (ExitCode.DONE, ExitCode.MISTAKE, ExitCode.DIVERGED)
-# Somebody asked for it.
+# Stopped on request.
 STOPPED = (ExitCode.PREEMPTED, ExitCode.TERMINATED)

@@ -1,6 +1,6 @@
-"""The largest image that any command decodes."""
+"""The maximum size of images that the commands decode."""
 
-# The largest detectors have some 4,300 by 4,300 elements, and scanners of films give as much. A
-# file of a few bytes can claim far more, for which a decoder would reserve memory and take seconds:
-# what claims more is refused by its header.
+# The largest detectors have about 4,300 by 4,300 elements, and film scanners produce as much. A
+# file of a few bytes can claim far more, for which a decoder would allocate memory and take
+# seconds, so larger images are rejected by their header.
 MOST_PIXELS = 25_000_000

@@ -1,4 +1,4 @@
-"""The log of a command: lines of the time and the message."""
+"""The log of a command: lines with the time and the message."""
 
 import logging as python_logging
 import os
@@ -10,13 +10,13 @@ from absl import logging
 from cxr_command.foreign_text import one_line
 from cxr_command.standard_streams import is_notebook
 
-# Of this project, whose lines are shown; of libraries only errors are.
+# Packages of this project, whose messages are shown; libraries only log errors.
 _PACKAGES = ("benchmarks", "cxr_command", "cxr_tfds", "launch", "trainer")
 _FOLDERS = tuple(f"{pathlib.Path(__file__).parents[1] / name}{os.sep}" for name in _PACKAGES)
 
 
 def set_up() -> None:
-    """Shows the time and the message; of what the libraries log, their errors alone."""
+    """Logs the time and the message; libraries only log errors."""
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     handler = logging.get_absl_handler()
@@ -25,9 +25,9 @@ def set_up() -> None:
 
 
 def set_up_for_notebook() -> None:
-    """Shows the same lines where no command runs: in a notebook, or a script without a log.
+    """Enables the same log outside a command: in a notebook, or a script without a log.
 
-    absl's own handler would say that no flags are parsed.
+    absl's own handler would complain about unparsed flags.
     """
     logger = logging.get_absl_logger()
     if logger.handlers or (logger.hasHandlers() and not is_notebook()):
@@ -35,7 +35,7 @@ def set_up_for_notebook() -> None:
     logging.set_verbosity(logging.INFO)
     handler = python_logging.StreamHandler(sys.stderr)
     logger.addHandler(handler)
-    logger.propagate = False  # Libraries give the root logger a handler in passing.
+    logger.propagate = False  # Libraries add handlers to the root logger.
     _choose_lines(handler)
 
 
@@ -50,7 +50,7 @@ def _is_worth_showing(record: python_logging.LogRecord) -> bool:
 
 
 class _OneLine(python_logging.Formatter):
-    """Lets no name of a file or a class end a line or move the cursor."""
+    """Escapes names of files and classes that would end a line or move the cursor."""
 
     def formatMessage(self, record: python_logging.LogRecord) -> str:
         record.message = one_line(record.message)

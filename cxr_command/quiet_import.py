@@ -1,6 +1,6 @@
-"""TensorFlow's import, without the lines that no setting of its own silences.
+"""Imports TensorFlow without the messages that none of its settings silences.
 
-What its C++ code says before its logging starts ignores TF_CPP_MIN_LOG_LEVEL:
+Messages of its C++ code before its logging starts ignore TF_CPP_MIN_LOG_LEVEL:
 https://github.com/tensorflow/tensorflow/issues/100442.
 """
 
@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-# Lines of the severity "information", and the one that announces them.
+# Lines of severity INFO, and the line that announces them.
 _NOISE = re.compile(rb"I\d{4} |WARNING: All log messages before absl::InitializeLog\(\)")
 
 
 def install() -> None:
-    """Lets the first import of TensorFlow in this process say only what is worth reading.
+    """Filters the messages of this process' first import of TensorFlow.
 
-    Warnings and errors still show, once the import has ended, and everything if it fails.
+    Warnings and errors are still shown after the import, and everything if it fails.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" not in sys.modules and sys.stderr:  # None if file descriptor 2 is closed.
@@ -30,7 +30,7 @@ def install() -> None:
 
 
 class _QuietFinder(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow as Python does, once, and holds back what its import writes."""
+    """Finds TensorFlow like Python does, once, and buffers what its import writes."""
 
     def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
         if fullname != "tensorflow":
@@ -51,7 +51,7 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
 
 @contextlib.contextmanager
 def _noise_left_out() -> Iterator[None]:
-    """Holds back what is written to file descriptor 2, and leaves the noise out of it."""
+    """Buffers what is written to file descriptor 2, then writes it without the noise."""
     stderr = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
         os.dup2(held_back.fileno(), 2)
@@ -66,5 +66,5 @@ def _noise_left_out() -> Iterator[None]:
             os.close(stderr)
             held_back.seek(0)
             lines = [line for line in held_back if shows_all or not _NOISE.match(line)]
-            with contextlib.suppress(OSError):  # Its reader may have left.
+            with contextlib.suppress(OSError):  # The reader may have gone.
                 os.write(2, b"".join(lines))

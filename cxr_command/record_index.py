@@ -1,6 +1,6 @@
-"""Where each record of a split lies: an index beside the shards, for reading in any order.
+"""An index of a split's records, stored beside the shards for random access.
 
-An index is a NumPy file of one row for each record, in the order of the shards, with the fields
+An index is a NumPy file with one row per record, in the order of the shards, and the fields
 
     shard    number of the file
     offset   where the record begins in it, in bytes; of ArrayRecord, the number of the record
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 TFRECORD, ARRAY_RECORD = "tfrecord", "array_record"
-# A record of a TFRecord file: its length, that number's checksum, the content, its checksum.
+# A record of a TFRecord file: length, checksum of the length, content, checksum of the content.
 BEFORE, AFTER = 12, 4
 _NUMBERS = (
     ("shard", "<u4"), ("offset", "<u8"), ("length", "<u8"), ("image", "<u4"), ("size", "<u4"),
@@ -34,22 +34,22 @@ _HASHES = 2**62
 
 
 def name_of(dataset: str, split: str) -> str:
-    """The index's file name: `covid19_radiography-train.index.npy`."""
+    """Returns the index's file name: `covid19_radiography-train.index.npy`."""
     return f"{dataset}-{split}.index.npy"
 
 
 def make(paths: Sequence[str], file_format: str) -> np.ndarray:
-    """Reads all records of a split once; TFRecord's checksums are compared.
+    """Builds the index by reading all records of a split; TFRecord's checksums are verified.
 
     Args:
-        paths: its shards.
+        paths: shards of the split.
         file_format: `tfrecord` or `array_record`.
 
     Returns:
         The index, `[records]`.
 
     Raises:
-        ValueError: a record is damaged, or is no example with a label.
+        ValueError: a record is damaged, or is not an example with a label.
         OSError: a file could not be read.
     """
     shards = [_of_shard(number, path, file_format) for number, path in enumerate(paths)]
@@ -57,18 +57,18 @@ def make(paths: Sequence[str], file_format: str) -> np.ndarray:
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """Opens what `numpy.save` wrote of an index, memory-mapped.
+    """Opens an index written by `numpy.save`, memory-mapped.
 
     Raises:
-        ValueError: it is something else.
-        OSError: it could not be read.
+        ValueError: the file is not an index.
+        OSError: the file could not be read.
     """
     index = np.load(path, mmap_mode="r", allow_pickle=False)
     fields = dict(index.dtype.descr) if index.dtype.names else {}
     texts = {name: fields.pop(name) for name in ("id", "group") if name in fields}
     if index.ndim != 1 or fields != dict(_NUMBERS) or "id" not in texts:
         raise ValueError(f"expected an index of records, found an array of {index.dtype}")
-    # A plain array: memmap's own slicing is slow.
+    # A plain array, as memmap's own slicing is slow.
     return index.view(np.ndarray)
 
 
@@ -83,7 +83,7 @@ def _of_shard(number: int, path: str, file_format: str) -> np.ndarray:
 
 
 def _tfrecords(path: str) -> Iterator[tuple[int, bytes]]:
-    """Offset and content of each record, its checksum compared."""
+    """Yields offset and content of each record, verifying its checksum."""
     import tensorflow as tf
 
     spans = list(_spans(path))
@@ -98,7 +98,7 @@ def _tfrecords(path: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _spans(path: str) -> Iterator[tuple[int, int]]:
-    """Offset and length of each record, by the lengths before them."""
+    """Yields offset and length of each record, from the lengths stored before them."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
@@ -125,7 +125,7 @@ def _array_records(path: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _described(record: bytes) -> tuple[int, int, int, bytes, bytes | None]:
-    """Where the image lies, how long it is, the label, the id and the group."""
+    """Returns the image's offset and size, the label, the id and the group."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
@@ -146,7 +146,7 @@ def _described(record: bytes) -> tuple[int, int, int, bytes, bytes | None]:
 
 
 def _text(feature: "tf.train.Feature") -> bytes | None:
-    """A feature's one text or number as text; None if it has none."""
+    """Returns a feature's single text or number as text; None if it has none."""
     if len(feature.bytes_list.value) == 1:
         return feature.bytes_list.value[0]
     if len(feature.int64_list.value) == 1:
@@ -155,7 +155,7 @@ def _text(feature: "tf.train.Feature") -> bytes | None:
 
 
 def _hash(record: bytes) -> bytes:
-    """The same wherever the record lies; only identical records share one."""
+    """Returns a hash independent of the record's location, equal only for identical records."""
     import tensorflow as tf
 
     return str(tf.strings.to_hash_bucket_fast(record, _HASHES).numpy()).encode()

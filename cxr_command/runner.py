@@ -1,4 +1,4 @@
-"""How every command starts and ends: flags in, one sentence for a user's mistake, an exit code."""
+"""Start and end of every command: parses flags, shows a user's mistake in one line, exits."""
 
 import contextlib
 import dataclasses
@@ -18,21 +18,21 @@ from cxr_command.stop_signals import Terminated, raising
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """A command, and what its package wants of its start and end.
+    """A command with its start-up and exit behaviour.
 
     Attributes:
-        main: does the work, and reads `flags.FLAGS`.
-        define_flags: defines its flags; None: the import of its module has.
-        label: what the sentence of a mistake begins with; None: the command's name.
-        errors: those that end the command in one sentence, which is their text, with their
-            `exit_code` (`MISTAKE` if they have none), and without Python's own ending if they have
-            `ends_at_once`.
-        is_job: whether the work goes on when nobody reads its output any more, and `main` heeds
-            SIGTERM and SIGHUP itself. Otherwise both end it, and contexts clean up behind them.
-        starts_another: whether what stands after `--` is another command, a list of words that
-            `main` is called with.
-        before_devices: is called as soon as the flags are known. When `main` is, TensorFlow has
-            listed its devices, and read those settings of its own that stand in the environment.
+        main: does the work, using `flags.FLAGS`.
+        define_flags: defines its flags; None if importing the module defines them.
+        label: prefix of error messages; None: the command's name.
+        errors: exceptions that end the command with their message and `exit_code` (`MISTAKE` if
+            they have none), skipping Python's shutdown if they have `ends_at_once`.
+        is_job: whether the work continues when the reader of its output is gone, and `main` handles
+            SIGTERM and SIGHUP itself. Otherwise these end the command, and context managers clean
+            up.
+        starts_another: whether the words after `--` are another command, with which `main` is
+            called.
+        before_devices: called as soon as the flags are parsed. By the time `main` is called,
+            TensorFlow has listed its devices and read its settings from the environment.
     """
 
     main: Callable[..., None]
@@ -44,14 +44,14 @@ class Command:
     before_devices: Callable[[], None] | None = None
 
     def run(self) -> NoReturn:
-        """Parses the flags, calls `main` and exits with the code that fits what happened."""
+        """Parses the flags, calls `main` and exits with the matching exit code."""
         standard_streams.outlive_readers(of_output=self.is_job)
         with self._ended():
             app.run(self._call, flags_parser=self._parse)
 
     @contextlib.contextmanager
     def _ended(self) -> Iterator[None]:
-        """While open, an error for the user ends the process with its sentence and code."""
+        """Ends the process with the message and code of a user error raised inside."""
         told: tuple[type[BaseException], ...] = (flags.Error, Terminated, *self.errors)
         try:
             yield
@@ -78,7 +78,7 @@ class Command:
         return rest
 
     def _call(self, argv: Sequence[str]) -> None:
-        # In here, before the handlers that others have installed in absl's.
+        # Inside this function, to precede handlers that others have installed in absl.
         with self._ended():
             with contextlib.nullcontext() if self.is_job else raising():
                 self.main(*[list(argv[1:])] if self.starts_another else [])
@@ -110,11 +110,11 @@ def _sentence(error: BaseException) -> str:
         return str(error)
     if error.filename == standard_streams.OUTPUT:
         return f"cannot write the output ({error.strerror})."
-    # A name that is too long, or of a place where one may not look: `Path.exists` raises too.
+    # The name may be too long, or its folder inaccessible: `Path.exists` also raises.
     return f"{error.filename} cannot be used ({error.strerror}); give another path"
 
 
-# What absl says of a flag, and the same in plain words.
+# absl's messages about flags, and the same in plain words.
 _PLAINER: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^flag (?=--)", ""),
     (r"Unknown command line flag '(.*?)'", r"unknown flag --\1"),
@@ -132,10 +132,10 @@ _PLAINER: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 
 
 def in_words(error: flags.Error) -> str:
-    """What absl says of a flag; where it says so in Python's words, in those of a person.
+    """Returns absl's message about a flag, with Python terms replaced by plain words.
 
     Args:
-        error: what the parser of the flags has raised.
+        error: the exception raised by the flag parser.
     """
     text = str(error).rstrip(".")
     if missing := re.search(r"Flag (--\w+) must have a value other than None", text):

@@ -1,9 +1,10 @@
-"""Draws the examples of a class anew, so that a chosen share of them comes from one source.
+"""Samples the examples of a class so that a chosen share comes from one source.
 
-Where a class occurs in several sources, these shares decide how much the source tells of the label
-(`CovariateDataset` of torchxrayvision; Viviano et al. 2020, "Saliency is a possible red herring
-when diagnosing poor generalization"). The number of examples is the same for every share: the
-largest that the source and its others both have in whole groups. Groups of both are left out.
+If a class occurs in several sources, these shares determine how strongly source and label are
+associated (`CovariateDataset` of torchxrayvision; Viviano et al. 2020, "Saliency is a possible red
+herring when diagnosing poor generalization"). The number of examples is the same for every share:
+the largest that both the source and the other sources can provide in whole groups. Groups with
+examples of both are excluded.
 """
 
 import dataclasses
@@ -16,13 +17,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class SourceMix:
-    """What is drawn.
+    """The definition of a sample.
 
     Attributes:
         label: name of the class.
         source: name of the source.
-        share: of the class's examples that come from it, 0 to 1; the rest is from its others.
-        seed: of the draw.
+        share: share of the class' examples from this source, 0 to 1; the rest is from its other
+            sources.
+        seed: random seed.
     """
 
     label: str
@@ -35,14 +37,14 @@ class SourceMix:
 
 
 def parse(text: str, seed: int) -> SourceMix:
-    """Reads `CLASS:SOURCE=SHARE`.
+    """Parses `CLASS:SOURCE=SHARE`.
 
     Args:
-        text: such as `Normal:kermany=0.5`.
-        seed: of the draw.
+        text: text such as `Normal:kermany=0.5`.
+        seed: random seed.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text has another form.
     """
     names, _, share = text.rpartition("=")
     label, _, source = names.partition(":")
@@ -60,35 +62,35 @@ def parse(text: str, seed: int) -> SourceMix:
 def size_of_draw(
     label: str, source: str, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray
 ) -> int:
-    """How many examples of a class every share has, 0 if they all come from one source.
+    """Returns the number of examples of a class for every share; 0 if it has only one source.
 
     Args:
         label: name of the class.
         source: name of the source.
-        labels: `[examples] str`, their classes.
-        sources: `[examples] str`.
-        groups: `[examples] str`, the same for what must stay together.
+        labels: `[examples] str`, the classes.
+        sources: `[examples] str`, the sources.
+        groups: `[examples] str`, equal for examples that must stay together.
     """
     return _size(*(groups[pool] for pool in _pools(label, source, labels, sources, groups)))
 
 
 def draw(mix: SourceMix, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Which examples stay; those of other classes all do.
+    """Selects the examples to keep; those of other classes are all kept.
 
-    Where every group is a single example, a larger share keeps the examples of the source that a
-    smaller one drew, and adds others.
+    If every group is a single example, a larger share contains the source's examples of a smaller
+    share.
 
     Args:
-        mix: what is drawn.
-        labels: as of `size_of_draw`, like all that follows.
-        sources: of the examples.
-        groups: of the examples.
+        mix: the definition of the sample.
+        labels: as for `size_of_draw`.
+        sources: as for `size_of_draw`.
+        groups: as for `size_of_draw`.
 
     Returns:
         `[examples] bool`.
 
     Raises:
-        ValueError: the examples do not allow it; the text says what they have.
+        ValueError: the examples do not allow it; the message says what is available.
     """
     if mix.label not in labels:
         raise ValueError(f"there is no class {mix.label!r} among {_counted(labels)}")
@@ -109,7 +111,7 @@ def draw(mix: SourceMix, labels: np.ndarray, sources: np.ndarray, groups: np.nda
 def _pools(
     label: str, source: str, labels: np.ndarray, sources: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The examples of a class from the source and from its others, `[examples] bool` each."""
+    """Returns a class' examples from the source and from others, `[examples] bool` each."""
     inside = (labels == label) & (sources == source)
     outside = (labels == label) & (sources != source)
     in_both = np.isin(groups, np.intersect1d(groups[inside], groups[outside]))
@@ -117,7 +119,7 @@ def _pools(
 
 
 def _size(inside: np.ndarray, outside: np.ndarray) -> int:
-    """The largest number of examples that whole groups of either pool have, `[examples] str`."""
+    """Returns the largest number of examples in whole groups possible in both pools."""
     of_both = ~0
     for groups in (inside, outside):
         *_, totals = _totals(np.unique(groups, return_counts=True)[1])
@@ -126,11 +128,11 @@ def _size(inside: np.ndarray, outside: np.ndarray) -> int:
 
 
 def _totals(sizes: Iterable[np.integer], most: int | None = None) -> Iterator[int]:
-    """After each group a number: its bit n says whether some of the groups so far have n examples.
+    """Yields a bit mask per group: bit n is set if some groups so far have n examples in total.
 
     Args:
-        sizes: of the groups, in order.
-        most: the largest number of examples asked for.
+        sizes: sizes of the groups, in order.
+        most: the largest requested number of examples.
     """
     mask = ~0 if most is None else (2 << most) - 1
     return itertools.accumulate(
@@ -139,7 +141,7 @@ def _totals(sizes: Iterable[np.integer], most: int | None = None) -> Iterator[in
 
 
 def _take(pool: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Draws whole groups that have exactly `count` examples; returns the rows."""
+    """Samples whole groups with exactly `count` examples; returns the rows."""
     rows = np.flatnonzero(pool)
     names, group_of, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
     order = sorted(range(len(names)), key=lambda place: _digest(seed, str(names[place])))
@@ -157,7 +159,7 @@ def _take(pool: np.ndarray, groups: np.ndarray, count: int, seed: int) -> np.nda
 
 
 def _digest(seed: int, group: str) -> bytes:
-    """Puts groups in an order that depends on nothing but the seed and their names."""
+    """Returns a sorting key of a group that only depends on the seed and the group's name."""
     return hashlib.sha256(f"{seed}/{group}".encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""The table of which radiograph is in which split, `splits.csv`, kept beside a built dataset."""
+"""The table of radiographs and splits, `splits.csv`, stored beside a built dataset."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -78,7 +78,7 @@ def read(folder: epath.PathLike) -> list[Row]:
 
 
 def contents(rows: Sequence[Row]) -> dict[str, str]:
-    """What the group of each radiograph is called by its content, whatever its files are called.
+    """Returns a name for each radiograph's group by content, independent of file names.
 
     Args:
       rows: The table of splits, or a part of it.

@@ -1,4 +1,4 @@
-"""Standard streams that outlive their readers: a terminal or pipe that closes costs no work."""
+"""Keeps a command running when the terminal or pipe of its standard streams closes."""
 
 import errno
 import io
@@ -7,40 +7,40 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-# A pipe that nobody reads any more, and a terminal that is gone.
+# Errors of a pipe without a reader, and of a closed terminal.
 _READER_LEFT = (errno.EPIPE, errno.EIO)
-# The name of the file in the error of what could not be written.
+# The file name in the error for a failed write.
 OUTPUT = "standard output"
 
 
 def open_closed() -> None:
-    """Lets those of the descriptors 0, 1 and 2 that are closed lead nowhere.
+    """Redirects closed descriptors among 0, 1 and 2 to the null device.
 
-    Otherwise the next file that is opened, a checkpoint say, would be one of them, and get what
-    TensorFlow writes to standard error.
+    Otherwise the next opened file, such as a checkpoint, would get such a descriptor and receive
+    what TensorFlow writes to standard error.
     """
     for number, (name, mode) in enumerate([("stdin", "r"), ("stdout", "w"), ("stderr", "w")]):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # It takes the lowest free number, which is this one.
+            os.open(os.devnull, os.O_RDWR)  # Takes the lowest free number, this one.
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, mode, closefd=False))
 
 
 def is_notebook() -> bool:
-    """Whether a Jupyter kernel shows what is written to standard error."""
+    """Whether a Jupyter kernel displays standard error."""
     return type(sys.stderr).__module__ == "ipykernel.iostream"
 
 
 def outlive_readers(*, of_output: bool = True) -> None:
-    """From here on, what is written to a stream whose reader has left is lost, and no error.
+    """Discards writes to streams without a reader instead of raising an error.
 
-    Standard error is a log: no failure to write it ends anything, that of a full disk neither.
+    Standard error is a log: a failure to write to it, even due to a full disk, is always ignored.
 
     Args:
-        of_output: whether this holds of standard output. Otherwise the first failure to write it
-            is an OSError that names `OUTPUT`, as one of another kind is in any case.
+        of_output: whether to do the same for standard output. Otherwise the first failed write
+            raises an OSError with the file name `OUTPUT`, as other kinds of failures always do.
     """
     unheeded = _READER_LEFT if of_output else ()
     sys.stdout = _over(_Stream(1, lambda error: error.errno not in unheeded), sys.stdout)
@@ -48,7 +48,7 @@ def outlive_readers(*, of_output: bool = True) -> None:
 
 
 class _Stream(io.FileIO):
-    """A stream whose failures are lost, unless they are heeded: the first such one is told."""
+    """A stream that ignores failed writes; if failures matter, the first one is raised."""
 
     def __init__(self, number: int, heeds: Callable[[OSError], bool]) -> None:
         super().__init__(number, "w", closefd=False)
@@ -65,7 +65,7 @@ class _Stream(io.FileIO):
 
 
 def _over(raw: io.FileIO, stream: TextIO) -> io.TextIOWrapper:
-    """A stream like another, where no letter is one that cannot be written."""
+    """Wraps a stream so that unencodable characters are escaped."""
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,

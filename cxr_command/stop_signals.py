@@ -1,4 +1,4 @@
-"""The signals that ask a command to end."""
+"""The signals that request a command to end."""
 
 import contextlib
 import signal
@@ -9,30 +9,30 @@ from cxr_command.exit_codes import ExitCode
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP while nothing could be kept. No failure that code may handle."""
+    """SIGTERM or SIGHUP when nothing can be saved. Not an error for code to handle."""
 
-    exit_code = ExitCode.TERMINATED  # One code for both signals.
+    exit_code = ExitCode.TERMINATED  # The same code for both signals.
 
 
 def stop_signals() -> tuple[signal.Signals, ...]:
-    """SIGTERM, and SIGHUP, as when a connection drops, unless `nohup` has it ignored."""
+    """Returns SIGTERM, and SIGHUP (lost connection) unless `nohup` ignores it."""
     heeds_hangup = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
     return (signal.SIGTERM, signal.SIGHUP) if heeds_hangup else (signal.SIGTERM,)
 
 
 def may_be_handled() -> bool:
-    """Whether this is the main thread: Python lets no other one handle signals."""
+    """Whether this is the main thread; Python only allows that to handle signals."""
     return threading.current_thread() is threading.main_thread()
 
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-    """While open, the first of the signals raises, so that contexts clean up behind them.
+    """Raises an exception at the first of the signals, so that context managers clean up.
 
-    In other threads than the main one, signals stay as they are.
+    Outside the main thread, signal handling is unchanged.
 
     Raises:
-        Terminated: it came.
+        Terminated: a signal was received.
     """
     heeded = stop_signals() if may_be_handled() else ()
 

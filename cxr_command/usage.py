@@ -1,4 +1,4 @@
-"""What `--help` prints: a command's docstring, then its flags by subject, each with its default."""
+"""The output of `--help`: a command's docstring, then its flags by subject, with defaults."""
 
 import dataclasses
 import shutil
@@ -24,11 +24,11 @@ _SECTIONS: list[_Section] = []
 
 
 def section(title: str, *, unset: Callable[[str], str] = lambda name: "none") -> None:
-    """Puts the flags that are defined from here on under a title.
+    """Puts all flags defined from now on under a title.
 
     Args:
-        title: the subject that they have in common.
-        unset: says, by the name of a flag whose default is None, what that means.
+        title: their common subject.
+        unset: describes the meaning of None by the name of a flag with that default.
     """
     _SECTIONS.append(_Section(title, unset, frozenset(flags.FLAGS)))
 
@@ -38,7 +38,7 @@ def show_if_asked(argv: Sequence[str], main: Callable[..., None]) -> None:
 
     Args:
         argv: the command line.
-        main: the command; the docstring of its module says how it is used.
+        main: the command; the docstring of its module describes its usage.
     """
     words = set(argv[1 : argv.index("--")] if "--" in argv else argv[1:])
     module = sys.modules[main.__module__]
@@ -51,11 +51,11 @@ def show_if_asked(argv: Sequence[str], main: Callable[..., None]) -> None:
 
 
 def describe(module: ModuleType, width: int) -> str:
-    """Writes the help of a command.
+    """Returns the help of a command.
 
     Args:
-        module: of the command, whose flags are defined.
-        width: of the lines, at most; examples keep theirs.
+        module: module of the command, whose flags are defined.
+        width: maximum line width, except for examples.
 
     Returns:
         The text.
@@ -69,12 +69,12 @@ def describe(module: ModuleType, width: int) -> str:
 
 
 def _wrap(paragraph: str, width: int) -> str:
-    """Fills a paragraph of prose; an example stays as it is."""
+    """Wraps a paragraph of prose; examples are unchanged."""
     return paragraph if paragraph.startswith(" ") else textwrap.fill(paragraph, width)
 
 
 def _by_section(module: ModuleType) -> dict[str, list[tuple[flags.Flag, str]]]:
-    """The module's flags with the text of their defaults, by title, in the order of definition."""
+    """Returns the module's flags with the text of their defaults, by title, in definition order."""
     general = _Section("Flags", lambda name: "none", frozenset())
     found: dict[str, list[tuple[flags.Flag, str]]] = {}
     for flag in flags.FLAGS.get_key_flags_for_module(module):
@@ -96,11 +96,11 @@ def _default(flag: flags.Flag, unset: Callable[[str], str]) -> str:
 
 def _entry(flag: flags.Flag, default: str, width: int) -> str:
     choices = "|".join(getattr(flag.parser, "enum_values", []))
-    text = flag.help.removeprefix(f"<{choices}>: ")  # absl puts them there.
+    text = flag.help.removeprefix(f"<{choices}>: ")  # absl adds them.
     label = f"  --[no]{flag.name}" if flag.boolean else f"  --{flag.name}={_placeholder(flag)}"
     if len(label) > width:
         label, text = f"  --{flag.name}=CHOICE", f"{text} {choices.replace('|', ', ')}."
-    if "default: " not in text:  # One that only words can tell is told in the flag's own.
+    if "default: " not in text:  # Defaults described in words are part of the flag's own help.
         text = f"{text} ({default})"
     beside = label.ljust(_LABELS - 2) + "  " if len(label) <= _LABELS - 2 else " " * _LABELS
     filled = textwrap.fill(

@@ -1,4 +1,4 @@
-"""Writes a file whole or not at all."""
+"""Writes files atomically."""
 
 import contextlib
 import os
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def writing(path: pathlib.Path, *, shared: bool = False) -> Iterator[pathlib.Path]:
-    """Gives a file to write to, which gets its name when all is written, in place of an older one.
+    """Provides a temporary file that replaces an older file when it is complete.
 
-    After any error, Ctrl-C included, the older file is as it was, and nothing lies beside it. What
-    is written has the mode of any new file, and is not flushed to the disk.
+    After any error, including Ctrl-C, the older file is unchanged and the temporary file is
+    removed. The new file has the default mode, and is not flushed to disk.
 
     Args:
-        path: the file, in a directory that exists. A link is replaced, not followed.
-        shared: whether several processes may write the file at once; the last one wins. Where none
-            can, the next writing replaces what a killed process has left.
+        path: the file, in an existing directory. A link is replaced, not followed.
+        shared: whether several processes may write the file at the same time; the last one wins.
+            Otherwise the next write overwrites the leftovers of a killed process.
 
     Yields:
-        The file to write to, beside the other and with the same suffix.
+        The temporary file, in the same directory and with the same suffix.
     """
     owner = f"{os.getpid()}-" if shared else ""
     partial = path.with_name(f".partial-{owner}{path.name}")

@@ -1,1 +1,1 @@
-"""Starts trainer.main on several GPUs or machines. Knows processes, nothing of models."""
+"""Launchers of trainer.main for several GPUs or machines, independent of models."""

@@ -1,11 +1,11 @@
-r"""Runs one worker of a job that a scheduler started: who trains together goes into TF_CONFIG.
+r"""Runs one worker of a scheduler's job, with the addresses of all workers in TF_CONFIG.
 
 In a job step of SLURM, and in the pods of an Indexed Job of Kubernetes, every task runs
 
     python -m launch.cluster -- python -m trainer.main --strategy=multi_worker --workdir=RUN ...
 
-`launch/slurm/` and `launch/kubernetes/` hold whole jobs. The command takes this process' place, so
-it meets the scheduler's signals and its exit code is the task's.
+`launch/slurm/` and `launch/kubernetes/` hold complete jobs. The command replaces this process, so
+it receives the scheduler's signals, and its exit code is the task's.
 """
 
 import dataclasses
@@ -19,18 +19,18 @@ from absl import logging
 from trainer import command
 from trainer.errors import UserError
 
-# Of the first worker on a node. Ports of SLURM's jobs are spread, as two jobs may share a node.
+# Port of the first worker on a node. Ports differ between SLURM jobs, as two may share a node.
 _PORT, _PORTS_SPREAD = 20_000, 10_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """Who trains together, and which of them this process is.
+    """The workers of a job, and the index of this process.
 
     Attributes:
-        workers: `HOST:PORT` of each worker, the chief's first.
-        index: of this process among them.
-        gpus: indices of the node's GPUs that are this worker's; None: all that it sees.
+        workers: `HOST:PORT` of each worker, the chief first.
+        index: index of this process among them.
+        gpus: indices of the node's GPUs for this worker; None: all visible ones.
     """
 
     workers: tuple[str, ...]
@@ -38,7 +38,7 @@ class Cluster:
     gpus: tuple[str, ...] | None = None
 
     def environment(self) -> dict[str, str]:
-        """The variables that tell a worker of it: TF_CONFIG, and CUDA_VISIBLE_DEVICES if split."""
+        """Returns a worker's variables: TF_CONFIG, and CUDA_VISIBLE_DEVICES if GPUs are split."""
         task = {"type": "worker", "index": self.index}
         config = {"cluster": {"worker": list(self.workers)}, "task": task}
         gpus = {} if self.gpus is None else {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
@@ -46,7 +46,7 @@ class Cluster:
 
 
 def read(environment: Mapping[str, str]) -> Cluster:
-    """Finds the cluster in the variables of whatever started this process.
+    """Detects the cluster from the environment variables of the launcher.
 
     Args:
         environment: the process' environment variables.
@@ -55,7 +55,7 @@ def read(environment: Mapping[str, str]) -> Cluster:
         The cluster.
 
     Raises:
-        UserError: neither scheduler's variables are there, or they make no sense.
+        UserError: the variables of both schedulers are missing, or are invalid.
     """
     for variable, reader in {
         "SLURM_PROCID": read_slurm,
@@ -70,19 +70,19 @@ def read(environment: Mapping[str, str]) -> Cluster:
 
 
 def read_slurm(environment: Mapping[str, str]) -> Cluster:
-    """The cluster of a job step: one worker for each task, in the order of the ranks.
+    """Reads the cluster of a SLURM job step: one worker per task, in rank order.
 
-    TensorFlow's own resolver is not used because it sorts the nodes by name, while SLURM ranks
-    them in the order of its list (node9, node10), and because it needs nvidia-smi.
+    TensorFlow's own resolver is not used because it sorts the nodes by name, while SLURM ranks them
+    in list order (node9, node10), and because it needs nvidia-smi.
 
     Args:
         environment: the variables of one task, as srun sets them.
 
     Returns:
-        The cluster; with several tasks on a node that see all of its GPUs, each has its share.
+        The cluster; if several tasks of a node see all of its GPUs, each gets a share.
 
     Raises:
-        UserError: a variable is missing, or the ranks are not dealt node by node.
+        UserError: a variable is missing, or the ranks are not assigned node by node.
     """
     nodes = expand_nodes(_get(environment, "SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST"))
     tasks = _expand_counts(_get(environment, "SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))
@@ -104,18 +104,18 @@ def read_slurm(environment: Mapping[str, str]) -> Cluster:
 
 
 def read_kubernetes(environment: Mapping[str, str]) -> Cluster:
-    """The cluster of an Indexed Job: one worker for each pod, in the order of the indices.
+    """Reads the cluster of an Indexed Job: one worker per pod, in index order.
 
     Args:
-        environment: `JOB_COMPLETION_INDEX`, which Kubernetes sets, and what the manifest sets:
-            `LAUNCH_JOB`, the job's name, `LAUNCH_SERVICE`, its headless service, which is the
-            pods' subdomain, and `LAUNCH_WORKERS`, the number of pods.
+        environment: `JOB_COMPLETION_INDEX`, set by Kubernetes, and the variables set by the
+            manifest: `LAUNCH_JOB`, the job's name, `LAUNCH_SERVICE`, its headless service, which is
+            the pods' subdomain, and `LAUNCH_WORKERS`, the number of pods.
 
     Returns:
         The cluster.
 
     Raises:
-        UserError: a variable is missing, or the index is no worker's.
+        UserError: a variable is missing, or the index is not a worker's.
     """
     job, service = _get(environment, "LAUNCH_JOB"), _get(environment, "LAUNCH_SERVICE")
     count, index = (
@@ -132,7 +132,7 @@ def read_kubernetes(environment: Mapping[str, str]) -> Cluster:
 
 
 def expand_nodes(text: str) -> list[str]:
-    """Expands SLURM's short form of a list of nodes, in its order.
+    """Expands SLURM's compact node list, in order.
 
     Args:
         text: such as `login,gpu[08-10,12],rack[1-2]n[1-2]`.
@@ -141,7 +141,7 @@ def expand_nodes(text: str) -> list[str]:
         Such as `login, gpu08, gpu09, gpu10, gpu12, rack1n1, rack1n2, rack2n1, rack2n2`.
 
     Raises:
-        UserError: it is no such list.
+        UserError: the text is not a node list.
     """
     items = re.findall(r"(?:[^,\[\]]|\[[\d,-]+\])+", text)
     if not items or ",".join(items) != text:
@@ -170,7 +170,7 @@ def _expand_counts(text: str) -> list[int]:
 
 
 def _share_of_gpus(environment: Mapping[str, str], slot: int, tasks: int) -> tuple[str, ...] | None:
-    """A task's part of the GPUs that all tasks of its node see; None if SLURM has split them."""
+    """Returns a task's share of its node's visible GPUs; None if SLURM has split them."""
     seen = environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
     on_node = int(environment.get("SLURM_GPUS_ON_NODE", 0))
     if tasks == 1 or on_node == 0 or len(seen) < on_node:
@@ -192,7 +192,7 @@ def _get(environment: Mapping[str, str], *names: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Becomes the command, with TF_CONFIG in its environment."""
+    """Replaces this process by the command, with TF_CONFIG in its environment."""
     cluster = read(os.environ)
     logging.info(
         "worker %d of %d: %s", cluster.index + 1, len(cluster.workers), ", ".join(cluster.workers)

@@ -1,9 +1,9 @@
-r"""Runs a data host: it loads batches for trainers whose own cores do not keep up.
+r"""Runs a data host, which loads batches for trainers whose own cores are too slow.
 
     python -m launch.data_service --port=5050
     python -m trainer.main --data_service=HOST1:5050,HOST2:5050 ...
 
-It reads the built dataset under the same path as the trainer does. `python -m launch.local
+It reads the built dataset from the same path as the trainer. `python -m launch.local
 --data_service_workers=N` starts N of them beside the workers.
 """
 
@@ -43,7 +43,7 @@ def main() -> None:
             dispatcher = service.DispatchServer(service.DispatcherConfig(port=FLAGS.port))
         except (tf.errors.OpError, RuntimeError) as error:
             raise _not_served(first_line(error)) from error
-        # The worker's address is what the trainer is told; its port is a free one.
+        # The trainer is told the worker's address; its port is any free one.
         worker = service.WorkerServer(
             service.WorkerConfig(dispatcher_address=own, worker_address=f"{host}:%port%")
         )
@@ -55,14 +55,14 @@ def main() -> None:
 
 
 def _require_port(port: int) -> None:
-    """Asks the system for a port, and gives it back: TensorFlow does not say why it has none.
+    """Binds a port and releases it, as TensorFlow does not say why a port is unavailable.
 
     Raises:
-        WorkerLost: another process listens there, and may be gone when a scheduler tries again.
-        UserError: this process may not listen there.
+        WorkerLost: another process uses the port, possibly only until a scheduler's retry.
+        UserError: this process is not allowed to use the port.
     """
     with socket.socket() as probe:
-        # Connections that have just ended are no obstacle.
+        # Recently closed connections do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))

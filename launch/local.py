@@ -1,12 +1,13 @@
-r"""Starts several workers of one command on this machine, as SLURM or Kubernetes do on many.
+r"""Starts several workers of one command on this machine, like SLURM or Kubernetes on many.
 
     python -m launch.local --num_workers=2 -- python -m trainer.main --model=lenet \
         --strategy=multi_worker --data_dir=DATA --workdir=RUN
 
 TF_CONFIG and free ports are set, and the lines of each worker's log begin with its number. The
-first failure ends all, and its exit code is this command's. With --max_restarts all are started
-again, and go on from the last checkpoint, unless the failure is one that a restart would repeat.
-SIGTERM, SIGHUP and Ctrl-C are passed on: the workers make a checkpoint and stop with exit code 75.
+first failure stops all workers, and its exit code becomes this command's. With --max_restarts, all
+workers are restarted and resume from the last checkpoint, unless a restart would fail in the same
+way. SIGTERM, SIGHUP and Ctrl-C are forwarded: the workers save a checkpoint and stop with exit code
+75.
 """
 
 import contextlib
@@ -38,12 +39,12 @@ flags.DEFINE_float(
 
 FLAGS = flags.FLAGS
 
-# A restart would end the same way, or was not asked for.
+# A restart would end in the same way, or was not requested.
 _FINAL = (*FINAL, ExitCode.PREEMPTED, ExitCode.INTERRUPTED)
 
 
 def main(arguments: list[str]) -> None:
-    """Starts the workers until they are done."""
+    """Starts the workers and waits for them."""
     if FLAGS.gpus_per_worker:
         _require_gpus(FLAGS.num_workers, FLAGS.gpus_per_worker)
     restarts = 0
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _require_gpus(num_workers: int, share: int) -> None:
-    # Imports TensorFlow, which takes seconds: for those who share out GPUs.
+    # Imports TensorFlow, which takes seconds, only if GPUs are shared out.
     from trainer.processes.gpus import require_gpus
 
     asked = f"--num_workers={num_workers} with --gpus_per_worker={share}"
@@ -69,7 +70,7 @@ def _require_gpus(num_workers: int, share: int) -> None:
 
 
 def _start(workers: Workers, arguments: list[str]) -> None:
-    """Starts data hosts and workers, on ports that are free now."""
+    """Starts data hosts and workers on currently free ports."""
     hosts = [f"127.0.0.1:{port}" for port in free_ports(FLAGS.data_service_workers)]
     for index, address in enumerate(hosts):
         port = address.rpartition(":")[2]
@@ -86,7 +87,7 @@ def _start(workers: Workers, arguments: list[str]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of this machine that nothing listens on."""
+    """Returns unused TCP ports of this machine."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

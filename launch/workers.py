@@ -15,14 +15,14 @@ from trainer.processes import child
 from trainer.processes.stopping import Asked
 
 _POLL_SECONDS = 0.1
-# For the last lines of a process that has ended. Another that it left behind may hold its output
-# open for ever.
+# Limit for reading the last lines of a process that has ended; a process it left behind may keep
+# its output open forever.
 _LAST_WORDS_SECONDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class _Member:
-    """A process of the job, its name, and the thread that passes on its output."""
+    """A process of the job, its name, and the thread that forwards its output."""
 
     name: str
     serves: bool
@@ -39,14 +39,14 @@ class _Member:
 
 
 class Workers:
-    """Processes that work together: if one fails, all are ended."""
+    """Processes that work together: if one fails, all are stopped."""
 
     def __init__(self, grace: float, asked: Asked) -> None:
-        """Starts nothing yet.
+        """Initializes without processes.
 
         Args:
-            grace: seconds between asking a process to end and killing it.
-            asked: what signals ask of all.
+            grace: seconds between asking a process to stop and killing it.
+            asked: stop requests from signals.
         """
         self._grace, self._asked = grace, asked
         self._members: list[_Member] = []
@@ -62,10 +62,10 @@ class Workers:
         """Starts a process.
 
         Args:
-            name: what it is called in the log.
-            command: the words of its command.
-            environment: its variables, on top of this process' own.
-            serves: whether it serves the others, and is to run until they are done.
+            name: name of the process in the log.
+            command: the command as a list of words.
+            environment: environment variables added to this process' own.
+            serves: whether it is a server that should run until the others are done.
 
         Raises:
             UserError: the command cannot be started.
@@ -81,17 +81,18 @@ class Workers:
         self._members.append(_Member(name, serves, process, output))
 
     def wait(self) -> tuple[int, str]:
-        """Waits until all but servers have ended; ends the others once one has failed.
+        """Waits until all processes except servers have ended; stops all once one has failed.
 
         Returns:
-            The exit code of the failure that came first, as a shell gives it (128 + N for a
-            process ended by signal N), 0 if there is none, and a sentence that says which it was.
+            The exit code of the first failure, as in a shell (128 + N for a process ended by signal
+            N), or 0; and a sentence that describes it.
         """
         while not self._failed() and any(m.runs for m in self._members if not m.serves):
             self._poll()
         code, said = 0, "all are done"
         if failed := self._failed():
-            # A worker that lost another is not the cause, where the lost one is known too.
+            # A worker that reports another as lost is not the cause, if the lost one's failure is
+            # known.
             first = min(failed, key=lambda m: m.process.returncode == ExitCode.WORKER_LOST)
             code, said = _shell_code(first.process.returncode), _say(first)
         self._end_others(code)
@@ -115,7 +116,7 @@ class Workers:
         return [member for member in self._members if member.failed]
 
     def _end_others(self, code: int) -> None:
-        # Workers that were asked to stop come to their end by themselves, after a checkpoint.
+        # Workers that were asked to stop end by themselves, after a checkpoint.
         if code == ExitCode.PREEMPTED:
             self._wait_while(lambda: any(not member.serves for member in self._running()))
         for member in self._running():
@@ -130,7 +131,7 @@ class Workers:
 
 
 def _pass_on(lines: IO[bytes], prefix: str) -> None:
-    """Reads on though nobody may see it: a process whose pipe is full would wait for ever."""
+    """Keeps reading even if nobody sees the output: a full pipe would block the process forever."""
     for line in lines:
         sys.stderr.write(prefix + line.decode(errors="replace"))
         sys.stderr.flush()
@@ -144,5 +145,5 @@ def _say(member: _Member) -> str:
 
 
 def _shell_code(code: int) -> int:
-    """A failure's exit code; a server that ended well before the others failed them too."""
+    """Converts the code of a failure; a server that ends normally before the others also failed."""
     return 128 - code if code < 0 else code or 1

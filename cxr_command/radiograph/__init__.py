@@ -1,1 +1,1 @@
-"""One radiograph from a file: `reading`; which files of a folder are radiographs: `listing`."""
+"""Reading of radiograph files (`reading`), and finding them in folders (`listing`)."""

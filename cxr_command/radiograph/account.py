@@ -1,4 +1,4 @@
-"""Reads many files one after the other, and keeps account of those that are left out."""
+"""Reads many files one by one, recording those that are skipped."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from cxr_command.radiograph.refusal import NotARadiograph
 
 
 class Account:
-    """What has been read of many files, and what was left out.
+    """A record of the files read and skipped.
 
     Attributes:
         read: number of radiographs.
@@ -20,10 +20,10 @@ class Account:
     """
 
     def __init__(self, left_out: Iterable[listing.LeftOut] = ()) -> None:
-        """Begins an account.
+        """Initializes an account.
 
         Args:
-            left_out: what a listing left out.
+            left_out: the files skipped by a listing.
         """
         self.read = 0
         self.left_out = list(left_out)
@@ -35,18 +35,19 @@ class Account:
         depth: int | None = None,
         any_view: bool = False,
     ) -> Iterator[tuple[int, reading.Radiograph]]:
-        """Reads files; what is no radiograph is logged and left out, as is what was noticed.
+        """Reads files; other files than radiographs, and remarks, are logged.
 
         Args:
             files: the files.
-            depth: as that of `reading.read`; None: `reading.depth_of` these files.
-            any_view: as that of `reading.read`.
+            depth: as for `reading.read`; None: `reading.depth_of` these files.
+            any_view: as for `reading.read`.
 
         Yields:
             The position of each radiograph among the files, and the radiograph.
 
         Raises:
-            OSError: the system could not read a file, which may be whole; `filename` names it.
+            OSError: the operating system could not read a file, which may be intact; `filename`
+                names it.
         """
         depth = depth or reading.depth_of(files)
         if depth:
@@ -64,5 +65,5 @@ class Account:
             yield position, radiograph
 
     def told(self) -> str:
-        """One line: how many were read, how many left out, and why, with examples."""
+        """Summarises in one line how many files were read and skipped, and why, with examples."""
         return listing.told(self.read, self.left_out)

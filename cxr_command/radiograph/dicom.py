@@ -1,4 +1,4 @@
-"""Radiographs from DICOM files, shown as a viewer shows them. Only pixels leave this module."""
+"""Reads radiographs from DICOM files, as displayed by a viewer. Only pixels are returned."""
 
 import io
 import math
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pydicom
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
-HEAD = 132  # The mark DICM stands behind 128 bytes.
+HEAD = 132  # The magic bytes DICM follow 128 bytes.
 INSTALL = "pip install 'cxr-trainer[dicom]'"
 WITHOUT_MARK = (
     "DICOM data without the prefix DICM after 128 bytes; write it as a DICOM file with a tool such "
@@ -23,17 +23,17 @@ WITHOUT_MARK = (
 )
 _LATERAL = {"LL", "RL", "LAT", "LATERAL", "LLD", "RLD", "LLO", "RLO", "LEFT LATERAL"}
 _LATERAL |= {"RIGHT LATERAL", "L LAT", "R LAT"}
-# As manufacturers and languages spell it: CHEST, PORT CHEST, THORAX, TORAX.
+# Spellings of different manufacturers and languages: CHEST, PORT CHEST, THORAX, TORAX.
 _CHEST = ("CHEST", "THORAX", "TORAX", "LUNG")
 
 
 def is_marked(head: bytes) -> bool:
-    """Whether a file's first `HEAD` bytes end in the mark of DICOM files."""
+    """Whether a file's first `HEAD` bytes end with the DICOM magic bytes."""
     return head[128:HEAD] == b"DICM"
 
 
 def lacks_mark(content: bytes) -> bool:
-    """Whether bytes begin as DICOM data without a file's preamble do, with a length or identifier.
+    """Whether bytes begin like DICOM data without the preamble: with a length or identifier.
 
     Args:
         content: a file's bytes.
@@ -45,24 +45,24 @@ def lacks_mark(content: bytes) -> bool:
 def decode(content: bytes, any_view: bool) -> tuple[np.ndarray, list[str]]:
     """Reads the pixels of a DICOM file; no patient's name, date or number is kept.
 
-    Source of what is done with the values: DICOM PS3.3, C.7.5.1.1.2, C.7.6.3.1.2, C.11.1, C.11.2.
+    Source of the processing: DICOM PS3.3, C.7.5.1.1.2, C.7.6.3.1.2, C.11.1, C.11.2.
 
     Args:
         content: the file's bytes.
         any_view: whether lateral views and other parts of the body are read too.
 
     Returns:
-        `[height, width] uint8`, and what was noticed.
+        `[height, width] uint8`, and remarks.
 
     Raises:
-        NotARadiograph: it is no gray image of at most `MOST_PIXELS` that pydicom can decode, or no
-            frontal chest radiograph.
+        NotARadiograph: it is not a gray image of at most `MOST_PIXELS` that pydicom can decode, or
+            not a frontal chest radiograph.
     """
     try:
         import pydicom
     except ImportError as error:
         raise NotARadiograph(f"DICOM files need pydicom: {INSTALL}") from error
-    # What is wrong with values that are not read is nobody's concern, and may be a patient's.
+    # Warnings about unused values are irrelevant, and may quote a patient's data.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
         dicom = _parsed(content)
@@ -74,7 +74,8 @@ def decode(content: bytes, any_view: bool) -> tuple[np.ndarray, list[str]]:
         gray, noticed = dicom_values.shown(dicom, dicom.pixel_array)
     except (MemoryError, NotARadiograph):
         raise
-    # A damaged file makes pydicom and its decoders raise nearly anything, with values in the text.
+    # For a damaged file, pydicom and its decoders may raise nearly anything, with values in the
+    # message.
     except Exception as error:
         raise NotARadiograph(
             f"damaged DICOM file ({type(error).__name__}); obtain the file again"
@@ -89,7 +90,7 @@ def _parsed(content: bytes) -> "pydicom.Dataset":
     file = io.BytesIO(content)
     pydicom.filereader.read_preamble(file, force=False)
     meta = pydicom.filereader._read_file_meta_info(file)
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:  # To whatever it claims.
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:  # Of unbounded size.
         raise NotARadiograph(
             "DICOM file in the deflated transfer syntax, which is not supported; rewrite it "
             "with a DICOM tool, such as dcmconv"
@@ -101,7 +102,7 @@ def _parsed(content: bytes) -> "pydicom.Dataset":
 
 
 def _check_pixels(dicom: "pydicom.Dataset") -> None:
-    """Refuses, by the header, what has no pixels, too many of them, or not one gray frame."""
+    """Rejects, by the header, files without pixels, with too many, or not of one gray frame."""
     if "PixelData" not in dicom:
         raise NotARadiograph(f"DICOM file without pixel data ({_told(dicom, 'Modality')})")
     if missing := [tag for tag in ("Rows", "Columns", "SamplesPerPixel") if not dicom.get(tag)]:
@@ -119,7 +120,7 @@ def _check_pixels(dicom: "pydicom.Dataset") -> None:
         raise NotARadiograph(
             f"DICOM image of {frames} frames; expected one: save the intended frame by itself"
         )
-    if dicom.HighBit != dicom.BitsStored - 1:  # Older than DICOM 3; pydicom disregards it.
+    if dicom.HighBit != dicom.BitsStored - 1:  # Older than DICOM 3; pydicom ignores it.
         raise NotARadiograph(
             f"DICOM image whose {dicom.BitsStored} stored bits end at bit {dicom.HighBit}; rewrite "
             "it with a DICOM tool, such as dcmconv"
@@ -137,7 +138,7 @@ def _check_pixels(dicom: "pydicom.Dataset") -> None:
 
 
 def _other_views(dicom: "pydicom.Dataset") -> list[str]:
-    """What the header says against a frontal view of the chest."""
+    """Returns the header's evidence against a frontal view of the chest."""
     view = str(dicom.get("ViewPosition") or "").strip().upper()
     part = str(dicom.get("BodyPartExamined") or "").strip().upper()
     told = [f"lateral view ({_told(dicom, 'ViewPosition')})"] if view in _LATERAL else []
@@ -151,7 +152,7 @@ def _told(dicom: "pydicom.Dataset", tag: str) -> str:
 
 
 def _check_decoder(syntax: "pydicom.uid.UID") -> None:
-    """Refuses an encoding that nothing decodes here."""
+    """Rejects an encoding without an available decoder."""
     from pydicom.pixels import get_decoder
 
     if not syntax.is_transfer_syntax:

@@ -1,4 +1,4 @@
-"""From the stored values of a DICOM image to the brightness that a viewer shows."""
+"""Converts the stored values of a DICOM image to the brightness displayed by a viewer."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -16,18 +16,18 @@ _TABLE = ("LUTDescriptor", "LUTData")
 def shown(dicom: "pydicom.Dataset", stored: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Applies the modality's table or rescaling, then the first VOI table or window.
 
-    Without either, the whole range of the values is shown. Padding is no part of the range, and
-    black. MONOCHROME1, in which the highest value is black, is turned round.
+    Without either, the whole range of the values is shown. Padding is excluded from the range, and
+    black. MONOCHROME1, in which the highest value is black, is inverted.
 
     Args:
         dicom: the header.
         stored: `[height, width]`, the stored values.
 
     Returns:
-        `[height, width] uint8`, and what was noticed.
+        `[height, width] uint8`, and remarks.
 
     Raises:
-        NotARadiograph: a window or a table is none.
+        NotARadiograph: a window or a table is invalid.
     """
     padding = _padding(dicom, stored)
     values = _of_modality(dicom, stored)
@@ -41,12 +41,12 @@ def shown(dicom: "pydicom.Dataset", stored: np.ndarray) -> tuple[np.ndarray, lis
 
 
 def _padding(dicom: "pydicom.Dataset", stored: np.ndarray) -> np.ndarray:
-    """`[height, width] bool`."""
+    """Returns the mask of padding pixels, `[height, width] bool`."""
     if dicom.get("PixelPaddingValue") is None:
         return np.zeros(stored.shape, bool)
     limit = dicom.get("PixelPaddingRangeLimit")
     ends = [dicom.PixelPaddingValue, dicom.PixelPaddingValue if limit is None else limit]
-    # They may be written in more bits than are stored, or a negative one as unsigned.
+    # They may have more bits than are stored, or be negative but written as unsigned.
     lowest = -(2 ** (dicom.BitsStored - 1)) if dicom.PixelRepresentation else 0
     low, high = sorted((np.array(ends, np.int64) - lowest) % 2**dicom.BitsStored + lowest)
     return (stored >= low) & (stored <= high)
@@ -64,10 +64,10 @@ def _of_modality(dicom: "pydicom.Dataset", values: np.ndarray) -> np.ndarray:
 
 
 def _voi(dicom: "pydicom.Dataset") -> Callable[[np.ndarray], np.ndarray] | None:
-    """What makes values the brightness from 0 to 1; None where the header has nothing for it.
+    """Returns a function from values to brightness, 0 to 1; None if the header defines none.
 
-    When a table and when a window counts is pydicom's rule (`apply_voi_lut`). A part of either is
-    refused: the contrast that was meant is not known.
+    The choice between table and window follows pydicom (`apply_voi_lut`). An incomplete one is
+    rejected, as the intended contrast is unknown.
     """
     tables = dicom.get("VOILUTSequence")
     if tables and all(tables[0].get(name) is not None for name in _TABLE):
@@ -105,14 +105,14 @@ def _refuse_a_part(window: dict[str, float | None], has_table: bool) -> None:
 
 
 def _first(value: float | Sequence[float] | None) -> float | None:
-    """The first of several presets."""
+    """Returns the first of several presets."""
     if isinstance(value, Sequence):
         value = value[0] if value else None
     return None if value is None else float(value)
 
 
 def _windowed(values: np.ndarray, center: float, width: float, function: str) -> np.ndarray:
-    """PS3.3, C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2."""
+    """Applies a window (PS3.3, C.11.2.1.2.1, C.11.2.1.3.1 and C.11.2.1.3.2)."""
     if function == "SIGMOID":
         with np.errstate(over="ignore"):
             return 1 / (1 + np.exp(-4 * (values - center) / width))
@@ -133,12 +133,12 @@ def _whole_range(values: np.ndarray, padding: np.ndarray) -> np.ndarray:
 def _through_table(
     dicom: "pydicom.Dataset", table: "pydicom.Dataset", values: np.ndarray
 ) -> tuple[np.ndarray, int]:
-    """The entries of a table for values, and the highest that an entry of its depth can be."""
+    """Looks values up in a table; also returns the highest possible entry for its depth."""
     if any(table.get(name) is None for name in _TABLE):
         raise NotARadiograph("DICOM image with a table without LUTDescriptor or LUTData")
     count, first, bits = (int(number) for number in table.LUTDescriptor)
     count = count or 2**16
-    if first >= 2**15 and values.min() < 0:  # A negative value, written as unsigned.
+    if first >= 2**15 and values.min() < 0:  # A negative value written as unsigned.
         first -= 2**16
     entries = _entries(dicom, table, count)
     if not 8 <= bits <= 16 or len(entries) < count:
@@ -151,7 +151,7 @@ def _through_table(
 
 
 def _entries(dicom: "pydicom.Dataset", table: "pydicom.Dataset", count: int) -> np.ndarray:
-    """The entries, which may be numbers, words of 16 bits, or bytes two of which are a word."""
+    """Returns the entries, stored as numbers, 16-bit words, or bytes of which two form a word."""
     data, order = table.LUTData, "<" if dicom.file_meta.TransferSyntaxUID.is_little_endian else ">"
     if not isinstance(data, bytes):
         numbers = np.atleast_1d(np.array(data, np.int64))

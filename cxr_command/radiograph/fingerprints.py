@@ -1,23 +1,23 @@
-"""A fingerprint of a picture's coarse structure, by which its copies are found.
+"""Fingerprints of an image's coarse structure, for finding copies.
 
-Copies that were scaled, compressed or brightened anew differ in every byte. Two fingerprints differ
-in about 512 of 1,024 bits if the pictures have nothing in common.
+Rescaled, recompressed or brightened copies differ in every byte. Two fingerprints of unrelated
+images differ in about 512 of 1,024 bits.
 """
 
 import numpy as np
 from PIL import Image
 
 # A quarter of the bits. Measured on 2,800 radiographs of the database: every pair up to 247 bits
-# apart is one picture, no pair is 248 to 279 apart, the pairs at 280 to 286 are one picture with
-# text or arrows laid on it, and the nearest pair of different pictures is 301 apart.
-# `python -m cxr_tfds.near_duplicates --manual_dir=DIR` prints this.
+# apart shows the same image, no pair is 248 to 279 apart, the pairs at 280 to 286 show the same
+# image with text or arrows added, and the nearest pair of different images is 301 apart. `python -m
+# cxr_tfds.near_duplicates --manual_dir=DIR` prints these distances.
 THRESHOLD = 256
 
 _SIDE = 64
 _FREQUENCIES = 32
 
 # A discrete cosine transform (type II), rounded to integers: sums of integers below 2**53 are exact
-# in float64, so that every machine finds the same signs.
+# in float64, so that every machine computes the same signs.
 _COSINES = np.rint(
     1024
     * np.cos(
@@ -27,11 +27,11 @@ _COSINES = np.rint(
 
 
 def fingerprint(image: np.ndarray) -> bytes:
-    """Hashes a picture so that pictures which look the same differ in few bits.
+    """Hashes an image so that similar-looking images differ in few bits.
 
-    The signs of the 32x32 lowest frequencies of the picture at 64x64 pixels, as in pHash
+    The bits are the signs of the 32x32 lowest frequencies of the image at 64x64 pixels, as in pHash
     (Zauner, Implementation and benchmarking of perceptual image hash functions, 2010). The first,
-    the mean brightness, is always positive and tells nothing.
+    the mean brightness, is always positive and carries no information.
 
     Args:
         image: `[height, width] uint8`.

@@ -1,4 +1,4 @@
-"""Gray values of image files, by Pillow."""
+"""Reads gray values of image files with Pillow."""
 
 import io
 import os
@@ -16,49 +16,50 @@ KINDS = "PNG, JPEG, TIFF, BMP, WebP or GIF"
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (_PNG_SIGNATURE, b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"GIF8")
-# Shares of red, green and blue in units of 2**-15, as libpng has them of ITU-R 601 luma.
+# Weights of red, green and blue in units of 2**-15, libpng's values for ITU-R 601 luma.
 _LUMA = np.array([9797, 19234, 3737])
 _PHOTOMETRIC, _WHITE_IS_ZERO, _BITS_PER_SAMPLE = 262, 0, 258
 
-# Pillow would tell of a file that it only opens; what is too large is refused here by its header.
+# Pillow would warn about a file that is only opened; too large images are rejected here by their
+# header.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def has_signature(head: bytes) -> bool:
-    """Whether a file's first bytes are those of an image that is read; BMP's are too few to tell.
+    """Whether a file starts like a supported image; BMP's signature is too short to tell.
 
     Args:
-        head: the first 16 bytes, or more.
+        head: at least the first 16 bytes.
     """
     return head.startswith(_SIGNATURES) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
 
 
 def decode(content: bytes) -> tuple[np.ndarray, bool, list[str]]:
-    """Decodes the first picture of a file, upright as its EXIF orientation says.
+    """Decodes the first image of a file, with its EXIF orientation applied.
 
-    Colour becomes ITU-R 601 luma and transparency is dropped. A PNG file gives what libpng's own
-    conversion to gray gives, bit for bit, and a JPEG file its luma channel.
+    Colour becomes ITU-R 601 luma, and transparency is dropped. PNG files give the same bits as
+    libpng's own conversion to gray, and JPEG files their luma channel.
 
     Args:
         content: the file's bytes.
 
     Returns:
-        `[height, width]`, `uint8`, or `uint16` of a file of more bits; whether 0 is white, which
-        only the second can be; what was noticed.
+        `[height, width]`, `uint8`, or `uint16` for a file with more bits; whether 0 is white
+        (`uint16` only); and remarks.
 
     Raises:
-        NotARadiograph: it is no such image, or one of more than `MOST_PIXELS`.
+        NotARadiograph: it is not such an image, or has more than `MOST_PIXELS`.
     """
     image = _opened(content)
     try:
         if image.format == "PNG":
-            _opened(content).verify()  # The checksums, which decoding passes over.
+            _opened(content).verify()  # The checksums, which decoding ignores.
         remarks = ["first of several pages"] if _has_more_pages(content, image) else []
         values = _deep(content, image) if _is_deep(image) else _shallow(image)
         values = _upright(values, _orientation(image))
     except (MemoryError, NotARadiograph):
         raise
-    except Exception as error:  # A damaged file makes the decoders raise nearly anything.
+    except Exception as error:  # For a damaged file, decoders may raise nearly anything.
         raise NotARadiograph(
             f"damaged {image.format} image ({one_line(first_line(error))}); obtain the file again"
         ) from error
@@ -67,7 +68,7 @@ def decode(content: bytes) -> tuple[np.ndarray, bool, list[str]]:
 
 
 def is_deep_file(path: str | os.PathLike) -> bool:
-    """Whether an image file has gray values of more than 8 bits, by its header.
+    """Whether an image file has gray values of more than 8 bits, according to its header.
 
     Args:
         path: the file.
@@ -97,7 +98,7 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
 
 
 def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """How Pillow unpacks a PNG file's samples, such as RGB;16B, which drops the lower 8 bits."""
+    """Returns Pillow's raw mode of a PNG file, such as RGB;16B, which drops the lower 8 bits."""
     return str(image.tile[0].args) if image.format == "PNG" and image.tile else ""
 
 
@@ -112,12 +113,12 @@ def _has_more_pages(content: bytes, image: ImageFile.ImageFile) -> bool:
 
 
 def _shallow(image: ImageFile.ImageFile) -> np.ndarray:
-    """`[height, width] uint8`."""
+    """Decodes an 8-bit image to `[height, width] uint8`."""
     if np.max(_tiff_tag(image, _BITS_PER_SAMPLE) or 8) > 8:
         bits = "16-bit colour" if image.mode != "F" else "floating-point"
         raise NotARadiograph(f"{bits} TIFF image; save it as gray of 8 or 16 bits")
     if image.format == "JPEG":
-        image.draft("L", image.size)  # The luma that is stored, and not made of red, green, blue.
+        image.draft("L", image.size)  # The stored luma, not recomputed from red, green and blue.
     if image.mode in ("1", "L"):
         return np.asarray(image.convert("L"))
     if image.mode in ("LA", "YCbCr"):
@@ -135,8 +136,8 @@ def _gamma(image: ImageFile.ImageFile) -> float:
 
 
 def _luma(colour: np.ndarray, gamma: float) -> np.ndarray:
-    """Luma as libpng computes it, of light where the file tells its gamma."""
-    if abs(gamma - 1) <= 0.05:  # libpng lets so small a difference be.
+    """Computes luma like libpng, in linear light if the file states its gamma."""
+    if abs(gamma - 1) <= 0.05:  # libpng tolerates this difference.
         return (colour @ _LUMA >> 15).astype(np.uint8)
     light = _power(round(1e10 / round(gamma * 1e5)) / 1e5).astype(np.int64)
     values = _power(gamma)
@@ -145,16 +146,16 @@ def _luma(colour: np.ndarray, gamma: float) -> np.ndarray:
 
 
 def _power(exponent: float) -> np.ndarray:
-    """`[256] uint8`."""
+    """Returns a lookup table of a power function, `[256] uint8`."""
     return np.floor(255 * (np.arange(256) / 255) ** exponent + 0.5).astype(np.uint8)
 
 
 def _deep(content: bytes, image: ImageFile.ImageFile) -> np.ndarray:
-    """`[height, width] uint16`."""
+    """Decodes a 16-bit image to `[height, width] uint16`."""
     raw = _raw_mode(image)
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
-    elif raw == "LA;16B":  # Two bytes of gray and two of transparency, taken as four channels.
+    elif raw == "LA;16B":  # Two bytes of gray and two of transparency, read as four channels.
         values = np.asarray(_unpacked(image, "RGBA")).astype(np.int64) @ np.array([256, 1, 0, 0])
     else:
         upper = np.asarray(image).astype(np.int64)
@@ -177,10 +178,10 @@ def _tiff_tag(image: ImageFile.ImageFile, tag: int) -> int | tuple[int, ...] | N
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:
-    """How the picture lies, 1 to 8; Pillow has turned a TIFF file's already."""
+    """Returns the EXIF orientation, 1 to 8; Pillow has already applied a TIFF file's."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Damaged EXIF data, without which viewers show the picture as it lies.
+    except Exception:  # Damaged EXIF data, which viewers ignore.
         return 1
 
 

@@ -1,4 +1,4 @@
-"""Which radiographs belong together: copies of each other, and those of one patient."""
+"""Groups of related radiographs: copies, and radiographs of one patient."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +7,14 @@ import scipy.sparse
 
 
 def join(groups: Mapping[str, str], links: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Joins groups that share a link, and so whatever groups are joined to those.
+    """Merges groups that share a link, directly or through other groups.
 
     Args:
         groups: the group of each id.
-        links: what each id shares with others, such as "patient 12".
+        links: keys that each id shares with others, such as "patient 12".
 
     Returns:
-        The group of each id, named after that member whose id comes first in `groups`.
+        The group of each id, named after its member that comes first in `groups`.
     """
     ids = list(groups)
     ends: dict[tuple[str, str], int] = {}

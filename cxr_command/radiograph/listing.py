@@ -1,4 +1,4 @@
-"""Which files are radiographs, and which are left out and why; their pixels are not read."""
+"""Lists radiograph files, and skipped files with reasons, without reading pixels."""
 
 import dataclasses
 import glob
@@ -13,23 +13,23 @@ from cxr_command.radiograph import dicom, image_file
 
 LeftOut = tuple[pathlib.Path, str]
 
-# What macOS and Windows put among files; no person did.
+# Files created by macOS and Windows, not by people.
 _NOTHING = {"__macosx", ".ds_store", "thumbs.db", "desktop.ini"}
 _NOTHING_BEGINS = "._"
-# Folders of the published database, and of phantoms, whose PNG files are drawn over radiographs.
+# Folders of the published database, and of phantoms, with masks as PNG files.
 _MASKS = {"masks", "findings"}
 _SHOWN = 3
-# Reasons that are told one by one: damaged files differ in what a decoder says of them.
+# Number of reasons listed separately, as decoders' messages differ between damaged files.
 _REASONS_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The files of one or several places.
+    """The files found in one or several places.
 
     Attributes:
-        files: those that are read as radiographs, in order of their names.
-        left_out: the others, each with the reason, a clause.
+        files: the files to read as radiographs, sorted by name.
+        left_out: the skipped files, each with the reason, as a clause.
     """
 
     files: list[pathlib.Path]
@@ -37,15 +37,15 @@ class Found:
 
 
 class LayoutError(ValueError):
-    """A folder is not laid out as expected; the text says what was found and what to do."""
+    """A folder has an unexpected layout; the message says what was found and what to do."""
 
 
 def find(pattern: str | os.PathLike) -> Found:
-    """Lists what a user names.
+    """Lists the files that a user names.
 
     Args:
-        pattern: a file, which is taken whatever it is; a folder, which is searched however deep; or
-            a glob. What exists is taken literally: `scan[1].png`, `a[1]/*`.
+        pattern: a file of any kind; a folder, which is searched recursively; or a glob. Existing
+            paths are taken literally: `scan[1].png`, `a[1]/*`.
 
     Returns:
         The files; both lists are empty if there is nothing.
@@ -69,21 +69,21 @@ def find(pattern: str | os.PathLike) -> Found:
 def find_by_class(
     directory: str | os.PathLike, class_names: Sequence[str] | None = None
 ) -> tuple[dict[str, list[pathlib.Path]], list[LeftOut]]:
-    """Lists a folder with one sub-folder for each class, such as the published database.
+    """Lists a folder with one sub-folder per class, such as the published database.
 
-    Whatever lies below a class's folder, however deep, is of that class; folders named `masks` and
-    `findings` are left out.
+    All files in a class' folder, at any depth, belong to that class; folders named `masks` and
+    `findings` are skipped.
 
     Args:
         directory: the folder.
-        class_names: the classes; None: those of the sub-folders that hold radiographs.
+        class_names: the classes; None: the names of the sub-folders with radiographs.
 
     Returns:
-        The radiographs of each class that has any, in the order of the classes and by name, and
-        what is left out.
+        The radiographs of each non-empty class, in the order of the classes and by name, and the
+        skipped files.
 
     Raises:
-        LayoutError: a sub-folder of radiographs is no class, or there is no radiograph in any.
+        LayoutError: a sub-folder with radiographs is not a class, or there is no radiograph.
         OSError: a folder cannot be listed; `filename` names it.
     """
     directory = pathlib.Path(directory)
@@ -114,14 +114,14 @@ def find_by_class(
 
 
 def told(read: int, left_out: Iterable[LeftOut]) -> str:
-    """Says how many files were read and which were left out.
+    """Summarises how many files were read and skipped.
 
     Args:
         read: number of radiographs.
-        left_out: the others, each with the reason.
+        left_out: the skipped files, each with the reason.
 
     Returns:
-        One line, with three examples of each of the commonest reasons.
+        One line, with three examples of each of the most common reasons.
     """
     by_reason: dict[str, list[pathlib.Path]] = defaultdict(list)
     for path, reason in left_out:
@@ -144,7 +144,7 @@ def _number(count: int, noun: str) -> str:
 
 
 def _matches(pattern: str) -> list[str]:
-    """What a glob names; a part of it that exists is taken literally."""
+    """Expands a glob; an existing part of it is taken literally."""
     if os.path.lexists(pattern):
         return [pattern]
     parents = map(str, pathlib.Path(pattern).parents)
@@ -154,7 +154,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _below(folder: str) -> Iterator[pathlib.Path]:
-    """The files below a folder, and the links to folders, which are not followed."""
+    """Yields the files in a folder, recursively, and links to folders, which are not followed."""
     for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not _is_nothing(name)]
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
@@ -172,7 +172,7 @@ def _is_nothing(name: str) -> bool:
 
 
 def _why_not(path: pathlib.Path) -> str | None:
-    """Why a file of a folder is no radiograph, by its suffix or first bytes; None if it is one."""
+    """Returns why a file is not a radiograph, by suffix or first bytes; None if it is one."""
     if not path.is_file():
         return "a link to a folder, or not a file"
     if path.suffix.lower() in (*image_file.SUFFIXES, *dicom.SUFFIXES):
@@ -188,7 +188,7 @@ def _why_not(path: pathlib.Path) -> str | None:
 
 
 def _hint(directory: pathlib.Path, strange: str, class_names: Sequence[str] | None) -> str:
-    """Which folder to give instead, where that can be told."""
+    """Suggests the folder to use instead, if it can be guessed."""
     classes = set(class_names or ())
     if classes.intersection(os.listdir(directory / strange)):
         return f": give {directory / strange}"

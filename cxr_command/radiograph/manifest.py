@@ -1,11 +1,11 @@
-"""A table of radiographs, one on each line: where it lies, and what is known of it.
+"""A table of radiographs, one per line, with paths and metadata.
 
     path,label,patient,site,sex,age,view,device
     scans/0001.dcm,Normal,P17,North,F,61,PA,DX-D 300
 
-A CSV file in UTF-8 with a header, in any order and in capitals or not, separated by commas,
-semicolons or tabs. Paths are relative to the table's folder, or absolute. `COLUMNS` says what the
-columns hold; an empty cell is not known.
+A CSV file in UTF-8 with a header; columns may have any order and case, and are separated by commas,
+semicolons or tabs. Paths are absolute or relative to the table's folder. `COLUMNS` describes the
+columns; an empty cell means unknown.
 """
 
 import dataclasses
@@ -33,35 +33,35 @@ COLUMNS = {
     "mask": "the image file of its lung mask",
 }
 SPLITS = ("train", "validation", "test")
-# Columns of names, of which two spellings would be two classes, patients or sites.
+# Columns of names, in which two spellings would be two classes, patients or sites.
 _NAMES = ("label", "patient", "site", "sex", "view", "device", "group")
-# What stands for an empty cell in tables of R, pandas and people.
+# Values for an empty cell in tables of R, pandas and people.
 _NOT_KNOWN = {"na", "n/a", "nan", "null", "none", "unknown", "-", "?"}
 _SHOWN = 20
 _OLDEST = 130
 
 
 class ManifestError(ValueError):
-    """A table cannot be used; the text says what was found, expected, and what to do."""
+    """A table cannot be used; the message says what was found, expected, and what to do."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One radiograph of a table; a text is empty where nothing is known.
+    """One radiograph of a table; unknown texts are empty.
 
     Attributes:
-        line: of the table, from 1.
-        path: as it is written in the table.
-        label: as the column of that name, like all that follow.
-        patient: likewise.
-        site: likewise.
-        sex: likewise.
-        age: likewise; in years, such as 61 or 0.5.
-        view: likewise.
-        device: likewise.
-        group: likewise.
-        split: likewise.
-        mask: likewise.
+        line: line number in the table, from 1.
+        path: path as written in the table.
+        label: name of the class.
+        patient: pseudonym of the patient.
+        site: hospital or site.
+        sex: sex of the patient.
+        age: age in years, such as 61 or 0.5.
+        view: view, such as PA, AP or lateral.
+        device: X-ray device.
+        group: equal for radiographs that must stay together for another reason.
+        split: train, validation or test.
+        mask: path of the lung mask.
     """
 
     line: int
@@ -80,13 +80,13 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """A table that was read.
+    """The content of a table.
 
     Attributes:
-        folder: which relative paths begin at.
-        cases: its radiographs, in its order.
-        columns: those of `COLUMNS` that it has.
-        unknown: its other columns, which nothing reads.
+        folder: folder that relative paths refer to.
+        cases: its radiographs, in the order of the table.
+        columns: the columns of `COLUMNS` that it has.
+        unknown: its other columns, which are ignored.
     """
 
     folder: pathlib.Path
@@ -96,21 +96,21 @@ class Manifest:
 
 
 def read(path: pathlib.Path, required: Sequence[str] = ("path",)) -> Manifest:
-    """Reads a table and looks whether its files exist; none of them is opened.
+    """Reads a table and checks that its files exist, without opening them.
 
     Args:
         path: the CSV file.
         required: columns in which no cell may be empty.
 
     Returns:
-        What it says.
+        The content of the table.
 
     Raises:
-        ManifestError: it is no such table, or lines of it are wrong: all of them are listed.
-        OSError: the system could not read it.
+        ManifestError: the table is invalid; the message lists all invalid lines.
+        OSError: the operating system could not read the file.
     """
     try:
-        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # Spreadsheets' mark of UTF-8.
+        content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # Byte order mark.
         lines = io.StringIO(content.decode("utf-8"), newline="")
         header, *rows = list(csv_file.spreadsheet_rows(lines)) or [[]]
     except FileNotFoundError as error:
@@ -149,7 +149,7 @@ def _check_header(path: pathlib.Path, names: list[str], required: Sequence[str])
         raise ManifestError(f"{path} has the column {twice[0]} twice; rename one of them")
     for column in COLUMNS:
         alike = [name for name in names if column not in names and _means(name, column)]
-        if alike:  # Passed over, `patient_id` would leave a patient in two splits.
+        if alike:  # If ignored, `patient_id` could leave a patient in two splits.
             raise ManifestError(
                 f"{path} has the unknown column {one_line(alike[0])!r}: name it {column!r} "
                 f"({COLUMNS[column]}), or remove it"
@@ -170,10 +170,10 @@ def _mistakes(case: Case, folder: pathlib.Path, required: Sequence[str]) -> Iter
         if not os.path.isfile(folder / file):
             hint = "; write / between folders" if "\\" in file else ""
             yield f"line {case.line}: there is no file {one_line(file)}{hint}"
-    for name in ("patient", "group"):  # Strangers would be one patient.
+    for name in ("patient", "group"):  # Unrelated radiographs would become one patient.
         if (text := getattr(case, name)).lower() in _NOT_KNOWN:
             yield f"line {case.line}: the {name} is {text!r}; leave the cell empty if not known"
-    for name in ("label", "site"):  # They name classes, which are listed one on a line.
+    for name in ("label", "site"):  # They name classes, which are listed one per line.
         if one_line(text := getattr(case, name)) != text:
             yield f"line {case.line}: the {name} {one_line(text)!r} has unprintable characters"
     if case.age and not _is_age(case.age):
@@ -196,7 +196,7 @@ def _is_age(text: str) -> bool:
 
 
 def _twice(cases: list[Case], folder: pathlib.Path) -> Iterator[str]:
-    """Files that are named twice, be it by paths that are written differently."""
+    """Yields files that are listed twice, possibly by different paths."""
     first: dict[str, int] = {}
     for case in cases:
         line = first.setdefault(os.path.abspath(folder / case.path), case.line)
@@ -205,7 +205,7 @@ def _twice(cases: list[Case], folder: pathlib.Path) -> Iterator[str]:
 
 
 def _spelled_otherwise(cases: list[Case]) -> Iterator[str]:
-    """Names of which a table has several spellings, which would be taken for several names."""
+    """Yields names with several spellings in a table, which would count as different names."""
     for name in _NAMES:
         of_text: dict[str, Case] = {}
         for case in cases:

@@ -1,9 +1,9 @@
-"""One radiograph from any file that is read: DICOM by its mark, other images by Pillow.
+"""Reads one radiograph from any supported file: DICOM by its magic bytes, others by Pillow.
 
     radiograph = reading.read(path)
     image = reading.resized(radiograph.pixels, (224, 224))
 
-What is no radiograph raises `NotARadiograph`, whose text says why. A folder of 16-bit files has one
+Any other file raises `NotARadiograph`, whose message says why. 16-bit files of one folder share a
 depth, `depth_of(files)`, with which each of them is read.
 """
 
@@ -20,25 +20,25 @@ from cxr_command.largest_image import MOST_PIXELS
 from cxr_command.radiograph import dicom, image_file
 from cxr_command.radiograph.refusal import NotARadiograph
 
-# A picture of which fewer pixels in a hundred than one are this bright is almost black.
+# An image with less than one percent of pixels this bright is almost black.
 DARK = 32
 _SHALLOW = 8
 _DEEP = 16
-# Four channels of 16 bits, uncompressed, and as much again for what else a file may tell.
+# Four channels of 16 bits, uncompressed, and as much again for metadata.
 _MOST_BYTES = 2 * 8 * MOST_PIXELS
 _DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 
 
 @dataclasses.dataclass(frozen=True)
 class Radiograph:
-    """A radiograph as it is shown.
+    """A radiograph as displayed.
 
     Attributes:
         pixels: `[height, width] uint8`, 0 is black.
-        remarks: what was noticed, a clause each.
-        flaw: the remark that makes it useless, such as one gray value everywhere; None if none
-            does. A build refuses such a picture.
-        depth: the bits, at least 8, that a 16-bit image file uses; None of any other file.
+        remarks: remarks on the file, as clauses.
+        flaw: the remark that makes it unusable, such as a constant gray value; None if there is
+            none. A build rejects such an image.
+        depth: the number of bits, at least 8, in use in a 16-bit image file; None for other files.
     """
 
     pixels: np.ndarray
@@ -53,34 +53,35 @@ def read(
     """Reads a file.
 
     Args:
-        path: the file; what it is is told by its content.
-        depth: of 16-bit image files, `depth_of` the files that belong together; None: the depth
-            that this one uses.
+        path: the file; its format is detected from its content.
+        depth: depth of 16-bit image files, `depth_of` the files of one folder; None: the file's own
+            depth.
         any_view: whether DICOM files of lateral views and of other parts of the body are read too.
 
     Returns:
         The radiograph.
 
     Raises:
-        NotARadiograph: no such file, or it is no radiograph; the text says why.
-        OSError: the system could not read it, and it may be whole; `filename` names it.
+        NotARadiograph: the file is missing or not a radiograph; the message says why.
+        OSError: the operating system could not read the file, which may be intact; `filename` names
+            it.
     """
     return decode(read_bytes(path), depth=depth, any_view=any_view)
 
 
 def decode(content: bytes, *, depth: int | None = None, any_view: bool = False) -> Radiograph:
-    """As `read`, of a file's bytes.
+    """Like `read`, for a file's bytes.
 
     Args:
         content: the bytes.
-        depth: as that of `read`.
-        any_view: as that of `read`.
+        depth: as for `read`.
+        any_view: as for `read`.
 
     Returns:
         The radiograph.
 
     Raises:
-        NotARadiograph: it is none; the text says why.
+        NotARadiograph: the bytes are not a radiograph; the message says why.
     """
     used = None
     if dicom.is_marked(content[: dicom.HEAD]):
@@ -106,15 +107,16 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         Its bytes.
 
     Raises:
-        NotARadiograph: it is missing, empty, too large or no regular file.
-        OSError: the system could not read it, and it may be whole; `filename` names it.
+        NotARadiograph: the file is missing, empty, too large or not a regular file.
+        OSError: the operating system could not read the file, which may be intact; `filename` names
+            it.
     """
     path = pathlib.Path(path)
     try:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise NotARadiograph(f"it has more bytes than an image of {MOST_PIXELS:,} pixels")
-        if not size:  # Pipes, too, from which a reader would wait for ever.
+        if not size:  # Also for pipes, on which a reader would block forever.
             raise NotARadiograph("the file is empty")
         return path.read_bytes()
     except FileNotFoundError as error:
@@ -127,11 +129,11 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 
 def resized(pixels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Resizes bilinearly with antialiasing, disregarding the aspect ratio, as Pillow does.
+    """Resizes bilinearly with antialiasing, like Pillow, disregarding the aspect ratio.
 
     Args:
         pixels: `[old height, old width] uint8`.
-        shape: `(height, width)`, or with a 1 behind them.
+        shape: `(height, width)`, or `(height, width, 1)`.
 
     Returns:
         `[height, width, 1] uint8`.
@@ -142,7 +144,7 @@ def resized(pixels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def flaw_of(pixels: np.ndarray) -> str | None:
-    """What makes a picture useless, a clause; None if nothing does.
+    """Returns what makes an image unusable, as a clause; None if nothing does.
 
     Args:
         pixels: `[height, width] uint8`.
@@ -155,15 +157,15 @@ def flaw_of(pixels: np.ndarray) -> str | None:
 
 
 def depth_of(files: Iterable[str | os.PathLike]) -> int | None:
-    """The depth that the 16-bit image files among files use together.
+    """Returns the common depth of the 16-bit image files among files.
 
     Args:
-        files: the files; their headers are read, and those of 16 bits decoded until one of them
-            uses all.
+        files: the files; their headers are read, and 16-bit files are decoded until one of them
+            uses all bits.
 
     Returns:
         The smallest number of bits, at least 8, that holds their highest value; None if there is no
-        such file. What cannot be read does not count: reading it will tell.
+        such file. Unreadable files are ignored; reading them later raises the error.
     """
     deepest = None
     for path in files:
@@ -174,7 +176,7 @@ def depth_of(files: Iterable[str | os.PathLike]) -> int | None:
 
 
 def bits_of(path: str | os.PathLike) -> int | None:
-    """The bits, at least 8, that a 16-bit image file uses; None of any other file.
+    """Returns the bits, at least 8, in use in a 16-bit image file; None for other files.
 
     Args:
         path: the file.
@@ -187,21 +189,21 @@ def bits_of(path: str | os.PathLike) -> int | None:
         return bits_used(image_file.decode(read_bytes(path))[0])
     except MemoryError:
         raise
-    except Exception:  # Whatever is wrong with it, reading it will tell.
+    except Exception:  # Any fault is reported when the file is read.
         return None
 
 
 def bits_used(values: np.ndarray) -> int | None:
-    """The bits, at least 8, that hold the values of a 16-bit image; None of one of 8 bits.
+    """Returns the bits, at least 8, in use in a 16-bit image; None for an 8-bit one.
 
     Args:
-        values: of `image_file.decode`.
+        values: values from `image_file.decode`.
     """
     return None if values.dtype == np.uint8 else max(_SHALLOW, int(values.max()).bit_length())
 
 
 def _eight_bits(values: np.ndarray, depth: int | None) -> np.ndarray:
-    """The upper 8 of the bits that are used; what is beyond a given depth is white."""
+    """Returns the upper 8 of the bits in use; values beyond a given depth become white."""
     if values.dtype == np.uint8 or depth is None:
         return values
     return np.minimum(values >> (depth - _SHALLOW), 255).astype(np.uint8)

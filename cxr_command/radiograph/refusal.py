@@ -1,8 +1,9 @@
-"""What is raised for a file that is no radiograph."""
+"""The exception for a file that is not a radiograph."""
 
 
 class NotARadiograph(Exception):
-    """A file was read, and is no radiograph that can be shown.
+    """A file was read but is not a radiograph.
 
-    Its text is a clause that says why and what to do, to stand behind the file's name and a colon.
+    The message is a clause that says why and what to do, to be appended to the file's name and a
+    colon.
     """
