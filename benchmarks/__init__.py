@@ -1,6 +1,6 @@
-"""Measures the project beside what a user would use instead."""
+"""Benchmarks of the project against the usual alternatives."""
 
 import trainer  # noqa: F401 - switches oneDNN on before TensorFlow is imported, for all alike
 
-# As `trainer.models.NAMES`, which would bring TensorFlow into every parent process.
+# The same as `trainer.models.NAMES`, whose import would load TensorFlow in every parent process.
 MODELS = ("lenet", "resnet101", "vgg19", "densenet169")

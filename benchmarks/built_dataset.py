@@ -1,4 +1,4 @@
-"""A built dataset to measure with: the one that the flags name, or phantoms."""
+"""A built dataset to measure with: the one given by flags, or phantoms."""
 
 import contextlib
 import pathlib
@@ -11,12 +11,12 @@ from cxr_tfds import phantom
 
 DATASET = "covid19_radiography"
 
-# The flags defined here are those of the benchmark that asks for them, also in its --help.
+# The flags belong to the benchmark that defines them, also in its --help.
 flags.disclaim_key_flags()
 
 
 def define_dataset_flags() -> None:
-    """Defines the flags that name the built dataset alone."""
+    """Defines the flags that select the built dataset only."""
     flags.DEFINE_string(
         "data_dir", None, "Data directory of a built dataset; default: draw phantoms."
     )
@@ -25,14 +25,13 @@ def define_dataset_flags() -> None:
 
 @contextlib.contextmanager
 def built(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Builds phantoms where the flags name no dataset.
+    """Builds phantoms if the flags select no dataset.
 
     Args:
         configs: configurations to build.
 
     Yields:
-        The data directory, and the database that the phantoms were drawn in; empty where the flags
-        name a dataset.
+        The data directory, and the database of the phantoms; empty if the flags select a dataset.
     """
     with contextlib.ExitStack() as stack:
         data_dir, database = flags.FLAGS.data_dir, ""

@@ -1,4 +1,4 @@
-"""What the hardware gives at best, measured: matrix product, memory and all-reduce."""
+"""Measures the hardware's limits: matrix product, memory and all-reduce."""
 
 import statistics
 import time
@@ -9,24 +9,24 @@ import tensorflow as tf
 from trainer.hardware import Hardware
 
 _ROUNDS = 5
-# Rows of a square matrix, and MiB moved or summed: on a CPU, and on a GPU, which they must fill.
+# Rows of a square matrix, and MiB moved or summed, on a CPU and on a GPU (large enough to fill it).
 _ROWS = {"CPU": 2048, "GPU": 8192}
 _MIB = {"CPU": 128, "GPU": 1024}
 _REPEATS = {"CPU": 4, "GPU": 50}
 
 
 def matrix_product(devices: Hardware, rows: int | None = None) -> float:
-    """FLOP/s of one replica in a product of square matrices, in the precision of the run.
+    """Measures the FLOP/s of one replica in a product of square matrices, in the run's precision.
 
     Args:
-        devices: the first one is measured.
-        rows: of the matrices; None takes enough to fill the device.
+        devices: devices, of which the first is measured.
+        rows: size of the matrices; None: enough to fill the device.
     """
     kind = _kind(devices)
     rows, repeats = rows or _ROWS[kind], _REPEATS[kind]
     compute = tf.dtypes.as_dtype(devices.precision.removeprefix("mixed_"))
     with tf.device(devices.devices[0]):
-        # Of norm about one, so that a chain of products neither overflows nor vanishes.
+        # The norm is about one, so that a chain of products neither overflows nor vanishes.
         factor = tf.cast(tf.random.normal([rows, rows]) / rows**0.5, compute)
 
         @tf.function
@@ -40,11 +40,11 @@ def matrix_product(devices: Hardware, rows: int | None = None) -> float:
 
 
 def memory_bandwidth(devices: Hardware, mib: int | None = None) -> float:
-    """Bytes per second that one replica reads and writes in adding to a large array.
+    """Measures the bytes per second that one replica reads and writes in adding to an array.
 
     Args:
-        devices: the first one is measured.
-        mib: size of the array; None takes more than any cache holds.
+        devices: devices, of which the first is measured.
+        mib: size of the array; None: larger than any cache.
     """
     kind = _kind(devices)
     mib, repeats = mib or _MIB[kind], _REPEATS[kind]
@@ -62,14 +62,14 @@ def memory_bandwidth(devices: Hardware, mib: int | None = None) -> float:
 
 
 def all_reduce_bandwidth(devices: Hardware, mib: int = 64) -> float | None:
-    """Bytes of gradients per second that are summed over all replicas.
+    """Measures the bytes of gradients per second that are summed over all replicas.
 
     Args:
         devices: the replicas.
-        mib: size of the gradients of each.
+        mib: size of the gradients per replica.
 
     Returns:
-        The bandwidth; None if there is one replica, which has nothing to sum.
+        The bandwidth; None for a single replica.
     """
     if devices.num_replicas == 1:
         return None
@@ -77,7 +77,7 @@ def all_reduce_bandwidth(devices: Hardware, mib: int = 64) -> float | None:
 
     def reduce() -> tf.Tensor:
         total = tf.ones([mib * 2**18])
-        for _ in range(repeats):  # Unrolled: a collective must not depend on a condition.
+        for _ in range(repeats):  # Unrolled, as a collective must not depend on a condition.
             context = tf.distribute.get_replica_context()
             total = context.all_reduce(tf.distribute.ReduceOp.MEAN, total)
         return total[0]
@@ -90,7 +90,7 @@ def all_reduce_bandwidth(devices: Hardware, mib: int = 64) -> float | None:
 
 
 def _seconds(work: Callable[[], tf.Tensor]) -> float:
-    """Median time of a call; reading the result waits for the device."""
+    """Returns the median time of a call; reading the result waits for the device."""
     work().numpy()
     times = []
     for _ in range(_ROUNDS):

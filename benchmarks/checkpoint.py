@@ -1,9 +1,9 @@
-"""How long training stands still for a checkpoint: written by a thread, and written in the loop.
+"""How long a checkpoint pauses training: written by a thread, and written in the loop.
 
     python -m benchmarks.checkpoint [--models=resnet101] [--rounds=5] [--directory=DIR]
 
 The state is that of the strong recipe with all weights trained: weights, two slots of AdamW and the
-moving average. Both ways write the same files, to a directory of their own.
+moving average. Both variants write the same files, each to its own directory.
 """
 
 import json

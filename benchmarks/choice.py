@@ -1,23 +1,23 @@
-"""Flags of benchmarks that choose some of several names."""
+"""Flags of benchmarks that select names from a list."""
 
 from collections.abc import Collection, Sequence
 
 from absl import flags
 
-# The flags are those of the command that has them defined.
+# The flags belong to the command that defines them.
 flags.disclaim_key_flags()
 
 
 def define_choice(
     name: str, known: Collection[str], text: str, default: Sequence[str] | None = None
 ) -> None:
-    """Defines a flag of names with commas in between; others than the known are refused.
+    """Defines a flag of comma-separated names, which rejects unknown ones.
 
     Args:
-        name: the flag's.
-        known: all that may be chosen.
-        text: what `--help` says of it.
-        default: what is chosen where the flag is not given; None: all.
+        name: name of the flag.
+        known: the allowed names.
+        text: its help text.
+        default: the default; None: all.
     """
     flags.DEFINE_list(name, list(known if default is None else default), text)
     flags.register_validator(

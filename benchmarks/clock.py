@@ -1,19 +1,19 @@
-"""The time that a command may take."""
+"""The time limit of a command."""
 
 import time
 
 
 class Clock:
-    """How much of the time that a command may take is left."""
+    """The remaining time of a command."""
 
     def __init__(self, minutes: float | None) -> None:
-        """Starts it.
+        """Starts the clock.
 
         Args:
-            minutes: that the command may take; None: as many as it wants.
+            minutes: limit of the command; None: no limit.
         """
         self._until = None if minutes is None else time.monotonic() + 60 * minutes
 
     def left(self) -> float | None:
-        """Seconds that are left, none below zero; None: any number."""
+        """Seconds left, at least zero; None: no limit."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())

@@ -1,12 +1,12 @@
-"""What XLA is given to compile of a training step, for GPUs, on a machine without one.
+"""The program that XLA compiles for a training step on GPUs, inspected without a GPU.
 
     python -m benchmarks.compiled_program [--models=resnet101] [--precisions=mixed_bfloat16]
 
 Nothing is run or measured. TensorFlow translates the engine's forward and backward pass, in the
 strong recipe with random weights, for XLA on GPUs; its instructions are counted before XLA
 optimizes them. `counted` are the operations that `benchmarks.flops` counts in the network's graph:
-padding is among them, and other layers than convolutions and dense ones; in the program they are
-not. Bytes are what each convolution and dot product reads and writes by itself.
+these include padding and layers other than convolutions and dense layers, which the program's
+counts do not. Bytes are those read and written by each convolution and dot product.
 """
 
 import json
@@ -34,23 +34,23 @@ from trainer.training.phases import plan
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 _SEED = 0
-# Side of the smallest images that the strong recipe of every model takes.
+# Side of the smallest images accepted by the strong recipe of every model.
 _LEAST_SIZE = 40
 
 
 def compiled_parts(
     name: str, precision: str, *, batch_size: int, image_size: int
 ) -> tuple[Engine, list[tf.types.experimental.ConcreteFunction]]:
-    """The engine that trains a network by the strong recipe, and what XLA compiles of its step.
+    """Returns the engine of a network in the strong recipe, and what XLA compiles of its step.
 
     Args:
-        name: of the model; all its weights are trained, from random ones on.
+        name: name of the model; all its weights are trained, starting from random ones.
         precision: Keras dtype policy.
-        batch_size: images of a step.
-        image_size: their side, pixels.
+        batch_size: images per step.
+        image_size: side of the images, in pixels.
 
     Returns:
-        The engine, and what `Engine.compiled_parts` gives.
+        The engine, and the result of `Engine.compiled_parts`.
     """
     strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
     devices = Hardware(
@@ -74,8 +74,8 @@ def describe(program: Program, batch_size: int) -> dict:
     """Counts a program's instructions.
 
     Args:
-        program: a training step's pass.
-        batch_size: its images.
+        program: the pass of a training step.
+        batch_size: number of images.
     """
     products = program.products()
     casts = program.casts().values()
@@ -95,7 +95,7 @@ def describe(program: Program, batch_size: int) -> dict:
     }
 
 
-# The printed table's columns: how a row's value is found, and written.
+# The columns of the printed table: how to get and format a row's value.
 _COLUMNS: dict[str, tuple[Callable[[dict], float], str]] = {
     "GFLOP/image": (lambda row: row["flops_per_image"] / 1e9, ".3f"),
     "counted": (lambda row: row["counted_flops_per_image"] / 1e9, ".3f"),
@@ -129,7 +129,7 @@ def _main() -> None:
         counted = None
         for precision in options.precisions:
             engine, (step, _) = compiled_parts(name, precision, **sizes)
-            counted = counted or flops.training(engine.model)  # Alike in all precisions.
+            counted = counted or flops.training(engine.model)  # The same for all precisions.
             row = {"model": name, "precision": precision, "counted_flops_per_image": counted}
             rows.append(row | describe(read_program(step), options.batch_size))
             cells = (f"{value(rows[-1]):12{kind}}" for value, kind in _COLUMNS.values())

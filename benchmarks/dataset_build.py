@@ -4,11 +4,10 @@ Usage:
 
     python -m benchmarks.dataset_build [--manual_dir=DIR] [--images_per_class=200] [--repeats=3]
 
-Without a manual directory it draws phantom radiographs. Every build is a process of its own, in
-turn with the others, and only the build is timed, not the imports. The project's builder also
-looks for damage and duplicates; the plain generator does
-neither. Other work on the machine spoils the comparison, so the usable
-cores are measured first: how much faster all cores hash than one does.
+Without a manual directory, phantom radiographs are drawn. Every build is a separate process; the
+builds take turns, and only the build is timed, not the imports. Unlike the plain generator, the
+project's builder also checks for damage and duplicates. Other work on the machine distorts the
+comparison, so the usable cores are measured first: how much faster all cores hash than one.
 """
 
 import concurrent.futures
@@ -38,10 +37,10 @@ _WAYS = {
 
 
 def usable_cores() -> float:
-    """Measures how many cores this process really gets.
+    """Measures the number of cores available to this process.
 
     Returns:
-      How much faster a thread for each core hashes than one thread, at most the number of cores.
+      How much faster one thread per core hashes than a single thread, at most the number of cores.
     """
     data, cores = bytes(20_000_000), len(os.sched_getaffinity(0))
 
@@ -51,27 +50,27 @@ def usable_cores() -> float:
             list(pool.map(lambda _: hashlib.sha256(data).digest(), range(8 * threads)))
         return threads / (time.perf_counter() - start)
 
-    rate(1)  # Wakes the processor up.
+    rate(1)  # Ramps up the processor's clock.
     return min(cores, rate(cores) / rate(1))
 
 
 def build_once(way: str, manual_dir: str, data_dir: str) -> dict[str, float]:
-    """Builds the dataset in this process, which is then spent.
+    """Builds the dataset in this process, which cannot be reused.
 
     Args:
       way: A key of the table of ways.
-      manual_dir: The folder that holds the database.
-      data_dir: An empty folder to build in.
+      manual_dir: The folder of the database.
+      data_dir: An empty output folder.
 
     Returns:
-      The images, the seconds they took, and the peak memory of the process in MiB.
+      The number of images, the seconds taken, and the process' peak memory in MiB.
     """
-    if way == "one_core":  # Before TensorFlow is imported and makes threads.
+    if way == "one_core":  # Before TensorFlow is imported and creates threads.
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    tf.zeros(())  # Starts TensorFlow, which takes longer than a small build.
+    tf.zeros(())  # Initializes TensorFlow, which takes longer than a small build.
     tfds.disable_progress_bar()
     if way == "plain":
         from benchmarks.plain_radiographs import PlainRadiographs as Builder
@@ -91,14 +90,14 @@ def build_once(way: str, manual_dir: str, data_dir: str) -> dict[str, float]:
 
 
 def measure(manual_dir: str, repeats: int) -> dict[str, dict[str, float]]:
-    """Builds in every way, in turn.
+    """Runs every kind of build, in turn.
 
     Args:
-      manual_dir: The folder that holds the database.
-      repeats: Builds of each way.
+      manual_dir: The folder of the database.
+      repeats: The number of builds of each kind.
 
     Returns:
-      For each way the median of images per second and of the peak memory.
+      For each kind, the median of images per second and of the peak memory.
     """
     found = defaultdict(list)
     for _ in range(repeats):

@@ -1,10 +1,10 @@
-"""How long it takes to verify a dataset when it is opened: the first time, and after that.
+"""How long it takes to verify a dataset when it is opened for the first time, and again.
 
     python -m benchmarks.dataset_open [--images=21165] [--shards=32] [--directory=DIR]
 
-Random images of 224x224 in TFRecord shards, with the digests that a builder writes: the size of the
-whole database, 1.1 GB, by default. Each opening is a process of its own; the files have just been
-written, so the first one reads them from the page cache.
+The dataset has random 224x224 images in TFRecord shards, with a builder's digests; by default it
+has the size of the whole database, 1.1 GB. Each opening is a separate process. The files have just
+been written, so the first opening reads them from the page cache.
 """
 
 import json
@@ -45,7 +45,7 @@ def _verify(folder: pathlib.Path) -> dict[str, float]:
 
     from trainer.data import integrity
 
-    tf.data.Dataset.range(1).reduce(0, lambda *_: 0)  # TensorFlow's start is no part of it.
+    tf.data.Dataset.range(1).reduce(0, lambda *_: 0)  # TensorFlow's start-up is excluded.
     started = time.perf_counter()
     paths = sorted(str(path) for path in folder.glob("*.tfrecord-*"))
     index = integrity.index_of(paths, integrity.digest_of(paths), "tfrecord", "none")

@@ -1,16 +1,17 @@
-r"""The whole job, from radiographs to test accuracy: this project beside the original's way.
+r"""The whole job, from radiographs to test accuracy: this project and the original's method.
 
 Usage:
 
     python -m benchmarks.end_to_end [--data_dir=DATA --manual_dir=KAGGLE] [--models=lenet] \
         [--epochs=3] [--rounds=1]
 
-The original's way is a notebook's: ImageDataGenerator over folders of PNG files, Keras `fit` with
-batches of 16, `evaluate`. This project's way is `python -m trainer.main --recipe=seed` and
-`python -m trainer.evaluate`, which also writes the report. Same network from random weights, same
-images, same epochs; imports, loading and tracing count. The dataset is built once, which
-`benchmarks.dataset_build` measures. The rest of the seconds of training are imports, loading,
-tracing, saving and closing. Peak memory is that of the training process, with the images it holds.
+The original's method is a notebook: ImageDataGenerator over folders of PNG files, Keras `fit` with
+batches of 16, `evaluate`. This project runs `python -m trainer.main --recipe=seed` and `python -m
+trainer.evaluate`, which also writes the report. Both train the same network from random weights on
+the same images for the same epochs; imports, loading and tracing are included. The dataset is built
+once, which `benchmarks.dataset_build` measures. The seconds of training besides the epochs are
+imports, loading, tracing, saving and closing. Peak memory is that of the training process,
+including its images.
 """
 
 import json
@@ -38,17 +39,17 @@ _SIZE = (224, 224)
 
 
 def run(module: str, arguments: list[str]) -> tuple[dict[str, float], str]:
-    """Runs a command to its end.
+    """Runs a command and waits for it.
 
     Args:
-        module: of the command.
+        module: module of the command.
         arguments: its flags.
 
     Returns:
-        Its `seconds` and the peak of its memory, `peak_mib`; what it wrote to standard output.
+        Its `seconds` and peak memory, `peak_mib`; and its standard output.
 
     Raises:
-        ValueError: it failed.
+        ValueError: the command failed.
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said:
@@ -60,7 +61,7 @@ def run(module: str, arguments: list[str]) -> tuple[dict[str, float], str]:
         )
         assert process.stdout
         output = process.stdout.read()
-        # Not `wait`, which does not tell what the process used.
+        # Not `wait`, which does not return the process' resource usage.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
@@ -74,14 +75,14 @@ def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
     """Trains and evaluates with this project.
 
     Args:
-        model: its name.
-        data_dir: where the dataset was built.
-        epochs: how many.
+        model: name of the model.
+        data_dir: directory of the built dataset.
+        epochs: number of epochs.
 
     Returns:
-        `accuracy` on the test split, `seconds` of it all, of `training`, of its `epochs` and of
-        `evaluation`; `input`, the largest share of an epoch that was waited for batches;
-        `peak_mib` of training.
+        `accuracy` on the test split; total `seconds`, and those of `training`, its `epochs` and
+        `evaluation`; `input`, the largest share of an epoch spent waiting for batches; `peak_mib`
+        of training.
     """
     with tempfile.TemporaryDirectory() as scratch:
         workdir, report = pathlib.Path(scratch, "run"), pathlib.Path(scratch, "report")
@@ -103,7 +104,7 @@ def ours(model: str, data_dir: str, epochs: int) -> dict[str, float]:
 
 
 def theirs(model: str, folder: str, epochs: int) -> dict[str, float]:
-    """Trains and evaluates in the original way; `accuracy`, `seconds`, `epochs` and `peak_mib`."""
+    """Trains and evaluates as the original; `accuracy`, `seconds`, `epochs` and `peak_mib`."""
     used, output = run(
         "benchmarks.end_to_end",
         [f"--original={folder}", f"--models={model}", f"--epochs={epochs}"],
@@ -118,7 +119,7 @@ def _train_as_the_original(name: str, folder: str, epochs: int) -> dict[str, flo
     from trainer import models
 
     whole = models.build(name)
-    # The notebooks fed RGB: the network behind the layer that makes it.
+    # The notebooks used RGB input: the network after the layer that creates it.
     model = keras.Model(whole.get_layer("gray_to_rgb").output, whole.output)
     model.compile(optimizer=keras.optimizers.Adam(1e-3), loss="categorical_crossentropy",
                   metrics=["accuracy"])  # fmt: skip
@@ -138,7 +139,7 @@ def _train_as_the_original(name: str, folder: str, epochs: int) -> dict[str, flo
 
 
 def _compare(model: str, data_dir: str, folder: str, epochs: int, rounds: int) -> dict:
-    """Both ways in turn; of each the turn of the median time."""
+    """Runs both in turn; returns the turn with the median time of each."""
     turns = {"ours": [], "original": []}
     for _ in range(rounds):
         turns["ours"].append(ours(model, data_dir, epochs))

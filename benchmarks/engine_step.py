@@ -1,20 +1,20 @@
-"""How long a training step takes: this engine beside Keras `fit` and PyTorch, on the same batches.
+"""Time of a training step: this engine, Keras `fit` and PyTorch on the same batches.
 
 Usage:
 
     python -m benchmarks.engine_step [--models=lenet,vgg19] [--rounds=5] [--steps=4]
         [--train_backbone] [--ways=engine,keras,torch,torch_compiled] [--precision=mixed_bfloat16]
 
-Every model starts from random weights and trains what the seed recipe trains of it, or with
---train_backbone all, on the first GPU or without one on the processor. Keras runs as its users have
-it: with the XLA that its `auto` chooses, and without XLA; two virtual replicas share the processor,
-where Keras can run without XLA only. PyTorch takes part where --ways asks for it, which needs
-`pip install '.[torch]'`: the same networks, channels_last, eager and through `torch.compile`. The
-first turn of each, with tracing and compiling, is not counted.
+Every model starts from random weights and trains the same layers as in the seed recipe, or all with
+--train_backbone, on the first GPU, or on the processor without one. Keras runs with its default,
+`auto`, for XLA, and without XLA; two virtual replicas share the processor, where Keras only works
+without XLA. PyTorch is included if requested by --ways, which needs `pip install '.[torch]'`: the
+same networks, channels_last, eager and with `torch.compile`. The first turn of each, with tracing
+and compiling, is excluded.
 
-PyTorch's threads are told to sleep while they wait for each other. By default they spin; where
-other programs share the processor, that makes a step many times as long. On a machine that does
-nothing else OMP_WAIT_POLICY=active in the environment lets them spin.
+PyTorch's threads are set to sleep while they wait for each other. By default they spin, which makes
+steps several times slower if other programs share the processor. On an otherwise idle machine, set
+OMP_WAIT_POLICY=active in the environment to let them spin.
 """
 
 import importlib.util
@@ -34,7 +34,7 @@ from benchmarks.paired import Contestant, alternate, ratio, serve
 from benchmarks.random_images import random_images
 from cxr_command.runner import Command
 
-# Name of a way: number of virtual devices, what it is called in the table.
+# Number of virtual devices and display name of each alternative.
 _WAYS = {
     "engine": (1, "this engine"),
     "engine_xla": (1, "this engine, XLA"),
@@ -47,24 +47,24 @@ _WAYS = {
     "torch_compiled": (1, "PyTorch, torch.compile"),
 }
 _OF_TORCH = ("torch", "torch_compiled")
-# PyTorch is no dependency of this project; `engine` is without XLA on processors already.
+# PyTorch is not a dependency of this project; on processors, `engine` already runs without XLA.
 _UNASKED = ("engine_plain", *_OF_TORCH)
-# Read by OpenMP, which PyTorch's threads are of and TensorFlow's are not.
+# Read by OpenMP, which provides PyTorch's threads but not TensorFlow's.
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 _XLA = {"engine_xla": "on", "engine_plain": "off"}
-# PyTorch would need a loss scale for float16.
+# PyTorch would need loss scaling for float16.
 _PRECISIONS = ("float32", "mixed_bfloat16")
 _FEWEST_IMAGES = 64
 
 
 class _Job(NamedTuple):
-    """What is trained, in every way alike.
+    """What to train, the same in every alternative.
 
     Attributes:
-        name: of the model.
+        name: name of the model.
         precision: one of `_PRECISIONS`.
-        batch_size: the global one.
-        steps: in a turn.
+        batch_size: the global batch size.
+        steps: steps per turn.
         train_backbone: as for `trainer.models.build`.
     """
 
@@ -76,12 +76,12 @@ class _Job(NamedTuple):
 
     @property
     def images(self) -> int:
-        """Number of different images."""
+        """Number of distinct images."""
         return max(_FEWEST_IMAGES, 2 * self.batch_size)
 
 
 def _work(way: str, job: _Job) -> Callable[[], float]:
-    """A function that trains some steps in one way and returns images per second."""
+    """Returns a function that trains some steps and returns images per second."""
     if way in _OF_TORCH:
         return _torch(way, job)
     if way.startswith("engine"):
@@ -114,7 +114,7 @@ def _engine(way: str, job: _Job) -> Callable[[], float]:
 
 
 def _torch(way: str, job: _Job) -> Callable[[], float]:
-    # It shares no process with TensorFlow, whose threads would stand beside its own.
+    # A separate process, so that TensorFlow's threads do not compete with PyTorch's.
     from benchmarks import torch_training
 
     theirs = torch_training.Training(
@@ -150,7 +150,7 @@ def _keras(way: str, job: _Job) -> Callable[[int], None]:
 
 
 def _measure(name: str, ways: list[str], rounds: int, settings: list[str]) -> dict:
-    """Images per second of each way in each round; ways of one number of replicas take turns."""
+    """Returns images per second by alternative and round; equal numbers of replicas take turns."""
     environment = {_WAIT_POLICY: os.environ.get(_WAIT_POLICY, "passive")}
     measured = {}
     for count in sorted({_WAYS[way][0] for way in ways}):

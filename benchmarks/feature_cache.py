@@ -1,18 +1,18 @@
-"""How much sooner the seed recipe is done when a frozen backbone runs once, not in every epoch.
+"""Time saved in the seed recipe by running a frozen backbone once instead of in every epoch.
 
 Usage:
 
     python -m benchmarks.feature_cache [--data_dir=DATA] [--models=vgg19,resnet101] [--rounds=2]
 
 Without a dataset of some hundred images, phantoms are drawn. Each model trains from random weights
-(which take as long as any others) on one device, in a process of its own. In every round it takes
-turns at: an epoch of the whole network, validation included; the features of all images, computed
-and written to an empty folder; an epoch on these features; and at the parts of the limit: two
-forward passes over the training images and one over the validation images, all in memory already,
-and the head's steps of an epoch, on one batch over and over. An epoch takes as long as the next, so
-a training is what it begins with and `--epochs` times an epoch. The first turn of each, with
-tracing, is not counted. Checkpoints, which both ways write alike, are not part of it: `--whole`
-measures them too, once, with the commands themselves, from start to end.
+(which do not affect the speed) on one device, in a separate process. Every round measures in turn:
+an epoch of the whole network, including validation; the features of all images, computed and
+written to an empty folder; an epoch on these features; and the parts of the lower limit: two
+forward passes over the training images and one over the validation images, all in memory, and the
+head's steps of an epoch, on one repeated batch. All epochs take the same time, so a training takes
+its start-up plus `--epochs` times an epoch. The first turn of each, with tracing, is excluded.
+Checkpoints, which are the same for both variants, are excluded, too: `--whole` includes them and
+measures the commands themselves, once, from start to end.
 """
 
 import json
@@ -45,7 +45,7 @@ _TURNS = {
 
 
 def _work(name: str, data_dir: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each turn in each round, for one model in this process."""
+    """Returns the seconds of each turn in each round, for one model in this process."""
     turns = _turns(name, data_dir)
     seconds = {turn: [] for turn in turns}
     for _ in range(rounds + 1):
@@ -72,7 +72,7 @@ def _turns(name: str, data_dir: str) -> dict[str, Callable[[], None]]:
 
 
 class _Training:
-    """A training by the seed recipe, prepared as trainer.main does, and the features it keeps."""
+    """A training with the seed recipe, set up like trainer.main, and its cached features."""
 
     def __init__(self, name: str, data_dir: str) -> None:
         import keras
@@ -107,7 +107,7 @@ class _Training:
         ]
 
     def compute_features(self) -> None:
-        """Computes the features of all images anew, and writes them."""
+        """Recomputes and writes the features of all images."""
         from trainer.training.interruption import StopRequest
 
         for cache in (self.frozen.train, self.frozen.validation):
@@ -115,13 +115,13 @@ class _Training:
         self.kept = self.frozen.compute(*self.images, self.devices, StopRequest())
 
     def forward_passes(self) -> None:
-        """The backbone's forward passes, of images that are in memory."""
+        """Runs the backbone's forward passes on images in memory."""
         for batch in self._batches[0] * 2 + self._batches[1]:
             self._forward(batch, training=False)
 
 
 class _Epochs:
-    """Trains and validates on images, or a head on features, as a run of trainer.main does."""
+    """Trains and validates on images, or a head on features, like a run of trainer.main."""
 
     def __init__(self, training: _Training, start, examples) -> None:
         import keras
@@ -169,21 +169,21 @@ class _Epochs:
         self._update = update
 
     def run(self) -> None:
-        """An epoch."""
+        """Runs an epoch."""
         self._engine.train(self._batches, self._steps)
         self._engine.evaluate(self._held_out, self._held_out_steps)
 
     def steps_on_one_batch(self) -> None:
-        """The training steps of an epoch, with nothing to load."""
+        """Runs the training steps of an epoch without loading."""
         self._engine.train(self._one_batch, self._steps)
 
     def updates(self) -> None:
-        """The optimizer's updates of an epoch, with nothing to compute."""
+        """Runs the optimizer's updates of an epoch without computing gradients."""
         self._update(self._steps)
 
 
 def _settings(dataset: str, data_dir: str) -> dict:
-    """What differs from the recipe and the defaults."""
+    """Returns the settings that differ from the recipe and the defaults."""
     return {
         "dataset": dataset, "data_dir": data_dir, "strategy": "one_device", "precision": "float32",
         "cache": "auto", "feature_cache": "on", "weights": "none",
@@ -191,7 +191,7 @@ def _settings(dataset: str, data_dir: str) -> dict:
 
 
 def _totals(seconds: dict[str, list[float]], epochs: int) -> dict[str, float]:
-    """Medians of the turns, and what they make of a training of so many epochs."""
+    """Returns medians of the turns, and the resulting duration of a training."""
     median = {turn: statistics.median(values) for turn, values in seconds.items()}
     rounds = [
         dict(zip(seconds, values, strict=True)) for values in zip(*seconds.values(), strict=True)
@@ -216,7 +216,7 @@ def _totals(seconds: dict[str, list[float]], epochs: int) -> dict[str, float]:
 
 
 def _whole(name: str, data_dir: str, epochs: int) -> dict[str, float]:
-    """Seconds of the commands themselves, from start to end, checkpoints included."""
+    """Returns the seconds of the commands themselves, including checkpoints."""
     seconds = {}
     for asked in ("on", "off"):
         with tempfile.TemporaryDirectory() as scratch:

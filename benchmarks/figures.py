@@ -1,11 +1,11 @@
-"""Measures the figures of docs/measured.md in one sitting, and writes the page from their JSON.
+"""Measures the figures of docs/measured.md in one session, and writes the page from their JSON.
 
     python -m benchmarks.figures --data_dir=DATA --manual_dir=KAGGLE [--only=input,step]
     python -m benchmarks.figures --only=          # writes the page again, measures nothing
 
-`benchmarks.kept_figures` lists the figures, with the commands that measure them. Each is kept in
-docs/figures as soon as it is measured; one that fails does not end the sitting. Measure alone on
-the machine: the last line below a table has the load.
+`benchmarks.kept_figures` lists the figures with their commands. Each figure is stored in
+docs/figures as soon as it is measured; a failure does not end the session. Measure on an otherwise
+idle machine: the last line below a table shows the load.
 """
 
 import datetime
@@ -27,7 +27,7 @@ from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
 from trainer.progress_line import seconds_shown
 
-# What the pages call a directory: the flag that names it.
+# The placeholders of directories on the pages: the flag that sets each.
 _DIRECTORIES = {"DATA": "data_dir", "KAGGLE": "manual_dir"}
 _DIRECTORY = re.compile(rf"(?<==)(?:{'|'.join(_DIRECTORIES)})\b")
 _IDLE = 0.5
@@ -38,13 +38,13 @@ def measure(command: str, directories: Mapping[str, str]) -> dict[str, Any]:
 
     Args:
         command: as of `Figure.commands`.
-        directories: what DATA and KAGGLE stand for.
+        directories: values of DATA and KAGGLE.
 
     Returns:
-        The `command` as the page shows it, its `seconds`, and the JSON that it `found`.
+        The `command` as shown on the page, its `seconds`, and the resulting JSON, `found`.
 
     Raises:
-        ValueError: it failed.
+        ValueError: the command failed.
     """
     words = ["-m", *shlex.split(f"benchmarks.{command}")]
     started = time.monotonic()
@@ -66,14 +66,14 @@ def measure(command: str, directories: Mapping[str, str]) -> dict[str, Any]:
 
 
 def measure_all(names: list[str], directories: Mapping[str, str]) -> list[str]:
-    """Measures figures one after another, and keeps each.
+    """Measures figures one after another, and stores each.
 
     Args:
-        names: of the figures.
-        directories: what DATA and KAGGLE stand for.
+        names: names of the figures.
+        directories: values of DATA and KAGGLE.
 
     Returns:
-        Names of those that failed.
+        Names of the figures that failed.
     """
     revision, failed = _revision(), []
     for number, name in enumerate(names, start=1):
@@ -92,7 +92,7 @@ def measure_all(names: list[str], directories: Mapping[str, str]) -> list[str]:
 
 
 def _revision() -> str:
-    # Before the first figure is written, which is a change too.
+    # Before the first figure is written, which also changes the revision.
     command = ["git", "describe", "--always", "--dirty", "--abbrev=8"]
     return subprocess.run(  # noqa: S603
         command, cwd=ROOT, capture_output=True, text=True, check=True
@@ -100,12 +100,12 @@ def _revision() -> str:
 
 
 def check(names: list[str], directories: Mapping[str, str], *, allow_load: bool) -> None:
-    """Refuses what cannot be measured, before the first minute is spent.
+    """Checks that the figures can be measured, before the long work starts.
 
     Args:
-        names: of the figures.
-        directories: what DATA and KAGGLE stand for.
-        allow_load: whether other work may run.
+        names: names of the figures.
+        directories: values of DATA and KAGGLE.
+        allow_load: whether other work may be running.
 
     Raises:
         ValueError: a name is unknown, a directory is missing, or other work runs.

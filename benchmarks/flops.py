@@ -1,4 +1,4 @@
-"""Floating-point operations of a network, forward and backward."""
+"""Counts floating-point operations of a network, forward and backward."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from trainer.training.utilisation import flops
 
 
 def forward(model: keras.Model) -> int:
-    """Operations of one image's forward pass; a multiplication and an addition are two."""
+    """Counts one image's forward pass; a multiplication and an addition are two operations."""
     return _count(lambda image: model(image, training=False), model)
 
 
 def training(model: keras.Model) -> int:
-    """Operations of one image's forward and backward pass, for the weights that are trained."""
+    """Counts one image's forward and backward pass, for the trained weights."""
     weights = [variable.value for variable in model.trainable_variables]
 
     def forward_backward(image: tf.Tensor) -> list:

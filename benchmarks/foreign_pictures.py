@@ -1,4 +1,4 @@
-"""Pictures that are no radiographs like those of a training: drawn by a seed, kind by kind."""
+"""Random images of several kinds that differ from the training radiographs."""
 
 from collections.abc import Callable
 
@@ -18,15 +18,15 @@ _WORDS = (
 
 
 def foreign_pictures(radiographs: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws pictures of every kind.
+    """Generates images of every kind.
 
     Args:
-        radiographs: `[radiographs, H, W, 1] uint8`, those that some kinds are changed from.
-        count: how many of each kind, at most as many as there are radiographs.
-        seed: of the draws.
+        radiographs: `[radiographs, H, W, 1] uint8`, the basis of some kinds.
+        count: number of images per kind, at most the number of radiographs.
+        seed: random seed.
 
     Returns:
-        Kind to `[count, H, W, 1] uint8`.
+        `[count, H, W, 1] uint8` by kind.
     """
     generator = np.random.default_rng(seed)
     chosen = radiographs[generator.permutation(len(radiographs))[:count]]
@@ -39,7 +39,7 @@ def foreign_pictures(radiographs: np.ndarray, count: int, seed: int) -> dict[str
 
 
 def _scene(generator: np.random.Generator, _: int) -> np.ndarray:
-    """A landscape of shaded things under a sky, with the grain of a camera."""
+    """Draws a landscape of shaded objects under a sky, with camera grain."""
     height, width = 240, 240
     horizon = int(generator.integers(80, 160))
     sky = np.linspace(generator.integers(120, 250), generator.integers(120, 250), horizon)
@@ -63,7 +63,7 @@ def _scene(generator: np.random.Generator, _: int) -> np.ndarray:
 
 
 def _page(generator: np.random.Generator, _: int) -> np.ndarray:
-    """Dark words on a light page."""
+    """Draws dark words on a light page."""
     image = PIL.Image.new("L", (448, 448), int(generator.integers(225, 256)))
     pen, font = (
         PIL.ImageDraw.Draw(image),
@@ -76,7 +76,7 @@ def _page(generator: np.random.Generator, _: int) -> np.ndarray:
 
 
 def _photograph(generator: np.random.Generator, number: int) -> np.ndarray:
-    """A crop of one of the two photographs that scikit-learn brings."""
+    """Returns a crop of one of the two photographs in scikit-learn."""
     photographs = load_sample_images().images
     gray = photographs[number % len(photographs)].mean(axis=2).astype(np.uint8)
     side = generator.integers(150, min(gray.shape))

@@ -1,11 +1,12 @@
-"""Checks a machine with a GPU and measures it, into one folder to send back.
+"""Checks and benchmarks a machine with a GPU, and collects the results in one folder.
 
     make gpu
 
-or, where everything is installed, `python -m benchmarks.gpu_report [--output_dir=gpu-report]`. It
-runs trainer.doctor, the tests that need a GPU, and benchmarks.node on all GPUs, until the minutes
-are over. Each has a file for what it says; errors.txt has the warnings of all. summary.md and
-summary.json are written anew after each, and after Ctrl-C. docs/gpu.md says what to expect.
+or, if everything is installed, `python -m benchmarks.gpu_report [--output_dir=gpu-report]`. It runs
+trainer.doctor, the tests that need a GPU, and benchmarks.node on all GPUs, until the time limit.
+The output of each is written to its own file, and all warnings to errors.txt. summary.md and
+summary.json are updated after each check, and after Ctrl-C. docs/gpu.md describes the expected
+results.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from trainer.markdown import escape
 from trainer.processes import child
 
 _TESTS, _NODE = "tests", "node"
-# Seconds after which a check that is over its time is killed, and those that node's end takes.
+# Seconds after which a check that exceeds its time is killed, and those reserved for node's end.
 _GRACE = 20
 
 
@@ -40,10 +41,10 @@ class Check(NamedTuple):
     """One command of the report.
 
     Attributes:
-        name: of its file.
-        command: what `python -m` is given.
-        seconds: that it may take.
-        is_needed: whether there is no use in the others where it fails.
+        name: name of its file.
+        command: arguments of `python -m`.
+        seconds: its time limit.
+        is_needed: whether its failure makes the others useless.
     """
 
     name: str
@@ -53,10 +54,10 @@ class Check(NamedTuple):
 
 
 def checks(clock: Clock) -> Iterator[Check]:
-    """The checks, each when it is to begin; the last takes the time that is left.
+    """Yields the checks, each when it is due; the last one gets the remaining time.
 
     Args:
-        clock: of all of them.
+        clock: time limit of all checks.
     """
     yield Check("doctor", ("trainer.doctor",), 180, is_needed=True)
     tests = ("pytest", "-m", "gpu and not slow", "-v", "--color=no", "-p", "no:cacheprovider")
@@ -67,13 +68,13 @@ def checks(clock: Clock) -> Iterator[Check]:
 
 
 def run(check: Check, folder: pathlib.Path, results: list[dict]) -> None:
-    """Runs a check; what it says is shown and kept.
+    """Runs a check; its output is shown and saved.
 
     Args:
         check: the check.
-        folder: of the report.
-        results: gets `name`, `command`, `exit_code`, `seconds` and `says`, the last line of it,
-            however this ends.
+        folder: folder of the report.
+        results: receives `name`, `command`, `exit_code`, `seconds` and `says`, the last line of
+            output, even if the check is interrupted.
     """
     command, started = [sys.executable, "-m", *check.command], time.monotonic()
     print(f"\n{check.name}: python -m {' '.join(check.command)}", flush=True)
@@ -100,7 +101,7 @@ def run(check: Check, folder: pathlib.Path, results: list[dict]) -> None:
 
 
 def _copy(process: subprocess.Popen, log: TextIO) -> None:
-    """Shows and keeps the lines of a process until it ends; those of results are only kept."""
+    """Shows and saves the lines of a process until it ends; lines with results are only saved."""
     assert process.stdout
     for line in process.stdout:
         log.write(line)
@@ -111,7 +112,7 @@ def _copy(process: subprocess.Popen, log: TextIO) -> None:
 
 @contextlib.contextmanager
 def _interrupted_after(process: subprocess.Popen, seconds: float) -> Iterator[None]:
-    """While open, a process and those that it started get Ctrl-C after a time, then are killed."""
+    """Interrupts a process and its children with Ctrl-C after a time, then kills them."""
 
     def send(number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -138,14 +139,14 @@ def _last_sentence(file: pathlib.Path) -> str:
 
 
 def summarise(folder: pathlib.Path, results: list[dict]) -> dict:
-    """Writes summary.json and summary.md anew.
+    """Rewrites summary.json and summary.md.
 
     Args:
-        folder: of the report.
-        results: of the checks so far, as `run` makes them.
+        folder: folder of the report.
+        results: results of the checks so far, as of `run`.
 
     Returns:
-        What summary.json holds.
+        The content of summary.json.
     """
     file = folder / f"{_NODE}.txt"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
@@ -221,14 +222,14 @@ def _main() -> None:
 
 
 def report(every: Iterator[Check], folder: pathlib.Path) -> None:
-    """Runs checks one after another, and writes the summary after each.
+    """Runs the checks one after another, updating the summary after each.
 
     Args:
         every: the checks.
-        folder: of the report.
+        folder: folder of the report.
 
     Raises:
-        UserError: one failed without which the others are of no use.
+        UserError: a check failed that the others depend on.
     """
     results: list[dict] = []
     for check in every:

@@ -1,4 +1,4 @@
-"""A built dataset's training images, repeated on the disk with other ids."""
+"""A built dataset's training images, repeated on disk with other ids."""
 
 import contextlib
 import dataclasses
@@ -17,19 +17,19 @@ from cxr_command import record_index
 
 CONFIG = "224x224"
 SPLIT = "train"
-# ArrayRecord compresses: it needs less.
+# ArrayRecord compresses and needs less.
 _ROOM = 1.05
 
 
 @dataclasses.dataclass(frozen=True)
 class GrownDataset:
-    """A dataset that lies on the disk for the time being.
+    """A temporary dataset on disk.
 
     Attributes:
-        folder: that TFDS would have built, with the dataset's version.
-        files: its shards.
-        images: their number.
-        size: bytes of the shards.
+        folder: folder as built by TFDS, with the dataset's version.
+        files: the shards.
+        images: number of images.
+        size: size of the shards, in bytes.
     """
 
     folder: pathlib.Path
@@ -39,11 +39,11 @@ class GrownDataset:
 
     @property
     def data_dir(self) -> str:
-        """The directory to give to TFDS."""
+        """The data directory for TFDS."""
         return str(self.folder.parents[2])
 
     def leave_memory(self) -> None:
-        """Drops the shards from the page cache; what a process has mapped and touched stays."""
+        """Drops the shards from the page cache; pages mapped and touched by a process stay."""
         for path in self.files:
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
@@ -57,7 +57,7 @@ class GrownDataset:
 
 
 def lacking_room(directory: str, data_dir: str, factor: int) -> str | None:
-    """What a grown dataset needs and the disk does not have; None if there is room."""
+    """Describes the disk space missing for a grown dataset; None if there is enough."""
     needed = int(int(_split_of(_info(_folder_of(data_dir)))["numBytes"]) * factor * _ROOM)
     free = shutil.disk_usage(directory).free
     if needed <= free:
@@ -69,17 +69,17 @@ def lacking_room(directory: str, data_dir: str, factor: int) -> str | None:
 def grown(
     data_dir: str, factor: int, images_per_shard: int, file_format: str, directory: str
 ) -> Iterator[GrownDataset]:
-    """Writes the training images so many times, as the builder writes them, index and digests too.
+    """Writes the training images repeatedly in the builder's format, with index and digests.
 
     Args:
-        data_dir: where the dataset lies that has them once.
-        factor: how many times.
-        images_per_shard: of every file but the last.
+        data_dir: directory of the original dataset.
+        factor: number of repetitions.
+        images_per_shard: images in every file except the last.
         file_format: as of `record_index`.
-        directory: where the files are written; they are removed in the end.
+        directory: directory for the files, which are removed on exit.
 
     Yields:
-        The dataset, written through to the disk.
+        The dataset, flushed to disk.
     """
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         source = _folder_of(data_dir)
@@ -99,13 +99,13 @@ def grown(
         _describe(source, folder, files, lengths, file_format)
         for path in files:
             with path.open("rb") as file:
-                os.fsync(file.fileno())  # What is not written yet stays in the page cache.
+                os.fsync(file.fileno())  # Dirty pages would stay in the page cache.
         size = sum(path.stat().st_size for path in files)
         yield GrownDataset(folder, tuple(files), images, size)
 
 
 def _records(data_dir: str, factor: int) -> Iterator[tuple[str, bytes]]:
-    """Keys and records, every image once before any comes twice."""
+    """Yields keys and records; every image occurs once before any is repeated."""
     from tensorflow_datasets.proto import tf_example_pb2
 
     from trainer.data.opening import open_dataset
@@ -116,7 +116,7 @@ def _records(data_dir: str, factor: int) -> Iterator[tuple[str, bytes]]:
     for copy, first in itertools.product(range(factor), range(0, len(records), READ_BATCH)):
         for record in records.read(slice(first, first + READ_BATCH)):
             example = tf_example_pb2.Example.FromString(record)
-            example.DiscardUnknownFields()  # The padding: an image lies elsewhere now.
+            example.DiscardUnknownFields()  # The padding, as the image's position changes.
             example_id = example.features.feature["id"].bytes_list
             example_id.value[0] = b"%s-copy-%05d" % (example_id.value[0], copy)
             yield example_id.value[0].decode(), example.SerializeToString()
@@ -141,7 +141,7 @@ def _describe(
     source: pathlib.Path, folder: pathlib.Path, files: list[pathlib.Path], lengths: list[int],
     file_format: str,
 ) -> None:  # fmt: skip
-    """Writes what lies beside the shards."""
+    """Writes the metadata files beside the shards."""
     from cxr_tfds.covid19_radiography import digests
 
     info = _info(source)

@@ -1,6 +1,6 @@
-"""The program that XLA compiles, as a graph of instructions, and what can be asked of it.
+"""Queries on the program that XLA compiles, as a graph of instructions.
 
-What is read is XLA's protocol buffer, `HloModuleProto` of xla/service/hlo.proto.
+The input is XLA's protocol buffer, `HloModuleProto` of xla/service/hlo.proto.
 """
 
 import collections
@@ -18,9 +18,9 @@ from tensorflow.python.eager.polymorphic_function import compiler_ir
 
 LOW_PRECISION = ("BF16", "F16")
 _FLOAT = re.compile(r"B?F\d")
-# They exchange data with the host, or may: nothing here needs a custom call before optimization.
+# They may exchange data with the host: no custom call is expected before optimization.
 _HOST_CALLS = ("custom-call", "infeed", "outfeed", "recv", "send")
-# They hand on the elements of an argument, or a part of them.
+# They pass on all or some elements of an operand unchanged.
 _HANDING_ON = ("bitcast", "convert", "copy", "get-tuple-element", "reshape", "slice")
 _SIZES = {
     **dict.fromkeys(("PRED", "S8", "U8"), 1),
@@ -35,7 +35,7 @@ class Instruction(NamedTuple):
     """An instruction.
 
     Attributes:
-        computation: number of the computation that it stands in.
+        computation: number of its computation.
         proto: the `HloInstructionProto`.
     """
 
@@ -44,17 +44,17 @@ class Instruction(NamedTuple):
 
     @property
     def opcode(self) -> str:
-        """Such as `convolution`."""
+        """Opcode, such as `convolution`."""
         return self.proto.opcode
 
     @property
     def element_type(self) -> str:
-        """Such as `F32`; `TUPLE` of several results."""
+        """Element type, such as `F32`; `TUPLE` for several results."""
         return _type_name(self.proto.shape)
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of its result, which must be an array of a type whose size is known."""
+        """Size of its result in bytes, which must be an array with a known element size."""
         if self.element_type not in _SIZES:
             raise ValueError(f"{self}: the size is known of {', '.join(_SIZES)} alone")
         return math.prod(self.proto.shape.dimensions) * _SIZES[self.element_type]
@@ -66,10 +66,10 @@ class Instruction(NamedTuple):
 
 
 class Program:
-    """A program. Its answers are lists of instructions: what they do can be printed."""
+    """A program. Queries return lists of printable instructions."""
 
     def __init__(self, serialized: bytes) -> None:
-        """Reads a program.
+        """Parses a program.
 
         Args:
             serialized: an `HloModuleProto`.
@@ -85,29 +85,29 @@ class Program:
 
     @property
     def instructions(self) -> Iterable[Instruction]:
-        """All of them, also those whose result nothing needs."""
+        """All instructions, including those with unused results."""
         return self._at.values()
 
     @property
     def result(self) -> Instruction:
-        """What the program returns."""
+        """The root instruction."""
         return self._root(self._entry)
 
     @functools.cached_property
     def live(self) -> list[Instruction]:
-        """Those that the program's result needs; XLA removes the others."""
+        """Instructions needed for the program's result; XLA removes the others."""
         return self._needed_by(self.result)
 
     def operands(self, instruction: Instruction) -> list[Instruction]:
-        """What an instruction computes with."""
+        """Returns the operands of an instruction."""
         return [self._at[instruction.computation, at] for at in instruction.proto.operand_ids]
 
     def products(self) -> list[Instruction]:
-        """Live convolutions and dot products."""
+        """Returns live convolutions and dot products."""
         return [one for one in self.live if one.opcode in ("convolution", "dot")]
 
     def sums(self) -> list[Instruction]:
-        """Live sums over a dimension or a window."""
+        """Returns live sums over a dimension or a window."""
         return [
             one
             for one in self.of_opcode("reduce", "reduce-window")
@@ -116,15 +116,15 @@ class Program:
         ]
 
     def of_operation(self, *operations: str) -> list[Instruction]:
-        """Live instructions that TensorFlow's operations of these types became."""
+        """Returns live instructions created from TensorFlow operations of these types."""
         return [one for one in self.live if one.proto.metadata.op_type in operations]
 
     def of_opcode(self, *opcodes: str) -> list[Instruction]:
-        """Live instructions of these opcodes."""
+        """Returns live instructions with these opcodes."""
         return [one for one in self.live if one.opcode in opcodes]
 
     def float_types(self, instructions: Iterable[Instruction]) -> set[str]:
-        """The floating-point types, such as `F32`, that instructions read and write."""
+        """Returns the floating-point types, such as `F32`, read and written by instructions."""
         shapes = (
             shape
             for one in instructions
@@ -134,15 +134,15 @@ class Program:
         return set(filter(_FLOAT.match, map(_type_name, shapes)))
 
     def in_float64(self) -> list[Instruction]:
-        """Instructions that read or write float64."""
+        """Returns instructions that read or write float64."""
         return [one for one in self.instructions if "F64" in self.float_types([one])]
 
     def host_calls(self) -> list[Instruction]:
-        """Instructions that exchange data with the host, or may."""
+        """Returns instructions that may exchange data with the host."""
         return [one for one in self.instructions if one.opcode in _HOST_CALLS]
 
     def dynamic(self) -> list[Instruction]:
-        """Instructions with a dimension whose size is not known before the program runs."""
+        """Returns instructions with a dimension whose size is unknown before the program runs."""
         return [
             one
             for one in self.instructions
@@ -150,7 +150,7 @@ class Program:
         ]
 
     def casts(self) -> dict[tuple, list[Instruction]]:
-        """Live casts of arguments to a low precision, for each part of an argument."""
+        """Returns live casts of arguments to a low precision, by part of an argument."""
         found = collections.defaultdict(list)
         for one in self.live:
             if one.opcode == "convert" and one.element_type in LOW_PRECISION:
@@ -159,7 +159,7 @@ class Program:
         return dict(found)
 
     def transposes(self) -> list[Instruction]:
-        """Live transpositions beside a convolution or dot product, with a cast or so between."""
+        """Returns live transpositions next to a product, possibly with casts in between."""
         users = collections.defaultdict(list)
         for one in self.live:
             for operand in self.operands(one):
@@ -176,15 +176,15 @@ class Program:
         return list(found.values())
 
     def flops(self) -> int:
-        """Operations of the products; a multiplication and an addition are two.
+        """Counts the products' operations; a multiplication and an addition are two.
 
-        Counted as XLA's `HloCostAnalysis` does, which TensorFlow has no interface to: a kernel's
-        positions in the padding, or in the gaps of a dilated input, do not count.
+        Follows XLA's `HloCostAnalysis`, which TensorFlow does not expose: a kernel's positions in
+        the padding, or in the gaps of a dilated input, are not counted.
         """
         return sum(2 * self._multiplications(product) for product in self.products())
 
     def product_bytes(self) -> int:
-        """Bytes that the products read and write, each by itself."""
+        """Returns the bytes that each product reads and writes by itself, in total."""
         return sum(
             array.num_bytes
             for product in self.products()
@@ -239,23 +239,23 @@ def read_program(
     platform: str | None = "GPU",
     optimized: bool = False,
 ) -> Program:
-    """Has TensorFlow translate a function for XLA.
+    """Translates a function for XLA with TensorFlow.
 
     Args:
-        function: one that XLA is to compile.
-        platform: what it is translated for; such a device need not be there. None: this processor.
-            For it alone XLA optimizes here, and functions with variables are translated.
-        optimized: whether XLA has compiled it.
+        function: a function to be compiled by XLA.
+        platform: target platform; no such device is needed. None: this processor, the only platform
+            for which XLA optimizes here and functions with variables are supported.
+        optimized: whether to return the optimized program.
     """
     stage = "optimized_hlo_serialized" if optimized else "hlo_serialized"
-    with tf.device("/cpu:0"):  # Else None would mean a GPU where there is one.
+    with tf.device("/cpu:0"):  # Otherwise None would mean a GPU, if there is one.
         return Program(
             compiler_ir.from_concrete_function(function)(stage=stage, platform_name=platform)
         )
 
 
 def _arrays(shape: xla_data_pb2.ShapeProto) -> Iterator[xla_data_pb2.ShapeProto]:
-    """The shapes of the arrays in a tuple, or of an array."""
+    """Yields the shapes of the arrays in a tuple, or of a single array."""
     if not shape.tuple_shapes:
         yield shape
     for part in shape.tuple_shapes:
@@ -267,7 +267,7 @@ def _type_name(shape: xla_data_pb2.ShapeProto) -> str:
 
 
 def _reorders(instruction: Instruction) -> bool:
-    """Whether it is a transposition that moves elements: dimensions of size 1 have one place."""
+    """Whether it is a transposition that moves elements, ignoring dimensions of size 1."""
     if instruction.opcode != "transpose":
         return False
     shape, moved = instruction.proto.shape.dimensions, instruction.proto.dimensions
@@ -276,10 +276,10 @@ def _reorders(instruction: Instruction) -> bool:
 
 
 def _positions_inside(size: int, window: xla_data_pb2.WindowDimension) -> int:
-    """How often a kernel's positions meet an element of the input, over all outputs of a dimension.
+    """Counts the kernel positions that meet an input element, over all outputs of a dimension.
 
     Args:
-        size: of the input's dimension.
+        size: size of the input's dimension.
         window: the `WindowDimension`.
     """
     dilated = (size - 1) * window.base_dilation + 1

@@ -1,29 +1,28 @@
-"""How the input grows: with 1, 10 and 100 times the images, read by 1, 2, 4 and 8 workers.
+"""Scaling of the input: 1, 10 and 100 times the images, read by 1, 2, 4 and 8 workers.
 
 Usage:
 
     python -m benchmarks.input_growth [--data_dir=DATA] [--factors=1,10,100] [--workers=1,2,4,8]
 
-DATA holds covid19_radiography/224x224; without it phantom radiographs are drawn and built. Its
-training images are written again, so many times, with other ids, index and digests; what was
-written is removed at the end. Where the disk has no room for a size, that is said, and it is left
-out. Grain takes part where it is installed; it reads ArrayRecord, which is written once the others
-are through.
+DATA holds covid19_radiography/224x224; without it, phantom radiographs are drawn and built. Its
+training images are repeated on disk with other ids, an index and digests; these files are removed
+at the end. Sizes that do not fit on the disk are reported and skipped. Grain is included if it is
+installed; it reads ArrayRecord, which is written after the others have finished.
 
-A worker is a process on this machine, with batches of its own, all of one size.
+A worker is a process on this machine with its own batches, all of one size.
 
-asked     bytes of the records in the batches of an epoch of one worker, by the index, over all
-read      bytes that the system read from the disk for the first worker until its epoch's end, over
-          those of all shards; before it starts, the shards are dropped from the page cache
+asked     bytes of the records in one worker's epoch, according to the index, as a share of all
+read      bytes read from disk for the first worker until the end of its epoch, as a share of all
+          shards; before it starts, the shards are dropped from the page cache
 cold/s    images per second of that epoch, without the first batch
-alone/s   images per second of one worker while the others wait, the files in memory
-sum/s     images per second of all workers at once; they share this machine's processors
-first     seconds from the end of the imports to the first batch, and from the start of the process
-          to it: the digests are known, the others wait
-go on     seconds to the first batch of a fresh iterator in the middle of an epoch
-adds      anonymous memory that the last worker has in addition to that of a process that has
-          imported all and read nothing, in MB and over the size of all shards; the mapped files
-          are the page cache's, and all workers' together
+alone/s   images per second of one worker while the others are idle, with all files in memory
+sum/s     images per second of all workers together, which share this machine's processors
+first     seconds to the first batch, from the end of the imports and from the start of the process;
+          the digests are known, and the others are idle
+go on     seconds to the first batch of a new iterator in the middle of an epoch
+adds      anonymous memory of the last worker beyond that of a process that has imported everything
+          and read nothing, in MB and as a share of all shards; mapped files are in the page cache,
+          shared by all workers
 """
 
 import importlib.util
@@ -72,14 +71,14 @@ def _ask(contestant: Contestant, work: str) -> Any:
 
 
 def _ask_all(contestants: list[Contestant], work: str) -> list[Any]:
-    """Lets all work at once."""
+    """Lets all contestants work at the same time."""
     for contestant in contestants:
         contestant.order(work)
     return [contestant.answer() for contestant in contestants]
 
 
 def _measure_cold(start: Start, dataset: GrownDataset) -> dict[str, float]:
-    """An epoch of the first worker, which nobody has read before."""
+    """Measures the first worker's epoch, with nothing in the page cache."""
     dataset.leave_memory()
     worker = start(0)
     try:
@@ -95,7 +94,7 @@ def _measure_cold(start: Start, dataset: GrownDataset) -> dict[str, float]:
 
 
 def _measure_warm(start: Start, dataset: GrownDataset, workers: int) -> dict[str, Any]:
-    """Workers whose files lie in memory."""
+    """Measures workers with all files in memory."""
     dataset.enter_memory()
     started = []
     try:
@@ -144,7 +143,7 @@ def _print_row(row: dict[str, Any]) -> None:
 def _measure(
     ways: list[str], file_format: str, factor: int, data_dir: str, directory: str
 ) -> list[dict[str, Any]]:
-    """Measures what reads one format of one size, with each number of workers."""
+    """Measures the readers of one format and size, with each number of workers."""
     options = flags.FLAGS
     rows = []
     with (

@@ -1,16 +1,16 @@
-"""How fast images come: this input pipeline beside what one would use instead.
+"""Throughput of the input pipeline compared with common alternatives.
 
 Usage:
 
     python -m benchmarks.input_pipeline [--data_dir=DATA --manual_dir=KAGGLE] [--batch_size=16]
 
 DATA holds covid19_radiography/224x224 and covid19_radiography/full, both built from KAGGLE. Without
-them phantom radiographs are drawn and built. All give batches of the training split's images in a
-shuffled order; nothing is done with them.
+them, phantom radiographs are drawn and built. All alternatives produce batches of the training
+split's images in shuffled order, which are discarded.
 
 `first epoch` opens the dataset, whose files are in the page cache, and serves one epoch. The
-roofline takes batches of consecutive images from one array in memory, copied, as a batch of any
-other order must be; `views` is the same without the copy, which nothing that shuffles can reach.
+roofline copies batches of consecutive images from one array in memory, as shuffled batches must be
+copied, too; `views` is the same without the copy, a limit that no shuffling pipeline can reach.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ _SIZE = (224, 224)
 
 
 def _work(way: str, data_dir: str, folder: str, batch_size: int, seconds: float) -> Callable:
-    """A function that takes batches for so long and returns images per second."""
+    """Returns a function that reads batches for a time and returns images per second."""
     if way == "first":
         return lambda: _first_epoch(data_dir, batch_size)
     prepare = {
@@ -62,7 +62,7 @@ def _work(way: str, data_dir: str, folder: str, batch_size: int, seconds: float)
         "roofline": lambda: _array(data_dir, batch_size, copied=True),
         "views": lambda: _array(data_dir, batch_size, copied=False),
     }
-    # Keras says how many files it found where the rates are written.
+    # Keras prints the number of files to the output of the rates.
     with contextlib.redirect_stdout(sys.stderr):
         take_some = prepare[way]()
 
@@ -107,7 +107,7 @@ def _first_epoch(data_dir: str, batch_size: int) -> float:
 
 
 def _in_graph(iterator, batch_size: int) -> Callable[[], int]:
-    """Takes batches as a training loop does that runs in the graph."""
+    """Reads batches like a training loop in the graph."""
     import tensorflow as tf
 
     steps = max(1, 512 // batch_size)
@@ -133,7 +133,7 @@ def _in_python(batches, batch_size: int) -> Callable[[], int]:
 
 
 def _generator(folder: str, batch_size: int) -> Callable[[], int]:
-    """The original's loader."""
+    """Reads batches with the original's loader."""
     import tensorflow as tf
 
     images = tf.keras.preprocessing.image.ImageDataGenerator(horizontal_flip=True)
@@ -217,15 +217,15 @@ def _array(data_dir: str, batch_size: int, copied: bool) -> Callable[[], int]:
 def measure(
     ways: list[str], data_dir: str, folder: str, *, batch_size: int, rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-    """Images per second of each way in each round.
+    """Measures images per second of each alternative in each round.
 
     Args:
         ways: keys of the table of ways.
-        data_dir: where the dataset was built.
-        folder: the same images as PNG files, one sub-folder for each class.
-        batch_size: of all ways.
-        rounds: turns that count.
-        seconds: of a turn.
+        data_dir: directory of the built dataset.
+        folder: the same images as PNG files, with one sub-folder per class.
+        batch_size: batch size of all alternatives.
+        rounds: number of timed turns.
+        seconds: duration of a turn.
     """
     shared = [f"--data_dir={data_dir}", f"--folder={folder}", f"--batch_size={batch_size}"]
     contestants = {

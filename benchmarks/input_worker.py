@@ -1,4 +1,4 @@
-"""One worker of several that share a dataset: what it reads, how fast, and what memory it takes."""
+"""One of several workers that share a dataset: bytes read, speed and memory."""
 
 import contextlib
 import itertools
@@ -17,20 +17,20 @@ _SHUFFLE_BUFFER = 8192
 
 
 class Reader(Protocol):
-    """A way to read: a worker's endless batches."""
+    """The interface of a reader: a worker's infinite batches."""
 
     def batches(self, start: int) -> Iterator:
-        """Those from a step of the first epoch on."""
+        """Returns the batches from a step of the first epoch on."""
 
     def take(self, batches: Iterator, steps: int) -> None:
-        """Takes so many."""
+        """Reads this many batches."""
 
     def bytes_asked(self, steps: int) -> int | None:
-        """Of the records in the first steps; None if nothing tells."""
+        """Returns the bytes of the records in the first steps; None if unknown."""
 
 
 class _InGraph:
-    """Takes batches as a training loop does that runs in the graph."""
+    """Reads batches like a training loop in the graph."""
 
     def __init__(self) -> None:
         import tensorflow as tf
@@ -136,7 +136,7 @@ class _Grain:
 
 
 def _import(way: str) -> Callable[..., Reader]:
-    """Imports all that a way needs."""
+    """Imports everything a reader needs."""
     if way == "grain":
         import grain  # noqa: F401
         from tensorflow_datasets.proto import tf_example_pb2  # noqa: F401
@@ -154,16 +154,16 @@ def _import(way: str) -> Callable[..., Reader]:
 
 
 class Worker:
-    """What is measured of one worker; a method for each thing, in the order of their use."""
+    """Measurements of one worker; one method each, in the order of their use."""
 
     def __init__(self, way: str, *, epoch_steps: int, batch_size: int, seconds: float) -> None:
-        """Imports what it needs.
+        """Imports what the reader needs.
 
         Args:
             way: a key of `WAYS`.
-            epoch_steps: batches of an epoch.
-            batch_size: of this worker.
-            seconds: the shortest time to measure a rate for.
+            epoch_steps: batches per epoch.
+            batch_size: batch size of this worker.
+            seconds: minimum duration of a rate's measurement.
         """
         import psutil
 
@@ -173,7 +173,7 @@ class Worker:
         self._steps, self._batch_size, self._seconds = epoch_steps, batch_size, seconds
 
     def open(self, data_dir: str, workers: int, worker: int) -> dict[str, Any]:
-        """Opens the dataset and takes the first batch."""
+        """Opens the dataset and reads the first batch."""
         self._read_before = _bytes_read()
         started = time.perf_counter()
         self._reader = self._make(data_dir, workers, worker, self._batch_size)
@@ -183,7 +183,7 @@ class Worker:
         return {"first_batch_s": seconds, "from_start_s": self._imported + seconds}
 
     def epoch(self) -> dict[str, Any]:
-        """Takes the rest of the first epoch; what was read from the disk, the opening included."""
+        """Reads the rest of the first epoch; returns the bytes read from disk since the opening."""
         started = time.perf_counter()
         self._reader.take(self._batches, self._steps - 1)
         return {
@@ -193,7 +193,7 @@ class Worker:
         }  # fmt: skip
 
     def rate(self) -> dict[str, float]:
-        """Takes whole epochs until the time is over."""
+        """Reads whole epochs until the time is up; returns the rate."""
         steps, started = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - started) < self._seconds:
             self._reader.take(self._batches, self._steps)
@@ -201,13 +201,13 @@ class Worker:
         return {"images_per_second": steps * self._batch_size / elapsed}
 
     def go_on(self) -> dict[str, float]:
-        """Takes one batch from the middle of an epoch, from a fresh iterator."""
+        """Reads one batch from the middle of an epoch with a new iterator."""
         started = time.perf_counter()
         next(self._reader.batches(self._steps // 2))
         return {"go_on_s": time.perf_counter() - started}
 
     def end(self) -> dict[str, Any]:
-        """Memory now and after the imports, and the bytes that an epoch asks for."""
+        """Returns the memory now and after the imports, and the bytes requested by an epoch."""
         return {
             "memory": _memory(),
             "memory_imported": self._memory_imported,
@@ -216,7 +216,7 @@ class Worker:
 
 
 def serve(worker: Worker, *opening: Any) -> None:
-    """Calls a worker's methods as the lines of the standard input name them."""
+    """Calls a worker's methods named by the lines of standard input."""
     for line in sys.stdin:
         method = line.strip()
         with contextlib.redirect_stdout(sys.stderr):
@@ -225,19 +225,20 @@ def serve(worker: Worker, *opening: Any) -> None:
 
 
 def _bytes_read() -> int:
-    """What the system has read from the disk for this process, also ahead."""
+    """Returns the bytes read from disk for this process, including read-ahead."""
     import psutil
 
     return psutil.Process().io_counters().read_bytes
 
 
 def _memory() -> dict[str, int]:
-    """Resident bytes of this process, of /proc's smaps_rollup.
+    """Returns the resident bytes of this process, from /proc's smaps_rollup.
 
     Returns:
-        `anonymous`, which no other process shares; `file_backed`, which the page cache holds once
-        for all, code included; `private` and `shared`: whether another process has touched the
-        page; `pss`, each page divided by those that have; and `page_tables`, which count for none.
+        `anonymous`, not shared with other processes; `file_backed`, shared in the page cache,
+        including code; `private` and `shared`: whether another process has touched the page; `pss`,
+        pages divided by the number of processes that touched them; and `page_tables`, which are in
+        none of the others.
     """
     fields = {}
     for name in ("smaps_rollup", "status"):

@@ -1,7 +1,7 @@
-"""The figures of docs/measured.md: how each is measured, and the page's text from what was found.
+"""The figures of docs/measured.md: their commands, and the page's text from their results.
 
-A figure is what some benchmarks found, kept in docs/figures as JSON with date and revision. To add
-one, write its table in `benchmarks.tables`, name it in `FIGURES`, and put between two lines
+A figure is the result of some benchmarks, stored in docs/figures as JSON with date and revision. To
+add one, write its table in `benchmarks.tables`, add it to `FIGURES`, and put two lines
 
     <!-- figure: NAME -->
     <!-- end -->
@@ -28,10 +28,10 @@ class Figure(NamedTuple):
     """A table of the page.
 
     Attributes:
-        commands: what measures it: a module of this package and its flags. DATA is a directory of
-            the built database, KAGGLE the database's own.
-        table: from what each of them found.
-        on_gpu: whether it is measured on a GPU, by `--only` with its name.
+        commands: the commands that measure it: a module of this package and its flags. DATA is the
+            data directory of the built database, KAGGLE the directory of the database itself.
+        table: creates the table from the results of the commands.
+        on_gpu: whether it is measured on a GPU, and only if named by `--only`.
     """
 
     commands: tuple[str, ...]
@@ -43,8 +43,8 @@ class Value(NamedTuple):
     """A number in a sentence of the page.
 
     Attributes:
-        figure: that it is from.
-        text: from what the figure's commands found.
+        figure: name of its figure.
+        text: creates the text from the results of the figure's commands.
     """
 
     figure: str
@@ -96,7 +96,7 @@ FIGURES = {
          f"{_STEP} --models=resnet101,vgg19,densenet169 --steps=1"),
         tables.step,
     ),
-    # On a GPU; the second command's minutes ended after ResNet-101.
+    # Measured on a GPU; the second command's time limit ended after ResNet-101.
     "gpu": Figure(
         ("node --models=lenet,vgg19,resnet101 --xla=on --batch_size=128",
          "node --models=resnet101,vgg19,lenet --xla=off --batch_size=128",
@@ -107,7 +107,7 @@ FIGURES = {
 
 
 def _by_network(key: str) -> Callable[..., str]:
-    """The networks with their number of that key."""
+    """Lists the networks with their value of a key."""
     return lambda *found: ", ".join(
         f"{NETWORKS[name]} {row[key]:.1f}" for run in found for name, row in run["models"].items()
     )
@@ -123,25 +123,25 @@ VALUES = {
 
 
 def kept(name: str) -> dict[str, Any]:
-    """What was measured of a figure: its `date`, `revision` and `runs`.
+    """Returns the stored result of a figure: its `date`, `revision` and `runs`.
 
     Args:
-        name: of the figure.
+        name: name of the figure.
 
     Raises:
-        OSError: it was not measured yet.
+        OSError: the figure has not been measured.
     """
     return json.loads((KEPT / f"{name}.json").read_text())
 
 
 def keep(name: str, content: dict[str, Any]) -> None:
-    """Writes what `kept` reads."""
+    """Writes the content read by `kept`."""
     KEPT.mkdir(exist_ok=True)
     (KEPT / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
 def render(name: str) -> str:
-    """A figure as Markdown: its table, its commands, and what it was measured on."""
+    """Formats a figure in Markdown: its table, its commands, and the machine."""
     content = kept(name)
     runs = content["runs"]
     header, *rows = FIGURES[name].table(*(run["found"] for run in runs))
@@ -168,14 +168,14 @@ def _stamp(content: Json, machine: Json) -> str:
 
 
 def with_figures(page: str) -> str:
-    """Puts every figure and value that is kept between its comments.
+    """Inserts every stored figure and value between its comments.
 
     Args:
         page: Markdown.
 
     Raises:
-        KeyError: there is no such figure or value.
-        OSError: one was not measured yet and is not `(typed)`.
+        KeyError: a figure or value does not exist.
+        OSError: a figure has not been measured and is not `(typed)`.
     """
     page = re.sub(
         r"<!-- figure: (\w+)( \(typed\))? -->\n.*?<!-- end -->",

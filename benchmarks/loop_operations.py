@@ -1,4 +1,4 @@
-"""Looks at the training loop as it was traced: what a step costs outside its compiled parts."""
+"""Inspects the traced training loop: the cost of a step outside its compiled parts."""
 
 import collections
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import tensorflow as tf
 from trainer.training.engine import Engine
 from trainer.training.traced_once import NOT_INLINED
 
-# Computed before the loop, or another name of what is computed elsewhere.
+# Computed before the loop, or an alias.
 _FREE = ("Const", "Identity", "NoOp", "Placeholder")
 _LOOPS = ("While", "StatelessWhile")
 
@@ -18,11 +18,11 @@ class TracedLoop:
     """The graph of an engine's training loop."""
 
     def __init__(self, engine: Engine, iterator: tf.distribute.DistributedIterator) -> None:
-        """Traces the loop, if that has not been done.
+        """Traces the loop, unless already done.
 
         Args:
-            engine: whose loop is looked at.
-            iterator: over batches as it trains on.
+            engine: engine whose loop is inspected.
+            iterator: iterator over training batches.
         """
         graph = engine.trace(iterator).graph.as_graph_def()
         self._functions = {function.signature.name: function for function in graph.library.function}
@@ -36,16 +36,16 @@ class TracedLoop:
         )
 
     def count_operations(self) -> collections.Counter:
-        """Operations a step outside of the step's and the update's own functions, by kind.
+        """Counts operations per step outside the step's and the update's own functions, by type.
 
-        A call of the step or of an update counts as one. Constants and identities do not count.
+        A call of the step or of an update counts as one. Constants and identities are ignored.
         """
         return self._count(self._body) + self._count(self._condition)
 
     def count_awaited(self) -> int:
-        """How many results of a step have to be known before the next step can begin.
+        """Counts the results of a step that must be known before the next step can start.
 
-        Each is a read from the device that the host waits for.
+        Each one is a read from the device for which the host waits.
         """
         decided_by = {
             position

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Description of the machine that a figure was measured on."""
 
 import importlib.metadata
 import importlib.util
@@ -12,12 +12,12 @@ import psutil
 
 
 def describe() -> dict:
-    """Describes this machine, without TensorFlow, so that a parent process stays small.
+    """Describes this machine, without TensorFlow, to keep a parent process small.
 
     Returns:
-        `processor`, `cores` this process may use, `memory_gib`, `load` (processes that wanted to
-        run in the last minute: beyond `cores`, other work disturbed the figures), `gpus` with name
-        and driver, and the versions of Python, TensorFlow and, where it is installed, PyTorch.
+        `processor`, `cores` available to this process, `memory_gib`, `load` (average of the last
+        minute: above `cores`, other work disturbed the figures), `gpus` with name and driver, and
+        the versions of Python, TensorFlow and, if installed, PyTorch.
     """
     found = {
         "processor": _processor(),

@@ -1,11 +1,11 @@
-r"""Builds phantoms of two sources, of which one marks its radiographs, for a network to cheat by.
+r"""Builds phantoms of two sources, one of which marks its radiographs, as a shortcut to learn.
 
     python -m benchmarks.marked_phantoms --data_dir=DATA [--images_per_class=600]
     python -m trainer.main --model=lenet --epochs=6 --dataset=marked_phantoms --data_dir=DATA \
         --source_share=Normal:b=0 --workdir=RUN0
 
-Viral Pneumonia is from b, Normal from both in equal parts, the rest from a; b burns a white square
-into a corner. Half are to train on, a tenth to validate, the rest to test.
+Viral Pneumonia is from b, Normal from both in equal parts, the rest from a; b adds a white square
+to a corner. Half are for training, a tenth for validation, the rest for testing.
 """
 
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ _MARK = slice(6, 24)
 
 
 class MarkedPhantoms(tfds.core.GeneratorBasedBuilder):
-    """Phantoms of which those of source b are marked."""
+    """Phantoms, of which those of source b are marked."""
 
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(self, *, images_per_class: int = 600, **known: Any) -> None:
-        """Names the dataset; builds nothing.
+        """Sets the number of phantoms; builds nothing.
 
         Args:
-            images_per_class: how many phantoms each class gets.
-            **known: as of TFDS.
+            images_per_class: number of phantoms per class.
+            **known: as for TFDS builders.
         """
         self._number = images_per_class
         super().__init__(**known)

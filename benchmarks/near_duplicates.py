@@ -1,12 +1,12 @@
-"""How long the search for near-duplicates takes, beside other exact searches.
+"""Time of the search for near-duplicates, compared with other exact searches.
 
 Usage:
 
     python -m benchmarks.near_duplicates [--numbers=5000] [--ways=halves,whole,...] [--rounds=3]
 
-The fingerprints are synthetic: copies of a few templates with 20 to 35 % of their bits flipped, and
-one in a hundred a near copy of another, 0 to 300 bits apart. All ways must find the same pairs.
-`ball_tree` and `multi_hash` are for thousands of fingerprints, the others for more.
+The fingerprints are synthetic: copies of a few templates with 20 to 35 % of their bits flipped; one
+in a hundred is a near copy of another, 0 to 300 bits apart. All algorithms must find the same
+pairs. `ball_tree` and `multi_hash` are for thousands of fingerprints, the others for more.
 """
 
 import json
@@ -31,11 +31,11 @@ _Pairs = set[tuple[int, int]]
 
 
 def synthetic_fingerprints(number: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws fingerprints that resemble each other as those of radiographs do, or more.
+    """Generates fingerprints at least as similar to each other as those of radiographs.
 
     Args:
-        number: how many.
-        rng: where chance comes from.
+        number: number of fingerprints.
+        rng: random number generator.
 
     Returns:
         `[number, 128] uint8`.
@@ -65,7 +65,7 @@ def _blocks(prints: np.ndarray) -> Iterator[tuple[int, int, np.ndarray, np.ndarr
 
 
 def _ordered(top: int, left: int, positions: np.ndarray) -> _Pairs:
-    """Those pairs of a block whose first is the smaller."""
+    """Returns those pairs of a block whose first index is the smaller."""
     return {(one, other) for one, other in (positions + (top, left)).tolist() if one < other}
 
 
@@ -120,7 +120,7 @@ def _multi_hash(prints: np.ndarray) -> _Pairs:
 
 
 _WAYS: dict[str, Callable[[np.ndarray], _Pairs]] = {
-    "halves": _halves,  # The way of the builder.
+    "halves": _halves,  # The builder's algorithm.
     "whole": _whole,
     "matrix_products": _matrix_products,
     "bitwise_count": _bitwise_count,
@@ -130,18 +130,18 @@ _WAYS: dict[str, Callable[[np.ndarray], _Pairs]] = {
 
 
 def measure(number: int, ways: list[str], rounds: int) -> dict:
-    """Searches the same fingerprints in every way, in turn.
+    """Searches the same fingerprints with every algorithm, in turn.
 
     Args:
-        number: of fingerprints.
+        number: number of fingerprints.
         ways: keys of the table of ways.
-        rounds: how often each way searches.
+        rounds: number of searches per algorithm.
 
     Returns:
-        The number of `pairs`, and the `seconds` of each round by way.
+        The number of `pairs`, and the `seconds` of each round by algorithm.
 
     Raises:
-        ValueError: two ways found other pairs.
+        ValueError: two algorithms found different pairs.
     """
     prints = synthetic_fingerprints(number, np.random.default_rng(0))
     seconds: dict[str, list[float]] = {way: [] for way in ways}

@@ -1,4 +1,4 @@
-"""What a node gives: its ceilings, then every model at 1, 2, ... N devices, and what limits each.
+"""Performance of a node: its ceilings, every model at 1, 2, ... N devices, and the bottlenecks.
 
 Usage, on a node:
 
@@ -8,14 +8,14 @@ and, on a CPU, on virtual devices that share it:
 
     python -m benchmarks.node --virtual_devices=2 --models=lenet --batch_size=4 --steps=2
 
-Each number of devices is measured in a process of its own, which sees no other GPU. The batch of a
-device stays the same. A step's time is split in three: `input`, the measured wait for batches;
-`reduction`, the bytes of the gradients over the measured bandwidth of the all-reduce, which is what
-it takes at least; `compute`, the rest. The largest is what limits. `of product` is the share of
-what a large matrix product reaches on as many devices: the MFU on GPUs.
+Each number of devices is measured in a separate process, which sees no other GPU. The batch size
+per device is constant. A step's time is split in three: `input`, the measured wait for batches;
+`reduction`, the bytes of the gradients divided by the measured bandwidth of the all-reduce, a lower
+limit; `compute`, the rest. The largest is the bottleneck. `of product` is the share of the FLOP/s
+of a large matrix product on the same devices: the MFU on GPUs.
 
-What compiles fast comes first: XLA spends ten minutes on DenseNet-169. When the minutes are over,
-or after Ctrl-C, the last line still holds all that was measured, and names what was not.
+Models that compile fast come first: XLA takes ten minutes for DenseNet-169. When the time is up, or
+after Ctrl-C, the last line still holds all measurements, and names those that are missing.
 """
 
 import json
@@ -40,11 +40,11 @@ _FAST_TO_COMPILE_FIRST = ("lenet", "vgg19", "resnet101", "densenet169")
 
 
 class Way(NamedTuple):
-    """One way to train.
+    """A training configuration to measure.
 
     Attributes:
-        model: its name.
-        mode: `frozen` or `full`: what of it is trained.
+        model: name of the model.
+        mode: `frozen` or `full`: whether the backbone is trained.
         xla: as for `trainer.main`.
         devices: number of devices.
     """
@@ -55,17 +55,17 @@ class Way(NamedTuple):
     devices: int
 
     def __str__(self) -> str:
-        """Such as `vgg19 full on 2`."""
+        """Text such as `vgg19 full on 2`."""
         named = {"auto": "", "on": " with XLA", "off": " without XLA"}[self.xla]
         return f"{self.model} {self.mode}{named} on {self.devices}"
 
 
 class OutOfTime(Exception):
-    """The minutes are over."""
+    """The time is up."""
 
 
 def device_counts(devices: int) -> list[int]:
-    """The powers of two below the number of devices, and that number."""
+    """Returns the powers of two below the number of devices, and that number."""
     counts = [1]
     while counts[-1] * 2 < devices:
         counts.append(counts[-1] * 2)
@@ -73,12 +73,12 @@ def device_counts(devices: int) -> list[int]:
 
 
 def split_step(seconds: float, input_share: float, reduction_seconds: float) -> dict[str, float]:
-    """Splits a step's time.
+    """Splits a step's time into input, reduction and compute.
 
     Args:
-        seconds: of the step.
-        input_share: share of it that was waited for input.
-        reduction_seconds: what the reduction takes at least.
+        seconds: duration of the step.
+        input_share: share of it spent waiting for input.
+        reduction_seconds: minimum duration of the reduction.
 
     Returns:
         Shares of `input`, `reduction` and `compute`, whose sum is 1.
@@ -124,11 +124,11 @@ def _serve(what: str, virtual_devices: int, batch_size: int, steps: int, quick: 
 
 
 def _measure(what: str, count: int, clock: Clock) -> dict:
-    """What a process of so many devices measures in its second turn, after tracing.
+    """Returns the second turn's results of a process with this many devices, after tracing.
 
     Raises:
-        OutOfTime: the time was over before it had.
-        ValueError: it failed; the text says why.
+        OutOfTime: the time was up before it finished.
+        ValueError: the process failed; the message says why.
     """
     if clock.left() == 0:
         raise OutOfTime
@@ -155,7 +155,7 @@ def _measure(what: str, count: int, clock: Clock) -> dict:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Returns the GPUs available to this process, as in CUDA_VISIBLE_DEVICES."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [gpu for gpu in chosen.split(",") if gpu]
@@ -165,7 +165,7 @@ def _gpus() -> list[str]:
 
 
 def _place(point: dict, ceiling: dict, count: int, batch_size: int, shared: bool) -> dict:
-    """Sets a rate beside the ceilings of as many devices."""
+    """Relates a rate to the ceilings of the same number of devices."""
     rate = point["images_per_second"]
     bandwidth = ceiling["all_reduce_bytes_per_second"]
     shares = split_step(
@@ -210,7 +210,7 @@ def _print_row(row: dict) -> None:
 
 
 def _ways(counts: list[int]) -> list[Way]:
-    """All that is to be measured, in that order."""
+    """Returns all configurations to measure, in order."""
     options = flags.FLAGS
     return [
         Way(model, mode, xla, count)
@@ -223,7 +223,7 @@ def _ways(counts: list[int]) -> list[Way]:
 
 
 def _rows(ways: list[Way], ceilings: dict[int, dict], clock: Clock, missing: dict) -> Iterator:
-    """Measures the ways; of those that it cannot measure it says why."""
+    """Measures the configurations; reports why one cannot be measured."""
     options, firsts = flags.FLAGS, {}
     shared = bool(options.virtual_devices)
     for way in ways:

@@ -1,14 +1,14 @@
-"""Where the time of a training step goes, by TensorFlow's profiler.
+"""Breakdown of a training step's time, by TensorFlow's profiler.
 
 Usage:
 
     python -m benchmarks.op_times [--models=lenet,resnet101] [--batch_size=16] [--steps=8]
 
-Of the operations inside a layer, `convolutions` and `products` (dense layers) are those and their
-gradients, and `other layers` the rest; `update` is what the loop around them does: the norm of the
-gradients, the optimizer, the metrics; `input` is what prepares batches. Shares are of all
-operations' time; `idle` is the share of the time in which no operation ran. On CPUs, XLA compiles
-the update alone; layers that it has compiled cannot be told apart.
+Operations inside layers are `convolutions` and `products` (dense layers), including gradients, and
+`other layers`; `update` is the rest of the loop: the norm of the gradients, the optimizer and the
+metrics; `input` prepares batches. Shares are of all operations' time; `idle` is the share of the
+time without any running operation. On CPUs, XLA only compiles the update; compiled layers cannot be
+distinguished.
 """
 
 import json
@@ -26,19 +26,19 @@ from benchmarks.machine import describe
 from benchmarks.paired import Contestant, alternate, serve
 from cxr_command.runner import Command
 
-# Operations that hold others, whose time is theirs.
+# Operations that contain others, whose time is counted there.
 _CONTAINERS = (":While", ":If", "Call", ":RewriteDataset")
 PARTS = ("convolutions", "products", "other layers", "update", "input")
 
 
 class Operation(NamedTuple):
-    """An operation that ran.
+    """An executed operation.
 
     Attributes:
-        name: NAME:TYPE of TensorFlow's; XLA's name of one that it has compiled.
-        thread: on which it ran, as the profiler names it.
-        start: in picoseconds.
-        end: likewise.
+        name: TensorFlow's NAME:TYPE, or XLA's name of a compiled operation.
+        thread: name of its thread in the profiler.
+        start: start time, in picoseconds.
+        end: end time, in picoseconds.
         is_compiled: whether XLA has compiled it.
     """
 
@@ -50,7 +50,7 @@ class Operation(NamedTuple):
 
 
 def part_of(operation: Operation, network: str) -> str:
-    """The part that an operation belongs to.
+    """Returns the part of a step that an operation belongs to.
 
     Args:
         operation: the operation.
@@ -61,7 +61,7 @@ def part_of(operation: Operation, network: str) -> str:
         return "update"
     if operation.thread.startswith("tf_data") or "Iterator" in kind:
         return "input"
-    # Keras calls a network that it clones functional, functional_1, ...
+    # Keras names cloned networks functional, functional_1, ...
     if not re.match(rf"(gradient_tape|{re.escape(network)}\w*|functional\w*)/", name):
         return "update"
     if "Conv2D" in kind:
@@ -70,7 +70,7 @@ def part_of(operation: Operation, network: str) -> str:
 
 
 def union_length(intervals: list[tuple[int, int]]) -> int:
-    """Length of what intervals of start and end cover together."""
+    """Returns the length of the union of intervals of start and end."""
     covered, reached = 0, 0
     for start, end in sorted(intervals):
         covered += max(0, end - max(start, reached))
@@ -79,7 +79,7 @@ def union_length(intervals: list[tuple[int, int]]) -> int:
 
 
 def read_profile(directory: pathlib.Path) -> list[Operation]:
-    """Every operation of the host in a profile."""
+    """Returns every operation of the host in a profile."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     (file,) = directory.rglob("*.xplane.pb")
@@ -100,10 +100,10 @@ def read_profile(directory: pathlib.Path) -> list[Operation]:
 
 
 def shares(operations: list[Operation], network: str) -> dict[str, float]:
-    """Share of each part in all operations' time, and of the time that is `idle`.
+    """Returns each part's share of all operations' time, and the share of `idle` time.
 
     Args:
-        operations: those of a profile.
+        operations: operations of a profile.
         network: name of the Keras model.
     """
     times = Counter()

@@ -1,7 +1,7 @@
-"""Measures alternatives side by side: each in a process of its own, taking turns.
+"""Measures alternatives side by side, each in its own process, taking turns.
 
 All processes are started first and then told, one at a time, to do the same amount of work, so that
-whatever else the machine does meets all of them alike.
+other load on the machine affects all of them equally.
 """
 
 import contextlib
@@ -19,17 +19,17 @@ _Name = TypeVar("_Name")
 
 
 class Contestant:
-    """One alternative, waiting in its process to be told to work."""
+    """One alternative in its own process, waiting for orders."""
 
     def __init__(
         self, module: str, flags: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Starts it.
+        """Starts the process.
 
         Args:
             module: a module of this package that calls `serve` when its flags say so.
             flags: its command line.
-            environment: variables in addition to this process' own.
+            environment: environment variables added to this process' own.
         """
         self._command = [sys.executable, "-m", module, *flags]
         self._errors = tempfile.TemporaryFile("w+", errors="replace")
@@ -43,31 +43,31 @@ class Contestant:
         )
 
     def work(self) -> Any:
-        """Lets it work once; returns what it measured.
+        """Makes it work once; returns its measurement.
 
         Raises:
-            ValueError: its process has ended.
+            ValueError: the process has ended.
         """
         self.order()
         return self.answer()
 
     def order(self, work: str = "work") -> None:
-        """Lets it begin to work, and does not wait.
+        """Starts its work without waiting.
 
         Args:
-            work: what it is told, one line.
+            work: the order, one line.
         """
         assert self._process.stdin
-        # Where it has ended, its answer is missing.
+        # If it has ended, the missing answer is noticed later.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(f"{work}\n")
             self._process.stdin.flush()
 
     def answer(self) -> Any:
-        """What it measured since the last order.
+        """Returns its measurement since the last order.
 
         Raises:
-            ValueError: its process has ended.
+            ValueError: the process has ended.
         """
         assert self._process.stdout
         line = self._process.stdout.readline()
@@ -85,12 +85,12 @@ class Contestant:
         return f" ({said[-1]})" if said else ""
 
     def kill(self) -> None:
-        """Ends its process in the middle of its work; its answer will be missing."""
+        """Kills its process during work; its answer will be missing."""
         self._process.kill()
 
     @contextlib.contextmanager
     def killed_after(self, seconds: float | None) -> Iterator[None]:
-        """While open, its process lives for so long at most; None: as long as it wants."""
+        """Kills its process after a time limit; None: no limit."""
         if seconds is None:
             yield
             return
@@ -111,25 +111,25 @@ class Contestant:
 
 
 def serve(work: Callable[[], Any], orders: TextIO | None = None) -> None:
-    """Works whenever the parent process says so, until it says no more.
+    """Works whenever the parent process requests it, until the orders end.
 
     Args:
-        work: does the work once and returns what it measured.
-        orders: where the orders come from; standard input if None.
+        work: does the work once and returns the measurement.
+        orders: source of the orders; None: standard input.
     """
     for _ in orders or sys.stdin:
         print(json.dumps(work()), flush=True)
 
 
 def alternate(contestants: Mapping[_Name, Contestant], rounds: int) -> dict[_Name, list[Any]]:
-    """Lets alternatives work in turn.
+    """Runs the alternatives in turn.
 
     Args:
         contestants: the alternatives by name.
-        rounds: how often each works, after one turn that is not counted.
+        rounds: number of timed turns of each, after one untimed turn.
 
     Returns:
-        What each measured in each round.
+        The measurements of each alternative, by round.
     """
     measured = {name: [] for name in contestants}
     try:
@@ -137,7 +137,7 @@ def alternate(contestants: Mapping[_Name, Contestant], rounds: int) -> dict[_Nam
             for name, contestant in contestants.items():
                 measured[name].append(contestant.work())
     except BaseException:
-        # Nobody waits for the work that the others are at.
+        # Start-up runs in parallel.
         for contestant in contestants.values():
             contestant.kill()
         raise
@@ -148,5 +148,5 @@ def alternate(contestants: Mapping[_Name, Contestant], rounds: int) -> dict[_Nam
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median over rounds of how many times the one is the other."""
+    """Returns the median over rounds of the ratio of both."""
     return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))

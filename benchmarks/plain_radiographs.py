@@ -1,7 +1,7 @@
-"""The TFDS builder one would write first: a generator that decodes one radiograph after another.
+"""A straightforward TFDS builder: a generator that decodes the radiographs one by one.
 
 `benchmarks.dataset_build` measures it beside the project's builder. It stores the same pixels and
-labels, takes splits as the files come, and looks for neither duplicates nor damage.
+labels, assigns splits in file order, and does not check for duplicates or damage.
 """
 
 from collections.abc import Iterator

@@ -1,11 +1,11 @@
-"""How fast files are predicted, beside Keras' `predict` on the same images, decoded before.
+"""Throughput of predicting files, compared with Keras' `predict` on the decoded images.
 
     python -m benchmarks.predict_files [--network=lenet] [--files=2000] [--rounds=3]
 
-`trainer.predict` lists, reads and resizes PNG files of 299x299, predicts and writes the table;
-`predict` of the same network finds the pixels in memory. Each is a process of its own, and they
-take turns. The time of few files is taken off the time of all, so that loading the network counts
-in neither. The files are phantoms, some under several names, and in the page cache.
+`trainer.predict` lists, reads and resizes 299x299 PNG files, predicts and writes the table;
+`predict` of the same network has the pixels in memory. Each runs in a separate process, and they
+take turns. The time for a few files is subtracted from the time for all, which excludes loading the
+network. The files are phantoms, some under several names, in the page cache.
 """
 
 import json
@@ -32,7 +32,7 @@ _SHAPE = (224, 224, 1)
 
 
 def _draw(folder: pathlib.Path, files: int) -> None:
-    """Draws phantoms, and gives them more names until there are enough of them."""
+    """Draws phantoms, and links them under more names until there are enough."""
     database = folder / "kaggle"
     phantom.write_database(database, _FEW // len(_CLASSES))
     drawn = sorted(database.glob("*/*/images/*.png"))
@@ -43,7 +43,7 @@ def _draw(folder: pathlib.Path, files: int) -> None:
 
 
 def _write_run(workdir: pathlib.Path, network: str) -> None:
-    """A run of a network that was never trained, which takes as long."""
+    """Writes a run of an untrained network, which has the same speed."""
     from trainer import models
     from trainer.run import Run
 
@@ -104,7 +104,7 @@ def _flags(folder: pathlib.Path, images: str) -> list[str]:
 
 
 def _peak_mib(folder: pathlib.Path, images: str) -> float:
-    """Highest memory of the command, if none that ended before took more."""
+    """Returns the command's peak memory, unless an earlier child used more."""
     command = [sys.executable, "-m", "trainer.predict", *_flags(folder, images)]
     subprocess.run(command, stderr=subprocess.DEVNULL, check=True)  # noqa: S603
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -138,7 +138,7 @@ def _main() -> None:
 
 
 def _run_alone(words: list[str]) -> None:
-    # In a process of its own: what this one weighs, the system counts as its children's.
+    # In its own process, as the memory of this one would count for its children.
     command = [sys.executable, "-m", _MODULE, *words]
     subprocess.run(command, stderr=subprocess.DEVNULL, check=True)  # noqa: S603
 

@@ -1,4 +1,4 @@
-"""The same radiographs as a built dataset and as folders of PNG files, as Keras wants them."""
+"""The same radiographs as a built dataset and as folders of PNG files, as Keras expects them."""
 
 import contextlib
 import pathlib
@@ -9,19 +9,19 @@ from absl import flags
 
 from benchmarks.built_dataset import DATASET, built, define_dataset_flags
 
-# The flags defined here are those of the benchmark that asks for them, also in its --help.
+# The flags belong to the benchmark that defines them, also in its --help.
 flags.disclaim_key_flags()
 
 
 def define_flags() -> None:
-    """Defines the flags that name the radiographs."""
+    """Defines the flags that select the radiographs."""
     define_dataset_flags()
     flags.DEFINE_string("manual_dir", None, "The copy of the database that it was built from.")
 
 
 @contextlib.contextmanager
 def both_forms(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Makes the radiographs that the flags name.
+    """Provides the radiographs selected by the flags.
 
     Args:
         configs: configurations to build where phantoms are drawn.
@@ -30,7 +30,7 @@ def both_forms(configs: Sequence[str]) -> Iterator[tuple[str, str]]:
         The data directory, and a folder with `SPLIT/CLASS/ID.png` for every image of the dataset.
 
     Raises:
-        ValueError: one of the two directories is not given, or they do not fit each other.
+        ValueError: one of the two directories is missing, or they do not match.
     """
     data_dir, manual_dir = flags.FLAGS.data_dir, flags.FLAGS.manual_dir
     if bool(data_dir) != bool(manual_dir):

@@ -1,4 +1,4 @@
-"""Random images: what the benchmarks train on where no dataset is needed. Without TensorFlow."""
+"""Random images for benchmarks without a dataset, without TensorFlow."""
 
 import numpy as np
 
@@ -6,6 +6,6 @@ SHAPE = (224, 224, 1)
 
 
 def random_images(count: int, shape: tuple[int, int, int] = SHAPE) -> tuple[np.ndarray, np.ndarray]:
-    """Images, `[count, *shape] uint8`, and labels of four classes, `[count] int64`."""
+    """Returns images, `[count, *shape] uint8`, and labels of four classes, `[count] int64`."""
     rng = np.random.default_rng(0)
     return rng.integers(0, 256, (count, *shape)).astype(np.uint8), rng.integers(0, 4, count)

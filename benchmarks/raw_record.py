@@ -1,4 +1,4 @@
-"""Records of raw pixels, as `tfds build` stores them."""
+"""Records of raw pixels, in the format of `tfds build`."""
 
 import tensorflow as tf
 
@@ -8,8 +8,8 @@ def raw_record(image: bytes, label: int, example_id: bytes) -> bytes:
 
     Args:
         image: the pixels' bytes, row by row.
-        label: of the class.
-        example_id: of the example.
+        label: label of the class.
+        example_id: id of the example.
     """
 
     def of_bytes(value: bytes) -> tf.train.Feature:

@@ -1,4 +1,4 @@
-"""What the replicas sum in a step, and the seconds that it takes by the rates of their links."""
+"""The reduction in a step: bytes summed by the replicas, and its modelled duration."""
 
 import keras
 import tensorflow as tf
@@ -8,15 +8,16 @@ from trainer.training.vectors import count_trained, pack_model
 
 
 def reduced_bytes(model: keras.Model, precision: str = "float32") -> list[int]:
-    """Bytes of the vectors that the engine sums over the replicas in a step, each in a collective.
+    """Returns the sizes of the vectors that the engine sums in a step, one collective each.
 
     Args:
-        model: a network; what of it is trained counts.
+        model: a network; its trained weights count.
         precision: dtype in which gradients are summed.
 
     Returns:
-        Of one vector of gradients, moving statistics of BatchNormalization layers that are trained,
-        and signals; or of two, the gradients last, if these have a dtype of their own.
+        The size in bytes of one vector with gradients, moving statistics of trained
+        BatchNormalization layers, and signals; or of two, the gradients last, if gradients have
+        their own dtype.
     """
     packings = pack_model(model)
     gradients = count_trained(packings)
@@ -28,27 +29,27 @@ def reduced_bytes(model: keras.Model, precision: str = "float32") -> list[int]:
 
 
 def ring_bytes(reduced: int, gpus: int) -> float:
-    """Bytes that each GPU sends, and receives, to sum `reduced` bytes over all."""
+    """Returns the bytes that each GPU sends and receives to sum `reduced` bytes over all GPUs."""
     return 2 * (gpus - 1) / gpus * reduced
 
 
 def reduction_seconds(
     reduced: int, gpus: int, *, gpus_per_node: int, nvlink: float, nic: float, latency: float
 ) -> float:
-    """Seconds of a ring over all GPUs.
+    """Returns the duration of a ring all-reduce over all GPUs.
 
     Args:
-        reduced: bytes to be summed, of one vector.
+        reduced: size of the vector to sum, in bytes.
         gpus: number of GPUs.
-        gpus_per_node: how many share a node.
-        nvlink: bytes a second between the GPUs of a node.
-        nic: bytes a second between two nodes.
-        latency: seconds of a message.
+        gpus_per_node: number of GPUs per node.
+        nvlink: bytes per second between the GPUs of a node.
+        nic: bytes per second between two nodes.
+        latency: seconds per message.
     """
     slowest = nvlink if gpus <= gpus_per_node else min(nvlink, nic)
     return ring_bytes(reduced, gpus) / slowest + 2 * (gpus - 1) * latency
 
 
 def efficiency(computing: float, reducing: float) -> float:
-    """Share of a step's time in which GPUs compute, so images per second beside one GPU's."""
+    """Returns the share of a step's time spent computing, the efficiency per GPU."""
     return computing / (computing + reducing)

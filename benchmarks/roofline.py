@@ -1,13 +1,12 @@
-"""How much of the hardware each model uses, beside a large matrix product in the same run.
+"""Hardware utilisation of each model, relative to a large matrix product in the same run.
 
 Usage:
 
     python -m benchmarks.roofline [--models=lenet,resnet101,vgg19,densenet169] [--batch_size=16]
 
-Operations are counted in the graph, a multiplication and an addition as two; the backward pass is
-that of the weights which the seed recipe trains. On a GPU the share of the matrix product is the
-MFU, the model's FLOP utilisation, against what the device reaches rather than what its data sheet
-says.
+Operations are counted in the graph, a multiplication and an addition as two; the backward pass
+covers the weights trained by the seed recipe. On a GPU, the share of the matrix product is the MFU,
+the model FLOP utilisation, relative to the measured peak instead of the data sheet's.
 """
 
 import json
@@ -46,15 +45,16 @@ def _serve(name: str, batch_size: int, steps: int) -> None:
 
 
 def utilisation(images_per_second: float, flops_per_image: int, ceiling: float) -> dict:
-    """Sets a rate beside a ceiling.
+    """Relates a rate to a ceiling.
 
     Args:
         images_per_second: the rate.
         flops_per_image: floating-point operations of one image.
-        ceiling: of the devices that the rate was reached on, FLOP/s.
+        ceiling: ceiling of the same devices, in FLOP/s.
 
     Returns:
-        The first two, `flops` (achieved, FLOP/s) and `of_matrix_product`, their share of it.
+        The first two arguments, `flops` (achieved, FLOP/s) and `of_matrix_product`, their share of
+        the ceiling.
     """
     achieved = images_per_second * flops_per_image
     return {
@@ -84,7 +84,7 @@ def _main() -> None:
     for name in options.models:
         contestant = Contestant("benchmarks.roofline", ["--serve", f"--models={name}", *sizes])
         turns = alternate({name: contestant}, options.rounds)[name]
-        # The turn of the median rate of training: its numbers belong together.
+        # The turn with the median training rate, so that the values are consistent.
         turns.sort(key=lambda turn: turn["training"]["images_per_second"])
         results[name] = turns[len(turns) // 2]
         for kind in ("forward", "training"):

@@ -1,11 +1,11 @@
-"""What replicas cost: training at one, two and four of them, at the same global batch.
+"""Overhead of replicas: training on one, two and four at the same global batch size.
 
 Usage:
 
     python -m benchmarks.scaling [--models=lenet,resnet101] [--replicas=1,2,4] [--batch_size=16]
 
-Virtual replicas share one processor, so whatever a replica more costs is the engine's and
-TensorFlow's own overhead: splitting the batch, smaller products, the reduction.
+Virtual replicas share one processor, so the cost of additional replicas is the overhead of the
+engine and TensorFlow: splitting the batch, smaller products, the reduction.
 """
 
 import json
@@ -35,11 +35,11 @@ def measure(
     """Trains one model with every number of replicas, in turn.
 
     Args:
-        name: of the model.
-        replicas: numbers of replicas; the first is what the others are compared with.
-        rounds: turns of each that count.
-        batch_size: the global one.
-        steps: in a turn.
+        name: name of the model.
+        replicas: numbers of replicas; the first is the reference.
+        rounds: number of timed turns of each.
+        batch_size: global batch size.
+        steps: steps per turn.
 
     Returns:
         `images_per_second`, and `kept`, the share of the first's rate, by number of replicas.

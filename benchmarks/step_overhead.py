@@ -1,11 +1,11 @@
-"""What a step costs beside its arithmetic: operations, time to the first step, time a step, memory.
+"""Overhead of a step besides arithmetic: operations, time to first step, step time, memory.
 
     python -m benchmarks.step_overhead [--models=densenet169] [--replicas=1,2,4,8] [--xla=auto]
 
-Small images, two a replica, all weights trained as the strong recipe does: next to nothing to
-compute, so that what is left is overhead. Keras `fit` runs under the same strategy, on virtual
-devices of the one processor; each way is a process of its own. The first step is timed from when
-TensorFlow has been imported, with nothing else running; steps are timed in turns.
+Two small images per replica, with all weights trained as in the strong recipe, need almost no
+computation, so the rest is overhead. Keras `fit` runs under the same strategy, on virtual devices
+of one processor; each alternative is a separate process. The first step is timed after TensorFlow
+has been imported, with nothing else running; later steps are timed in turns.
 """
 
 import json
@@ -30,7 +30,7 @@ _IMAGES = 64
 def _engine(
     name: str, count: int, xla: str, size: int
 ) -> tuple[Callable[[int], object], Callable[[], dict]]:
-    """Takes steps with the engine; and what its loop is made of."""
+    """Returns functions that run steps with the engine, and that describe its loop."""
     import tensorflow as tf
 
     from benchmarks.loop_operations import TracedLoop
@@ -68,7 +68,7 @@ def _engine(
 def _keras(
     name: str, count: int, xla: str, size: int
 ) -> tuple[Callable[[int], object], Callable[[], dict]]:
-    """Takes steps with Keras `fit`, as its users have it."""
+    """Returns functions that run steps with Keras `fit`, and that describe it."""
     import tensorflow as tf
 
     from benchmarks.random_images import random_images
@@ -100,7 +100,7 @@ def _build(name: str, size: int) -> tuple:
 
 
 def _work(options) -> Callable[[], dict]:
-    """A function that takes the first step when first called, and several steps after that."""
+    """Returns a function that runs the first step when first called, later several steps."""
     import trainer.training.engine  # noqa: F401 - TensorFlow's import is no part of what is timed
 
     started = time.perf_counter()
@@ -125,7 +125,7 @@ def _work(options) -> Callable[[], dict]:
 
 
 def _measure(name: str, count: int, options) -> dict[str, dict]:
-    """What each way measured; the first steps one after the other, the others in turns."""
+    """Returns the measurements; first steps run one after the other, the others in turns."""
     contestants: dict[str, Contestant] = {}
     found: dict[str, dict] = {}
     for way in options.ways:
@@ -136,7 +136,7 @@ def _measure(name: str, count: int, options) -> dict[str, dict]:
         )  # fmt: skip
         found[way] = contestants[way].work()
     turns: dict[str, list[dict]] = {way: [] for way in contestants}
-    for _ in range(options.rounds + 1):  # Of which the first does not count.
+    for _ in range(options.rounds + 1):  # The first one is not timed.
         for way, contestant in contestants.items():
             turns[way].append(contestant.work())
     for way, contestant in contestants.items():

@@ -1,12 +1,12 @@
-"""What the flag of unusual radiographs finds among foreign pictures, and what it misses.
+"""How many foreign images the flag of unusual radiographs detects, and which it misses.
 
     python -m benchmarks.strangers --workdir=RUN --data_dir=DATA [--count=140] [--seed=0]
 
-RUN is a finished run, DATA its dataset. Pictures of every kind of `benchmarks.foreign_pictures` are
-compared with the training radiographs, as `trainer.predict` does. For each kind the table has how
+RUN is a finished run, DATA its dataset. Images of every kind in `benchmarks.foreign_pictures` are
+compared with the training radiographs, as in `trainer.predict`. For each kind, the table shows how
 many are flagged, with the exact binomial interval, and the area under the ROC curve against the
-test radiographs; for those the flags are false alarms. Beside the flag stand two other scores: the
-Mahalanobis distance of features of any length (Lee et al., 2018) and the distance to the nearest
+test radiographs, for which flags are false alarms. Two other scores are shown for comparison: the
+Mahalanobis distance of unnormalized features (Lee et al., 2018) and the distance to the nearest
 training features (Sun et al., 2022), with thresholds chosen in the same way.
 """
 
@@ -31,17 +31,17 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 def measure(workdir: str, data_dir: str | None, count: int, seed: int) -> dict[str, dict[str, Any]]:
-    """Scores pictures of every kind.
+    """Scores images of every kind.
 
     Args:
-        workdir: of the run.
-        data_dir: where its dataset lies; None: where the run found it.
-        count: pictures of each kind.
-        seed: of the draws.
+        workdir: directory of the run.
+        data_dir: directory of its dataset; None: the one recorded by the run.
+        count: number of images per kind.
+        seed: random seed.
 
     Returns:
-        Kind to `examples`, `flagged`, `share` and `interval`; `auroc` and `shares`, what would be
-        flagged, by score; and `confident`, the share that the network gives a class more than 90 %.
+        By kind: `examples`, `flagged`, `share` and `interval`; by score, `auroc` and `shares`, the
+        share that would be flagged; and `confident`, the share with a class probability above 90 %.
     """
     from trainer.data.examples import load_split
     from trainer.evaluation.fitting import training_features
@@ -84,13 +84,13 @@ def measure(workdir: str, data_dir: str | None, count: int, seed: int) -> dict[s
 
 
 def area(usual: np.ndarray, strange: np.ndarray) -> float:
-    """Area under the ROC curve of a score that is to be higher for strangers."""
+    """Computes the area under the ROC curve of a score that should be higher for foreign images."""
     labels = np.repeat([0, 1], [len(usual), len(strange)])
     return float(roc_auc_score(labels, np.concatenate([usual, strange])))
 
 
 def mahalanobis(features: np.ndarray, labels: np.ndarray) -> Score:
-    """Lee et al. (2018): to the nearest class mean, by the covariance that the classes share."""
+    """Mahalanobis distance to the nearest class mean, shared covariance (Lee et al., 2018)."""
     features = features.astype(float)
     means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)])
     precision = (
@@ -107,7 +107,7 @@ def mahalanobis(features: np.ndarray, labels: np.ndarray) -> Score:
 
 
 def nearest(features: np.ndarray) -> Score:
-    """Sun et al. (2022), of one neighbour: to the nearest features of unit length."""
+    """Distance to the nearest unit-length features (Sun et al., 2022, with one neighbour)."""
 
     def unit(some: np.ndarray) -> np.ndarray:
         some = some.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The tables of docs/measured.md: each from the JSON of the benchmarks that measured it."""
+"""The tables of docs/measured.md, generated from the JSON of the benchmarks."""
 
 import statistics
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ _STEP_WAYS = {"engine": "this project", "keras": "Keras `fit`"}
 
 
 def input_rates(*found: Json) -> Table:
-    """`input_pipeline`, once for each batch size."""
+    """Table of `input_pipeline`, run once per batch size."""
     return [
         ["", "batch", "images/s", "times ImageDataGenerator", "share of consecutive slices"],
         *(
@@ -40,7 +40,7 @@ def input_rates(*found: Json) -> Table:
 
 
 def input_growth(found: Json) -> Table:
-    """`input_growth` of one way."""
+    """Table of `input_growth` of one reader."""
     return [
         ["images", "workers", "bytes that each asks for", "read from a cold disk",
          "images/s from a cold disk", "alone", "all together", "first batch", "resuming",
@@ -58,7 +58,7 @@ def input_growth(found: Json) -> Table:
 
 
 def frozen_backbone(found: Json) -> Table:
-    """`feature_cache`."""
+    """Table of `feature_cache`."""
     models = found["models"].values()
     return [
         [f"seed recipe, {found['epochs']} epochs", *_networks(found)],
@@ -75,7 +75,7 @@ def frozen_backbone(found: Json) -> Table:
 
 
 def step_time(rates: Json, shares: Json) -> Table:
-    """`roofline` and `op_times` of the same networks."""
+    """Table of `roofline` and `op_times` for the same networks."""
     models = rates["models"].values()
     return [
         [f"batch of {rates['batch_size']}, seed recipe", *_networks(rates)],
@@ -99,7 +99,7 @@ def step_time(rates: Json, shares: Json) -> Table:
 
 
 def step(*found: Json) -> Table:
-    """`engine_step` of the engine and Keras, for any networks."""
+    """Table of `engine_step` for the engine and Keras, with any networks."""
     return [
         ["images/s", *_STEP_WAYS.values(), "times as fast"],
         *(
@@ -112,7 +112,7 @@ def step(*found: Json) -> Table:
 
 
 def replicas(found: Json) -> Table:
-    """`scaling`."""
+    """Table of `scaling`."""
     models = found["models"].items()
     counts = list(next(iter(found["models"].values()))["images_per_second"])
     return [
@@ -127,7 +127,7 @@ def replicas(found: Json) -> Table:
 
 
 def step_overhead(*found: Json) -> Table:
-    """`step_overhead`, of any ways and numbers of replicas."""
+    """Table of `step_overhead`, with any alternatives and numbers of replicas."""
     return [
         ["", "replicas", "operations", "first step", "a step", "peak memory"],
         *(
@@ -144,7 +144,7 @@ def step_overhead(*found: Json) -> Table:
 
 
 def whole_job(*found: Json) -> Table:
-    """`end_to_end`, once for each number of epochs."""
+    """Table of `end_to_end`, run once per number of epochs."""
     return [
         ["load, train, evaluate", "epochs", "this project", "of that, evaluation and report",
          "ImageDataGenerator and `fit`", "times as fast"],
@@ -159,7 +159,7 @@ def whole_job(*found: Json) -> Table:
 
 
 def checkpoint(found: Json) -> Table:
-    """`checkpoint`."""
+    """Table of `checkpoint`."""
     return [
         ["", "state", "written by a thread: training waits", "written in the loop"],
         *(
@@ -171,7 +171,7 @@ def checkpoint(found: Json) -> Table:
 
 
 def opening(found: Json) -> Table:
-    """`dataset_open`."""
+    """Table of `dataset_open`."""
     return [
         ["dataset", "first opening, with verification", "later"],
         [
@@ -183,7 +183,7 @@ def opening(found: Json) -> Table:
 
 
 def predict(found: Json) -> Table:
-    """`predict_files`."""
+    """Table of `predict_files`."""
     rates, peaks = found["images_per_second"], found["peak_mib"]
     return [
         [f"{NETWORKS[found['network']]}, {found['files']:,} files", *rates, "ratio",
@@ -194,7 +194,7 @@ def predict(found: Json) -> Table:
 
 
 def node(*found: Json) -> Table:
-    """`node`, of any networks, with XLA and without."""
+    """Table of `node`, for any networks, with and without XLA."""
     rows = {(row["model"], row["mode"], row["xla"]): row for run in found for row in run["rows"]}
     ways = list(dict.fromkeys((model, mode) for model, mode, _ in rows))
     return [
@@ -211,7 +211,7 @@ def node(*found: Json) -> Table:
 
 
 def near_duplicates(*found: Json) -> Table:
-    """`near_duplicates`, of any ways and numbers of fingerprints."""
+    """Table of `near_duplicates`, with any algorithms and numbers of fingerprints."""
     seconds = {
         (number, way): f"{statistics.median(rounds):.2f} s"
         for run in found

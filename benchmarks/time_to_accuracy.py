@@ -1,13 +1,14 @@
-"""How long the `strong` LeNet takes to the test accuracy that the original's way ends with.
+"""Time for the `strong` LeNet to reach the final test accuracy of the original's method.
 
 Usage:
 
     python -m benchmarks.time_to_accuracy --data_dir=DATA --manual_dir=KAGGLE [--seed=0]
 
-The original's way is ImageDataGenerator and Keras `fit` with early stopping, from start to end.
-`strong` is `python -m trainer.main`; each best epoch's model is kept as it is written, with the
-seconds since the command began, and evaluated on the test split at the end. Imports, loading and
-tracing count on both sides. Not a way to choose anything: the test split is looked at.
+The original's method is ImageDataGenerator and Keras `fit` with early stopping, from start to end.
+`strong` is `python -m trainer.main`; each best epoch's model is kept when it is written, with the
+seconds since the start of the command, and evaluated on the test split at the end. Imports, loading
+and tracing are included on both sides. Do not use this for model selection, as it uses the test
+split.
 """
 
 import json
@@ -31,15 +32,15 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 
 
 def train_and_keep(arguments: list[str], workdir: pathlib.Path, kept: pathlib.Path) -> list[dict]:
-    """Trains, and keeps every model that the run writes.
+    """Trains, and keeps every model written by the run.
 
     Args:
         arguments: flags of trainer.main.
         workdir: the run's directory.
-        kept: where the models are kept.
+        kept: directory for the models.
 
     Returns:
-        For each, its `file` and the `seconds` from the start until it was there.
+        The `file` of each model, and the `seconds` from the start until it was written.
 
     Raises:
         ValueError: the training failed.
@@ -55,7 +56,7 @@ def train_and_keep(arguments: list[str], workdir: pathlib.Path, kept: pathlib.Pa
         model = workdir / "model.keras"
         if model.exists() and model.stat().st_ino != newest:
             file = kept / f"{len(found)}.keras"
-            # The run replaces its file by another, so that a link keeps this one.
+            # The run replaces its file, so a hard link keeps this version.
             os.link(model, file)
             newest = file.stat().st_ino
             found.append({"file": str(file), "seconds": time.perf_counter() - started})
@@ -66,7 +67,7 @@ def train_and_keep(arguments: list[str], workdir: pathlib.Path, kept: pathlib.Pa
 
 
 def test_accuracies(files: list[str], data_dir: str) -> list[float]:
-    """Accuracy of each model on the test split."""
+    """Returns the accuracy of each model on the test split."""
     import keras
 
     from trainer.data.example_stream import read_examples

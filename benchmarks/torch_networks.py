@@ -1,6 +1,6 @@
-"""The four networks of `trainer.models` in PyTorch: same layers, heads, scaling and first weights.
+"""The four networks of `trainer.models` in PyTorch: same layers, heads, scaling, initialization.
 
-Layers stand in the order of the Keras layers, so that weights can be copied from one to the other.
+Layers have the order of the Keras layers, so that weights can be copied.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,12 @@ class Network(nn.Module):
     """A network from gray radiographs to logits, whose backbone may be frozen."""
 
     def __init__(self, backbone: nn.Module, head: nn.Module, *, train_backbone: bool) -> None:
-        """Puts a head behind a backbone.
+        """Combines a backbone and a head.
 
         Args:
-            backbone: from three channels to feature maps.
-            head: from feature maps to logits.
-            train_backbone: whether the backbone is trained; if not, it takes no gradients and its
+            backbone: maps three channels to feature maps.
+            head: maps feature maps to logits.
+            train_backbone: whether the backbone is trained; if not, it has no gradients and its
                 BatchNorm stays in inference mode.
         """
         super().__init__()
@@ -30,7 +30,7 @@ class Network(nn.Module):
         self.backbone.requires_grad_(train_backbone)
 
     def train(self, mode: bool = True) -> "Network":
-        """As `nn.Module.train`, but for a frozen backbone."""
+        """Like `nn.Module.train`, except for a frozen backbone."""
         super().train(mode)
         if not self._train_backbone:
             self.backbone.eval()
@@ -55,14 +55,14 @@ class Network(nn.Module):
 
 
 class _Flatten(nn.Module):
-    """Flattens in the order of Keras, rows first and channels last, as they lie in memory."""
+    """Flattens in Keras' order: rows first and channels last, as in memory."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.permute(0, 2, 3, 1).flatten(1)
 
 
 class _Residual(nn.Module):
-    """A block of ResNet v1: the stride is in the first convolution, and all have biases."""
+    """A block of ResNet v1: the first convolution has the stride, and all have biases."""
 
     def __init__(self, channels: int, filters: int, stride: int, *, projected: bool) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _Residual(nn.Module):
 
 
 class _Dense(nn.Module):
-    """A layer of a dense block: its input, and so many new feature maps beside it."""
+    """A layer of a dense block: concatenates its input and new feature maps."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def _flatten_and_dense(features: int, units: int) -> list[nn.Module]:
     return [_Flatten(), nn.Linear(features, units), nn.ReLU(inplace=True)]
 
 
-# Of each network: its backbone; from the side of the images, the head; how many features it gives.
+# For each network: its backbone; its head, by the side of the images; its number of features.
 _PARTS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], list[nn.Module]], int]] = {
     "lenet": (_lenet, lambda side: _flatten_and_dense(64 * ((side - 6) // 4) ** 2, 128), 128),
     "resnet101": (_resnet101, lambda side: _flatten_and_dense(2048 * (side // 32) ** 2, 256), 256),
@@ -163,17 +163,17 @@ _PARTS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], list[nn.Module]
 def build(
     name: str, *, num_classes: int = 4, side: int = 224, train_backbone: bool | None = None
 ) -> Network:
-    """Builds the network that `trainer.models.build` builds of the same name, in channels_last.
+    """Builds the PyTorch version of a network of `trainer.models.build`, in channels_last.
 
     Args:
         name: one of `benchmarks.MODELS`.
         num_classes: number of classes.
-        side: of the square radiographs, a multiple of 32.
-        train_backbone: whether the backbone's weights are trained; None: those of DenseNet-169 are,
-            those of ResNet-101 and VGG-19 are not. All of LeNet is trained always.
+        side: side of the square radiographs, a multiple of 32.
+        train_backbone: whether the backbone's weights are trained; None: true for DenseNet-169,
+            false for ResNet-101 and VGG-19. LeNet is always trained completely.
 
     Returns:
-        A network of random weights, in training mode.
+        A network with random weights, in training mode.
     """
     backbone, head, features = _PARTS[name]
     if name == "lenet" or train_backbone is None:
@@ -185,7 +185,7 @@ def build(
 
 
 def _draw_as_keras(network: nn.Module, keep_variance: bool) -> None:
-    """Draws the first weights from Keras' distributions; PyTorch's own are smaller."""
+    """Initializes weights from Keras' distributions; PyTorch's own are smaller."""
     for layer in network.modules():
         if not isinstance(layer, (nn.Conv2d, nn.Linear)):
             continue

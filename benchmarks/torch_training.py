@@ -1,4 +1,4 @@
-"""One model in PyTorch's training on random images, as `training` is in this engine's."""
+"""Training of one model on random images in PyTorch, the counterpart of `training`."""
 
 import time
 
@@ -9,7 +9,7 @@ from benchmarks.random_images import random_images
 
 
 class Training:
-    """A network, its optimizer and endless batches from memory, on the first GPU or a CPU."""
+    """A network, its optimizer and infinite batches from memory, on the first GPU or a CPU."""
 
     def __init__(
         self,
@@ -21,22 +21,22 @@ class Training:
         precision: str = "float32",
         train_backbone: bool | None = None,
     ) -> None:
-        """Builds all; nothing is compiled before the first step.
+        """Builds everything; compiles nothing before the first step.
 
         Args:
-            name: of the model.
-            images: number of different images.
-            batch_size: of each step.
-            compiled: whether `torch.compile` compiles the network.
+            name: name of the model.
+            images: number of distinct images.
+            batch_size: images per step.
+            compiled: whether to compile the network with `torch.compile`.
             precision: `float32`, or `mixed_bfloat16` by autocast.
             train_backbone: as for `torch_networks.build`.
         """
         torch.manual_seed(0)
-        torch.backends.cudnn.benchmark = True  # Tries the algorithms, as TensorFlow does.
+        torch.backends.cudnn.benchmark = True  # Benchmarks the algorithms, like TensorFlow.
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         network = torch_networks.build(name, train_backbone=train_backbone).to(self._device)
         trained = [weight for weight in network.parameters() if weight.requires_grad]
-        # As `training.build`: Keras' epsilon, and steps too small to diverge.
+        # As in `training.build`: Keras' epsilon, and steps too small to diverge.
         self._optimizer = torch.optim.Adam(trained, lr=1e-5, eps=1e-7)
         self._network = torch.compile(network) if compiled else network
         self._loss = torch.nn.CrossEntropyLoss()
@@ -47,7 +47,7 @@ class Training:
         self._batch_size, self._first = batch_size, 0
 
     def train(self, steps: int) -> float:
-        """Takes steps, and keeps count of loss and accuracy; returns images per second."""
+        """Runs steps, tracking loss and accuracy; returns images per second."""
         loss = torch.zeros([], device=self._device)
         correct = torch.zeros([], dtype=torch.int64, device=self._device)
         started = time.perf_counter()

@@ -1,13 +1,13 @@
-"""What the workers of a training send each other, and the efficiency to expect of many GPUs.
+"""Communication between the workers of a training, and the expected efficiency on many GPUs.
 
     python -m benchmarks.traffic [--node=h100] [--reduce_precision=bfloat16] [--batch_per_gpu=32]
 
-Nothing is measured here: bytes and operations are counted in the networks, and a step's time is
-modelled from the rates that the flags assume. --node stands for the rates of the links; the flags
-of these override it. A step computes, then reduces everything at once: the two do not overlap.
-Reduction is a ring over all GPUs (Patarasuk and Yuan, 2009): each GPU sends 2 (n - 1) / n of the
-bytes, over the slowest link of the ring, in 2 (n - 1) messages. In bfloat16 the gradients are half
-the bytes; statistics and signals stay in float32 and take a ring of their own: twice the messages.
+Nothing is measured: bytes and operations are counted in the networks, and a step's time is modelled
+from the rates assumed by the flags. --node sets the rates of the links, which their own flags
+override. A step computes, then reduces everything at once: the two do not overlap. Reduction is a
+ring over all GPUs (Patarasuk and Yuan, 2009): each GPU sends 2 (n - 1) / n of the bytes, over the
+slowest link of the ring, in 2 (n - 1) messages. In bfloat16, the gradients have half the bytes;
+statistics and signals stay in float32 and use a separate ring: twice the messages.
 """
 
 import json
@@ -20,8 +20,8 @@ from trainer import command, hardware, models
 from trainer.recipes import RECIPES
 from trainer.settings import declared
 
-# What the flags of these names are where they are not given: the rates that a ring is assumed to
-# reach between the GPUs of a node and between two nodes.
+# Defaults of the flags with these names: the assumed rates of a ring between the GPUs of a node and
+# between two nodes.
 NODES = {
     "a100": {"nvlink_gbytes": 200.0, "nic_gbytes": 25.0},
     "h100": {"nvlink_gbytes": 480.0, "nic_gbytes": 50.0},
@@ -51,13 +51,13 @@ GPUS = (8, 64, 256)
 
 
 def _assumptions() -> dict:
-    """What is assumed, by the flags' names: what was given, else what the node stands for."""
+    """Returns the assumptions by flag name: given values, or else those of the node type."""
     given = {name: FLAGS[name].value for name in _ASSUMED}
     return given | {name: rate for name, rate in NODES[FLAGS.node].items() if given[name] is None}
 
 
 def _links(assumed: dict) -> dict:
-    """The assumptions that `reduction_seconds` takes, in its units."""
+    """Returns the assumptions for `reduction_seconds`, in its units."""
     return {
         "gpus_per_node": assumed["gpus_per_node"],
         "nvlink": assumed["nvlink_gbytes"] * 1e9,
@@ -96,7 +96,7 @@ def _rows(assumed: dict) -> list[dict]:
 
 
 def main() -> None:
-    """Prints a row for each model, and all of it as JSON."""
+    """Prints a row per model, and everything as JSON."""
     assumed = _assumptions()
     rows = _rows(assumed)
     heads = "".join(f"{f'{gpus} GPUs':>10}" for gpus in GPUS)

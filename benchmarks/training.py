@@ -1,4 +1,4 @@
-"""One model in training on random images: what the benchmarks of the engine measure."""
+"""Training of one model on random images, as measured by the engine's benchmarks."""
 
 import time
 from typing import Any
@@ -24,10 +24,10 @@ _MINIMUM_IMAGES = 64
 
 
 def build(name: str, *, train_backbone: bool | None = None, **shapes: Any) -> tuple:
-    """A model of random weights, and an optimizer whose steps are too small to diverge.
+    """Builds a model with random weights, and an optimizer whose steps are too small to diverge.
 
     Args:
-        name: of the model.
+        name: name of the model.
         train_backbone: as of `trainer.models.Architecture`.
         **shapes: for `trainer.models.build`.
     """
@@ -37,10 +37,11 @@ def build(name: str, *, train_backbone: bool | None = None, **shapes: Any) -> tu
 
 
 def plain_strategy(count: int) -> tf.distribute.Strategy:
-    """A strategy with none of this project's settings.
+    """Returns a strategy without this project's settings.
 
     Args:
-        count: of replicas, virtual devices of the CPU; one is on the first GPU if there is any.
+        count: number of replicas, as virtual devices of the CPU; a single one uses the first GPU,
+            if any.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if count == 1 and gpus:
@@ -57,17 +58,17 @@ def plain_strategy(count: int) -> tf.distribute.Strategy:
 
 
 class Training:
-    """A model, its engine and endless batches from memory."""
+    """A model, its engine and infinite batches from memory."""
 
     def __init__(
         self, name: str, devices: Hardware, batch_size: int, *, train_backbone: bool | None = None
     ) -> None:
-        """Builds all; nothing is traced before the first steps.
+        """Builds everything; traces nothing before the first steps.
 
         Args:
-            name: of the model.
-            devices: what to train on, and in what precision.
-            batch_size: the global one.
+            name: name of the model.
+            devices: hardware to train on, including the precision.
+            batch_size: global batch size.
             train_backbone: as of `trainer.models.Architecture`.
         """
         strategy, self._batch_size = devices.strategy, batch_size
@@ -92,11 +93,11 @@ class Training:
         self._batches = iter(distribute_batches(examples, strategy, batch_size, timed=True))
 
     def train(self, steps: int) -> dict[str, float]:
-        """Takes steps; returns `images_per_second` and the share of the time waited for `input`."""
+        """Runs steps; returns `images_per_second` and `input`, the share of time spent waiting."""
         return self._timed(self.engine.train, self.engine.train_totals, steps)
 
     def evaluate(self, steps: int) -> dict[str, float]:
-        """The same for forward passes."""
+        """Returns the same for forward passes."""
         return self._timed(self.engine.evaluate, self.engine.eval_totals, steps)
 
     def _timed(self, work, totals, steps: int) -> dict[str, float]:
@@ -112,11 +113,11 @@ class Training:
 
 
 def in_memory(count: int, shape: tuple[int, int, int] = SHAPE) -> ExampleStream:
-    """Random images in memory.
+    """Returns random images in memory.
 
     Args:
-        count: how many.
-        shape: of each.
+        count: number of images.
+        shape: shape of each image.
     """
     images, labels = random_images(count, shape)
     columns = {"image": images, "label": labels, "id": np.arange(count).astype(str)}
