@@ -19,7 +19,7 @@ from tests.support.forked_commands import Forks, bare_machine
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# Under nohup it is ignored, here and in every process that a test starts, and hangs nothing up.
+# nohup ignores SIGHUP in this process and in those that tests start: restore the default.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Two logical devices serve as replicas in all tests of this process.
@@ -103,7 +103,7 @@ def finished_run(data_dir, tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def used_port():
-    """A TCP port that something listens on, as a command is given it."""
+    """A TCP port in use, in the form of a command-line argument."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -111,14 +111,14 @@ def used_port():
 
 
 def run_command(module: str, *flags: str, code: int = 0) -> str:
-    """Runs a command as a process of its own; returns what it said."""
+    """Runs a command in its own process; returns its output."""
     ended = bare_machine().run(module, flags, ROOT)
     assert ended.code == code, f"exit code {ended.code}\n{ended.said}"
     return ended.said
 
 
 def run_on(kind: str, module: str, *flags: str, code: int = 0) -> str:
-    """The same, on devices of a kind; a fork would share its parent's GPUs, and cannot."""
+    """Does the same on devices of a kind; not in a fork, which would share its parent's GPUs."""
     if kind == "cpu":
         return run_command(module, *flags, code=code)
     environment = os.environ | bare_machine().environment
@@ -136,7 +136,7 @@ def two_replicas(kind: str = "cpu") -> tf.distribute.Strategy:
     return _two_replicas(kind)
 
 
-# One strategy for the whole process: the collectives of a second one would take the same keys.
+# One strategy per process: the collectives of a second one would use the same keys.
 @functools.cache
 def _two_replicas(kind: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"/{kind}:0", f"/{kind}:1"])
@@ -147,7 +147,7 @@ def one_device(kind: str = "cpu") -> tf.distribute.Strategy:
 
 
 def global_batch(strategy, batch):
-    """The rows that all replicas were given, as arrays of numpy."""
+    """Returns the rows of all replicas as NumPy arrays."""
     return {
         key: np.concatenate([np.asarray(v) for v in strategy.experimental_local_results(value)])
         for key, value in batch.items()
@@ -155,6 +155,6 @@ def global_batch(strategy, batch):
 
 
 def relative_difference(ours, theirs) -> float:
-    """Norm of the difference of two lists of arrays, relative to the norm of the second."""
+    """Returns the norm of the difference of two lists of arrays, relative to the second's norm."""
     ours, theirs = (np.concatenate([np.ravel(a) for a in arrays]) for arrays in (ours, theirs))
     return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))

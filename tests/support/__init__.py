@@ -1,1 +1,1 @@
-"""What several tests share."""
+"""Code shared by several tests."""

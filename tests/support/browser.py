@@ -8,7 +8,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 
 
 def open_in_browser(path, profile):
-    """What the browser shows in the end, and what it said on its console."""
+    """Returns the rendered page and the console messages."""
     done = subprocess.run(  # noqa: S603
         [
             BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",

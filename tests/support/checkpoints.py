@@ -1,4 +1,4 @@
-"""Checkpoints of a state of random numbers."""
+"""Checkpoints with a random state."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The commands that there are, and the scripts that are other names of them."""
+"""The commands, and the scripts that are aliases of them."""
 
 import importlib.metadata
 import pathlib

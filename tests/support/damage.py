@@ -1,4 +1,4 @@
-"""Ways to damage or replace what a command reads. Each gives a function of the folder it is in."""
+"""Ways to damage or replace a command's input. Each returns a function of the folder to change."""
 
 import io
 import json
@@ -17,7 +17,7 @@ Damage = Callable[[pathlib.Path], object]
 
 
 def nothing(folder: pathlib.Path) -> None:
-    """Leaves all as it is."""
+    """Leaves everything unchanged."""
 
 
 def all_of(*damages: Damage) -> Damage:
@@ -29,7 +29,7 @@ def all_of(*damages: Damage) -> Damage:
 
 
 def paths(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-    """What a pattern names; if it names nothing yet, what it would in the folders that it names."""
+    """Returns the matches of a pattern; without any, the matches its parent pattern would have."""
     outer, _, name = pattern.rpartition("/")
     outers = sorted(folder.glob(outer)) if outer else [folder]
     return sorted(folder.glob(pattern)) or [path / name for path in outers or [folder / outer]]
@@ -61,7 +61,7 @@ def truncate(pattern: str, kept: float = 0.5) -> Damage:
 
 
 def flip(pattern: str, where: float = 0.5, count: int = 1) -> Damage:
-    """Changes bytes at a share of the file's length."""
+    """Changes bytes at a relative position in the file."""
 
     def damage(folder):
         for path in paths(folder, pattern):
@@ -93,7 +93,7 @@ def move(source: str, target: str) -> Damage:
 
 
 def into_folder(pattern: str) -> Damage:
-    """Puts a folder in the place of a file."""
+    """Replaces a file by a folder."""
 
     def damage(folder):
         for path in paths(folder, pattern):
@@ -104,7 +104,7 @@ def into_folder(pattern: str) -> Damage:
 
 
 def edit_json(pattern: str, **values: object) -> Damage:
-    """Sets fields, of nested objects too: `config__model`."""
+    """Sets fields, including nested ones: `config__model`."""
 
     def damage(folder):
         for path in paths(folder, pattern):
@@ -121,7 +121,7 @@ def edit_json(pattern: str, **values: object) -> Damage:
 
 
 def edit_records(pattern: str, change: Callable[[list[bytes]], list[bytes]]) -> Damage:
-    """Writes the records of TFRecord files anew, with right checksums."""
+    """Rewrites the records of TFRecord files, with correct checksums."""
     import tensorflow as tf
 
     def damage(folder):
@@ -174,7 +174,7 @@ def same_id(features) -> None:
 
 
 def rewrite_zip(pattern: str, change: Callable[[str, bytes], bytes | None]) -> Damage:
-    """Changes members of a zip file, with right checksums; None leaves one out."""
+    """Changes members of a zip file, with correct checksums; None removes one."""
 
     def damage(folder):
         for path in paths(folder, pattern):
@@ -211,7 +211,7 @@ def zipped(source: str, target: str, more: Callable[[zipfile.ZipFile], None] | N
 
 
 def edit_headers(pattern: str, name: str, flag_bits: int = 0, method: int | None = None) -> Damage:
-    """Changes what a zip file's two headers say of a member: its flags or its method."""
+    """Changes a member's flags or method in both of a zip file's headers."""
 
     def damage(folder):
         (path,) = paths(folder, pattern)
@@ -255,7 +255,7 @@ def tall_png(pattern: str, width: int, height: int) -> Damage:
 
 
 def disk(kilobytes: int) -> Damage:
-    """Mounts a file system `disk` with so much room, which whoever runs the fault unmounts."""
+    """Mounts a file system `disk` of this size, which the runner of the fault unmounts."""
 
     def damage(folder):
         (folder / "disk").mkdir()

@@ -1,4 +1,4 @@
-"""DICOM files, written by pydicom; a test that needs one is skipped without it."""
+"""DICOM files, written by pydicom; tests that need one are skipped without it."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ PIXELS = np.linspace(0, 4095, 48, dtype=np.uint16).reshape(6, 8)
 
 
 def write(path, pixels=PIXELS, photometric="MONOCHROME2", **tags):
-    """A DICOM file as a detector of 12 bits writes it."""
+    """Writes a DICOM file like a 12-bit detector."""
     meta = pydicom.dataset.FileMetaDataset()
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = pydicom.uid.DigitalXRayImageStorageForPresentation

@@ -1,7 +1,7 @@
-"""What can go wrong with files, folders, processes and the machine: one row for each.
+"""Faults of files, folders, processes and the machine, one row each.
 
-Mistakes in flags stand in test_mistakes.py. `test_faults.py` makes each fault in a folder of its
-own, runs the command and compares.
+Mistakes in flags are in test_mistakes.py. `test_faults.py` creates each fault in its own folder,
+runs the command and checks the result.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.support.forked_commands import BUILD
 
 TRAIN = "trainer.main --model=lenet --recipe=seed --dataset=small_images --data_dir=data"
 ENCODED = "trainer.main --model=lenet --recipe=seed --dataset=other_images --data_dir=other"
-# The command that made `run`: the same again goes on with it.
+# The command that created `run`; the same command resumes it.
 AGAIN = f"{TRAIN} --epochs=1 --checkpoint_steps=3 --workdir=run"
 FROZEN = (
     "trainer.main --model=vgg19 --weights=none --recipe=seed --epochs=1 --feature_cache=on "
@@ -56,17 +56,17 @@ OTHER_VERSION = "other/other_images/1.0.0"
 OTHER_SHARD = f"{OTHER_VERSION}/other_images-%s.tfrecord-00000-of-00001"
 NEWEST = "run/checkpoints/epoch-00001-*"
 EVERY = "run/checkpoints/epoch-*"
-# What a training that goes on may write anew.
+# Files that a resumed training may rewrite.
 RUN = r"run[^/]*/(status|config|metrics|model|checkpoints|tensorboard)"
-# What one that is refused after its start may.
+# Files that a training rejected after its start may rewrite.
 STARTED = "run/(status|config)"
 MODEL_CONFIG = "config.json"
 
 
 class Beside(NamedTuple):
-    """Another command that runs meanwhile: a file that shows that it does, and whether it is ended.
+    """Another command that runs in parallel: a file that shows its start, and whether to end it.
 
-    One that is not ended is waited for.
+    A command that is not ended is waited for.
     """
 
     command: str
@@ -78,20 +78,20 @@ class Fault(NamedTuple):
     """One fault.
 
     Attributes:
-        what: somebody did, or what happened.
-        command: from `python -m` on.
-        code: its exit code, or those that are right.
-        says: a pattern of what it says, in its one sentence where it fails.
-        do: makes the fault in the folder.
-        after: looks at what lies there at the end.
-        writes: a pattern of what the command may write anew of what was there before. What `do`
-            has made stays in every case, under another name maybe.
-        slow: whether it is left to the drills.
-        environment: variables of the command.
-        sends: a signal, once a file is there.
-        reads: how many lines of the command are read before its reader leaves.
+        what: description of the fault.
+        command: the command, from `python -m` on.
+        code: the expected exit code or codes.
+        says: a pattern of the output, in the one-line error if it fails.
+        do: creates the fault in the folder.
+        after: checks the folder afterwards.
+        writes: a pattern of existing files that the command may rewrite. Files created by `do` must
+            remain, possibly renamed.
+        slow: whether it only runs in the drills.
+        environment: environment variables of the command.
+        sends: a signal to send once a file exists.
+        reads: number of output lines read before the reader leaves.
         closed: whether stderr is closed.
-        beside: another command that runs meanwhile.
+        beside: another command that runs in parallel.
     """
 
     what: str
@@ -110,13 +110,13 @@ class Fault(NamedTuple):
 
     @property
     def needs_process(self) -> bool:
-        """Whether a fork will not do: an interpreter has its streams from its start."""
+        """Whether a new process is needed instead of a fork, as streams are set up at start."""
         special = self.sends or self.closed or "LC_ALL" in self.environment
         return bool(special) or self.reads is not None
 
 
 def with_checkpoints(**fields: object) -> Damage:
-    """Changes the progress of every checkpoint, so that none is left to go on from."""
+    """Changes the progress of every checkpoint, so that none can be resumed."""
     return damage.edit_json(f"{EVERY}/progress.json", **fields)
 
 
@@ -709,7 +709,7 @@ NAMES = [
 
 
 def readable_once(folder: pathlib.Path) -> None:
-    """Who reads the model a second time waits for ever."""
+    """Makes a second reading of the model block forever."""
     path = folder / "run/model.keras"
     content = path.read_bytes()
     path.unlink()

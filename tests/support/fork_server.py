@@ -1,6 +1,6 @@
-"""The process that `forked_commands.Forks` starts: it imports TensorFlow once and forks.
+"""The process started by `forked_commands.Forks`: imports TensorFlow once and forks.
 
-It is told its orders over a socket, whose number is its argument.
+It receives orders over a socket, whose descriptor is its argument.
 """
 
 import contextlib
@@ -22,9 +22,9 @@ from typing import NoReturn
 
 from tests.support.forked_commands import MOST_BYTES, ROOT
 
-# A command that takes longer hangs, and is ended by SIGALRM.
+# A command that takes longer is considered hanging, and ended by SIGALRM.
 _MOST_SECONDS = 600
-# What the commands import. Not the commands themselves: their flags can be defined but once.
+# Imports of the commands. Not the commands themselves, as flags can only be defined once.
 _IMPORTED = (
     "keras",
     "openpyxl",
@@ -43,7 +43,7 @@ _IMPORTED = (
 
 
 class _Server:
-    """Forks, and waits for the forks."""
+    """Forks processes and waits for them."""
 
     def __init__(self) -> None:
         self._reports: dict[int, int] = {}
@@ -51,7 +51,7 @@ class _Server:
     def start(
         self, files: list[int], module: str, arguments: list[str], directory: str, own: dict
     ) -> int:
-        """Starts a command; returns its process."""
+        """Starts a command; returns its process id."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -61,7 +61,7 @@ class _Server:
         return child
 
     def wait(self, files: list[int], child: int, seconds: float | None) -> list | None:
-        """Its exit code and seconds of computing; None if it runs for longer than some seconds."""
+        """Returns its exit code and CPU seconds; None if it runs longer than the time limit."""
         until = math.inf if seconds is None else time.monotonic() + seconds
         options = 0 if seconds is None else os.WNOHANG
         ended, status, used = os.wait4(child, options)
@@ -78,12 +78,12 @@ class _Server:
 
 
 def _serve(orders: socket.socket) -> None:
-    """Does what it is told until nobody is left to tell it anything."""
+    """Executes orders until the client is gone."""
     gc.disable()
     for module in _IMPORTED:
         importlib.import_module(module)
     _import_datasets()
-    gc.freeze()  # A collection in a fork would touch, and so copy, all that was imported.
+    gc.freeze()  # A garbage collection in a fork would touch, and so copy, all imported objects.
     gc.set_threshold(10_000)  # Tracing makes many objects and little garbage.
     gc.enable()
     server = _Server()
@@ -99,7 +99,7 @@ def _serve(orders: socket.socket) -> None:
 
 
 def _import_datasets() -> None:
-    """TFDS imports all of its datasets once it is asked for one that is none of them."""
+    """Makes TFDS import all of its datasets, as it does for an unknown name."""
     import tensorflow_datasets as tfds
 
     with contextlib.suppress(tfds.core.registered.DatasetNotFoundError):
@@ -107,7 +107,7 @@ def _import_datasets() -> None:
 
 
 def _converted() -> list[tuple[str, str, bool]]:
-    """This project's functions that AutoGraph has converted: module, name and how."""
+    """Returns this project's functions converted by AutoGraph: module, name and options."""
     from tensorflow.python.autograph.impl import api
 
     found = []
@@ -120,11 +120,11 @@ def _converted() -> list[tuple[str, str, bool]]:
 
 
 def _convert(module: str, name: str, user_requested: bool) -> None:
-    """Converts a function as a fork did, so that the next fork finds it done."""
+    """Converts a function like a fork did, for reuse by later forks."""
     from tensorflow.python.autograph.core import converter
     from tensorflow.python.autograph.impl import api
 
-    if module not in sys.modules:  # A command, whose flags can be defined but once.
+    if module not in sys.modules:  # A command, whose flags can only be defined once.
         return
     function = inspect.unwrap(functools.reduce(getattr, name.split("."), sys.modules[module]))
     options = converter.ConversionOptions(
@@ -136,7 +136,7 @@ def _convert(module: str, name: str, user_requested: bool) -> None:
 def _become(
     module: str, arguments: list[str], directory: str, own: dict, files: list[int], report: int
 ) -> NoReturn:
-    """Does in this process what `python -m` does in a new one, and ends it."""
+    """Does in this process what `python -m` does in a new one, and exits."""
     signal.alarm(_MOST_SECONDS)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number, file in enumerate((nothing, *files)):
@@ -161,7 +161,7 @@ def _become(
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(report, json.dumps([one for one in _converted() if one not in before]).encode())
-    os._exit(code)  # Python's own ending would touch all that was imported, too.
+    os._exit(code)  # Python's shutdown would touch all imported objects, too.
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Runs commands as a shell would, each in a fork of one process that imported TensorFlow once.
+"""Runs commands like a shell, each in a fork of one process that has imported TensorFlow.
 
-A fork meets the flags, the logging and the devices as a new process does, and spares the five
-seconds of the import. `Forks` starts the process, tests/support/fork_server.py is it.
-`bare_machine` is the one that the tests of a process share.
+A fork sees flags, logging and devices like a new process, without the five seconds of the import.
+`Forks` starts the process, which runs tests/support/fork_server.py. `bare_machine` is the instance
+shared by the tests of a process.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from typing import Any, TextIO
 ROOT = pathlib.Path(__file__).parents[2]
 # Builds the database's dataset, as a command below.
 BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
-# More than an order or an answer takes.
+# Longer than any order or answer.
 MOST_BYTES = 1 << 20
 
 
 def split(command: str) -> tuple[str, list[str]]:
-    """Splits a command, from `python -m` on, into its module and its arguments."""
+    """Splits a command, from `python -m` on, into module and arguments."""
     module, *arguments = shlex.split(command)
     return module, arguments
 
@@ -41,10 +41,10 @@ class Ended:
 
     Attributes:
         code: its exit code; -N if signal N ended it.
-        seconds: from its start, the import of TensorFlow not counted.
-        computing: the seconds in which a processor worked for it.
-        stdout: what it wrote there.
-        stderr: what it wrote there.
+        seconds: seconds since its start, excluding the import of TensorFlow.
+        computing: its CPU seconds.
+        stdout: its standard output.
+        stderr: its standard error.
     """
 
     code: int
@@ -55,18 +55,18 @@ class Ended:
 
     @property
     def said(self) -> str:
-        """What it wrote to stdout, and then what it wrote to stderr."""
+        """Its stdout followed by its stderr."""
         return self.stdout + self.stderr
 
 
 class Running:
-    """A command that runs in a fork, used as a `subprocess.Popen` is.
+    """A command running in a fork, with the interface of `subprocess.Popen`.
 
     Attributes:
-        pid: its process.
-        returncode: its exit code, None before it ended; -N if signal N ended it.
-        computing: the seconds in which a processor worked for it, once it has ended.
-        stderr: what it writes there.
+        pid: its process id.
+        returncode: its exit code, None while it runs; -N if signal N ended it.
+        computing: its CPU seconds, once it has ended.
+        stderr: its standard error.
     """
 
     def __init__(self, forks: "Forks", pid: int, stderr: TextIO) -> None:
@@ -88,7 +88,7 @@ class Running:
         return code
 
     def communicate(self, timeout: float | None = None) -> tuple[None, str]:
-        """Waits for its end; returns None, as its stdout is not kept, and what stderr was told."""
+        """Waits for its end; returns None, as its stdout is not kept, and its stderr."""
         said = self.stderr.read()
         self.wait(timeout)
         return None, said
@@ -107,21 +107,21 @@ class Running:
 
 
 class Forks:
-    """The process that is forked.
+    """The forking process.
 
     Attributes:
-        environment: variables of all commands, on top of this process' own.
+        environment: environment variables of all commands, added to this process' own.
     """
 
     def __init__(
         self, folder: pathlib.Path, environment: Mapping[str, str], root: pathlib.Path = ROOT
     ) -> None:
-        """Starts it.
+        """Starts the process.
 
         Args:
-            folder: for what the commands write; removed at its end.
-            environment: variables of all commands, on top of this process' own.
-            root: where the packages lie.
+            folder: folder for output of the commands, removed at the end.
+            environment: environment variables of all commands, added to this process' own.
+            root: directory of the packages.
         """
         self._folder = folder
         self._logs = [folder / "stdout", folder / "stderr"]
@@ -152,10 +152,10 @@ class Forks:
         """Runs a command and waits for its end.
 
         Args:
-            module: what `python -m` is given; or -c, and then the program is the first argument.
+            module: argument of `python -m`; or -c, with the program as the first argument.
             arguments: the words after it.
             directory: the working directory.
-            environment: variables of this command alone.
+            environment: environment variables of this command.
         """
         began = time.monotonic()
         with contextlib.ExitStack() as files:
@@ -173,7 +173,7 @@ class Forks:
         directory: pathlib.Path,
         environment: Mapping[str, str] | None = None,
     ) -> Running:
-        """Starts a command of the same arguments as `run`; what it writes to stdout is lost."""
+        """Starts a command with the arguments of `run`; its stdout is discarded."""
         reading, writing = os.pipe()
         with open(writing, "wb") as err, open(os.devnull, "wb") as out:
             said = out.fileno(), err.fileno()
@@ -188,12 +188,12 @@ class Forks:
         environment: Mapping[str, str] | None,
         *streams: int,
     ) -> int:
-        """Starts a command that writes to two files, stdout and stderr; returns its process."""
+        """Starts a command that writes to two files, stdout and stderr; returns its process id."""
         command = [module, list(arguments), str(directory), dict(environment or {})]
         return self.ask(["start", *command], *streams)
 
     def ask(self, order: list, *files: int) -> Any:
-        """Sends an order, with files that are open, to the process; returns its answer."""
+        """Sends an order, with open files, to the process; returns its answer."""
         socket.send_fds(self._socket, [json.dumps(order).encode()], files)
         answer = self._socket.recv(MOST_BYTES)
         assert answer, "the process that forks has ended"
@@ -202,7 +202,7 @@ class Forks:
 
 @functools.cache
 def bare_machine() -> Forks:
-    """Commands on a machine without GPUs, network, or anything in its home directory."""
+    """Runs commands as on a machine without GPUs, network, or files in its home directory."""
     home = pathlib.Path(tempfile.mkdtemp(prefix="home-"))
     return Forks(home, {
         "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1", "HOME": str(home),

@@ -1,4 +1,4 @@
-"""What docs/ shows of the code: `make reference` writes it, `tests/test_docs.py` compares it."""
+"""Generated parts of docs/: `make reference` writes them, `tests/test_docs.py` checks them."""
 
 import dataclasses
 import json
@@ -34,8 +34,8 @@ class Part:
     """A generated part of the documentation.
 
     Attributes:
-        page: the file.
-        render: makes its content from the present one.
+        page: file of the page.
+        render: creates the page's content from the current one.
     """
 
     page: pathlib.Path
@@ -43,14 +43,14 @@ class Part:
 
 
 def help_of(module):
-    """What a command's --help prints."""
+    """Returns the output of a command's --help."""
     ended = bare_machine().run(module, ["--help"], ROOT, {"COLUMNS": _COLUMNS})
     assert ended.code == 0, ended.said
     return ended.said.strip()
 
 
 def help_section(module, said):
-    """A command's section of a page."""
+    """Returns a command's section of a page."""
     script = f"Script: `{SCRIPTS[module]}`\n\n" if module in SCRIPTS else ""
     return f"## {module}\n\n{script}```text\n{said}\n```\n"
 
@@ -85,7 +85,7 @@ def _changing_settings():
 
 
 def _between_marks(name, lines):
-    """Replaces what lies between `<!-- name -->` and the next `<!-- end -->`."""
+    """Replaces the text between `<!-- name -->` and the next `<!-- end -->`."""
     block = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
     def render(page):
@@ -100,7 +100,7 @@ def _schema(make):
     return lambda _: json.dumps(make(), indent=2) + "\n"
 
 
-# Those that take no process of their own.
+# Parts that need no process of their own.
 QUICK = {
     "metrics": Part(REFERENCE / "report.md", _between_marks("metrics", _metrics_table)),
     "exit codes": Part(REFERENCE / "exit_codes.md", _between_marks("exit codes", _exit_code_table)),
@@ -113,7 +113,7 @@ QUICK = {
 
 
 def write():
-    """Writes all of it."""
+    """Writes all parts."""
     for part in QUICK.values():
         before = part.page.read_text() if part.page.exists() else ""
         part.page.write_text(part.render(before))

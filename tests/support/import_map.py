@@ -1,8 +1,8 @@
-"""The arrows between the parts: those that the imports make, and those that CONTRIBUTING.md draws.
+"""The import map: the actual imports between parts, and the ones drawn in CONTRIBUTING.md.
 
     python -m tests.support.import_map      # make map
 
-draws them anew, from the bottom up; what a merge has left between them goes.
+redraws it, from the bottom up, removing leftovers of merges.
 """
 
 import ast
@@ -18,22 +18,22 @@ _ARROW = r"^ {4}(\w+) +-> (.+)\n"
 
 
 def imported(file: pathlib.Path) -> Iterator[str]:
-    """The names that a file imports from other packages, anywhere in it."""
+    """Yields the names that a file imports from other packages, anywhere in it."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:  # Others stay in their package.
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:  # Relative imports stay inside.
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def part_of(module: str) -> str:
-    """What an arrow begins or ends at: a package, or a module or package inside trainer."""
+    """Returns the part of a module: a package, or a module or package inside trainer."""
     words = module.split(".")
     return words[1] if words[0] == "trainer" and words[1:] else words[0]
 
 
 def made() -> dict[str, set[str]]:
-    """{part: the parts it imports} of the code."""
+    """Returns {part: the parts it imports} of the code."""
     arrows: dict[str, set[str]] = {}
     for package in PACKAGES:
         for file in (ROOT / package).rglob("*.py"):
@@ -47,13 +47,13 @@ def made() -> dict[str, set[str]]:
 
 
 def drawn() -> dict[str, set[str]]:
-    """{part: the parts it imports} of the page."""
+    """Returns {part: the parts it imports} of the page."""
     found = re.findall(_ARROW, PAGE.read_text(), re.MULTILINE)
     return {part: set(others.split()) for part, others in found}
 
 
 def draw() -> None:
-    """Writes the arrows of the code over those of the page."""
+    """Replaces the page's import map by the code's."""
     arrows = made()
     graph = {part: sorted(arrows[part]) for part in sorted(arrows)}
     order = [part for part in graphlib.TopologicalSorter(graph).static_order() if part in graph]

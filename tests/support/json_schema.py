@@ -1,4 +1,4 @@
-"""JSON schemas of dataclasses, as `json_content` writes them."""
+"""JSON schemas of dataclasses as written by `json_content`."""
 
 import dataclasses
 import types
@@ -19,7 +19,7 @@ _PLAIN = {
 
 
 class Schemas:
-    """Makes schemas; those of dataclasses are collected in `definitions`."""
+    """Creates schemas; those of dataclasses are collected in `definitions`."""
 
     def __init__(self, written_as=None):
         """`written_as` maps a dataclass to the one that is written in its place."""
@@ -27,7 +27,7 @@ class Schemas:
         self._written_as = written_as or {}
 
     def of(self, annotation):
-        """The schema of what a type annotation describes."""
+        """Returns the schema of a type annotation."""
         if annotation in _PLAIN:
             return dict(_PLAIN[annotation])
         if dataclasses.is_dataclass(annotation):
@@ -49,7 +49,7 @@ class Schemas:
         raise TypeError(f"no schema for {annotation}")
 
     def content(self, cls):
-        """The schema of a dataclass' own fields, with those of its inlined ones among them."""
+        """Returns the schema of a dataclass' fields, including those of inlined dataclasses."""
         content = {"type": "object", **_closed({})}
         hints = typing.get_type_hints(cls, include_extras=True)
         told = {one.arg_name: one.description for one in docstring_parser.parse(cls.__doc__).params}

@@ -1,4 +1,4 @@
-"""The manifests of launch/kubernetes/, read as strictly as an API server reads them."""
+"""The manifests of launch/kubernetes/, parsed as strictly as by an API server."""
 
 import copy
 import pathlib
@@ -11,7 +11,7 @@ MANIFESTS = {path.stem: path for path in sorted((ROOT / "launch" / "kubernetes")
 
 
 class Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, as the API server does under fieldValidation=Strict."""
+    """Rejects duplicate keys, like the API server with fieldValidation=Strict."""
 
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value]
@@ -24,7 +24,7 @@ class Loader(yaml.SafeLoader):
 
 
 def documents(manifest: pathlib.Path) -> dict[str, dict]:
-    """A manifest's documents by kind."""
+    """Returns a manifest's documents by kind."""
     found = list(yaml.load_all(manifest.read_text(), Loader))
     by_kind = {one["kind"]: one for one in found}
     assert len(by_kind) == len(found), f"{manifest.name} has two documents of a kind"
@@ -32,7 +32,7 @@ def documents(manifest: pathlib.Path) -> dict[str, dict]:
 
 
 def workload(manifest: pathlib.Path) -> dict:
-    """What makes a manifest's pods: a StatefulSet or a Job, also the Job that Trainer makes."""
+    """Returns what creates a manifest's pods: a StatefulSet, a Job, or Trainer's Job."""
     found = documents(manifest)
     if "TrainJob" in found:
         return job_of_trainer(found["TrainingRuntime"], found["TrainJob"])
@@ -40,7 +40,7 @@ def workload(manifest: pathlib.Path) -> dict:
 
 
 def job_of_trainer(runtime: dict, train_job: dict) -> dict:
-    """The Job that Kubeflow Trainer 2.3 and JobSet 0.12 make.
+    """Returns the Job created by Kubeflow Trainer 2.3 and JobSet 0.12.
 
     Trainer (pkg/runtime/core/trainingruntime.go, pkg/runtime/framework/plugins/jobset) puts
     arguments and variables into the container `node` of the labelled job, and the number of nodes

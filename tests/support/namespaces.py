@@ -1,4 +1,4 @@
-"""Network namespaces with addresses of their own, joined by a bridge: machines for a test."""
+"""Network namespaces with their own addresses, joined by a bridge, as machines for a test."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-# Of this process alone, so that two tests may run beside each other; at most 15 characters.
+# Unique to this process, so that tests may run in parallel; at most 15 characters.
 _TAG = f"cxr{os.getpid()}"
 _BRIDGE = f"{_TAG}br"
 
@@ -22,12 +22,12 @@ def _must(*words):
 
 
 class Network(contextlib.AbstractContextManager):
-    """So many namespaces; skips the test where they cannot be made."""
+    """A number of namespaces; skips the test if they cannot be created."""
 
     def __init__(self, count):
         self.names = [f"{_TAG}host{index}" for index in range(count)]
         self.hosts = [f"10.77.0.{index + 1}" for index in range(count)]
-        # The words before a command that put it into a namespace.
+        # Prefix of a command that runs it in a namespace.
         self.prefixes = [["ip", "netns", "exec", name] for name in self.names]
 
     def __enter__(self):

@@ -1,4 +1,4 @@
-"""A dataset of other classes, as another TFDS builder would store it: RGB PNG files, no ids."""
+"""A dataset of other classes, as stored by another TFDS builder: RGB PNG files, no ids."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -8,7 +8,7 @@ SIZES = {"train": 18, "validation": 6, "test": 6}
 
 
 def draw(index):
-    """`[40 + index, 50, 3] uint8` of class `index % 3`."""
+    """Draws `[40 + index, 50, 3] uint8` of class `index % 3`."""
     rng = np.random.default_rng(index)
     image = rng.integers(0, 40, (40 + index, 50, 3)) + (200, 20, 90)[index % 3]
     if index % 3 == 2:
@@ -17,7 +17,7 @@ def draw(index):
 
 
 class OtherImages(tfds.core.GeneratorBasedBuilder):
-    """Images of three classes and as many sizes as there are images."""
+    """Images of three classes, each of a different size."""
 
     VERSION = tfds.core.Version("1.0.0")
 

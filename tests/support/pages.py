@@ -1,6 +1,6 @@
-"""The pages of the documentation and the commands in them.
+"""The pages of the documentation and their commands.
 
-A block of commands is a fence of the language `sh`. A comment before it, such as
+A block of commands is a fenced code block in `sh`. A comment before it, such as
 `<!-- needs: a GPU -->` or `<!-- run by: make -->`, says why the tests do not run it.
 """
 
@@ -24,20 +24,20 @@ class Block:
     """A fenced block of shell commands.
 
     Attributes:
-        text: its lines.
-        is_marked: whether a comment says why it is not run.
+        text: content of the block.
+        is_marked: whether a comment explains why it is not run.
     """
 
     text: str
     is_marked: bool
 
     def lines(self):
-        """Its lines as lists of words."""
+        """Returns its lines as lists of words."""
         lines = self.text.replace("\\\n", " ").splitlines()
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 
     def commands(self):
-        """Its commands as lists of words, one that another one starts after it."""
+        """Returns its commands as lists of words, each followed by the commands it starts."""
         for words in self.lines():
             while "--" in words:
                 yield words[: words.index("--")]
@@ -47,12 +47,12 @@ class Block:
 
 
 def name_of(page):
-    """A page's path in the repository."""
+    """Returns a page's path in the repository."""
     return page.relative_to(ROOT).as_posix()
 
 
 def blocks_of(page):
-    """A page's blocks of shell commands, in order."""
+    """Returns a page's blocks of shell commands, in order."""
     tokens = _PARSER.parse(page.read_text())
     before = [None, *tokens]
     return [
@@ -63,7 +63,7 @@ def blocks_of(page):
 
 
 def other_code_of(page, language=None):
-    """The content of a page's other blocks of code, of all languages or of one."""
+    """Returns the content of a page's other code blocks, in all languages or one."""
     return [
         token.content
         for token in _PARSER.parse(page.read_text())
@@ -74,7 +74,7 @@ def other_code_of(page, language=None):
 
 
 def inline_code_of(page):
-    """The code in a page's sentences."""
+    """Returns the inline code of a page."""
     return [
         child.content
         for token in _PARSER.parse(page.read_text())
@@ -88,20 +88,20 @@ class Table:
     """A table of a page.
 
     Attributes:
-        text: its lines.
-        below: those from its end to the next table or heading.
+        text: lines of the table.
+        below: lines from its end to the next table or heading.
     """
 
     text: list[str]
     below: list[str]
 
     def rows(self):
-        """The cells of its rows, without the header."""
+        """Returns the cells of its rows, without the header."""
         return [[cell.strip() for cell in line.strip("|").split("|")] for line in self.text[2:]]
 
 
 def tables_of(page):
-    """A page's tables, in order."""
+    """Returns a page's tables, in order."""
     text = page.read_text()
     lines = text.splitlines()
     parts = [one for one in _PARSER.parse(text) if one.type in ("table_open", "heading_open")]
@@ -114,7 +114,7 @@ def tables_of(page):
 
 
 def links_of(page):
-    """A page's relative links and pictures, without their anchors."""
+    """Returns a page's relative links and images, without anchors."""
     attributes = [
         child.attrs.get("href") or child.attrs.get("src")
         for token in _PARSER.parse(page.read_text())

@@ -1,8 +1,8 @@
-"""Trains LeNet for a few steps, and prints what memory that took at most.
+"""Trains LeNet for a few steps, and prints the peak memory.
 
     python -m tests.support.peak_memory KIND BATCH_SIZE
 
-A process of its own, because a peak is that of a process.
+Runs in its own process, because the peak is measured per process.
 """
 
 import json
@@ -20,19 +20,19 @@ STEPS = 3
 
 
 def peak(kind: str) -> int:
-    """Bytes that TensorFlow's allocator held on the GPU, or this process in memory, at most."""
+    """Returns the peak bytes of TensorFlow's allocator on the GPU, or of this process."""
     if kind == "gpu":
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
-    # Not ru_maxrss, which begins at what the process weighed that started this one.
+    # Not ru_maxrss, which starts at the size of the parent process.
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def expected(model: keras.Model, batch_size: int, precision: str) -> int:
-    """Bytes that a step of Adam's needs.
+    """Returns the bytes needed by an Adam step.
 
-    Four float32 of every weight: itself, its gradient and two moments, and all of them anew before
-    the old ones are gone. For every image the output of each layer and its gradient.
+    Four float32 values per weight: itself, its gradient and two moments, with new copies before the
+    old ones are freed. For every image, the output of each layer and its gradient.
     """
     outputs = sum(int(np.prod(layer.output.shape[1:])) for layer in model.layers)
     size = 4 if precision == "float32" else 2
@@ -45,7 +45,7 @@ def main(kind: str, batch_size: str) -> None:
     placement = hardware.Placement("one_device", "auto", "auto", virtual, require_gpu=kind == "gpu")
     devices = hardware.resolve(placement)
     training = Training("lenet", devices, int(batch_size))
-    # The rest of this process is in memory, too, and not on a GPU.
+    # The rest of this process also uses host memory, but not a GPU's.
     before = peak(kind) if kind == "cpu" else 0
     training.train(STEPS)
     gpus = tf.config.list_physical_devices("GPU")

@@ -15,7 +15,7 @@ COUNTS = {"train": 43, "validation": 21}
 
 @dataclasses.dataclass(frozen=True)
 class PlainDataset(BuiltDataset):
-    """Reads splits from the files that `write` wrote."""
+    """Reads splits from the files written by `write`."""
 
     paths: dict
 
@@ -38,7 +38,7 @@ def name_of(split: str, row: int) -> str:
 
 
 def write(folder: pathlib.Path, seed: int = 0, name=name_of) -> PlainDataset:
-    """Writes images whose class shows in how bright their left third is."""
+    """Writes images whose class is encoded in the brightness of their left third."""
     rng = np.random.default_rng(seed)
     paths = {}
     for split, count in COUNTS.items():

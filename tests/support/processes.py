@@ -1,4 +1,4 @@
-"""Processes that a test starts: waiting for them, and ports for them to listen on."""
+"""Processes started by a test: waiting for them, and free ports."""
 
 import socket
 import time
@@ -7,7 +7,7 @@ import psutil
 
 
 def wait_until(holds, process=None, seconds=240):
-    """Waits until something holds, which it returns; fails once the process has ended."""
+    """Waits until a condition holds, and returns its value; fails if the process ends before."""
     until = time.monotonic() + seconds
     while not (found := holds()):
         if process is not None:
@@ -19,7 +19,7 @@ def wait_until(holds, process=None, seconds=240):
 
 def is_alive(process):
     try:
-        return process.status() != psutil.STATUS_ZOMBIE  # Where nobody reaps orphans.
+        return process.status() != psutil.STATUS_ZOMBIE  # If nobody reaps orphans.
     except psutil.NoSuchProcess:
         return False
 

@@ -1,4 +1,4 @@
-"""A file as the commands read it."""
+"""Reads a file like the commands."""
 
 import numpy as np
 
@@ -6,5 +6,5 @@ from cxr_command.radiograph import reading
 
 
 def read(path, image_shape) -> np.ndarray:
-    """`image_shape uint8`."""
+    """Reads `image_shape uint8`."""
     return reading.resized(reading.read(path).pixels, image_shape)

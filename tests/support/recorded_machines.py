@@ -1,4 +1,4 @@
-"""What machines answered, whole and broken ones; the texts are those of the programs themselves."""
+"""Recorded answers of working and broken machines, with the programs' original output."""
 
 import dataclasses
 
@@ -36,7 +36,7 @@ def _without_nvidia_smi(error, files=()):
     return {"nvidia_smi": None, "nvidia_smi_error": error, "device_files": list(files)} | BLIND
 
 
-# All tests and benchmarks for GPUs ran on it.
+# All tests and benchmarks for GPUs were run on it.
 H100 = {
     "nvidia_smi": [
         ["NVIDIA H100 80GB HBM3", "580.159.04", "9.0", "81559", "81076", "700.00", "700.00",
@@ -52,7 +52,7 @@ H100 = {
 BLIND = {"visible_gpus": 0}
 _NO_LIBRARY = "libcudnn.so.9: cannot open shared object file: No such file or directory"
 
-# Each with what the doctor's first fault is about, and a part of what it says and advises.
+# Each with the subject of the doctor's first fault, and parts of its finding and remedy.
 BROKEN = {
     "no GPU": (
         _without_nvidia_smi("there is no nvidia-smi"),
@@ -113,7 +113,7 @@ BROKEN = {
     ),
 }
 
-# Training works; what the note says and advises.
+# Training works; parts of the note's finding and remedy.
 LIMITED = {
     "a part of the GPUs": ({"visible_gpus": 1, "visible_devices": "1"}, ("GPUs", "1 of 2", "")),
     "memory taken": (

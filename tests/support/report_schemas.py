@@ -1,4 +1,4 @@
-"""The JSON schemas of report.json, from the dataclasses that are written into it."""
+"""The JSON schemas of report.json, from its dataclasses."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def report_schema():
-    """Of a report on models: the first one's content lies at the top level too."""
+    """Schema of a report on models, with the first model's content also at the top level."""
     schemas = Schemas({ModelReport: _WrittenModel, Mistake: _ShownMistake})
     content = schemas.content(_WrittenModel)
     add(content, schemas.content(Report))
@@ -24,7 +24,7 @@ def report_schema():
 
 
 def study_schema():
-    """Of a report on a study."""
+    """Schema of a report on a study."""
     schemas = Schemas()
     content = schemas.content(StudyReport)
     return _document("report.json of trainer.evaluate --study_dir", content, schemas)

@@ -1,4 +1,4 @@
-"""Reports on models whose probabilities are given."""
+"""Reports on models with given probabilities."""
 
 import json
 
@@ -46,7 +46,7 @@ def write(
     directory, examples, *, train=None, validation=True, kept=None, class_names=CLASSES,
     note=ABOUT["note"], prevalences=(), **probabilities,
 ):  # fmt: skip
-    """Evaluates models of the given probabilities and writes their report; returns report.json."""
+    """Evaluates models with given probabilities and writes a report; returns report.json."""
     resampling = Resampling(examples.labels, examples.groups, 100, 0)
     setup = Setup(examples, resampling, 0, train, prevalences)
     predictions, models = [], {}

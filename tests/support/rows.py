@@ -1,4 +1,4 @@
-"""Rows of metrics as the loop would give them to its observers."""
+"""Rows of metrics as passed by the loop to its observers."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from trainer.training.observers.observer import EpochMetrics, StepMetrics
 
 
 def step_metrics(**values) -> StepMetrics:
-    """Of the third step of the second epoch of a deterministic run, but for some values."""
+    """Returns metrics of the third step of epoch 2 of a deterministic run, with changed values."""
     names = ("images_per_second", "input_wait", "loss_scale")
     row = dict.fromkeys(names) | {"epoch": 2, "step": 1, "global_step": 3, "loss": 0.75}
     row |= {"accuracy": 0.5, "learning_rate": 1e-3, "gradient_norm": 2.0}
@@ -15,7 +15,7 @@ def step_metrics(**values) -> StepMetrics:
 
 
 def epoch_metrics(**values) -> EpochMetrics:
-    """Of the second epoch, the best so far, but for some values."""
+    """Returns metrics of epoch 2, the best so far, with changed values."""
     confusion = np.array([[3, 1], [0, 4]])
     recall = np.array([0.75, 1.0])
     row = {

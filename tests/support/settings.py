@@ -1,3 +1,3 @@
-"""The settings that have no useful default in a test."""
+"""The settings without a useful default in tests."""
 
 SETTINGS = {"dataset": "d/c:1.0.0", "data_dir": "data"}

@@ -1,4 +1,4 @@
-"""Predictions of a made-up model, for the tests of what is computed from predictions."""
+"""Predictions of a simulated model, for tests of computations on predictions."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
 
 
 def simulate(counts=(60, 90, 120, 30), seed=0, skill=1.5):
-    """Labels with the given count of each class, and probabilities that favour them."""
+    """Returns labels with the given class counts, and probabilities that favour them."""
     generator = np.random.default_rng(seed)
     labels = generator.permutation(np.repeat(np.arange(len(counts)), counts))
     logits = generator.normal(size=(len(labels), len(counts)))

@@ -1,4 +1,4 @@
-"""A SLURM cluster on this machine: a controller and nodes with names and addresses of their own."""
+"""A SLURM cluster on this machine: a controller and nodes with their own names and addresses."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from tests.support.processes import wait_until
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged", "nsenter", "unshare")
 INSTALL = "apt-get install --no-install-recommends slurm-wlm munge iproute2 util-linux"
 _CONTROL = "control"
-# The nodes claim more cores than they have, so that jobs of several cores find a place.
+# The nodes claim more cores than they have, to run jobs of several cores.
 _CONFIGURATION = """
 ClusterName=drill
 SlurmctldHost={control}
@@ -42,7 +42,7 @@ _BECOME = 'mount --bind "$1" /etc/hosts && hostname "$2" && shift 2 && exec "$@"
 
 
 class Slurm(contextlib.AbstractContextManager):
-    """A running cluster; skips the test where there is no SLURM or no right to start one."""
+    """A running cluster; skips the test without SLURM or the permission to start one."""
 
     def __init__(self, folder: pathlib.Path, nodes: int = 2) -> None:
         self._folder = folder
@@ -74,13 +74,13 @@ class Slurm(contextlib.AbstractContextManager):
         self._network.__exit__(*exception)
 
     def start_node(self, node: str) -> None:
-        """Starts a node, or one that was lost."""
+        """Starts a node, or restarts a lost one."""
         (self._folder / f"spool-{node}").mkdir(exist_ok=True)
         self._network.mend(self._names.index(node))
         self._start(node, "slurmd")
 
     def lose_node(self, node: str) -> None:
-        """Ends a node as a power failure does: its network is gone, and all its processes."""
+        """Ends a node like a power failure: kills its network and all processes."""
         self._network.cut(self._names.index(node))
         namespace = self._network.names[self._names.index(node)]
         pids = subprocess.run(  # noqa: S603
@@ -98,16 +98,16 @@ class Slurm(contextlib.AbstractContextManager):
         return int(said.split(";")[0])
 
     def state_of(self, node: str) -> str:
-        """Such as IDLE or DOWN."""
+        """Returns a node's state, such as IDLE or DOWN."""
         return self.call("sinfo", "--noheader", f"--nodes={node}", "--format=%T").strip().upper()
 
     def job(self, number: int) -> dict[str, str]:
-        """What the controller knows of a job, such as `JobState` and `Restarts`."""
+        """Returns the controller's record of a job, such as `JobState` and `Restarts`."""
         words = self.call("scontrol", "show", "job", "--oneliner", str(number)).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def call(self, *command: str, folder: pathlib.Path | None = None) -> str:
-        """What a command of SLURM prints."""
+        """Returns the output of a SLURM command."""
         done = subprocess.run(  # noqa: S603
             [*self._on(_CONTROL), *command],
             cwd=folder, env=self._environment(), capture_output=True, text=True,
@@ -148,7 +148,7 @@ class Slurm(contextlib.AbstractContextManager):
         )  # fmt: skip
 
     def _on(self, name: str) -> list[str]:
-        """The words before a command that run it on a machine of the cluster."""
+        """Returns the prefix of a command that runs it on a machine of the cluster."""
         namespace = f"/run/netns/{self._network.names[self._names.index(name)]}"
         isolated = ["nsenter", f"--net={namespace}", "unshare", "--mount", "--uts"]
         return [*isolated, "sh", "-c", _BECOME, "sh", str(self._folder / "hosts"), name]

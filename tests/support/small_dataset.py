@@ -1,4 +1,4 @@
-"""A dataset of small images, stored as pixels, on which a step takes a few milliseconds."""
+"""A dataset of small images, stored as pixels, with steps of a few milliseconds."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -32,13 +32,13 @@ class SmallImages(tfds.core.GeneratorBasedBuilder):
 
 
 def build(directory):
-    """Builds it; returns the flags that train LeNet on it for a while, a checkpoint every step."""
+    """Builds it; returns flags that train LeNet on it, with a checkpoint at every step."""
     SmallImages(data_dir=directory).download_and_prepare()
     return flags(directory)
 
 
 def flags(directory, name="small_images"):
-    """The flags that train LeNet on a dataset of such images."""
+    """Returns flags that train LeNet on such a dataset."""
     return [
         "--model=lenet", "--recipe=seed", f"--dataset={name}", f"--data_dir={directory}",
         "--deterministic", "--global_batch_size=12", "--scaling=torch", "--learning_rate=1e-4",

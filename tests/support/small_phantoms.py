@@ -1,4 +1,4 @@
-"""Phantom radiographs at a size that deep networks train on in a minute."""
+"""Phantom radiographs small enough to train deep networks in a minute."""
 
 import numpy as np
 import tensorflow_datasets as tfds

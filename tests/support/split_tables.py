@@ -1,8 +1,8 @@
-"""Tables of splits, as the builder writes them beside its shards."""
+"""Tables of splits, as written by the builder beside its shards."""
 
 
 def write_split_tables(folder):
-    """Writes a whole table of splits below folder/table, half of one below folder/half_table."""
+    """Writes a complete table of splits in folder/table, and half of one in folder/half_table."""
     splits = ["train"] * 6 + ["validation", "test"]
     rows = [f"COVID-{n},COVID,sirm,{splits[n]},COVID-{n},{n:064}\n" for n in range(8)]
     head = "id,label,source,split,group,sha256\n"

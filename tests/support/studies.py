@@ -1,4 +1,4 @@
-"""Studies of networks that were hardly trained, as trainer.study leaves them."""
+"""Studies of barely trained networks, as written by trainer.study."""
 
 import functools
 import itertools
@@ -20,12 +20,12 @@ def write_study(directory, data_dir, configurations, seeds, folds, *, undone=(),
     """Writes study.json and the runs of small_images.
 
     Args:
-        directory: of the study.
-        data_dir: where `small_dataset.build` put the dataset.
-        configurations: name to flags.
-        seeds: or None.
-        folds: how many, or None.
-        undone: names of runs that have failed.
+        directory: directory of the study.
+        data_dir: data directory used by `small_dataset.build`.
+        configurations: flags by configuration name.
+        seeds: seeds, or None.
+        folds: number of folds, or None.
+        undone: names of failed runs.
         **splits: `train_split` and `validation_split` of runs without folds.
 
     Returns:
@@ -51,7 +51,7 @@ def write_study(directory, data_dir, configurations, seeds, folds, *, undone=(),
 
 
 def _fold(fold, folds):
-    """The settings of a run that holds out one of three folds or more."""
+    """Returns the settings of a run that holds out one of at least three folds."""
     validation = (fold + 1) % folds
     others = [str(one) for one in range(folds) if one not in (fold, validation)]
     return {
@@ -63,7 +63,7 @@ def _fold(fold, folds):
 
 @functools.cache
 def _features():
-    """A network of random weights, what goes into its last layer for some images, their labels."""
+    """Returns a random network, its last layer's inputs for some images, and their labels."""
     keras.utils.set_random_seed(0)
     model = models.build("lenet", image_shape=(SIDE, SIDE, 1), num_classes=len(CLASSES))
     generator, labels = np.random.default_rng(0), np.arange(80) % len(CLASSES)
@@ -74,7 +74,7 @@ def _features():
 
 
 def _network(seed):
-    """Its last layer is fitted to the images, of which each seed mislabels others."""
+    """Fits the last layer to the images, of which each seed mislabels different ones."""
     model, features, labels = _features()
     generator = np.random.default_rng(seed)
     said = np.where(generator.random(80) < 0.4, generator.permutation(labels), labels)
@@ -87,7 +87,7 @@ def _network(seed):
 def _write_run(workdir, data_dir, seed, config, state):
     workdir.mkdir(parents=True)
     run = Run(workdir)
-    # Names of other lengths give other weights.
+    # Names of different length give different weights.
     model = _network(seed + 100 * len(workdir.name))
     settings = {"model": "lenet", "dataset": "small_images", "data_dir": str(data_dir)}
     run.write_config({

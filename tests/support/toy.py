@@ -1,4 +1,4 @@
-"""Small images and networks, for processes of any number of devices."""
+"""Small images and networks, for processes with any number of devices."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ BATCH = 16
 
 
 def make_examples(count: int, seed: int = 0, size: int = SIZE) -> ExampleStream:
-    """Images whose class shows in the brightness of their upper half."""
+    """Creates images whose class is encoded in the brightness of their upper half."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 4, count)
     images = rng.integers(0, 60, (count, size, size, 1))
@@ -42,7 +42,7 @@ def small_lenet(precision="float32"):
 
 
 def frozen_backbone(precision="float32"):
-    """Convolutions with BatchNormalization, frozen, and a dense head."""
+    """Builds convolutions with BatchNormalization, frozen, and a dense head."""
     dtype = "float64" if precision == "float64" else "float32"
     layers, options = keras.layers, {"dtype": dtype, "trainable": False}
     inputs = keras.Input((SIZE, SIZE, 1), dtype="uint8")
@@ -64,7 +64,7 @@ def train(
     strategy, examples, steps, *, optimizer=sgd, xla=False, precision="float32", flip=True,
     build=None, clip_norm=None, stop_request=None, **execution,
 ):  # fmt: skip
-    """Trains a small LeNet from seed 0; returns engine, model and first weights."""
+    """Trains a small LeNet from seed 0; returns engine, model and initial weights."""
     keras.utils.set_random_seed(0)
     model = (build or small_lenet)(precision)
     first = model.get_weights()

@@ -1,4 +1,4 @@
-"""trainer.main on CPUs that look like GPUs: of a small memory, and without XLA's convolutions.
+"""Runs trainer.main on CPUs that simulate GPUs with little memory and without XLA convolutions.
 
     python -m tests.support.train_as_on_gpus --model=lenet ...
 

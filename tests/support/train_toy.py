@@ -1,6 +1,6 @@
-"""Trains toy networks on the devices that the flags name, and writes their weights.
+"""Trains toy networks on the devices given by flags, and writes their weights.
 
-A process of its own, because TensorFlow's devices are set once for a process.
+Runs in its own process, because TensorFlow's devices are set once per process.
 """
 
 import sys
@@ -18,7 +18,7 @@ from trainer.training.execution import Execution
 from trainer.training.objective import Objective
 
 STEPS = 50
-# Network, optimizer, precision and whether XLA compiles.
+# Network, optimizer, precision and whether XLA compiles it.
 CASES = {
     f"{network}_{optimizer}_{precision}_{'xla' if xla else 'plain'}": (
         network, optimizer, precision, xla,
@@ -33,15 +33,15 @@ CASES = {
         ("frozen_backbone", "sgd", "float32", True),
     )
 }  # fmt: skip
-# Adam divides a gradient by its own size. Where gradients of raw gray values nearly cancel it makes
-# of float32's rounding whatever it likes, so that no bound holds there but in float64.
+# Adam divides a gradient by its own magnitude. If gradients of raw gray values nearly cancel, it
+# amplifies float32's rounding errors arbitrarily, so a bound only holds in float64.
 DRIFTS, EXACT = "small_lenet_adam_float32_plain", "small_lenet_adam_float64_plain"
 BOUNDED = [case for case in CASES if case != DRIFTS]
 RATES = {"small_lenet": 1e-6, "frozen_backbone": 1e-2}
 
 
 def train(strategy, batch, network, optimizer, precision, xla):
-    """Trains with augmentation on; returns the weights before and after."""
+    """Trains with augmentation; returns the weights before and after."""
     keras.utils.set_random_seed(0)
     model = getattr(toy, network)(precision)
     rule = {
@@ -63,7 +63,7 @@ def train(strategy, batch, network, optimizer, precision, xla):
 
 
 def main(strategy: str, virtual_devices: str, output: str, batch: str = str(toy.BATCH)) -> None:
-    """Trains every case."""
+    """Trains all cases."""
     devices = hardware.resolve(hardware.Placement(strategy, "float32", "off", int(virtual_devices)))
     arrays = {}
     for case, settings in CASES.items():
@@ -74,12 +74,12 @@ def main(strategy: str, virtual_devices: str, output: str, batch: str = str(toy.
 
 
 def of_case(arrays, case, when):
-    """The weights of a case that `main` has written, of `when`: first or last."""
+    """Returns the weights of a case written by `main`: `when` is first or last."""
     return [arrays[name] for name in arrays if name.startswith(f"{case}/{when}/")]
 
 
 def bound_of(case):
-    """The largest relative difference to one device that rounding explains."""
+    """Returns the largest relative difference to one device explained by rounding."""
     return 1e-9 if case == EXACT else 1e-5
 
 

@@ -1,4 +1,4 @@
-"""Trainings on the phantoms in processes of their own, and what makes two of them equal."""
+"""Trainings on phantoms in their own processes, and the comparison of two of them."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.conftest import ROOT
 
-# Where a training runs, by the kind of its devices.
+# The device of a training, by kind.
 PLACED = {
     "cpu": ("--strategy=mirrored", "--virtual_devices=2"),
     "gpu": ("--strategy=one_device", "--require_gpu"),
@@ -17,7 +17,7 @@ TRAIN = ("--model=lenet", "--recipe=seed", *PLACED["cpu"], "--deterministic")
 
 
 def start(*flags):
-    """Starts a training in a process of its own."""
+    """Starts a training in its own process."""
     command = [sys.executable, "-m", "trainer.main", *flags]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)  # noqa: S603
 
@@ -27,7 +27,7 @@ def newest_checkpoint(run):
 
 
 def assert_same_run(ours, theirs):
-    """Two runs have the same metrics, the same progress and bit-identical weights and state."""
+    """Asserts equal metrics and progress, and bit-identical weights and state."""
     assert (ours / "metrics.jsonl").read_text() == (theirs / "metrics.jsonl").read_text()
     newest = [newest_checkpoint(run) for run in (ours, theirs)]
     assert newest[0].name == newest[1].name
