@@ -62,7 +62,7 @@ def _work(way: str, data_dir: str, folder: str, batch_size: int, seconds: float)
         "roofline": lambda: _array(data_dir, batch_size, copied=True),
         "views": lambda: _array(data_dir, batch_size, copied=False),
     }
-    # Keras prints the number of files to the output of the rates.
+    # Keras would print the number of files among the rates.
     with contextlib.redirect_stdout(sys.stderr):
         take_some = prepare[way]()
 

@@ -137,7 +137,7 @@ def alternate(contestants: Mapping[_Name, Contestant], rounds: int) -> dict[_Nam
             for name, contestant in contestants.items():
                 measured[name].append(contestant.work())
     except BaseException:
-        # Start-up runs in parallel.
+        # Nobody will read the results of the work in progress.
         for contestant in contestants.values():
             contestant.kill()
         raise

@@ -149,7 +149,7 @@ def _processors() -> int:
 
 
 def _start_worker() -> None:
-    # The parent handles Ctrl-C, and acts on SIGTERM and SIGHUP.
+    # The parent handles Ctrl-C, and its handlers of SIGTERM and SIGHUP are not for its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number in stop_signals():
         signal.signal(number, signal.SIG_DFL)

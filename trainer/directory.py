@@ -116,7 +116,7 @@ def writing_to(directory: pathlib.Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def made(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Creates the directory; on exit, removes it and its new parents if they are empty."""
+    """Creates the directory; on exit, removes the directories it created if they are empty."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)

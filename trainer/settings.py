@@ -37,7 +37,7 @@ _FLAGS: dict[type, Callable[..., Any]] = {
     tuple: flags.DEFINE_list,
 }
 _Section = TypeVar("_Section", bound=type)
-# Help text of a number that a trial determines.
+# Value of a flag whose number a trial determines.
 AUTO = "auto"
 
 

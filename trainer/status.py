@@ -37,7 +37,7 @@ _FIELDS = {
     "status": text(*STATES),
     "best_epoch": integer(1).or_none(),
     "best_validation_loss": number().or_none(),
-    # Files of earlier versions hold only these.
+    # Files of earlier versions lack the following fields.
     "error": text().or_none().if_given(),
     "host": text().if_given(),
     "process_id": integer(1).if_given(),

@@ -20,7 +20,7 @@ from absl import logging
 from . import paths
 
 _MARK = ".owner"
-# Host names of machines without a name or boot id of their own.
+# Names shared by machines that have no host name or boot id of their own.
 _NAMES_OF_MANY = {"localhost", "unknown"}
 _BOOT = pathlib.Path("/proc/sys/kernel/random/boot_id")
 

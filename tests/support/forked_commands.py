@@ -25,7 +25,7 @@ from typing import Any, TextIO
 ROOT = pathlib.Path(__file__).parents[2]
 # Builds the database's dataset, as a command below.
 BUILD = "tensorflow_datasets.scripts.cli.main build {root}/cxr_tfds/covid19_radiography"
-# Longer than any order or answer.
+# Maximum size of an order or an answer, in bytes.
 MOST_BYTES = 1 << 20
 
 

@@ -17,7 +17,7 @@ from trainer.parsing import unreadable
 
 # Encoded images are resized to this, the size the networks were designed for.
 _NETWORK_SHAPE = (224, 224, 1)
-# The datasets built by this project, and the builder's arguments for each.
+# The datasets built by this project, and the input of each builder.
 _BUILDERS = {"covid19_radiography": "KAGGLE_FOLDER", "own_radiographs": "FOLDER"}
 
 

@@ -19,7 +19,7 @@ from trainer.explain.panel import draw_panel
 from trainer.parsing import parsing
 
 _INDEX, _PAGE, _SUMMARY = "index.csv", "index.html", "summary.json"
-# Suffixes of the files that `Gallery.add` writes for an image.
+# Names of the files that `Gallery.add` writes for an image.
 _FILE_OF_IMAGE = re.compile(r"\d{5,}-[A-Za-z0-9_-]*\.(png|npy)")
 
 

@@ -234,7 +234,7 @@ class Engine:
         Args:
             iterator: iterator over the same kind of batches as for `train`.
         """
-        # Trace the functions that replicas call first, outside the graph that calls them.
+        # First trace the functions that the replicas call, outside the graph that calls them.
         scalar = tf.TensorSpec([], tf.float32)
         *reduced, _ = self.train_step.trace(
             self._vector_specs(), _inputs(specs_of_replica(iterator)), scalar, scalar
@@ -274,7 +274,7 @@ class Engine:
         replica = self._replicas[replica_index(len(self._replicas))]
         sums = self._eval_step(replica.vectors(averaged=True), _inputs(batch))
         self.eval_totals.add(sums, step_clock.waited(batch, idle_from))
-        with tf.control_dependencies([sums]):  # Read the clock only after the step has finished.
+        with tf.control_dependencies([sums]):  # So that the result is known only after the step.
             stop_asked = tf.identity(self._stop_asked())
         return _sum_over_replicas([stop_asked])[0]
 
@@ -285,6 +285,6 @@ def _inputs(batch: dict) -> dict:
 
 
 def _sum_over_replicas(values: list) -> list:
-    # TensorFlow would concatenate vectors of different dtypes in one call, and fail.
+    # One call with vectors of different dtypes would concatenate them, and fail.
     context = tf.distribute.get_replica_context()
     return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in values]

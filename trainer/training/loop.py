@@ -172,8 +172,7 @@ class Loop:
                 best_epoch=self.progress.best_epoch,
                 best_loss=self.progress.best_loss,
                 learning_rate=self._engine.learning_rate(),
-                # Count only what this process has trained; nothing if the run was stopped in
-                # validation.
+                # Rates of this process' own steps; None if the run was stopped in validation.
                 images_per_second=None if rate is None else self._timed(rate),
                 input_wait=None if rate is None else self._timed(self._meter.waited / seconds),
                 seconds=self._timed(time.monotonic() - started),

@@ -7,8 +7,8 @@ import keras
 
 from trainer.settings import section, setting
 
-# Exponent of the learning rate's dependence on the batch size, by optimizer: a step of SGD is
-# proportional to the gradient, a step of Adam is not.
+# Scaling of learning rates with the batch size, by optimizer: a step of SGD is proportional to the
+# gradient, a step of Adam is not.
 _SCALING = {"sgd": "linear", "adam": "square_root", "adamw": "square_root"}
 # Names of weights of Keras layers that are biases or belong to normalisation.
 _NEVER_DECAYED = ("bias", "gamma", "beta")
