@@ -6,12 +6,12 @@ Usage:
         [--epochs=3] [--rounds=1]
 
 The original's method is a notebook: ImageDataGenerator over folders of PNG files, Keras `fit` with
-batches of 16, `evaluate`. This project runs `python -m trainer.main --recipe=seed` and `python -m
-trainer.evaluate`, which also writes the report. Both train the same network from random weights on
-the same images for the same epochs; imports, loading and tracing are included. The dataset is built
-once, which `benchmarks.dataset_build` measures. The seconds of training besides the epochs are
-imports, loading, tracing, saving and closing. Peak memory is that of the training process,
-including its images.
+batches of 16, `evaluate`. This project runs `python -m trainer.main --recipe=seed` and
+`python -m trainer.evaluate`, which also writes the report. Both train the same network from random
+weights on the same images for the same epochs; imports, loading and tracing are included. The
+dataset is built once, which `benchmarks.dataset_build` measures. The seconds of training besides
+the epochs are imports, loading, tracing, saving and closing. Peak memory is that of the training
+process, including its images.
 """
 
 import json

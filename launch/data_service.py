@@ -3,8 +3,8 @@ r"""Runs a data host, which loads batches for trainers whose own cores are too s
     python -m launch.data_service --port=5050
     python -m trainer.main --data_service=HOST1:5050,HOST2:5050 ...
 
-It reads the built dataset from the same path as the trainer. `python -m launch.local
---data_service_workers=N` starts N of them beside the workers.
+It reads the built dataset from the same path as the trainer.
+`python -m launch.local --data_service_workers=N` starts N of them beside the workers.
 """
 
 import errno

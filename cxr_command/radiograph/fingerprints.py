@@ -9,8 +9,8 @@ from PIL import Image
 
 # A quarter of the bits. Measured on 2,800 radiographs of the database: every pair up to 247 bits
 # apart shows the same image, no pair is 248 to 279 apart, the pairs at 280 to 286 show the same
-# image with text or arrows added, and the nearest pair of different images is 301 apart. `python -m
-# cxr_tfds.near_duplicates --manual_dir=DIR` prints these distances.
+# image with text or arrows added, and the nearest pair of different images is 301 apart.
+# `python -m cxr_tfds.near_duplicates --manual_dir=DIR` prints these distances.
 THRESHOLD = 256
 
 _SIDE = 64

@@ -53,9 +53,9 @@ def distribute_batches(
             deterministic operations, which cannot read the clock.
 
     Returns:
-        A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`, `weight` `[b]
-        float32` (0 for padding), `draws` `[b, NUM_DRAWS] float32` if there is a seed and, if timed,
-        `loaded_at` as returned by `read_clock`; b is the batch size of one replica.
+        A dataset of dictionaries: `image` `[b, H, W, C] uint8`, `label` `[b] int64`, `weight`
+        `[b] float32` (0 for padding), `draws` `[b, NUM_DRAWS] float32` if there is a seed and, if
+        timed, `loaded_at` as returned by `read_clock`; b is the batch size of one replica.
     """
 
     def replica_batches(context: tf.distribute.InputContext) -> tf.data.Dataset:

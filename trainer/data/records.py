@@ -118,8 +118,8 @@ def from_files(records: Records) -> Callable[[tf.Tensor], tf.Tensor]:
         records: records of TFRecord files.
 
     Returns:
-        A function that maps positions, `[batch] int64` of static shape, to records, `[batch]
-        string`.
+        A function that maps positions, `[batch] int64` of static shape, to records,
+        `[batch] string`.
     """
     paths, shards = tf.constant(records.paths), tf.constant(records.index["shard"].astype(np.int32))
     # TensorFlow starts reading at the length field in front of the content.

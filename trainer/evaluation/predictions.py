@@ -115,8 +115,8 @@ def predictor_with_features(
     """Like `predictor`, for a network of `trainer.models.build`, but also returns features.
 
     Returns:
-        A function from images to the probabilities and the inputs of the last layer, `[examples,
-        features] float32`, for the unflipped images.
+        A function from images to the probabilities and the inputs of the last layer,
+        `[examples, features] float32`, for the unflipped images.
     """
     return _batched(model, [model.output, Taps(model).features], flip=flip)
 

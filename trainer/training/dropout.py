@@ -26,8 +26,8 @@ def training_network(
         start: the tensor of the model to feed; None: its input.
 
     Returns:
-        A function from values of `start` and draws `[batch, NUM_DRAWS]` to logits `[batch,
-        num_classes]`.
+        A function from values of `start` and draws `[batch, NUM_DRAWS]` to logits
+        `[batch, num_classes]`.
     """
     taps = Taps(model)
     dropped = taps.dropouts
