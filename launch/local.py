@@ -21,6 +21,7 @@ from launch.cluster import Cluster
 from launch.workers import Workers
 from trainer import command
 from trainer.processes import stopping
+from trainer.processes.child import python_module
 
 flags.DEFINE_integer("num_workers", 2, "Number of workers.", lower_bound=1)
 flags.DEFINE_integer(
@@ -74,7 +75,7 @@ def _start(workers: Workers, arguments: list[str]) -> None:
     hosts = [f"127.0.0.1:{port}" for port in free_ports(FLAGS.data_service_workers)]
     for index, address in enumerate(hosts):
         port = address.rpartition(":")[2]
-        serve = [sys.executable, "-m", "launch.data_service", "--host=127.0.0.1", f"--port={port}"]
+        serve = [*python_module("launch.data_service"), "--host=127.0.0.1", f"--port={port}"]
         workers.start(f"data host {index}", serve, {}, serves=True)
     if hosts:
         arguments = [*arguments, f"--data_service={','.join(hosts)}"]

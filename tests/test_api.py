@@ -124,6 +124,16 @@ def test_batches_are_the_examples_of_a_split(data_dir):
         np.testing.assert_array_equal(found, expected)
 
 
+class PathOf:
+    """A path of whatever a class of the user's gives for it."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def __fspath__(self):
+        return self.given
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -155,11 +165,44 @@ def test_batches_are_the_examples_of_a_split(data_dir):
         (lambda: api.evaluate("run", output_dir=5), "--output_dir=5: expected text"),
         (lambda: api.explain(["run"]), r"--workdir=\['run'\]: expected text"),
         (lambda: api.explain("run", images=[None]), "--images=None: expected text"),
+        (lambda: api.open_dataset(np.array([1, 2])), r"--data_dir=array.*: expected text"),
+        (lambda: api.train("lenet", workdir=PathOf(3)), r"expected text \(expected .*not int"),
+        (lambda: api.train("lenet", workdir="\ud800"), r"--workdir='.ud800': expected text"),
+        (lambda: api.train("lenet", global_batch_size=np.ones(2)), "expected a whole number"),
+        (lambda: api.train("lenet", compile_cache_dir=np.ones(2)), "--compile_cache_dir=.*text"),
+        (lambda: api.evaluate("run", output_dir=np.ones(2)), "--output_dir=.*: expected text"),
+        (lambda: api.build_model("lenet", None), "None is no architecture"),
+        (lambda: api.build_model("lenet", image_shape=3), "--image_shape=3: expected a list"),
+        (lambda: api.build_model("lenet", image_shape=(224, 224)), "expected height, width and"),
+        (lambda: api.build_model("lenet", image_shape=(9, -1, 1)), "expected height, width and"),
     ],
 )
 def test_mistakes_are_told_in_words(call, said):
     with pytest.raises(UserError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((None, "test"), "None is no dataset"),
+        (("run", "test"), "'run' is no dataset"),
+        ((None,), "--split=None: expected text"),
+        (("test", 0), "--batch_size=0: expected 1 or more"),
+        (("test", 2.5), "--batch_size=2.5: expected a whole number"),
+        (("test", True), "--batch_size=True: expected a whole number"),
+    ],
+)
+def test_batches_of_what_is_no_split_are_refused(arguments, said, dataset):
+    given = arguments if "no dataset" in said else (dataset, *arguments)
+    with pytest.raises(UserError, match=said):
+        api.batches(*given)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\ud800", "a b", "[*]"])
+def test_a_dataset_of_a_name_that_none_can_have_is_not_there(name, data_dir):
+    with pytest.raises(UserError, match="has no built dataset|expected text"):
+        api.open_dataset(data_dir, name)
 
 
 @pytest.mark.parametrize("options", [of_evaluation.Options, of_explanation.Options])

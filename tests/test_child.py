@@ -25,6 +25,20 @@ def test_what_is_no_command_is_said():
         child.start(["no-such-command"], {})
 
 
+@pytest.mark.parametrize("is_checkout", [True, False])
+def test_it_runs_this_projects_module_and_no_file_of_the_users(is_checkout, tmp_path, monkeypatch):
+    for name in ("trainer/__init__.py", "cxr_command.py", "json.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(ROOT if is_checkout else tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "" if is_checkout else str(ROOT))
+    process = child.start(
+        [*child.python_module("trainer.runs"), f"--runs_dir={tmp_path / 'none'}"], {},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert "expected a directory with runs" in process.communicate()[1]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
 def test_it_ends_when_the_process_that_started_it_is_killed():
     script = (

@@ -281,6 +281,7 @@ MISTAKES = [
         "--per_class=0: expected 1 or more",
     ),
     ("no files at all", f"{EXPLAIN} --workdir=run --images=empty", "--images=empty: no file match"),
+    ("images of no name", f"{EXPLAIN} --workdir=run --images=", "--images=: no file matches"),
     ("a glob of nothing", f"{EXPLAIN} --workdir=run --images=*.jpeg", "*.jpeg: no file matches"),
     ("texts as images", f"{EXPLAIN} --workdir=run --images=texts", "0 radiographs read"),
     ("a true class of own files", f"{EXPLAIN} --workdir=run --images=texts --target=true", "needs"),

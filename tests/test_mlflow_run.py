@@ -5,6 +5,7 @@ import json
 import shutil
 import sqlite3
 import subprocess
+import sys
 
 import pytest
 
@@ -137,6 +138,29 @@ def test_a_server_that_is_away_for_a_while_gets_all_epochs(uri, directory, monke
     observer.finish_epoch(epoch_metrics(epoch=3))
     observer.end()
     assert [step for step, _ in history(uri, "loss")] == [1, 2, 3]
+
+
+def test_a_database_that_is_removed_is_told_in_words_and_later_begun_anew(
+    uri, directory, new_database, tmp_path
+):
+    code = (
+        "import pathlib, sys; from tests.support.rows import epoch_metrics;"
+        "from trainer.training.observers.mlflow_run import MlflowRun;"
+        "from trainer.training.progress import Progress; path = pathlib.Path(sys.argv[2]);"
+        "observer = MlflowRun(sys.argv[1], path, {}); observer.begin_training(Progress());"
+        "pathlib.Path(sys.argv[1].removeprefix('sqlite:///')).unlink();"
+        "observer.finish_epoch(epoch_metrics()); observer.end()"
+    )
+    said = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code, uri, directory], cwd=ROOT, capture_output=True, text=True,
+    ).stderr  # fmt: skip
+    assert "failed (attempt to write a readonly database); training continues" in said
+    assert "MLflow is missing 1 epochs of this run" in said and "Traceback" not in said
+    # The run that `mlflow.json` names is nowhere now.
+    other = f"sqlite:///{shutil.copy(new_database, tmp_path / 'new.db')}"
+    (directory / "mlflow.json").write_text(json.dumps({"uri": other, "run_id": "a" * 32}))
+    train(other, directory, [epoch_metrics(epoch=2)])
+    assert history(other, "loss") == [(2, 0.5)]
 
 
 def test_a_server_that_never_answers_ends_nothing(directory, used_port, monkeypatch, caplog):

@@ -100,6 +100,16 @@ def test_class_names_that_do_not_tell_classes_apart_are_not_believed(configured,
         configured.finished_config()
 
 
+@pytest.mark.parametrize("name", ["train_split", "validation_split", "fold", "source_share"])
+@pytest.mark.parametrize("value", [None, 3, ["train"], {}])
+def test_a_split_that_is_no_text_is_not_believed(configured, name, value):
+    config = configured.read_config()
+    config["config"][name] = value
+    configured.write_config(config)
+    with pytest.raises(UserError, match="config.json is damaged .field 'config'"):
+        configured.finished_config()
+
+
 def test_a_path_that_no_file_can_have_is_a_sentence(tmp_path):
     with pytest.raises(UserError, match="File name too long"):
         Run(tmp_path / ("x" * 300)).finished_config()

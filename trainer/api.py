@@ -133,7 +133,7 @@ def evaluate(
     options = _options(of_evaluation.Options, chosen)
     workdirs = _paths("workdir", runs)
     directory = _writable(output_dir)
-    command = _command("evaluate", options, output_dir, workdir=workdirs)
+    command = _command("evaluate", options, directory, workdir=workdirs)
     evaluation = evaluate_runs(workdirs, options, provenance(command))
     if directory:
         evaluation.write(directory)
@@ -180,7 +180,7 @@ def explain(
 
     given = {"workdir": [workdir], "images": patterns}
     write_gallery(
-        explainer, kept(), directory, _command("export_gradcam", options, output_dir, **given)
+        explainer, kept(), directory, _command("export_gradcam", options, directory, **given)
     )
     return explanations
 
@@ -214,10 +214,10 @@ def _writable(output_dir: _Path | None) -> pathlib.Path | None:
     return require_writable(directory, "output_dir") if directory else None
 
 
-def _command(name: str, options: Any, output_dir: _Path | None, **given: list[str]) -> str:
+def _command(name: str, options: Any, output_dir: pathlib.Path | None, **given: list[str]) -> str:
     """Returns the equivalent command line."""
     first = [f"--{flag}={value}" for flag, values in given.items() for value in values]
-    last = [f"--output_dir={os.fspath(output_dir)}"] if output_dir else []
+    last = [f"--output_dir={output_dir}"] if output_dir else []
     return shlex.join(
         ["python", "-m", f"trainer.{name}", *first, *settings.as_flags(options), *last]
     )

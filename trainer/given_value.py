@@ -47,7 +47,10 @@ def _number(value: numbers.Real) -> float:
 
 def _text(value: str | os.PathLike) -> str:
     """Converts to a string that is valid in a path."""
-    text = os.fsdecode(value)
+    try:
+        text = os.fsdecode(value)
+    except TypeError as error:  # Of the user's own class of paths.
+        raise ValueError(f"({error})") from error
     try:
         has_null = b"\0" in os.fsencode(text)
     except UnicodeEncodeError as error:

@@ -44,13 +44,13 @@ CONFIG = {
             "model": text(),
             "dataset": text(),
             "data_dir": text(),
-            "recipe": text().if_given(),
-            "epochs": integer(1).if_given(),
-            "fold": text().if_given(),
             "seed": integer(0).if_given(),
-            "global_batch_size": integer(1).if_given(),
+            **dict.fromkeys(("epochs", "global_batch_size"), integer(1).if_given()),
             **dict.fromkeys(("learning_rate", "fine_tune_learning_rate"), number(0).if_given()),
-            "source_share": text().if_given(),
+            **dict.fromkeys(
+                ("recipe", "train_split", "validation_split", "fold", "source_share"),
+                text().if_given(),
+            ),
         }
     ),
     "dataset": record(

@@ -1,5 +1,6 @@
 """Opens a dataset built by `tfds build`, or explains why it cannot be opened."""
 
+import glob
 import os
 import pathlib
 import re
@@ -86,7 +87,9 @@ def _why_not_opened(name: str, data_dir: str) -> str:
         if built:
             found += f", but {', '.join(built)}"
         first = re.split("[:/]", name)[0]
-        if first.isidentifier() and any(pathlib.Path(data_dir, first).glob("**/incomplete.*")):
+        # A glob of `pathlib` would raise at a name too long for a folder.
+        place = glob.escape(os.path.join(data_dir, first, ""))
+        if first.isidentifier() and glob.glob(f"{place}**/incomplete.*", recursive=True):
             found += ", and the remains of an interrupted build"
     return f"{found}; build it with: {_how_to_build(name, data_dir)}"
 

@@ -8,14 +8,16 @@ import tensorflow as tf
 from trainer.data.dataset import BuiltDataset
 from trainer.data.records import read_batches, text_of
 from trainer.data.selection import select
+from trainer.errors import UserError
+from trainer.given_value import typed
 
 
 def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.Dataset:
-    """Reads a split in file order.
+    """Reads a split in the order of its files.
 
     Args:
         dataset: a built dataset.
-        split: its split, or a part of one, such as `train[:10%]`.
+        split: its split, or a part of it, such as `train[:10%]`.
         batch_size: examples in each batch; the last one may have fewer.
 
     Returns:
@@ -23,8 +25,14 @@ def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.
         `[batch] string`.
 
     Raises:
-        UserError: the split does not exist or is empty.
+        UserError: there is no such split, it is empty, or an argument is of another type.
     """
+    if not isinstance(dataset, BuiltDataset):
+        raise UserError(f"{dataset!r} is no dataset; expected what open_dataset returned")
+    split = typed(str, "split", split)
+    batch_size = typed(int, "batch_size", batch_size)
+    if batch_size < 1:
+        raise UserError(f"--batch_size={batch_size}: expected 1 or more")
     records = select(dataset, split)
     known = {
         "label": records.index["label"].astype("int64"),

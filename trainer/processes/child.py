@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -14,6 +15,21 @@ from trainer.errors import UserError
 _PR_SET_PDEATHSIG = 1
 # Loaded here, as little is allowed between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+# Where this project's packages lie.
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def python_module(name: str) -> list[str]:
+    """The words that run a module of this project.
+
+    A user's own `trainer.py` or `json.py` in the working directory stands in for none of its
+    modules, unless the working directory is the checkout that this process has them from.
+
+    Args:
+        name: the module's.
+    """
+    options = [] if pathlib.Path.cwd() == _ROOT else ["-P"]
+    return [sys.executable, *options, "-m", name]
 
 
 def start(

@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -72,7 +71,9 @@ class Trial:
             UserError: the directory or the log cannot be written to.
         """
         words = [f"--{flag}={value}" for flag, value in self.flags.items()]
-        command = [sys.executable, "-m", "trainer.main", *words, f"--workdir={self.directory}"]
+        command = [
+            *child.python_module("trainer.main"), *words, f"--workdir={self.directory}",
+        ]  # fmt: skip
         environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
         with writing_to(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)

@@ -24,13 +24,25 @@ from trainer.training.step_trial import Outcome
 # Increase when the same settings would give different steps.
 _VERSION = 1
 _FLAGS_OF_XLA = ("XLA_FLAGS", "TF_XLA_FLAGS")
-_OUTCOME = record(
+_NULL, _FALSE = Field("null", lambda v: v is None), Field("false", lambda v: v is False)
+_MEASURED = record(
     {
-        "compile_seconds": number(0).or_none(),
-        "images_per_second": number(0).or_none(),
-        "error": text().or_none(),
-        "is_of_memory": Field("true or false", lambda value: isinstance(value, bool)),
+        "compile_seconds": number(0),
+        "images_per_second": number(0),
+        "error": _NULL,
+        "is_of_memory": _FALSE,
     }
+)
+_FAILED = record(
+    {
+        "compile_seconds": _NULL,
+        "images_per_second": _NULL,
+        "error": text(),
+        "is_of_memory": _FALSE,
+    }
+)
+_OUTCOME = Field(
+    f"{_MEASURED.expected}, or {_FAILED.expected}", lambda v: _MEASURED.fits(v) or _FAILED.fits(v)
 )
 _FIELDS = {"program": mapping(), "with_xla": _OUTCOME, "without_xla": _OUTCOME}
 
@@ -94,7 +106,8 @@ class KeptTrial:
         except (UserError, OSError) as error:
             logging.warning("%s", error)
             return None
-        if content["program"] != self._program:
+        works = any(_MEASURED.fits(content[key]) for key in ("with_xla", "without_xla"))
+        if content["program"] != self._program or not works:
             return None
         names = [field.name for field in dataclasses.fields(Outcome)]
         return {

@@ -38,7 +38,8 @@ _ENDED = {DONE: "FINISHED", "preempted": "KILLED"}
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # It would log a stack trace of each failure, beside the sentence that is said of it here.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
@@ -147,7 +148,7 @@ class MlflowRun(Observer):
             if not self._has_warned:
                 logging.warning(
                     "MLflow at %s failed (%s); training continues, metrics.jsonl has every epoch, "
-                    "and MLflow is tried again after each", self._uri, first_line(error),
+                    "and MLflow is tried again after each", self._uri, first_line(_cause(error)),
                 )  # fmt: skip
             self._has_warned = True
         if ended and self._unsent:
@@ -175,6 +176,9 @@ class MlflowRun(Observer):
         if self._client and self._run_id:
             return self._client, self._run_id
         client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        if self._run_id and not _has_run(client, self._run_id):
+            logging.warning("MLflow at %s has lost this run: another one is begun", self._uri)
+            self._run_id = None
         if self._run_id is None:
             run = client.create_run(_experiment(client), run_name=self._name)
             self._run_id = run.info.run_id
@@ -202,6 +206,24 @@ def _experiment(client: "MlflowClient") -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "cxr-trainer")
     found = client.get_experiment_by_name(name)
     return found.experiment_id if found else client.create_experiment(name)
+
+
+def _has_run(client: "MlflowClient", run_id: str) -> bool:
+    """Whether MLflow knows a run; false if somebody has removed its database since."""
+    from mlflow import MlflowException
+
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first of the errors that followed from each other: what the system or SQLite said."""
+    return _cause(error.__cause__) if error.__cause__ else error
 
 
 def _is_number(value: object) -> bool:
