@@ -173,6 +173,7 @@ def _main() -> None:
     results = {}
     print(f"{'':22}{'seconds':>10}{'epochs':>10}{'accuracy':>10}{'peak MiB':>10}")
     with both_forms(["224x224"]) as (data_dir, folder):
+        images = sum(1 for _ in folder.glob("*/*/*.png"))
         for model in options.models:
             results[model] = _compare(model, data_dir, folder, options.epochs, options.rounds)
             for way in ("ours", "original"):
@@ -184,7 +185,8 @@ def _main() -> None:
                 f"  {results[model]['times_faster']:.2f} times faster; waited for input "
                 f"{mine['input']:.2%} of an epoch"
             )
-    result = {"benchmark": "end_to_end", "machine": describe(), "epochs": options.epochs}
+    result = {"benchmark": "end_to_end", "machine": describe(), "images": images}
+    result["epochs"] = options.epochs
     print(json.dumps(result | {"models": results}))
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from absl import flags, logging
 
 from benchmarks.kept_figures import FIGURES, PAGE, ROOT, keep, with_figures
+from cxr_command import whole_file
 from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
 from trainer.progress_line import seconds_shown
@@ -58,10 +59,13 @@ def measure(command: str, directories: Mapping[str, str]) -> dict[str, Any]:
             errors.seek(0)
             said = errors.read().strip().splitlines() or ["it said nothing"]
             raise ValueError(f"benchmarks.{command} ended with {done.returncode}: {said[-1]}")
+    lines = done.stdout.splitlines()
+    if not lines:
+        raise ValueError(f"benchmarks.{command} printed nothing")
     return {
         "command": shlex.join(["python", *words]),
         "seconds": round(time.monotonic() - started, 1),
-        "found": json.loads(done.stdout.splitlines()[-1]),
+        "found": json.loads(lines[-1]),
     }
 
 
@@ -142,7 +146,8 @@ def _main() -> None:
     try:
         failed = measure_all(names, directories)
     finally:
-        PAGE.write_text(with_figures(PAGE.read_text()))
+        with whole_file.writing(PAGE) as partial:
+            partial.write_text(with_figures(PAGE.read_text()))
     if failed:
         print(f"not measured: {', '.join(failed)}; the log says why", file=sys.stderr)
         sys.exit(ExitCode.FOUND)

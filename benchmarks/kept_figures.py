@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import tables
 from benchmarks.tables import NETWORKS, Json, Table
+from cxr_command import whole_file
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "measured.md"
@@ -82,7 +83,8 @@ FIGURES = {
         ("feature_cache --models=vgg19 --images_per_class=30 --rounds=1",), tables.frozen_backbone
     ),
     "whole_job": Figure(
-        ("end_to_end --models=resnet101 --images_per_class=30 --epochs=5",
+        ("end_to_end --models=resnet101 --images_per_class=100 --epochs=5",
+         "end_to_end --models=resnet101 --images_per_class=30 --epochs=5",
          "end_to_end --models=resnet101 --images_per_class=30 --epochs=1"),
         tables.whole_job,
     ),
@@ -93,14 +95,13 @@ FIGURES = {
     ),
     "step": Figure(
         (f"{_STEP} --models=lenet --steps=16",
-         f"{_STEP} --models=resnet101,vgg19,densenet169 --steps=1"),
+         f"{_STEP} --models=resnet101,vgg19,densenet169 --steps=4"),
         tables.step,
     ),
-    # Measured on a GPU; the second command's time limit ended after ResNet-101.
     "gpu": Figure(
-        ("node --models=lenet,vgg19,resnet101 --xla=on --batch_size=128",
-         "node --models=resnet101,vgg19,lenet --xla=off --batch_size=128",
-         "node --models=vgg19,lenet --xla=off --batch_size=128"),
+        ("node --models=lenet,vgg19,resnet101 --xla=on --batch_size=128 --minutes=4.4",
+         "node --models=resnet101,vgg19,lenet --xla=off --batch_size=128 --minutes=1.6",
+         "node --models=vgg19,lenet --xla=off --batch_size=128 --minutes=1.9"),
         tables.node, on_gpu=True,
     ),
 }  # fmt: skip
@@ -137,7 +138,8 @@ def kept(name: str) -> dict[str, Any]:
 def keep(name: str, content: dict[str, Any]) -> None:
     """Writes the content read by `kept`."""
     KEPT.mkdir(exist_ok=True)
-    (KEPT / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+    with whole_file.writing(KEPT / f"{name}.json") as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def render(name: str) -> str:
@@ -160,9 +162,11 @@ def render(name: str) -> str:
 
 
 def _stamp(content: Json, machine: Json) -> str:
+    # A GPU is described by its name and its driver's version.
+    gpus = [gpu.replace(", ", ", driver ") for gpu in machine["gpus"]]
     processor = f"{machine['cores']} cores of {machine['processor']}"
     return (
-        f"Measured {content['date']}, {', '.join([*machine['gpus'], processor])}, "
+        f"Measured {content['date']}, {', '.join([*gpus, processor])}, "
         f"load {machine['load']} at the end, revision {content['revision']}."
     )
 

@@ -14,7 +14,7 @@ per device is constant. A step's time is split in three: `input`, the measured w
 limit; `compute`, the rest. The largest is the bottleneck. `of product` is the share of the FLOP/s
 of a large matrix product on the same devices: the MFU on GPUs.
 
-Models that compile fast come first: XLA takes ten minutes for DenseNet-169. When the time is up, or
+Models that compile fast come first: XLA takes minutes for DenseNet-169. When the time is up, or
 after Ctrl-C, the last line still holds all measurements, and names those that are missing.
 """
 

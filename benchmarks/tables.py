@@ -146,12 +146,12 @@ def step_overhead(*found: Json) -> Table:
 def whole_job(*found: Json) -> Table:
     """Table of `end_to_end`, run once per number of epochs."""
     return [
-        ["load, train, evaluate", "epochs", "this project", "of that, evaluation and report",
-         "ImageDataGenerator and `fit`", "times as fast"],
+        ["load, train, evaluate", "images", "epochs", "this project",
+         "of that, evaluation and report", "ImageDataGenerator and `fit`", "times as fast"],
         *(
-            [NETWORKS[name], str(run["epochs"]), f"{row['ours']['seconds']:.1f} s",
-             f"{row['ours']['evaluation']:.1f} s", f"{row['original']['seconds']:.1f} s",
-             f"{row['times_faster']:.2f}"]
+            [NETWORKS[name], f"{run['images']:,}", str(run["epochs"]),
+             f"{row['ours']['seconds']:.1f} s", f"{row['ours']['evaluation']:.1f} s",
+             f"{row['original']['seconds']:.1f} s", f"{row['times_faster']:.2f}"]
             for run in found
             for name, row in run["models"].items()
         ),
@@ -198,8 +198,8 @@ def node(*found: Json) -> Table:
     rows = {(row["model"], row["mode"], row["xla"]): row for run in found for row in run["rows"]}
     ways = list(dict.fromkeys((model, mode) for model, mode, _ in rows))
     return [
-        ["images/s", "XLA", "without", "share of a large matrix product with XLA", "without",
-         "waits for input"],
+        ["images/s", "with XLA", "without XLA", "share of a large matrix product, with XLA",
+         "without XLA", "waits for input"],
         *(
             [f"{NETWORKS[model]}, {'all weights' if mode == 'full' else 'frozen backbone'}",
              *(f"{rows[model, mode, xla]['images_per_second']:,.0f}" for xla in (True, False)),

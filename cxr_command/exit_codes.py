@@ -17,8 +17,8 @@ class ExitCode(enum.IntEnum):
     # Python also uses this code for unhandled exceptions.
     FOUND = (
         1,
-        "`cxr_tfds.audit` found copies of a radiograph in two splits; or an error that this "
-        "project does not expect, with a stack trace",
+        "`cxr_tfds.audit` found copies of a radiograph in two splits, or one of several checks or "
+        "benchmarks failed; or an error that this project does not expect, with a stack trace",
     )
     MISTAKE = 2, "a mistake, a full disk or too little memory; one sentence says what to do"
     DIVERGED = (

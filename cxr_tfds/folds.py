@@ -49,10 +49,10 @@ def assign(rows: Sequence[split_table.Row], folds: int) -> dict[str, int]:
 def _write(path: pathlib.Path, rows: Sequence[split_table.Row], fold_of: dict[str, int]) -> None:
     table = [[row.id, row.label, row.group, fold_of[row.id]] for row in rows]
     content = csv_file.encode([["id", "label", "group", "fold"], *table])
-    place = pathlib.Path(os.path.realpath(path))  # Keep a link, and write its target.
-    if place.exists() and not place.is_file():
-        place.write_bytes(content)  # A device, such as /dev/stdout.
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # A device or a pipe, such as /dev/stdout.
         return
+    place = pathlib.Path(os.path.realpath(path))  # Keep a link, and write its target.
     with whole_file.writing(place, shared=True) as partial:
         partial.write_bytes(content)
 

@@ -19,8 +19,12 @@ from tests.support.forked_commands import Forks, bare_machine
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# nohup ignores SIGHUP in this process and in those that tests start: restore the default.
+# nohup ignores SIGHUP, and a shell's background jobs ignore Ctrl-C, in this process and in those
+# that tests start: restore the defaults.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two logical devices serve as replicas in all tests of this process.
 devices.split()

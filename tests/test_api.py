@@ -125,7 +125,7 @@ def test_batches_are_the_examples_of_a_split(data_dir):
 
 
 class PathOf:
-    """A path of whatever a class of the user's gives for it."""
+    """A path whose `__fspath__` returns any object."""
 
     def __init__(self, given):
         self.given = given
@@ -172,6 +172,7 @@ class PathOf:
         (lambda: api.train("lenet", compile_cache_dir=np.ones(2)), "--compile_cache_dir=.*text"),
         (lambda: api.evaluate("run", output_dir=np.ones(2)), "--output_dir=.*: expected text"),
         (lambda: api.build_model("lenet", None), "None is no architecture"),
+        (lambda: api.build_model(np.ones(2)), "--model=array.*: expected text"),
         (lambda: api.build_model("lenet", image_shape=3), "--image_shape=3: expected a list"),
         (lambda: api.build_model("lenet", image_shape=(224, 224)), "expected height, width and"),
         (lambda: api.build_model("lenet", image_shape=(9, -1, 1)), "expected height, width and"),
@@ -185,18 +186,17 @@ def test_mistakes_are_told_in_words(call, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((None, "test"), "None is no dataset"),
-        (("run", "test"), "'run' is no dataset"),
-        ((None,), "--split=None: expected text"),
-        (("test", 0), "--batch_size=0: expected 1 or more"),
-        (("test", 2.5), "--batch_size=2.5: expected a whole number"),
-        (("test", True), "--batch_size=True: expected a whole number"),
+        (lambda _: (None, "test"), "None is no dataset"),
+        (lambda _: ("run", "test"), "'run' is no dataset"),
+        (lambda dataset: (dataset, None), "--split=None: expected text"),
+        (lambda dataset: (dataset, "test", 0), "--batch_size=0: expected 1 or more"),
+        (lambda dataset: (dataset, "test", 2.5), "--batch_size=2.5: expected a whole number"),
+        (lambda dataset: (dataset, "test", True), "--batch_size=True: expected a whole number"),
     ],
 )
 def test_batches_of_what_is_no_split_are_refused(arguments, said, dataset):
-    given = arguments if "no dataset" in said else (dataset, *arguments)
     with pytest.raises(UserError, match=said):
-        api.batches(*given)
+        api.batches(*arguments(dataset))
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "a\ud800", "a b", "[*]"])

@@ -393,7 +393,8 @@ def test_evaluation_counts_every_example_once(strategy):
 @pytest.mark.parametrize(
     ("name", "size"),
     [("lenet", 224), ("resnet101", SIZE), ("vgg19", SIZE),
-     pytest.param("densenet169", 224, marks=pytest.mark.slow)],
+     *(pytest.param(name, 224, marks=pytest.mark.slow)
+       for name in ("resnet101", "vgg19", "densenet169"))],
 )  # fmt: skip
 def test_each_model_takes_a_step_under_two_replicas(name, size):
     strategy = two_replicas()

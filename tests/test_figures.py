@@ -140,10 +140,10 @@ def test_searches_that_were_not_measured_are_blank():
     assert whole[1:] == ["5.00 s", ""]
 
 
-# A sitting -----------------------------------------------------------------------------------
+# A session -----------------------------------------------------------------------------------
 
 
-def test_a_figure_that_fails_does_not_end_the_sitting(kept, monkeypatch, caplog):
+def test_a_figure_that_fails_does_not_end_the_session(kept, monkeypatch, caplog):
     search = "near_duplicates --numbers=150 --ways=halves --rounds=1"
     monkeypatch.setitem(FIGURES, "bad", Figure(("near_duplicates --rounds=0",), list))
     monkeypatch.setitem(FIGURES, "good", Figure((search,), tables.near_duplicates))
@@ -195,10 +195,14 @@ def test_load_may_be_allowed(monkeypatch):
 # Dates ---------------------------------------------------------------------------------------
 
 
+def test_tables_that_nobody_measured_are_on_pages_that_exist():
+    assert NOT_MEASURED.keys() <= set(map(name_of, PAGES))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_a_table_of_numbers_says_when_they_were_measured(page):
-    if name_of(page) in NOT_MEASURED:
-        return
+    if reason := NOT_MEASURED.get(name_of(page)):
+        pytest.skip(reason)
     for table in pages.tables_of(page):
         cells = [cell for row in table.rows() for cell in row[1:]]
         numbers = [cell for cell in cells if re.match(r"\**[\d.]+", cell)]

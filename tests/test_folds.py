@@ -107,6 +107,14 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     os.close(reader)
 
 
+def test_a_link_to_a_pipe_as_dev_stdout_is_written_to():
+    reader, writer = os.pipe()
+    write(pathlib.Path(f"/proc/self/fd/{writer}"))
+    os.close(writer)
+    assert os.read(reader, 100) == WRITTEN
+    os.close(reader)
+
+
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(IsADirectoryError):
         write(tmp_path)

@@ -145,8 +145,10 @@ def _number(count: int, noun: str) -> str:
 
 def _matches(pattern: str) -> list[str]:
     """Expands a glob; an existing part of it is taken literally."""
-    if not pattern or os.path.lexists(pattern):
-        return [pattern] if pattern else []
+    if not pattern:
+        return []
+    if os.path.lexists(pattern):
+        return [pattern]
     parents = map(str, pathlib.Path(pattern).parents)
     literal = next((parent for parent in parents if os.path.exists(parent)), ".")
     rest = os.path.relpath(pattern, literal)

@@ -1,4 +1,4 @@
-"""A cache of decoded images on the local disk, for datasets that store them encoded."""
+"""A local disk cache of decoded images, for datasets that store them encoded or compressed."""
 
 import dataclasses
 

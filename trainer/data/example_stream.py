@@ -148,7 +148,7 @@ def _can_be_mapped(split: str, records: Records) -> bool:
     """Whether the files can be memory-mapped; if not, logs the reason.
 
     Files that exceed the memory are better read in ranges: the operating system reads ahead around
-    each access to a mapped file, up to megabytes, and evicts pages that others may need.
+    each access to a mapped file, up to megabytes that only another worker may need.
     """
     size, free = sum(map(os.path.getsize, records.paths)), psutil.virtual_memory().available
     if size > free:

@@ -1,7 +1,7 @@
 """Cross-validation folds over all examples of a dataset, addressed like splits.
 
 `fold 0 of 5` is one of five folds, `folds 2,3,4 of 5` are three of them. All splits are merged and
-divided by `cxr_tfds.folds`: stratified by class, without dividing a group.
+divided as `cxr_tfds.folds` does: stratified by class, without dividing a group.
 """
 
 import functools

@@ -9,7 +9,7 @@ from trainer.data.dataset import BuiltDataset
 from trainer.data.records import read_batches, text_of
 from trainer.data.selection import select
 from trainer.errors import UserError
-from trainer.given_value import typed
+from trainer.given_value import shown, typed
 
 
 def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.Dataset:
@@ -25,10 +25,10 @@ def batches(dataset: BuiltDataset, split: str, batch_size: int = 32) -> tf.data.
         `[batch] string`.
 
     Raises:
-        UserError: there is no such split, it is empty, or an argument is of another type.
+        UserError: the split does not exist or is empty, or an argument is invalid.
     """
     if not isinstance(dataset, BuiltDataset):
-        raise UserError(f"{dataset!r} is no dataset; expected what open_dataset returned")
+        raise UserError(f"{shown(dataset)} is no dataset; expected what open_dataset returned")
     split = typed(str, "split", split)
     batch_size = typed(int, "batch_size", batch_size)
     if batch_size < 1:

@@ -93,8 +93,8 @@ def fit_quantiles(
     Returns:
         `nominal_coverage`; `quantile`, for all classes (marginal); `quantiles`, by class
         (class-conditional or Mondrian; Vovk, 2012). None stands for infinity, which JSON lacks: the
-        class is in every set. `range` and `ranges` are the expected coverage, from
-        `coverage_range`.
+        class is in every set. `range` and `ranges` bound the coverage in 95 % of
+        validation splits, by `coverage_range`.
     """
     scores = 1 - probabilities[np.arange(len(labels)), labels]
     groups = np.arange(len(labels)) if groups is None else groups

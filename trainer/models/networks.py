@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from trainer.errors import UserError
-from trainer.given_value import typed
+from trainer.given_value import shown, typed
 from trainer.models.architecture import BACKBONE, LENET, ORIGINAL, Architecture
 from trainer.models.backbones import BACKBONES, add_backbone
 from trainer.models.lenet import lenet
@@ -41,12 +41,15 @@ def build(
 
     Raises:
         UserError: the network does not exist, a setting does not apply to it, its weights are not
-            available, or the images are too small.
+            available, the images are too small, or an argument has the wrong type.
     """
+    name = typed(str, "model", name)
     if name not in NAMES:
         raise UserError(f"there is no model {name!r}; the models are {', '.join(NAMES)}")
     if not isinstance(architecture, Architecture):
-        raise UserError(f"{architecture!r} is no architecture; expected models.Architecture(...)")
+        raise UserError(
+            f"{shown(architecture)} is no architecture; expected models.Architecture(...)"
+        )
     require_settings_of(name, architecture)
     _check_size(name, image_shape, architecture.input_pooling)
     previous_policy = keras.config.dtype_policy()
@@ -90,7 +93,7 @@ def _check_size(name: str, image_shape: tuple[int, int, int], input_pooling: int
     least = _LEAST_BACKBONE if name in BACKBONES else _LEAST_LENET * input_pooling
     sides = typed(tuple, "image_shape", image_shape)
     if len(sides) != 3 or any(typed(int, "image_shape", side) < 1 for side in sides):
-        raise UserError(f"--image_shape={sides}: expected height, width and channels")
+        raise UserError(f"--image_shape={shown(sides)}: expected height, width and channels")
     height, width, _ = sides
     if min(height, width) < least:
         pooled = f" with --input_pooling={input_pooling}" if input_pooling > 1 else ""

@@ -15,18 +15,18 @@ from trainer.errors import UserError
 _PR_SET_PDEATHSIG = 1
 # Loaded here, as little is allowed between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-# Where this project's packages lie.
+# The directory of this project's packages.
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def python_module(name: str) -> list[str]:
-    """The words that run a module of this project.
+    """Returns the command that runs a module of this project.
 
-    A user's own `trainer.py` or `json.py` in the working directory stands in for none of its
-    modules, unless the working directory is the checkout that this process has them from.
+    `-P` keeps files of the working directory, such as a user's `trainer.py`, from being imported
+    instead. It is left out in the checkout, where the working directory has the modules.
 
     Args:
-        name: the module's.
+        name: dotted name of the module.
     """
     options = [] if pathlib.Path.cwd() == _ROOT else ["-P"]
     return [sys.executable, *options, "-m", name]

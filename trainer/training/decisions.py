@@ -21,10 +21,9 @@ from trainer.training.phase_engine import TracedSteps
 from trainer.training.request import Request
 from trainer.training.step_trial import Outcome, StepTrial
 
-# Larger batches do not make steps more efficient.
+# With more, a step computes no more images per second.
 MOST_IMAGES_OF_REPLICA = 1024
-# Minimum steps per epoch; with fewer, the larger batch costs accuracy: on an H100, one step per
-# epoch of 1,344 phantoms learned nothing.
+# Minimum steps per epoch; fewer cost accuracy.
 FEWEST_STEPS = 16
 
 

@@ -38,7 +38,7 @@ _ENDED = {DONE: "FINISHED", "preempted": "KILLED"}
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    # It would log a stack trace of each failure, beside the sentence that is said of it here.
+    # Below it, MLflow logs a stack trace of each failure, in addition to the warning here.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
@@ -177,7 +177,7 @@ class MlflowRun(Observer):
             return self._client, self._run_id
         client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         if self._run_id and not _has_run(client, self._run_id):
-            logging.warning("MLflow at %s has lost this run: another one is begun", self._uri)
+            logging.warning("MLflow at %s no longer has this run; a new one is created", self._uri)
             self._run_id = None
         if self._run_id is None:
             run = client.create_run(_experiment(client), run_name=self._name)
@@ -209,7 +209,7 @@ def _experiment(client: "MlflowClient") -> str:
 
 
 def _has_run(client: "MlflowClient", run_id: str) -> bool:
-    """Whether MLflow knows a run; false if somebody has removed its database since."""
+    """Returns whether MLflow has a run; False if its database was removed."""
     from mlflow import MlflowException
 
     try:
@@ -222,7 +222,7 @@ def _has_run(client: "MlflowClient", run_id: str) -> bool:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """The first of the errors that followed from each other: what the system or SQLite said."""
+    """Returns the first error of a chain, such as SQLite's."""
     return _cause(error.__cause__) if error.__cause__ else error
 
 
