@@ -173,7 +173,7 @@ def _main() -> None:
     results = {}
     print(f"{'':22}{'seconds':>10}{'epochs':>10}{'accuracy':>10}{'peak MiB':>10}")
     with both_forms(["224x224"]) as (data_dir, folder):
-        images = sum(1 for _ in folder.glob("*/*/*.png"))
+        images = len(list(pathlib.Path(folder).glob("*/*/*.png")))
         for model in options.models:
             results[model] = _compare(model, data_dir, folder, options.epochs, options.rounds)
             for way in ("ours", "original"):

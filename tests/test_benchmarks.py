@@ -327,7 +327,7 @@ def test_a_whole_job_is_measured_both_ways(data_dir, phantom_database):
         "benchmarks.end_to_end", "--models=lenet", "--epochs=1", f"--data_dir={data_dir}",
         f"--manual_dir={phantom_database}",
     )  # fmt: skip
-    assert tables.whole_job(found)[1][:2] == ["LeNet", "1"]
+    assert tables.whole_job(found)[1][:3] == ["LeNet", "48", "1"]
     found = found["models"]["lenet"]
     assert found["times_faster"] == pytest.approx(
         found["original"]["seconds"] / found["ours"]["seconds"]
