@@ -84,7 +84,7 @@ class Unshown:
         Unshown(),
         range(9),
     ],
-    ids=shown,
+    ids=["number", "list", "dict", "text", "array", "no repr", "range"],
 )
 def test_any_value_is_shown_in_a_line(value):
     assert len(shown(value)) < 200
