@@ -18,11 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from typing import Any
 
 from absl import flags, logging
 
-from benchmarks.kept_figures import FIGURES, PAGE, ROOT, keep, with_figures
+from benchmarks.kept_figures import FIGURES, PAGE, ROOT, Run, keep, with_figures
 from cxr_command import whole_file
 from cxr_command.exit_codes import ExitCode
 from cxr_command.runner import Command
@@ -34,15 +33,12 @@ _DIRECTORY = re.compile(rf"(?<==)(?:{'|'.join(_DIRECTORIES)})\b")
 _IDLE = 0.5
 
 
-def measure(command: str, directories: Mapping[str, str]) -> dict[str, Any]:
+def measure(command: str, directories: Mapping[str, str]) -> Run:
     """Runs a benchmark.
 
     Args:
         command: as of `Figure.commands`.
         directories: values of DATA and KAGGLE.
-
-    Returns:
-        The `command` as shown on the page, its `seconds`, and the resulting JSON, `found`.
 
     Raises:
         ValueError: the command failed.

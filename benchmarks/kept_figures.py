@@ -14,7 +14,7 @@ import json
 import pathlib
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from benchmarks import tables
 from benchmarks.tables import NETWORKS, Json, Table
@@ -38,6 +38,34 @@ class Figure(NamedTuple):
     commands: tuple[str, ...]
     table: Callable[..., Table]
     on_gpu: bool = False
+
+
+class Run(TypedDict):
+    """A command that was run for a figure.
+
+    Attributes:
+        command: as shown on the page.
+        seconds: its duration, if known.
+        found: its JSON.
+    """
+
+    command: str
+    seconds: NotRequired[float]
+    found: Json
+
+
+class Kept(TypedDict):
+    """The stored result of a figure.
+
+    Attributes:
+        date: day of the measurement, YYYY-MM-DD.
+        revision: revision of the project that was measured.
+        runs: the figure's commands.
+    """
+
+    date: str
+    revision: str
+    runs: list[Run]
 
 
 class Value(NamedTuple):
@@ -123,8 +151,8 @@ VALUES = {
 }  # fmt: skip
 
 
-def kept(name: str) -> dict[str, Any]:
-    """Returns the stored result of a figure: its `date`, `revision` and `runs`.
+def kept(name: str) -> Kept:
+    """Returns the stored result of a figure.
 
     Args:
         name: name of the figure.
@@ -135,7 +163,7 @@ def kept(name: str) -> dict[str, Any]:
     return json.loads((KEPT / f"{name}.json").read_text())
 
 
-def keep(name: str, content: dict[str, Any]) -> None:
+def keep(name: str, content: Kept) -> None:
     """Writes the content read by `kept`."""
     KEPT.mkdir(exist_ok=True)
     with whole_file.writing(KEPT / f"{name}.json") as partial:
@@ -161,7 +189,7 @@ def render(name: str) -> str:
     )
 
 
-def _stamp(content: Json, machine: Json) -> str:
+def _stamp(content: Kept, machine: Json) -> str:
     # A GPU is described by its name and its driver's version.
     gpus = [gpu.replace(", ", ", driver ") for gpu in machine["gpus"]]
     processor = f"{machine['cores']} cores of {machine['processor']}"
