@@ -45,7 +45,7 @@ test: $(INSTALLED) lint
 
 # The longer tests.
 drills: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses=2 --dist=loadfile
 
 # Checks this machine's GPU and measures it, in 20 minutes after the installation: see docs/gpu.md.
 gpu:
