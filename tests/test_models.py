@@ -207,6 +207,13 @@ def test_every_weight_of_batch_normalization_is_read_from_a_file(densenet169):
     assert_holds(weights_by_layer(model), expected)
 
 
+def test_a_second_network_has_layers_and_a_precision_of_its_own(densenet169):
+    first, _ = densenet169
+    second = models.build("densenet169", image_shape=(32, 32, 1), precision="mixed_bfloat16")
+    assert not set(map(id, first.layers)) & set(map(id, second.layers))
+    assert second.get_layer("max_pool").compute_dtype == "bfloat16"
+
+
 def test_an_unknown_model_is_refused_with_the_names_of_the_known_ones():
     with pytest.raises(UserError, match="'resnet50'.*lenet, resnet101, vgg19, densenet169"):
         models.build("resnet50")

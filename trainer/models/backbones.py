@@ -17,7 +17,7 @@ class Backbone:
     Attributes:
         application: creates the network without its top.
         imagenet: its ImageNet weights.
-        head: maps the backbone's last feature map to features.
+        head: maps the backbone's last feature map to features, with new layers at each call.
         is_trained: whether the original trained it.
     """
 
@@ -33,6 +33,10 @@ def _flatten_and_dense(units: int) -> Callable[[keras.KerasTensor], keras.KerasT
         return keras.layers.Dense(units, activation="relu", name="dense")(x)
 
     return head
+
+
+def _max_pool(x: keras.KerasTensor) -> keras.KerasTensor:
+    return keras.layers.GlobalMaxPooling2D(name="max_pool")(x)
 
 
 _STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -60,7 +64,7 @@ BACKBONES = {
             f"{_STORAGE}/densenet/densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5",
             "b8c4d4c20dd625c148057b9ff1c1176b",
         ),
-        keras.layers.GlobalMaxPooling2D(name="max_pool"),
+        _max_pool,
         is_trained=True,
     ),
 }
