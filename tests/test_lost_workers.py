@@ -96,7 +96,7 @@ def inject(kind, launcher, run, moments):
 
 
 def test_with_restarts_a_disturbed_job_ends_as_an_undisturbed_one(flags, tmp_path, table):
-    flags = [*flags, "--epochs=14"]
+    flags = [*flags, "--epochs=40"]  # More than all faults leave time for.
     whole, disturbed = tmp_path / "whole", tmp_path / "disturbed"
     assert launch([*flags, f"--workdir={whole}"], tmp_path / "whole.log").wait(600) == 0
 

@@ -21,6 +21,7 @@ from trainer.training.first_step import FirstStep
 from trainer.training.interruption import StopRequest
 from trainer.training.metrics import Totals, measure
 from trainer.training.replica import NORM, NOT_FINITE, NUM_OUTCOMES, STOP_ASKED, Replica
+from trainer.training.replica_sum import sum_over_replicas
 from trainer.training.step import Step
 from trainer.training.step_result import StepResult
 from trainer.training.traced_once import TracedOnce, replica_index, shared_device, specs_of_replica
@@ -183,9 +184,8 @@ class Engine:
             context = tf.distribute.get_replica_context()
             is_first = context.replica_id_in_sync_group == 0
             vectors = self._replicas[replica_index(len(self._replicas))].vectors()
-            return context.all_reduce(
-                tf.distribute.ReduceOp.SUM,
-                [tf.where(is_first, vector, tf.zeros_like(vector)) for vector in vectors],
+            return sum_over_replicas(
+                [tf.where(is_first, vector, tf.zeros_like(vector)) for vector in vectors]
             )
 
         shared = tf.function(lambda: self._strategy.run(weights_of_first))()
@@ -265,7 +265,7 @@ class Engine:
         )
         self.train_totals.add(sums, step_clock.waited(batch, idle_from))
         ready = step_clock.read(batch, reduced) if self._has_peers else idle_from
-        return self._updates[index](_sum_over_replicas(reduced)), ready
+        return self._updates[index](sum_over_replicas(reduced)), ready
 
     def _stop_asked(self) -> tf.Tensor:
         return self._stop_request.value() if self._stop_request else tf.constant(0.0)
@@ -276,15 +276,9 @@ class Engine:
         self.eval_totals.add(sums, step_clock.waited(batch, idle_from))
         with tf.control_dependencies([sums]):  # So that the result is known only after the step.
             stop_asked = tf.identity(self._stop_asked())
-        return _sum_over_replicas([stop_asked])[0]
+        return sum_over_replicas([stop_asked])[0]
 
 
 def _inputs(batch: dict) -> dict:
     """Returns the inputs of a step."""
     return {name: value for name, value in batch.items() if name != LOADED_AT}
-
-
-def _sum_over_replicas(values: list) -> list:
-    # One call with vectors of different dtypes would concatenate them, and fail.
-    context = tf.distribute.get_replica_context()
-    return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in values]

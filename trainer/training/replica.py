@@ -127,7 +127,11 @@ class Replica:
             is_finite = tf.math.is_finite(norm)
 
             def apply() -> None:
-                self.optimizer.apply(tf.split(gradients * factor, self._trained_sizes()))
+                parts = tf.split(gradients * factor, self._trained_sizes())
+                # In cross-replica context, Keras does not sum the gradients again, over this
+                # replica alone: that sum would keep this graph alive, see `sum_over_replicas`.
+                context = tf.distribute.get_replica_context()
+                context.merge_call(lambda _: self.optimizer.apply(parts))
                 # Averaging is valid, as moving statistics are linear in the replicas' batch
                 # statistics.
                 self._statistics.assign(statistics / replicas)
