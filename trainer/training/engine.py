@@ -265,7 +265,8 @@ class Engine:
         )
         self.train_totals.add(sums, step_clock.waited(batch, idle_from))
         ready = step_clock.read(batch, reduced) if self._has_peers else idle_from
-        return self._updates[index](sum_over_replicas(reduced)), ready
+        summed = [sum_over_replicas([of_a_dtype])[0] for of_a_dtype in reduced]
+        return self._updates[index](summed), ready
 
     def _stop_asked(self) -> tf.Tensor:
         return self._stop_request.value() if self._stop_request else tf.constant(0.0)

@@ -7,22 +7,21 @@ import tensorflow as tf
 
 
 def sum_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Sums tensors over all replicas of the current replica context.
+    """Sums tensors over all replicas of the current replica context, in one collective.
 
     `ReplicaContext.all_reduce` does the same, but registers a gradient that TensorFlow never
     removes: the graph, and every variable that it captures, would outlive the engine.
 
     Args:
-        values: this replica's tensors, of the same shapes on all replicas.
+        values: this replica's tensors, of one dtype, of the same shapes on all replicas.
 
     Returns:
-        The sums, by one collective each: tensors of different dtypes cannot share one.
+        The sums.
     """
-    context = tf.distribute.get_replica_context()
-    return [context.merge_call(_summed, args=(value,)) for value in values]
+    return tf.distribute.get_replica_context().merge_call(_summed, args=tuple(values))
 
 
-def _summed(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
-    destination = value.device if isinstance(value, tf.Tensor) else value
-    pairs = [(value, destination)]
-    return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)[0]
+def _summed(strategy: tf.distribute.Strategy, *values: Any) -> list:
+    # Under a strategy of one device, a value is a tensor, and no destination.
+    pairs = [(one, one.device if isinstance(one, tf.Tensor) else one) for one in values]
+    return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)
