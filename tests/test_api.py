@@ -36,7 +36,7 @@ def trained(data_dir, tmp_path_factory):
     ]
 
 
-@pytest.mark.parametrize("number, settings", enumerate([FIRST, SECOND]))
+@pytest.mark.parametrize("number, settings", list(enumerate([FIRST, SECOND])))
 def test_two_trainings_in_one_process_equal_two_processes(
     number, settings, trained, data_dir, tmp_path
 ):

@@ -37,7 +37,9 @@ def test_an_example_gets_what_is_drawn_of_it_and_keeps_its_own_lungs(tmp_path):
     np.testing.assert_array_equal(found.finding, ~mask)
     own = dataclasses.replace(plain, lungs=mask & False)
     np.testing.assert_array_equal(folder.add_to(own, "a").lungs, mask & False)
-    assert folder.add_to(plain, "b") == plain
+    without = folder.add_to(plain, "b")
+    assert without.lungs is without.finding is None
+    assert without.image is plain.image
 
 
 def test_a_damaged_mask_is_reported_and_counts_as_none(tmp_path, caplog):
