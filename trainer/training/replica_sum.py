@@ -1,7 +1,6 @@
 """Sums over replicas that leave nothing behind."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -21,7 +20,9 @@ def sum_over_replicas(values: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     return tf.distribute.get_replica_context().merge_call(_summed, args=tuple(values))
 
 
-def _summed(strategy: tf.distribute.Strategy, *values: Any) -> list:
+def _summed(
+    strategy: tf.distribute.Strategy, *values: tf.Tensor | tf.distribute.DistributedValues
+) -> list[tf.Tensor]:
     # Under a strategy of one device, a value is a tensor, and no destination.
     pairs = [(one, one.device if isinstance(one, tf.Tensor) else one) for one in values]
     return strategy.extended.batch_reduce_to(tf.distribute.ReduceOp.SUM, pairs)
